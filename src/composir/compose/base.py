@@ -1,0 +1,113 @@
+"""What a composer is: reference vectors and texts in, query vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from PIL import Image
+
+from composir.errors import QueryError
+from composir.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBatch:
+    """Some queries, encoded as far as every composer needs it; all of one shape.
+
+    Either all queries of a batch have a reference or none has; likewise for text. (Callers with
+    mixed queries split them: `compose.batches.split` does.)
+
+    Attributes:
+        texts: n modification texts; all empty strings for image-only queries.
+        image_vectors: (n, D) float32 of the references, unit norm; None for text-only queries.
+        images: n functions that open the reference's pixels, for composers with an image encoder
+            of their own; None where only vectors are at hand.
+        negatives: n tuples of negative texts.
+    """
+
+    texts: tuple[str, ...]
+    image_vectors: FloatArray | None = None
+    images: Sequence[Callable[[], Image.Image]] | None = None
+    negatives: tuple[tuple[str, ...], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Check that the parts agree.
+
+        Raises:
+            QueryError: If the parts have different lengths or the batch is empty.
+        """
+        count = len(self.texts)
+        if count == 0:
+            raise QueryError("an empty batch of queries")
+        lengths = {
+            "image_vectors": self.image_vectors,
+            "images": self.images,
+            "negatives": self.negatives or None,
+        }
+        for name, part in lengths.items():
+            if part is not None and len(part) != count:
+                raise QueryError(f"{count} texts but {len(part)} {name} in one batch of queries")
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedQueries:
+    """What a composer makes of a batch: how to score any gallery.
+
+    Attributes:
+        vectors: (n, m, D) float32, unit norm; m = 1 for every composer that ends in one vector.
+        rule: How the m similarities become a score: `dot` (m = 1: the similarity itself) or
+            `product` (of the similarities, each rectified at zero).
+    """
+
+    vectors: FloatArray
+    rule: Literal["dot", "product"] = "dot"
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.vectors)
+
+    def scores(self, gallery: FloatArray) -> FloatArray:
+        """Score a gallery.
+
+        Args:
+            gallery: (g, D) float32, unit norm.
+
+        Returns:
+            (n, g) float32; higher is better.
+        """
+        if self.rule == "dot":
+            return np.asarray(self.vectors[:, 0] @ gallery.T, dtype=np.float32)
+        similarities = np.einsum("nmd,gd->nmg", self.vectors, gallery, optimize=True)
+        return np.asarray(np.maximum(similarities, 0.0).prod(axis=1), dtype=np.float32)
+
+
+class Composer(Protocol):
+    """Maps reference images and modification texts to queries against the gallery."""
+
+    @property
+    def name(self) -> str:
+        """Name in the table of composers, e.g. `slerp`."""
+
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """Everything that changes the outcome, for result files."""
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Compose a batch of queries.
+
+        Args:
+            batch: The queries.
+
+        Returns:
+            As many composed queries, in order.
+
+        Raises:
+            QueryError: If the composer needs a part that the batch lacks.
+        """

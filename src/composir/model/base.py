@@ -1,0 +1,50 @@
+"""What the rest of the house may ask of a model: a protocol, so that tests can play one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from PIL import Image
+
+from composir.preprocess import PreprocessSpec
+from composir.types import FloatArray, PixelArray
+
+
+class EmbeddingModel(Protocol):
+    """An image encoder and a text encoder of one vector space.
+
+    All vectors are float32 of unit norm; similarities are dot products.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle, e.g. `mini`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the vector space: galleries of other fingerprints are refused."""
+
+    @property
+    def dimension(self) -> int:
+        """Width D of the vectors."""
+
+    @property
+    def image_spec(self) -> PreprocessSpec:
+        """How pictures become the gallery side's input."""
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        """Encode preprocessed pictures.
+
+        Args:
+            pixels: (n, size, size, 3) uint8, from `image_spec.apply`.
+
+        Returns:
+            (n, D) float32, unit norm.
+        """
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """Preprocess and encode RGB pictures; (n, D) float32, unit norm."""
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Encode texts; too long ones are cut at the tokeniser's limit; (n, D) float32."""

@@ -1,0 +1,162 @@
+"""The frozen dataclasses that everything returns, and the types that everything takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.errors import QueryError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FloatArray: TypeAlias = NDArray[np.float32]
+PixelArray: TypeAlias = NDArray[np.uint8]
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """One picture, decoded safely.
+
+    Attributes:
+        rgb: The picture as a Pillow image of mode `RGB`, upright; it may have been decoded at a
+            smaller scale than the file's.
+        width: Width of the file's picture in pixels, upright, before any downscaling.
+        height: Height likewise.
+        format: Pillow's name of the format, e.g. `JPEG`.
+        taken_at: When it was taken, from EXIF, without time zone.
+        camera: Maker and model, from EXIF.
+    """
+
+    rgb: Image.Image
+    width: int
+    height: int
+    format: str
+    taken_at: datetime | None = None
+    camera: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a user asks: an image, words, or both, and what must not be there.
+
+    Attributes:
+        image: The reference image, or None for words alone.
+        text: The modification text (with an image) or a description (without).
+        negatives: Texts for what the hits should not show, e.g. `("people",)`.
+    """
+
+    image: ImageInput | None = None
+    text: str = ""
+    negatives: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an empty query.
+
+        Raises:
+            QueryError: If neither an image nor words are given, or a negative is empty.
+        """
+        if self.image is None and not self.text.strip():
+            raise QueryError("an empty query: give an image, words, or both")
+        if any(not negative.strip() for negative in self.negatives):
+            raise QueryError("an empty negative text: say what must not be there, or leave it out")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One gallery image in a result.
+
+    Attributes:
+        rank: 1 for the best.
+        id: The gallery's id of the image.
+        path: Where the file was when it was indexed.
+        score: Similarity to the query vector (cosine, -1 to 1, unless the composer says otherwise).
+        width: Pixels.
+        height: Pixels.
+        metadata: All other columns of the gallery's row.
+        duplicates: Paths of exact or near duplicates that this hit stands for.
+    """
+
+    rank: int
+    id: str
+    path: Path
+    score: float
+    width: int
+    height: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    duplicates: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How far the best hits stand out from the rest of the gallery.
+
+    Attributes:
+        value: 0 (noise) to 1 (certain).
+        verdict: The same in words for people.
+    """
+
+    value: float
+    verdict: Literal["good match", "uncertain", "nothing matches well"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one query.
+
+    Attributes:
+        query: The query as asked.
+        hits: Best first.
+        confidence: How far to trust the best hit.
+        composer: Name of the composer that made the query vector.
+        gallery_size: Images in the gallery.
+        searched: Images left after `where` and the exclusion of the reference.
+        seconds: Time from query to hits, without loading the model.
+    """
+
+    query: Query
+    hits: tuple[Hit, ...]
+    confidence: Confidence
+    composer: str
+    gallery_size: int
+    searched: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be indexed, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What one `index` run did, in numbers of images.
+
+    Attributes:
+        added: Encoded and stored.
+        reused: Known content at a new path; its vector was taken over.
+        unchanged: Left alone.
+        dropped: Gone from disk, removed from the gallery.
+        failures: Could not be read.
+        total: In the gallery now.
+        seconds: Wall time of the run.
+    """
+
+    added: int
+    reused: int
+    unchanged: int
+    dropped: int
+    failures: tuple[Failure, ...]
+    total: int
+    seconds: float

@@ -1,0 +1,64 @@
+"""A stand-in model whose vectors are understandable: colours.
+
+An image's vector is its mean colour (centred on grey); a text's is the mean of the colours that it
+names. So "red" finds red pictures, and arithmetic on vectors can be checked by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from composir.preprocess import PreprocessSpec
+from composir.types import FloatArray, PixelArray
+
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "magenta": (255, 0, 255),
+    "cyan": (0, 255, 255),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+}
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    rows = rows + np.float32(1e-3)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+class ColourModel:
+    """An `EmbeddingModel` of colours; D = 4 (three centred channels and a constant)."""
+
+    name = "colours"
+    dimension = 4
+    image_spec = PreprocessSpec(size=8, fit="squash")
+
+    def __init__(self, fingerprint: str = "colours-1") -> None:
+        self.fingerprint = fingerprint
+        self.encoded = 0
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        self.encoded += len(pixels)
+        colour = pixels.reshape(len(pixels), -1, 3).mean(axis=1).astype(np.float32)
+        return self._vectors(colour)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        return self.encode_pixels(np.stack([self.image_spec.apply(image) for image in images]))
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        colours = [
+            np.mean([COLOURS[w] for w in text.split() if w in COLOURS] or [(128, 128, 128)], axis=0)
+            for text in texts
+        ]
+        return self._vectors(np.asarray(colours, dtype=np.float32))
+
+    @staticmethod
+    def _vectors(colour: FloatArray) -> FloatArray:
+        centred = colour / np.float32(127.5) - np.float32(1)
+        constant = np.full((len(centred), 1), 0.2, dtype=np.float32)
+        return _unit(np.concatenate([centred, constant], axis=1))
