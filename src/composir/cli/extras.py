@@ -1,0 +1,37 @@
+"""What the optional dependencies are and which extra brings each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from composir.errors import MissingExtraError
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """One extra of the package: its name, the modules that it brings, and what for."""
+
+    name: str
+    modules: tuple[str, ...]
+    purpose: str
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Modules that are not installed."""
+        return tuple(module for module in self.modules if find_spec(module) is None)
+
+
+EXTRAS = (
+    Extra("heif", ("pillow_heif",), "HEIC pictures"),
+    Extra("train", ("torch", "safetensors", "onnx"), "composir train"),
+)
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Say which extra brings the module that could not be imported; None if none does."""
+    package = (error.name or "").partition(".")[0]
+    for extra in EXTRAS:
+        if package in extra.modules:
+            return MissingExtraError(package, extra.name)
+    return None

@@ -1,0 +1,118 @@
+"""The command line: one table of verbs, each imported only when it is called.
+
+Exit codes: 0 done; 1 `doctor` found something broken; 2 wrong usage or a `ComposirError`; 3 another
+process holds the gallery; 130 stopped with Ctrl-C. Errors go to stderr and leave stdout empty, with
+`--json` too.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from composir.cli.extras import missing_extra
+from composir.cli.terminal import printable
+from composir.errors import ComposirError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: where its typer app is, and the line that `composir --help` shows."""
+
+    module: str
+    summary: str
+
+
+VERBS = {
+    "index": Verb("composir.cli.index", "Read folders of pictures into a gallery."),
+    "search": Verb("composir.cli.search", "Search a gallery by an image, words, or both."),
+    "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
+    "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
+    "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),
+    "train": Verb("composir.cli.train", "Train models (needs the train extra)."),
+}
+
+
+class LazyVerbs(TyperGroup):
+    """A command group that imports a verb's module when that verb is called, and no other."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Fill the group with stand-ins: enough for `--help`, completion and "did you mean"."""
+        super().__init__(**settings)
+        for name, verb in VERBS.items():
+            self.commands[name] = TyperCommand(name, help=verb.summary)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that the arguments name, and import it."""
+        name, _, rest = super().resolve_command(ctx, args)
+        command = get_command(import_module(VERBS[str(name)].module).app)
+        command.name = name
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; turn expected errors into a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except ComposirError as error:
+            raise _reported(error) from error
+        except ModuleNotFoundError as error:
+            missing = missing_extra(error)
+            if missing is None:
+                raise
+            raise _reported(missing) from error
+        except KeyboardInterrupt as stop:
+            typer.echo("stopped.", err=True)
+            raise typer.Exit(INTERRUPTED) from stop
+
+
+def _reported(error: ComposirError) -> typer.Exit:
+    typer.echo(f"error: {printable(str(error))}", err=True)
+    return typer.Exit(error.exit_code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import composir
+
+        typer.echo(f"composir {composir.__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="composir",
+    cls=LazyVerbs,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: **composir index ~/photos**, then **composir search 'a dog on a beach'**.",
+)
+
+
+@app.callback()
+def composir_command(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Search your own pictures by an image and words, offline."""
+
+
+def run() -> None:
+    """Entry point of the `composir` command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a terminal that lacks a character gets an escape instead
+            reconfigure(errors="backslashreplace")
+    app(prog_name="composir")

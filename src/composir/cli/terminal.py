@@ -1,0 +1,99 @@
+"""What every verb prints with: escaped names, JSON, sizes, and the width of the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+_KIB = 1024
+
+
+def printable(text: str) -> str:
+    r"""Escape what could harm or break a terminal.
+
+    Control characters, bidirectional overrides and line ends become `\x1b`-like escapes, bytes of
+    a file name that is not UTF-8 become `\xff`; everything else, of any alphabet, stays.
+    """
+    return "".join(c if c == " " or c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # Python's stand-in for an undecodable byte
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut the middle out of a text that is too long, so that both ends stay readable.
+
+    Args:
+        text: Usually a path.
+        width: At most this many characters, at least 3.
+    """
+    if len(text) <= width:
+        return text
+    tail = (width - 1) * 2 // 3
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def file_size(count: int) -> str:
+    """Bytes for people: `512 B`, `3.4 MB`."""
+    size, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < _KIB or unit == "TB":
+            break
+        size /= _KIB
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_json(document: object) -> None:
+    """Write one JSON document to stdout, in ASCII, so that no name and no locale breaks it.
+
+    A byte that is not UTF-8 in a file name comes as the lone surrogate that Python's
+    `os.fsencode` turns back into that byte.
+    """
+    typer.echo(json.dumps(document, indent=2, default=_plain, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def note(message: str) -> None:
+    """Write a line for people to stderr."""
+    typer.echo(message, err=True)
+
+
+def is_terminal() -> bool:
+    """Whether people, not a program, read stdout."""
+    return sys.stdout.isatty()

@@ -1,0 +1,94 @@
+"""From a gallery's answer to a page on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from composir.errors import ComposirError
+from composir.sheet.page import SheetSearch, contact_sheet
+from composir.types import ImageInput, SearchResult
+
+_THUMBNAIL_SIDE = 256
+
+
+class ThumbnailSource(Protocol):
+    """Whatever keeps small JPEGs of its images: a gallery."""
+
+    def thumbnail(self, image_id: str, /) -> bytes:
+        """JPEG of an image."""
+
+
+def gather(
+    result: SearchResult, gallery: ThumbnailSource, *, where: str | None = None, note: str = ""
+) -> SheetSearch:
+    """Collect what a page needs to show one answer.
+
+    Args:
+        result: The answer.
+        gallery: The gallery that gave it.
+        where: The filter that was used.
+        note: A line on why one would ask this.
+    """
+    image = result.query.image
+    return SheetSearch(
+        result=result,
+        where=where,
+        note=note,
+        reference=None if image is None else _reference(image),
+        reference_name=Path(image).name if isinstance(image, str | os.PathLike) else "",
+        thumbnails={hit.id: gallery.thumbnail(hit.id) for hit in result.hits},
+    )
+
+
+def _reference(image: ImageInput) -> bytes:
+    from composir.gallery.thumbnails import make_thumbnail
+    from composir.images import read_image
+
+    return make_thumbnail(read_image(image, min_side=_THUMBNAIL_SIDE).rgb, _THUMBNAIL_SIDE)
+
+
+def write_contact_sheet(
+    destination: Path, searches: Sequence[SheetSearch], *, title: str, intro: str = ""
+) -> Path:
+    """Write a page in one go: a reader sees the old page or the new one, never half.
+
+    Args:
+        destination: The HTML file; its folder is made where it is missing.
+        searches: Shown one below the other.
+        title: Heading of the page.
+        intro: A sentence below it.
+
+    Returns:
+        The page's absolute path.
+
+    Raises:
+        ComposirError: If the file cannot be written.
+    """
+    page = contact_sheet(searches, title=title, intro=intro)
+    destination = destination.expanduser().absolute()
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _replace(destination, page.encode("utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ComposirError(
+            f"cannot write {destination}: {reason}; name another file with --html"
+        ) from error
+    return destination
+
+
+def _replace(destination: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=".composir-", suffix=".html")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        temporary.chmod(0o644)
+        temporary.replace(destination)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
