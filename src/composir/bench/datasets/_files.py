@@ -1,0 +1,112 @@
+"""Finding and reading annotation files, with messages that name the file and the entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from composir.errors import DatasetError
+
+
+def find_root(root: Path, names: Iterable[str], marker: str) -> Path:
+    """Find a data set's folder: the given one, or one of the usual names below it.
+
+    Args:
+        root: What the user gave.
+        names: Usual names of the folder.
+        marker: A path, relative to the folder, that tells it from others.
+
+    Returns:
+        The folder that holds `marker`.
+
+    Raises:
+        DatasetError: If there is none.
+    """
+    candidates = [root, *(root / name for name in names)]
+    for candidate in candidates:
+        if (candidate / marker).exists():
+            return candidate
+    looked = ", ".join(str(candidate / marker) for candidate in candidates)
+    raise DatasetError(f"no {marker} below {root}; looked for {looked}")
+
+
+def first_existing(root: Path, names: Iterable[str]) -> Path:
+    """The first of some folders that exists; the first name if none does."""
+    folders = [root / name for name in names]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Read an annotation file.
+
+    Args:
+        path: The file.
+        kind: `list` or `dict`, whichever it has to hold.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        DatasetError: If it is missing, not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: this annotation file is missing") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text ({error})") from error
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    if not isinstance(content, kind):
+        raise DatasetError(f"{path}: holds a {type(content).__name__}, not a {kind.__name__}")
+    return content
+
+
+def read_entries(
+    path: Path, keys: Iterable[str], expected: int | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Read a list of annotations.
+
+    Args:
+        path: The file.
+        keys: What every entry has to have.
+        expected: How many entries the version that we know has; None for any number.
+
+    Yields:
+        Where the entry is, for messages, and the entry.
+
+    Raises:
+        DatasetError: If the file is of another version: another number of entries, or keys
+            missing.
+    """
+    entries = read_json(path, list)
+    if expected is not None and len(entries) != expected:
+        raise DatasetError(
+            f"{path}: {len(entries):,} entries, but the version that this protocol is for has "
+            f"{expected:,}; is it another version, or cut short?"
+        )
+    for number, entry in enumerate(entries):
+        where = f"{path}, entry {number}"
+        absent = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+        if absent:
+            raise DatasetError(f"{where}: no {absent[0]!r}; is it a file of another version?")
+        yield where, entry
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Read a text file's non-empty lines, each with where it is.
+
+    Raises:
+        DatasetError: If the file is missing or not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: this file is missing") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text ({error})") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path}, line {number}", line

@@ -1,0 +1,96 @@
+"""CIRCO: several right answers a query, in a gallery of 123,403 photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from composir.bench.datasets._files import find_root, first_existing, read_entries, read_json
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.errors import DatasetError
+
+GALLERY_SIZE = 123_403
+_COUNTS = {"val": 220, "test": 800}
+_KEYS = ("id", "reference_img_id", "relative_caption")
+_TRUTH = ("target_img_id", "gt_img_ids")
+
+
+def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+    """Read CIRCO in its official layout (`annotations/`, `COCO2017_unlabeled/`)."""
+    split, _ = DATASET.choose(options)
+    base = find_root(root, ("circo", "CIRCO"), f"annotations/{split}.json")
+    file = base / "annotations" / f"{split}.json"
+    keys = _KEYS if split == "test" else _KEYS + _TRUTH
+    rows = list(read_entries(file, keys, _COUNTS[split]))
+    coco = base / "COCO2017_unlabeled"
+    gallery, notices = _gallery(coco, options)
+    images = first_existing(coco, ("unlabeled2017",))
+    references = [str(row["reference_img_id"]) for _, row in rows]
+    task = Task(
+        name="circo",
+        split=split,
+        variant="mAP@k over min(truths, k); recall looks at the one target; reference not removed; "
+        "shared_concept is not used",
+        gallery=gallery,
+        queries=tuple(_query(where, row) for where, row in rows),
+        pictures={
+            name: Picture(images / f"{int(name):012d}.jpg") for name in {*gallery, *references}
+        },
+        exclude_reference=False,
+        metrics=tuple(f"{kind}@{k}" for kind in ("map", "recall") for k in (5, 10, 25, 50)),
+        headline="map@10",
+        checksum=checksum([file]),
+        images_from=DATASET.images_from,
+        notices=notices,
+        hidden_truth=split == "test",
+    )
+    return (task,)
+
+
+def _gallery(coco: Path, options: LoadOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All of COCO unlabeled2017; by COCO's own list, else by what vectors or files there are."""
+    info = coco / "annotations" / "image_info_unlabeled2017.json"
+    if info.exists():
+        names = [str(image["id"]) for image in read_json(info, dict)["images"]]
+    elif options.available is not None:
+        names = [name for name in options.available if name.isdigit()]
+    else:
+        names = [p.stem.lstrip("0") for p in (coco / "unlabeled2017").glob("*.jpg")]
+    if not names:
+        raise DatasetError(
+            f"{info}: missing, and there are no images in {coco / 'unlabeled2017'}; "
+            f"{DATASET.images_from}"
+        )
+    notices: tuple[str, ...] = ()
+    if len(names) != GALLERY_SIZE:
+        notices = (f"gallery of {len(names):,} images, not CIRCO's {GALLERY_SIZE:,}",)
+    return tuple(sorted(names)), notices
+
+
+def _query(where: str, row: dict[str, Any]) -> BenchQuery:
+    target = row.get("target_img_id")
+    return BenchQuery(
+        id=str(row["id"]),
+        texts=(row["relative_caption"],),
+        reference=str(row["reference_img_id"]),
+        targets=tuple(str(image) for image in row.get("gt_img_ids", ())),
+        primary=None if target is None else str(target),
+        aspects=tuple(row.get("semantic_aspects", ())),
+        source=where,
+    )
+
+
+DATASET = Dataset(
+    name="circo",
+    title="CIRCO",
+    reference="Baldrati et al., Zero-Shot Composed Image Retrieval with Textual Inversion, "
+    "ICCV 2023",
+    licence="annotations CC BY-NC 4.0; images of COCO, owned by their photographers",
+    protocol="mAP@k with min(number of truths, k); Recall@k of the one target; mAP@10 per semantic "
+    "aspect; the gallery is all of COCO unlabeled2017, references included",
+    images_from="http://images.cocodataset.org/zips/unlabeled2017.zip and, for the list of them, "
+    "http://images.cocodataset.org/annotations/image_info_unlabeled2017.zip",
+    splits=("val", "test"),
+    load=load,
+    submission="circo",
+)

@@ -1,0 +1,85 @@
+"""CIRR: real-life photographs, a reference and a change in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from composir.bench.datasets._files import find_root, read_entries, read_json
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.errors import DatasetError
+
+_COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
+_METRICS = ("recall@1", "recall@5", "recall@10", "recall@50")
+_SUBSET_METRICS = ("recall_subset@1", "recall_subset@2", "recall_subset@3")
+_KEYS = ("pairid", "reference", "caption", "img_set")
+
+
+def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+    """Read CIRR rc2 in its official layout (`captions/`, `image_splits/`)."""
+    split, _ = DATASET.choose(options)
+    base = find_root(root, ("cirr", "CIRR", "cirr_dataset"), "captions")
+    captions = _version_2(base / "captions" / f"cap.rc2.{split}.json")
+    images = base / "image_splits" / f"split.rc2.{split}.json"
+    files = [captions, images]
+    entries, gallery_size = _COUNTS[split]
+    names = read_json(images, dict)
+    if len(names) != gallery_size:
+        raise DatasetError(f"{images}: {len(names):,} images, but rc2 has {gallery_size:,}")
+    keys = _KEYS if split == "test1" else (*_KEYS, "target_hard")
+    rows = list(read_entries(captions, keys, entries))
+    texts = None
+    if options.text_proxy:
+        files.append(base / "image_captions.json")
+        texts = {row["candidate"]: tuple(row["captions"]) for row in read_json(files[-1], list)}
+    task = Task(
+        name="cirr" if texts is None else "cirr-text-proxy",
+        split=split,
+        variant="rc2, whole split as gallery, reference removed; subset: the other five",
+        gallery=tuple(sorted(names)),
+        queries=tuple(_query(where, row) for where, row in rows),
+        pictures={name: Picture(base / path) for name, path in names.items()},
+        exclude_reference=True,
+        metrics=_METRICS + _SUBSET_METRICS,
+        headline="recall@5",
+        checksum=checksum(files),
+        images_from=DATASET.images_from,
+        captions=texts,
+        notices=() if texts is None else ("text proxy, not CIRR: captions stand in for images",),
+        hidden_truth=split == "test1",
+    )
+    return (task,)
+
+
+def _version_2(path: Path) -> Path:
+    others = sorted(p.name for p in path.parent.glob(path.name.replace("rc2", "*")))
+    if others and not path.exists():
+        raise DatasetError(f"{path}: missing; {others[0]} is another version than rc2")
+    return path
+
+
+def _query(where: str, row: dict) -> BenchQuery:  # type: ignore[type-arg]
+    target = row.get("target_hard")
+    return BenchQuery(
+        id=str(row["pairid"]),
+        texts=(row["caption"],),
+        reference=row["reference"],
+        targets=() if target is None else (target,),
+        subset=tuple(m for m in row["img_set"]["members"] if m != row["reference"]),
+        source=where,
+    )
+
+
+DATASET = Dataset(
+    name="cirr",
+    title="CIRR",
+    reference="Liu et al., Image Retrieval on Real-life Images with Pre-trained "
+    "Vision-and-Language Models, ICCV 2021",
+    licence="annotations MIT; images from NLVR2, owned by their photographers",
+    protocol="R@k over the split with the reference removed; Rsubset@k among the five other "
+    "images of the set; only target_hard counts",
+    images_from="NLVR2, on request: https://github.com/Cuberick-Orion/CIRR",
+    splits=("val", "test1"),
+    load=load,
+    submission="cirr",
+    text_proxy=True,
+)

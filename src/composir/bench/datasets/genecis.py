@@ -1,0 +1,96 @@
+"""GeneCIS: conditional similarity among fifteen candidates, four tasks, averaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from composir.bench.datasets._files import find_root, first_existing, read_entries
+from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
+
+_OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}
+_ATTRIBUTE_TASKS = {"focus_attribute": 2000, "change_attribute": 2112}
+_DILATION = 0.7
+
+
+def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+    """Read GeneCIS's files; the attribute tasks are played where their files are."""
+    DATASET.choose(options)
+    base = find_root(root, ("genecis", "GeneCIS"), "focus_object.json")
+    attributes = [name for name in _ATTRIBUTE_TASKS if (base / f"{name}.json").exists()]
+    absent = [name for name in _ATTRIBUTE_TASKS if name not in attributes]
+    counts = _OBJECT_TASKS | {name: _ATTRIBUTE_TASKS[name] for name in attributes}
+    notices = (f"without {' and '.join(absent)}: no such annotation file",) if absent else ()
+    return tuple(_task(base, name, count, notices) for name, count in counts.items())
+
+
+def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
+    file = base / f"{name}.json"
+    rows = list(read_entries(file, ("condition", "gallery", "reference", "target"), count))
+    pictures: dict[str, Picture] = {}
+    queries = tuple(_query(base, n, where, row, pictures) for n, (where, row) in enumerate(rows))
+    gallery = sorted({member for query in queries for member in query.subset})
+    return Task(
+        name=f"genecis-{name.replace('_', '-')}",
+        split="test",
+        variant="each query ranks its own 15 candidates; ties against the target; no reference",
+        gallery=tuple(gallery),
+        queries=queries,
+        pictures=pictures,
+        exclude_reference=False,
+        metrics=("recall_subset@1", "recall_subset@2", "recall_subset@3"),
+        headline="recall_subset@1",
+        checksum=checksum([file]),
+        images_from=DATASET.images_from,
+        notices=notices,
+    )
+
+
+def _query(
+    base: Path, number: int, where: str, row: dict[str, Any], pictures: dict[str, Picture]
+) -> BenchQuery:
+    reference, target, *others = (
+        _named(base, entry, pictures)
+        for entry in (row["reference"], row["target"], *row["gallery"])
+    )
+    return BenchQuery(
+        id=str(number),
+        texts=(row["condition"],),
+        reference=reference,
+        targets=(target,),
+        subset=(target, *others),
+        source=where,
+    )
+
+
+def _named(base: Path, entry: dict[str, Any], pictures: dict[str, Picture]) -> str:
+    """Id of an image of COCO or of a cut of Visual Genome; notes where it is."""
+    if "val_image_id" in entry:
+        name = str(entry["val_image_id"])
+        if name not in pictures:
+            folder = first_existing(base, ("val2017", "coco/val2017", "../coco/val2017"))
+            pictures[name] = Picture(folder / f"{int(name):012d}.jpg")
+        return name
+    box = tuple(float(side) for side in entry["instance_bbox"])
+    name = f"vg-{entry['image_id']}-{'-'.join(f'{side:g}' for side in box)}"
+    if name not in pictures:
+        folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
+        left, top, width, height = box
+        crop = Crop((left, top, width, height), _DILATION, square=True)
+        pictures[name] = Picture(folder / f"{entry['image_id']}.jpg", crop)
+    return name
+
+
+DATASET = Dataset(
+    name="genecis",
+    title="GeneCIS",
+    reference="Vaze et al., GeneCIS: A Benchmark for General Conditional Image Similarity, "
+    "CVPR 2023",
+    licence="annotations CC BY-NC 4.0; images of COCO and Visual Genome",
+    protocol="R@1/2/3 among the target and its fourteen distractors, without the reference; "
+    "printed as Rsubset@k",
+    images_from="object tasks: http://images.cocodataset.org/zips/val2017.zip; attribute tasks: "
+    "Visual Genome, https://homes.cs.washington.edu/~ranjay/visualgenome (all in one VG_100K)",
+    splits=("test",),
+    load=load,
+)

@@ -1,0 +1,194 @@
+"""Ranks and what is made of them, vectorised, with every tie broken against the method.
+
+Scores are compared, never sorted blindly: the rank of a right answer counts every wrong answer
+that scores *at least* as much. A constant score therefore earns the worst figure possible, in
+whatever order the gallery lists its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.errors import BenchError
+
+Ranks: TypeAlias = NDArray[np.int64]
+Scores: TypeAlias = NDArray[np.floating[Any]]
+
+ABSENT = np.iinfo(np.int64).max
+"""Rank of a place in a padded array that holds no target."""
+
+_MANY_TARGETS = 12
+
+
+def refuse_unranked(scores: Scores, what: str) -> None:
+    """Check that scores can be ranked.
+
+    Raises:
+        BenchError: If any score is NaN or infinite.
+    """
+    if scores.size and not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
+        rows = np.flatnonzero(~np.isfinite(scores).all(axis=-1))
+        raise BenchError(
+            f"{what}: scores are NaN or infinite (first in row {rows[0]}); they cannot be ranked"
+        )
+
+
+def target_ranks(
+    scores: Scores, targets: Sequence[Sequence[int]], excluded: Sequence[int | None] | None = None
+) -> Ranks:
+    """Rank every target among all candidates, ties broken against it.
+
+    Args:
+        scores: (n, g); higher is better.
+        targets: For each query, columns of its right answers, without duplicates.
+        excluded: For each query, a column that takes no part, e.g. the reference's; or None.
+
+    Returns:
+        (n, t) int64, each row the ranks of that query's targets, ascending from 1, padded with
+        `ABSENT` up to the largest number of targets.
+
+    Raises:
+        BenchError: If a score is NaN or infinite, a target is given twice or is excluded.
+    """
+    refuse_unranked(scores, "ranking")
+    width = max((len(columns) for columns in targets), default=0)
+    ranks = np.full((len(scores), width), ABSENT, dtype=np.int64)
+    for row, columns in enumerate(targets):
+        if len(columns) == 0:
+            continue
+        left_out = None if excluded is None else excluded[row]
+        ranks[row, : len(columns)] = _ranks_of_one(scores[row], columns, left_out, row)
+    return ranks
+
+
+def _ranks_of_one(scores: Scores, columns: Sequence[int], left_out: int | None, row: int) -> Ranks:
+    chosen = np.asarray(columns, dtype=np.int64)
+    if len(np.unique(chosen)) != len(chosen):
+        raise BenchError(f"query in row {row}: duplicate targets")
+    if left_out is not None and left_out in columns:
+        raise BenchError(f"query in row {row}: a target is excluded from its own gallery")
+    own = np.sort(scores[chosen])[::-1]
+    ahead = _at_least(scores, own)
+    ahead -= _at_least(own, own)
+    if left_out is not None:
+        ahead -= scores[left_out] >= own
+    return np.asarray(ahead + np.arange(1, len(own) + 1), dtype=np.int64)
+
+
+def _at_least(scores: Scores, thresholds: Scores) -> Ranks:
+    """How many scores reach each threshold; int64, as many as thresholds."""
+    if len(thresholds) <= _MANY_TARGETS:
+        return np.array([np.count_nonzero(scores >= limit) for limit in thresholds], np.int64)
+    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
+
+
+def top_columns(
+    scores: Scores, k: int, targets: Sequence[int] = (), excluded: int | None = None
+) -> Ranks:
+    """The k best columns of one query, best first, ties broken against the targets.
+
+    Args:
+        scores: (g,); higher is better.
+        k: How many; fewer come back where there are fewer candidates.
+        targets: Columns of the right answers.
+        excluded: A column that takes no part.
+
+    Returns:
+        (min(k, candidates),) int64 columns; equal scores in ascending order of columns, right
+        answers behind wrong ones.
+    """
+    candidates = len(scores) - (excluded is not None)
+    k = min(k, candidates)
+    if k < 1:
+        return np.empty(0, dtype=np.int64)
+    taken = min(k + (excluded is not None), len(scores))
+    limit = np.partition(scores, len(scores) - taken)[len(scores) - taken]
+    columns = np.flatnonzero(scores >= limit)
+    columns = columns[columns != excluded] if excluded is not None else columns
+    order = np.lexsort((columns, np.isin(columns, targets), -scores[columns]))
+    return columns[order[:k]]
+
+
+def recall(ranks: Ranks, k: int) -> NDArray[np.float64]:
+    """Whether any target is among the first k.
+
+    Args:
+        ranks: (n, t) from `target_ranks`.
+        k: Depth.
+
+    Returns:
+        (n,) float64, 0 or 1.
+    """
+    if ranks.shape[1] == 0:
+        return np.zeros(len(ranks))
+    return np.asarray(ranks.min(axis=1) <= k, dtype=np.float64)
+
+
+def set_recall(ranks: Ranks, k: int) -> NDArray[np.float64]:
+    """Share of a query's targets that are among the first k.
+
+    Not the hit rate: Pic2Word's domain conversion divides by the number of positives. A query
+    without any positive scores 0, as in the benchmark's own code.
+
+    Args:
+        ranks: (n, t) from `target_ranks`.
+        k: Depth.
+
+    Returns:
+        (n,) float64, 0 to 1.
+    """
+    truths = (ranks != ABSENT).sum(axis=1)
+    return np.asarray((ranks <= k).sum(axis=1) / np.maximum(truths, 1), dtype=np.float64)
+
+
+def average_precision(ranks: Ranks, k: int) -> NDArray[np.float64]:
+    """AP@k as CIRCO defines it: precision summed at the hits, over min(number of truths, k).
+
+    Args:
+        ranks: (n, t) from `target_ranks`.
+        k: Depth.
+
+    Returns:
+        (n,) float64, 0 to 1.
+    """
+    truths = (ranks != ABSENT).sum(axis=1)
+    found = np.arange(1, ranks.shape[1] + 1)
+    precision = np.where(ranks <= k, found / np.maximum(ranks, 1), 0.0)
+    return np.asarray(precision.sum(axis=1) / np.maximum(np.minimum(truths, k), 1), np.float64)
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """Split a metric's name into what it measures and its depth.
+
+    Args:
+        name: E.g. `recall@10`.
+
+    Returns:
+        E.g. `("recall", 10)`.
+
+    Raises:
+        BenchError: If there is no such metric.
+    """
+    kind, _, depth = name.partition("@")
+    if kind not in METRIC_LABELS or not depth.isdigit() or int(depth) < 1:
+        known = ", ".join(f"{label}@K" for label in METRIC_LABELS)
+        raise BenchError(f"unknown metric {name!r}; known are {known} with K >= 1")
+    return kind, int(depth)
+
+
+METRIC_LABELS = {
+    "recall": "R",
+    "set_recall": "set R",
+    "recall_subset": "Rsubset",
+    "map": "mAP",
+}
+
+
+def metric_label(name: str) -> str:
+    """A metric's name as papers print it, e.g. `R@10` for `recall@10`."""
+    kind, depth = parse_metric(name)
+    return f"{METRIC_LABELS[kind]}@{depth}"

@@ -1,0 +1,64 @@
+"""Opens a data set's pictures, cut as the benchmark says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from composir.bench.task import Crop, Picture
+
+
+def open_picture(picture: Picture, *, min_side: int | None = None) -> Image.Image:
+    """Read a picture and cut it.
+
+    Args:
+        picture: Which file, which part.
+        min_side: Whole pictures may be decoded smaller, down to this short side in pixels; cut
+            ones are always decoded in full, because boxes are in the file's pixels.
+
+    Returns:
+        RGB.
+
+    Raises:
+        ImageReadError: If the file cannot be read.
+    """
+    from composir.images import read_image
+
+    if picture.crop is None:
+        return read_image(picture.path, min_side=min_side).rgb
+    return cut(read_image(picture.path).rgb, picture.crop)
+
+
+def cut(rgb: Image.Image, crop: Crop) -> Image.Image:
+    """Cut a box out of a picture, dilated and squared as the crop says."""
+    left, top, width, height = crop.box
+    x0 = max(0.0, left - crop.dilation * width)
+    y0 = max(0.0, top - crop.dilation * height)
+    x1 = min(float(rgb.width), x0 + (1 + crop.dilation) * width)
+    y1 = min(float(rgb.height), y0 + (1 + crop.dilation) * height)
+    part = rgb.crop((round(x0), round(y0), round(x1), round(y1)))
+    return _squared(part) if crop.square else part
+
+
+def _squared(part: Image.Image) -> Image.Image:
+    side = max(part.size)
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
+    return canvas
+
+
+def openers(pictures: Mapping[str, Picture]) -> dict[str, Callable[[], Image.Image]]:
+    """Functions that open each picture, for composers with an image encoder of their own."""
+
+    def opener(picture: Picture) -> Callable[[], Image.Image]:
+        return lambda: open_picture(picture)
+
+    return {name: opener(picture) for name, picture in pictures.items()}
+
+
+def content_key(picture: Picture, hash_file: Callable[[Path], str]) -> str:
+    """What identifies the pixels: the file's hash, and the cut."""
+    content = hash_file(picture.path)
+    return content if picture.crop is None else f"{content}|{picture.crop}"

@@ -1,0 +1,231 @@
+"""What a benchmark is made of: queries with their truths over a gallery, and how to score them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from composir.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Part of a picture, as GeneCIS cuts instances out of Visual Genome.
+
+    Attributes:
+        box: Left, top, width, height in pixels.
+        dilation: How much of the box's size is added before and after it; 0 for none.
+        square: Whether the cut is padded with black to a square.
+    """
+
+    box: tuple[float, float, float, float]
+    dilation: float = 0.0
+    square: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Where an image of a data set is to be found, and which part of it counts."""
+
+    path: Path
+    crop: Crop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchQuery:
+    """One query and what it should find.
+
+    Attributes:
+        id: Unique within its task; the key of paired comparisons and of submissions.
+        texts: The modification text. Several stand for variants of one text (FashionIQ's two
+            orders): each is composed, the composed vectors are averaged and normalised.
+        reference: Id of the reference image, or None for words alone.
+        targets: Ids of all right answers; empty where the server keeps them.
+        primary: The one target that `recall@k` looks at (CIRCO); None: any target counts.
+        subset: The candidates of `recall_subset@k`; the reference is not one of them.
+        aspects: What kinds of change the text asks for; each is reported by itself.
+        source: File and line or entry, for messages.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    reference: str | None
+    targets: tuple[str, ...]
+    primary: str | None = None
+    subset: tuple[str, ...] = ()
+    aspects: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Queries over one gallery, with everything that decides the score.
+
+    Attributes:
+        name: Name of the data set, with the part of it if there are several, e.g.
+            `fashioniq-dress`.
+        split: Which split, e.g. `val`.
+        variant: The protocol in words, as it has to stand beside the score.
+        gallery: Image ids in the order that breaks ties among wrong answers.
+        queries: The queries.
+        pictures: Where the images are; ids of the gallery and of all references.
+        exclude_reference: Whether a query's reference is taken out of its gallery.
+        metrics: What is computed, e.g. `recall@5`, `set_recall@10`, `recall_subset@1`, `map@10`.
+        headline: The metric that stands for the task in rankings and per-aspect figures.
+        checksum: SHA-256 over the annotation files.
+        images_from: Where the images are to be had, for messages.
+        captions: Texts that stand in for images (a text proxy), by image id.
+        notices: What has to be said wherever the score is shown.
+        hidden_truth: Whether only a server can score it.
+    """
+
+    name: str
+    split: str
+    variant: str
+    gallery: tuple[str, ...]
+    queries: tuple[BenchQuery, ...]
+    pictures: Mapping[str, Picture]
+    exclude_reference: bool
+    metrics: tuple[str, ...]
+    headline: str
+    checksum: str
+    images_from: str
+    captions: Mapping[str, tuple[str, ...]] | None = None
+    notices: tuple[str, ...] = ()
+    hidden_truth: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be scored.
+
+        Raises:
+            DatasetError: If the split is empty, ids are duplicate, or a query speaks of an image
+                that is not there.
+        """
+        if not self.queries:
+            raise DatasetError(f"{self.name}: the split {self.split!r} has no queries")
+        if not self.gallery:
+            raise DatasetError(f"{self.name}: the split {self.split!r} has an empty gallery")
+        refuse_duplicates(self.gallery, f"{self.name}: gallery id")
+        refuse_duplicates((query.id for query in self.queries), f"{self.name}: query id")
+        known = set(self.gallery)
+        for query in self.queries:
+            self._check(query, known)
+
+    def _check(self, query: BenchQuery, known: set[str]) -> None:
+        where = query.source or f"{self.name}, query {query.id}"
+        for role, ids in (("target", query.targets), ("subset member", query.subset)):
+            refuse_duplicates(ids, f"{where}: {role}")
+            for image in ids:
+                if image not in known:
+                    raise DatasetError(f"{where}: the {role} {image!r} is not in the gallery")
+        if self.exclude_reference and query.reference in query.targets:
+            raise DatasetError(
+                f"{where}: the reference {query.reference!r} is also a target, but this data set "
+                f"takes references out of the gallery"
+            )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Ids of all images whose vectors are needed, gallery first."""
+        references = (q.reference for q in self.queries if q.reference is not None)
+        return tuple(dict.fromkeys([*self.gallery, *references]))
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """All aspects that occur, in order of first use."""
+        return tuple(dict.fromkeys(aspect for query in self.queries for aspect in query.aspects))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What of a data set is wanted.
+
+    Attributes:
+        split: Name of the split; None for the data set's usual one.
+        variant: Name of a protocol variant; None for the data set's usual one.
+        text_proxy: Put captions in place of images.
+        available: Ids for which precomputed vectors are at hand; None when images are used.
+    """
+
+    split: str | None = None
+    variant: str | None = None
+    text_proxy: bool = False
+    available: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A benchmark as the table of data sets knows it.
+
+    Attributes:
+        name: As typed on the command line.
+        title: For people.
+        reference: Paper.
+        licence: Of annotations and images.
+        protocol: One sentence.
+        images_from: Where the images are to be had.
+        splits: The usual one first.
+        variants: The usual one first.
+        load: Reads the annotations below a folder into one task or several, which are averaged.
+        submission: Name of the server's format in `composir.bench.submission`, if there is one.
+        text_proxy: Whether captions can stand in for its images.
+    """
+
+    name: str
+    title: str
+    reference: str
+    licence: str
+    protocol: str
+    images_from: str
+    splits: tuple[str, ...]
+    load: Callable[[Path, LoadOptions], tuple[Task, ...]]
+    variants: tuple[str, ...] = ("standard",)
+    submission: str | None = None
+    text_proxy: bool = False
+
+    def choose(self, options: LoadOptions) -> tuple[str, str]:
+        """Split and variant that the options mean.
+
+        Raises:
+            DatasetError: If the data set has no such split or variant, or no text proxy.
+        """
+        split = options.split or self.splits[0]
+        variant = options.variant or self.variants[0]
+        if split not in self.splits:
+            raise DatasetError(f"{self.name} has no split {split!r}; it has {listed(self.splits)}")
+        if variant not in self.variants:
+            raise DatasetError(
+                f"{self.name} has no variant {variant!r}; it has {listed(self.variants)}"
+            )
+        if options.text_proxy and not self.text_proxy:
+            raise DatasetError(f"{self.name} has no captions to put in place of its images")
+        return split, variant
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as people write them: `'a', 'b'`."""
+    return ", ".join(repr(name) for name in names)
+
+
+def refuse_duplicates(ids: Iterable[str], what: str) -> None:
+    """Check that ids are unique.
+
+    Raises:
+        DatasetError: Naming the first id that comes twice.
+    """
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise DatasetError(f"{what} {name!r} comes twice; ids must be unique")
+        seen.add(name)
+
+
+def checksum(files: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

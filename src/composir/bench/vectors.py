@@ -1,0 +1,262 @@
+"""Vectors of a benchmark's images: precomputed, or encoded once and kept.
+
+What was encoded is kept by (bundle fingerprint, image content, crop) in one SQLite file, so that a
+second composer on the same data costs only its queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from composir.bench.pictures import content_key, open_picture
+from composir.bench.task import Picture, refuse_duplicates
+from composir.errors import BenchError, DatasetError, ImageReadError
+from composir.model.base import EmbeddingModel
+from composir.types import FloatArray, PixelArray
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class VectorTable:
+    """Vectors by id.
+
+    Attributes:
+        ids: n unique ids.
+        matrix: (n, D) float32, unit norm.
+        source: Where they come from, for result files.
+    """
+
+    ids: tuple[str, ...]
+    matrix: FloatArray
+    source: str
+
+    def by_id(self) -> dict[str, FloatArray]:
+        """Every vector, (D,) float32, under its id."""
+        return dict(zip(self.ids, self.matrix, strict=True))
+
+    def rows(self, ids: Sequence[str], what: str) -> FloatArray:
+        """Vectors of some ids.
+
+        Args:
+            ids: Which, in order.
+            what: Whose, for the message.
+
+        Returns:
+            (len(ids), D) float32.
+
+        Raises:
+            DatasetError: If any is missing; says how many and names the first ten.
+        """
+        place = {name: index for index, name in enumerate(self.ids)}
+        missing = [name for name in ids if name not in place]
+        if missing:
+            raise DatasetError(
+                f"{self.source}: {len(missing):,} of {len(ids):,} vectors of {what} are missing: "
+                f"{first_ten(missing)}"
+            )
+        return self.matrix[[place[name] for name in ids]]
+
+
+def first_ten(names: Sequence[str]) -> str:
+    """The first ten names, and a sign that there are more."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
+    """Read precomputed vectors: an `.npz` with `ids` (n) and `matrix` (n, D).
+
+    Args:
+        path: The file; ids may be numbers or strings, rows need not be of unit norm.
+        dimension: The width that the model at hand makes, or None for any.
+
+    Returns:
+        The vectors, normalised.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, widths or lengths do not agree, ids are
+            duplicate, or a row is NaN, infinite or zero.
+    """
+    ids, matrix = _read_npz(path)
+    if matrix.ndim != 2 or ids.ndim != 1 or len(ids) != len(matrix):
+        raise DatasetError(
+            f"{path}: `ids` has shape {ids.shape} and `matrix` {matrix.shape}; "
+            f"they must be (n,) and (n, D)"
+        )
+    if dimension is not None and matrix.shape[1] != dimension:
+        raise DatasetError(
+            f"{path}: vectors of {matrix.shape[1]} numbers, but the model makes {dimension}; "
+            f"were they computed with another model?"
+        )
+    names = tuple(str(name) for name in ids.tolist())
+    refuse_duplicates(names, f"{path}: id")
+    norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if len(bad):
+        raise DatasetError(
+            f"{path}: {len(bad):,} vectors are NaN, infinite or zero; the first is row {bad[0]} "
+            f"(id {names[bad[0]]!r})"
+        )
+    digest = hashlib.sha256(np.ascontiguousarray(matrix).tobytes()).hexdigest()[:16]
+    unit = (matrix / norms[:, None]).astype(np.float32)
+    return VectorTable(names, unit, f"{path.name} (sha256 {digest})")
+
+
+def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            absent = [name for name in ("ids", "matrix") if name not in file]
+            if absent:
+                raise DatasetError(f"{path}: no array {absent[0]!r}; it holds {sorted(file)}")
+            return file["ids"], file["matrix"]
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: there is no such file of vectors") from error
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: not an .npz of plain arrays ({error})") from error
+
+
+class VectorCache:
+    """Vectors on disk, by bundle fingerprint and image content; safe to share between processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the cache, or start it.
+
+        Args:
+            path: The SQLite file.
+
+        Raises:
+            BenchError: If it cannot be opened or is something else.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as connection, connection:
+                connection.executescript(
+                    "CREATE TABLE IF NOT EXISTS vectors (bundle TEXT, content TEXT, vector BLOB,"
+                    " PRIMARY KEY (bundle, content)) WITHOUT ROWID;"
+                    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER,"
+                    " mtime_ns INTEGER, content TEXT) WITHOUT ROWID;"
+                )
+        except (sqlite3.Error, OSError) as error:
+            raise BenchError(
+                f"{path}: the vector cache cannot be used ({error}); "
+                f"delete it, or run with --no-cache"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=60)
+
+    def get(self, bundle: str, contents: Iterable[str]) -> dict[str, FloatArray]:
+        """Known vectors, (D,) float32 by content key."""
+        with closing(self._connect()) as connection:
+            found = {}
+            for content in contents:
+                row = connection.execute(
+                    "SELECT vector FROM vectors WHERE bundle = ? AND content = ?", (bundle, content)
+                ).fetchone()
+                if row is not None:
+                    found[content] = np.frombuffer(row[0], dtype=np.float32)
+            return found
+
+    def put(self, bundle: str, vectors: Mapping[str, FloatArray]) -> None:
+        """Keep vectors, (D,) float32 by content key."""
+        rows = [(bundle, key, np.asarray(v, np.float32).tobytes()) for key, v in vectors.items()]
+        with closing(self._connect()) as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def contents(self, pictures: Sequence[Picture]) -> list[str]:
+        """Content keys of pictures; files that did not change since last time are not read."""
+        with closing(self._connect()) as connection, connection:
+            return [content_key(picture, partial(_hash_file, connection)) for picture in pictures]
+
+
+def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    row = connection.execute(
+        "SELECT content FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
+    return content
+
+
+def encode_pictures(
+    model: EmbeddingModel,
+    pictures: Mapping[str, Picture],
+    *,
+    cache: VectorCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> VectorTable:
+    """Encode images with the gallery side of a model.
+
+    Args:
+        model: The model.
+        pictures: By id.
+        cache: Where vectors are kept; None encodes everything anew.
+        progress: Called with (done, total) images.
+
+    Returns:
+        One vector each, in the order of `pictures`.
+
+    Raises:
+        DatasetError: If a picture cannot be read.
+    """
+    ids, files = tuple(pictures), list(pictures.values())
+    keys = cache.contents(files) if cache else list(ids)
+    known = cache.get(model.fingerprint, dict.fromkeys(keys)) if cache else {}
+    first = {key: index for index, key in reversed(list(enumerate(keys)))}
+    todo = sorted(index for key, index in first.items() if key not in known)
+    done = len(ids) - len(todo)
+    for batch, pixels in _pixel_batches(model, ids, files, todo):
+        fresh = dict(zip([keys[i] for i in batch], model.encode_pixels(pixels), strict=True))
+        known.update(fresh)
+        if cache:
+            cache.put(model.fingerprint, fresh)
+        done += len(batch)
+        if progress:
+            progress(done, len(ids))
+    matrix = np.stack([known[key] for key in keys]).astype(np.float32, copy=False)
+    return VectorTable(ids, matrix, f"images, encoded by {model.name}")
+
+
+def _pixel_batches(
+    model: EmbeddingModel, ids: Sequence[str], files: Sequence[Picture], todo: Sequence[int]
+) -> Iterator[tuple[Sequence[int], PixelArray]]:
+    """Batches of preprocessed pictures; the next one is decoded while the model works."""
+    batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
+
+    def prepare(batch: Sequence[int]) -> PixelArray:
+        return np.stack([_pixels(model, ids[i], files[i]) for i in batch])
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = pool.submit(prepare, batches[0]) if batches else None
+        for number, batch in enumerate(batches):
+            assert ahead is not None
+            pixels = ahead.result()
+            following = batches[number + 1 : number + 2]
+            ahead = pool.submit(prepare, following[0]) if following else None
+            yield batch, pixels
+
+
+def _pixels(model: EmbeddingModel, name: str, picture: Picture) -> PixelArray:
+    try:
+        image: Image.Image = open_picture(picture, min_side=2 * model.image_spec.size)
+    except ImageReadError as error:
+        raise DatasetError(f"image {name!r}, {picture.path}: {error}") from error
+    return model.image_spec.apply(image)
