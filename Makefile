@@ -1,0 +1,65 @@
+# Everything a newcomer needs; `make help` lists it. PYTHON chooses the interpreter (3.11 to 3.13).
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+DEV := .venv-test
+PIP := -m pip --disable-pip-version-check
+TESTS ?= tests
+
+SOURCES := pyproject.toml constraints-ci.txt
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.done: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP) install --quiet --constraint constraints-ci.txt --editable .
+	@touch $@
+
+# Dependency groups need pip 25.1.
+$(DEV)/.done: $(SOURCES)
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(DEV)/bin/python $(PIP) install --quiet --constraint constraints-ci.txt \
+	  --editable '.[train,heif]' --group test --group lint
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.done ## A virtual environment with composir, torch-free
+	@echo "ready: $(VENV)/bin/composir --help"
+
+.PHONY: demo
+demo: $(VENV)/.done ## Index the sample catalogue, run composed searches, write demo/index.html
+	$(VENV)/bin/python examples/demo.py
+
+.PHONY: setup-dev
+setup-dev: $(DEV)/.done ## The environment for tests and lint, with torch (CPU)
+
+.PHONY: test
+test: $(DEV)/.done ## All tests (TESTS=tests/unit for a part)
+	$(DEV)/bin/python -m pytest $(TESTS)
+
+.PHONY: lint
+lint: $(DEV)/.done ## ruff and mypy --strict
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+.PHONY: bench
+bench: $(DEV)/.done ## Speed: start-up, indexing, exact search
+	$(DEV)/bin/python benchmarks/start_up.py
+	$(DEV)/bin/python benchmarks/index_throughput.py
+	$(DEV)/bin/python benchmarks/exact_search.py
+
+.PHONY: bench-quality
+bench-quality: $(DEV)/.done ## Quality: every baseline on every data set at hand, into docs/results.md
+	$(DEV)/bin/python benchmarks/quality.py
+
+.PHONY: clean
+clean: ## Remove environments, caches and the demo
+	rm -rf $(VENV) $(DEV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
