@@ -124,7 +124,7 @@ def _facts(search: SheetSearch) -> str:
     searched = f"{result.searched:,} of {result.gallery_size:,} pictures"
     if result.searched == result.gallery_size:
         searched = f"{result.gallery_size:,} pictures"
-    milliseconds = f"{1000 * result.seconds:,.0f} ms"
+    milliseconds = f"{1000 * result.seconds:,.0f}&nbsp;ms"
     return f'<p class="facts">{searched} · {_text(result.composer)} · {milliseconds}</p>'
 
 

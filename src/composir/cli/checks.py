@@ -1,0 +1,213 @@
+"""The checks of `composir doctor`: each looks at one thing and says how to mend it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from composir.cli import models
+from composir.cli.extras import EXTRAS
+from composir.cli.terminal import file_size
+from composir.errors import ComposirError
+
+if TYPE_CHECKING:
+    from composir.model.base import EmbeddingModel
+
+_CORE = ("numpy", "pillow", "onnxruntime", "tokenizers", "pylance", "typer", "rich", "pydantic")
+_NEEDED_MEMORY = 1 << 30
+_NEEDED_DISK = 500 << 20
+_OLDEST, _TOO_NEW = (3, 11), (3, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: What was looked at.
+        state: `broken` means that something needed does not work; `note` that it may matter.
+        detail: What was found.
+        remedy: What to do about it, where there is something to do.
+    """
+
+    name: str
+    state: Literal["ok", "note", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+def all_checks(gallery: Path, model: str | None, threads: int | None) -> Iterator[Check]:
+    """Run every check, the quick ones first.
+
+    Args:
+        gallery: Folder of the gallery that would be used.
+        model: Name or folder of the model; None for the packaged one.
+        threads: Of the model.
+    """
+    yield check_python()
+    yield check_packages()
+    yield check_machine()
+    yield check_memory()
+    yield check_disk(gallery)
+    yield check_picture_formats()
+    yield check_runtime()
+    yield from check_extras()
+    yield from check_model_and_gallery(gallery, model, threads)
+
+
+def check_python() -> Check:
+    """Python's version."""
+    detail = f"{platform.python_version()} ({sys.executable})"
+    if _OLDEST <= sys.version_info[:2] < _TOO_NEW:
+        return Check("python", "ok", detail)
+    return Check("python", "note", detail, "composir is tested with Python 3.11 to 3.13")
+
+
+def check_packages() -> Check:
+    """Versions of composir and of what it needs."""
+    found, missing = [f"composir {_version('composir')}"], []
+    for package in _CORE:
+        installed = _version(package)
+        if installed is None:
+            missing.append(package)
+        else:
+            found.append(f"{package} {installed}")
+    if not missing:
+        return Check("packages", "ok", ", ".join(found))
+    remedy = "pip install --force-reinstall composir"
+    return Check("packages", "broken", f"not installed: {', '.join(missing)}", remedy)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def check_machine() -> Check:
+    """Platform and cores."""
+    return Check("machine", "ok", f"{platform.platform()}, {usable_cores()} cores")
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_memory() -> Check:
+    """Physical memory, where the platform tells."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return Check("memory", "note", "unknown on this platform")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if memory >= _NEEDED_MEMORY:
+        return Check("memory", "ok", file_size(memory))
+    return Check(
+        "memory", "note", file_size(memory), "indexing may need up to 1 GB; --batch-size 8"
+    )
+
+
+def check_disk(gallery: Path) -> Check:
+    """Space where the gallery is, or would be made."""
+    place = next(folder for folder in (gallery, *gallery.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    detail = f"{file_size(free)} free at {place}"
+    if not os.access(place, os.W_OK):
+        remedy = "indexing needs a folder that you may write to: --gallery FOLDER"
+        return Check("disk", "note", f"{place} is read-only", remedy)
+    if free < _NEEDED_DISK:
+        return Check("disk", "note", detail, "a gallery takes about 15 kB a picture; make room")
+    return Check("disk", "ok", detail)
+
+
+def check_picture_formats() -> Check:
+    """What this build of Pillow decodes."""
+    from PIL import features
+
+    formats = {"JPEG": "jpg", "PNG": "zlib", "WebP": "webp", "AVIF": "avif", "TIFF": "libtiff"}
+    lacking = [name for name, feature in formats.items() if not features.check(feature)]
+    present = [name for name in formats if name not in lacking]
+    if "JPEG" in lacking or "PNG" in lacking:
+        remedy = "pip install --force-reinstall --no-cache-dir pillow"
+        return Check("pictures", "broken", f"Pillow cannot read {', '.join(lacking)}", remedy)
+    if lacking:
+        return Check(
+            "pictures", "note", f"Pillow cannot read {', '.join(lacking)}", "update Pillow"
+        )
+    return Check("pictures", "ok", ", ".join([*present, "GIF", "BMP"]))
+
+
+def check_runtime() -> Check:
+    """Where ONNX Runtime can run."""
+    try:
+        from onnxruntime import get_available_providers
+    except ImportError as error:
+        remedy = "pip install --force-reinstall onnxruntime"
+        return Check("onnxruntime", "broken", str(error), remedy)
+    return Check("onnxruntime", "ok", ", ".join(get_available_providers()))
+
+
+def check_extras() -> Iterator[Check]:
+    """Optional dependencies: a missing one is no fault, only worth knowing."""
+    for extra in EXTRAS:
+        name = f"extra {extra.name}"
+        if not extra.missing:
+            yield Check(name, "ok", f"installed ({extra.purpose})")
+        else:
+            remedy = f"for {extra.purpose}: pip install 'composir[{extra.name}]'"
+            yield Check(name, "note", f"not installed: {', '.join(extra.missing)}", remedy)
+
+
+def check_model_and_gallery(
+    gallery: Path, model: str | None, threads: int | None
+) -> Iterator[Check]:
+    """That the model loads and encodes, and that the gallery opens with it."""
+    try:
+        loaded = models.resolve_model(model, threads)
+        yield _encodes(loaded)
+    except ComposirError as error:
+        yield Check("model", "broken", str(error), "pip install --force-reinstall composir")
+        return
+    yield check_gallery(gallery, loaded)
+
+
+def _encodes(model: EmbeddingModel) -> Check:
+    import numpy as np
+    from PIL import Image
+
+    started = time.perf_counter()
+    image = model.encode_images([Image.new("RGB", (64, 48), "teal")])
+    text = model.encode_texts(["a teal picture"])
+    milliseconds = 1000 * (time.perf_counter() - started)
+    name = f"{model.name} {model.fingerprint[:12]}, {model.dimension} numbers a vector"
+    lengths = np.linalg.norm(np.concatenate([image, text]), axis=1)
+    if not np.allclose(lengths, 1.0, atol=1e-3):
+        remedy = "the bundle or ONNX Runtime is damaged: pip install --force-reinstall composir"
+        return Check("model", "broken", f"{name}: vectors of length {lengths}", remedy)
+    return Check("model", "ok", f"{name}; first image and text in {milliseconds:.0f} ms")
+
+
+def check_gallery(folder: Path, model: EmbeddingModel) -> Check:
+    """That the gallery opens and fits the model; that there is none yet is no fault."""
+    from composir.gallery import open_gallery
+
+    if not folder.exists():
+        return Check("gallery", "note", f"none yet at {folder}", "composir index FOLDER")
+    try:
+        opened = open_gallery(folder, model=model)
+    except ComposirError as error:
+        return Check("gallery", "broken", str(error))
+    failures = len(opened.failures())
+    detail = f"{len(opened):,} pictures, {failures:,} failures, at {folder}"
+    return Check("gallery", "ok", detail)

@@ -1,0 +1,130 @@
+"""`composir index`: read folders of pictures into a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from composir.cli import models
+from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
+from composir.cli.paths import default_gallery
+from composir.cli.progress import index_progress
+from composir.cli.terminal import duration, note, print_json, printable
+from composir.errors import ComposirError
+from composir.types import Failure, IndexReport
+
+_SHOWN_FAILURES = 20
+_INTERRUPTED = 130
+
+app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="Examples: **composir index ~/photos** · "
+    "**composir index shop/ --metadata shop.csv --gallery shop.gallery** · "
+    "**composir index ~/photos --exclude '*/thumbs/*' --retry-failures**"
+)
+def index(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", exists=True, help="Folders (or files) of pictures."),
+    ],
+    gallery: GalleryOption = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="CSV, JSONL or Parquet with a column `file` and whatever you want to filter by.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Skip paths that match, e.g. `*/thumbs/*`; repeat."),
+    ] = None,
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Try again what could not be read before.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a model call.")] = 32,
+    as_json: JsonOption = False,
+) -> None:
+    """Read folders of pictures into a gallery, or bring a gallery up to date.
+
+    Unchanged pictures are skipped, moved ones keep their vector, deleted ones are dropped (under
+    the paths given only). It may be stopped at any time: the same command goes on.
+    """
+    from composir.gallery import Gallery
+
+    folder = gallery or default_gallery()
+    opened = Gallery.create_or_open(folder, models.resolve_model(model, threads))
+    try:
+        with index_progress() as show:
+            report = opened.index(
+                paths,
+                metadata=metadata,
+                exclude=tuple(exclude or ()),
+                retry_failures=retry_failures,
+                batch_size=batch_size,
+                progress=show,
+            )
+    except KeyboardInterrupt as stop:
+        note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
+        raise typer.Exit(_INTERRUPTED) from stop
+    _refuse_nothing(paths, report)
+    if as_json:
+        print_json({"gallery": folder.absolute(), **_as_dict(report)})
+    else:
+        typer.echo("\n".join([*_summary(report, folder), *_failures(report.failures)]))
+
+
+def _refuse_nothing(paths: Sequence[Path], report: IndexReport) -> None:
+    touched = report.added + report.reused + report.unchanged + report.dropped
+    if not touched and not report.failures:
+        places = ", ".join(str(path) for path in paths)
+        raise ComposirError(f"no pictures found under {places}; name a folder that holds some")
+
+
+def _as_dict(report: IndexReport) -> dict[str, object]:
+    return {
+        "added": report.added,
+        "reused": report.reused,
+        "unchanged": report.unchanged,
+        "dropped": report.dropped,
+        "failures": report.failures,
+        "total": report.total,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _summary(report: IndexReport, folder: Path) -> list[str]:
+    counts = {
+        "new": report.added,
+        "moved": report.reused,
+        "unchanged": report.unchanged,
+        "removed": report.dropped,
+    }
+    changes = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return [
+        f"{report.total:,} pictures in {printable(str(folder))}",
+        f"{changes or 'nothing new'}; took {duration(report.seconds)}",
+    ]
+
+
+def _failures(failures: Sequence[Failure]) -> list[str]:
+    if not failures:
+        return []
+    lines = [f"{len(failures):,} could not be read:"]
+    lines += [
+        f"  {printable(str(failure.path))}: {printable(failure.reason)}"
+        for failure in failures[:_SHOWN_FAILURES]
+    ]
+    hidden = len(failures) - _SHOWN_FAILURES
+    if hidden > 0:
+        lines.append(f"  ... and {hidden:,} more; all of them: composir info --failures")
+    return lines

@@ -1,0 +1,36 @@
+"""Options that several verbs share, so that they are called and explained alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GalleryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--gallery",
+        "-g",
+        metavar="FOLDER",
+        show_default="COMPOSIR_GALLERY, else one in your user data folder",
+        help="The gallery.",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FOLDER",
+        show_default="mini, the packaged one",
+        help="A named model or a bundle's folder.",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, show_default="all cores", help="Threads of the model."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout, for programs.")
+]

@@ -1,0 +1,95 @@
+"""Progress of long work: a bar for people, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from composir.cli.terminal import duration, note
+
+if TYPE_CHECKING:
+    from composir.gallery.progress import IndexProgress
+
+_EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def index_progress() -> Iterator[Callable[[IndexProgress], None]]:
+    """Show progress on stderr for as long as the block runs."""
+    if sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield PlainLines()
+
+
+class PlainLines:
+    """A line when a stage begins and every few seconds after; for logs."""
+
+    def __init__(
+        self,
+        every: float = _EVERY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], None] = note,
+    ) -> None:
+        self._every = every
+        self._clock = clock
+        self._write = write
+        self._stage = ""
+        self._next = 0.0
+
+    def __call__(self, progress: IndexProgress) -> None:
+        """Take a report; print it if it is time."""
+        now = self._clock()
+        if progress.stage == self._stage and now < self._next:
+            return
+        self._stage, self._next = progress.stage, now + self._every
+        self._write(describe(progress))
+
+
+def describe(progress: IndexProgress) -> str:
+    """One line: `encode 1,200/5,000, 48.1 images/s, 1 min 19 s left, 3 failures`."""
+    total = "" if progress.total is None else f"/{progress.total:,}"
+    parts = [f"{progress.stage} {progress.done:,}{total}"]
+    if progress.images_per_second > 0:
+        parts.append(f"{progress.images_per_second:.1f} images/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    if progress.failures:
+        parts.append(f"{progress.failures:,} failures")
+    return ", ".join(parts)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[IndexProgress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[progress.data.speed]{task.fields[rate]}"),
+        TextColumn("[progress.remaining]{task.fields[left]}"),
+        TextColumn("[red]{task.fields[failed]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None, rate="", left="", failed="")
+
+        def show(progress: IndexProgress) -> None:
+            left = progress.seconds_left
+            bar.update(
+                task,
+                description=progress.stage,
+                completed=progress.done,
+                total=progress.total,
+                rate=f"{progress.images_per_second:.1f} images/s",
+                left="" if left is None else f"{duration(left)} left",
+                failed=f"{progress.failures:,} failed" if progress.failures else "",
+            )
+
+        yield show

@@ -1,0 +1,142 @@
+"""Search results for people (a table), for pipes (tab-separated) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from composir.cli.terminal import is_terminal, note, print_json, printable, shortened
+from composir.types import Hit, SearchResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_COLOURS = {"good match": "green", "uncertain": "yellow", "nothing matches well": "red"}
+_FIXED_COLUMNS = 32  # rank, score, size and the gaps between columns
+_DETAILS_SHARE = 0.4
+
+
+def print_result(result: SearchResult) -> None:
+    """Print a table in a terminal; elsewhere one hit a line: rank, score, path, tab-separated."""
+    if is_terminal():
+        from rich.console import Console
+
+        print_table(result, Console(highlight=False))
+        return
+    for hit in result.hits:
+        typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
+    note(summary(result))
+
+
+def print_table(result: SearchResult, console: Console) -> None:
+    """Print hits as a table, then how far to trust them.
+
+    Args:
+        result: The answer.
+        console: Where to; its width decides how much of paths and metadata is shown.
+    """
+    from rich.text import Text
+
+    if result.hits:
+        console.print(_table(result, console.width))
+    console.print(Text(summary(result), style=_COLOURS[result.confidence.verdict]))
+
+
+def summary(result: SearchResult) -> str:
+    """One line: the verdict, what was searched, how and how fast."""
+    verdict = result.confidence.verdict
+    if not result.hits:
+        verdict_text = "no picture is left to show"
+    elif verdict == "nothing matches well":
+        verdict_text = f"nothing matches well ({result.confidence.value:.2f}); these are nearest"
+    else:
+        verdict_text = f"{verdict} ({result.confidence.value:.2f})"
+    searched = f"{result.searched:,}"
+    if result.searched != result.gallery_size:
+        searched += f" of {result.gallery_size:,}"
+    return (
+        f"{verdict_text} · {searched} pictures · {result.composer} · {result.seconds * 1000:.0f} ms"
+    )
+
+
+def _table(result: SearchResult, width: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    details = [_details(hit) for hit in result.hits]
+    room = max(24, width - _FIXED_COLUMNS)
+    details_width = min(max(map(len, details)), int(room * _DETAILS_SHARE))
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("picture", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("", style="dim", no_wrap=True, overflow="ellipsis", max_width=details_width)
+    for hit, detail in zip(result.hits, details, strict=True):
+        path = Text(shortened(_display(hit.path), room - details_width), style=_link(hit.path))
+        size = f"{hit.width}×{hit.height}"
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", path, size, Text(detail))
+    return table
+
+
+def _link(path: Path) -> str:
+    return f"link {path.absolute().as_uri()}"
+
+
+def _display(path: Path) -> str:
+    home = Path.home()
+    shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    return printable(shown)
+
+
+def _details(hit: Hit) -> str:
+    facts = [
+        f"{key}: {value}"
+        for key, value in hit.metadata.items()
+        if value is not None and value != ""
+    ]
+    if hit.duplicates:
+        facts.insert(0, f"+{len(hit.duplicates)} alike")
+    return printable(" · ".join(facts))
+
+
+def print_result_json(result: SearchResult) -> None:
+    """Print the whole result as one JSON document."""
+    query = result.query
+    print_json(
+        {
+            "query": {
+                "image": None if query.image is None else str(query.image),
+                "text": query.text,
+                "negatives": query.negatives,
+            },
+            "confidence": result.confidence,
+            "composer": result.composer,
+            "gallery_size": result.gallery_size,
+            "searched": result.searched,
+            "seconds": round(result.seconds, 4),
+            "hits": [_hit(hit) for hit in result.hits],
+        }
+    )
+
+
+def _hit(hit: Hit) -> dict[str, object]:
+    return {
+        "rank": hit.rank,
+        "id": hit.id,
+        "path": str(hit.path),
+        "score": round(hit.score, 6),
+        "width": hit.width,
+        "height": hit.height,
+        "metadata": {key: _json_number(value) for key, value in hit.metadata.items()},
+        "duplicates": [str(path) for path in hit.duplicates],
+    }
+
+
+def _json_number(value: object) -> object:
+    """JSON knows no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
