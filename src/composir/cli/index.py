@@ -19,19 +19,20 @@ from composir.types import Failure, IndexReport
 _SHOWN_FAILURES = 20
 _INTERRUPTED = 130
 
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 @app.command(
-    epilog="Examples: **composir index ~/photos** · "
-    "**composir index shop/ --metadata shop.csv --gallery shop.gallery** · "
-    "**composir index ~/photos --exclude '*/thumbs/*' --retry-failures**"
+    epilog="`composir index ~/photos`\n\n"
+    "`composir index shop/ --metadata shop.csv --gallery shop.gallery`\n\n"
+    "`composir index ~/photos --exclude '*/thumbs/*' --retry-failures`"
 )
 def index(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="PATH...", exists=True, help="Folders (or files) of pictures."),
     ],
+    *,
     gallery: GalleryOption = None,
     metadata: Annotated[
         Path | None,

@@ -17,14 +17,14 @@ from composir.types import Query, SearchResult
 if TYPE_CHECKING:
     from composir.gallery import Gallery
 
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 @app.command(
-    epilog='Examples: **composir search "a dog on a beach"** · '
-    '**composir search --image lamp.jpg "in brass, without the shade"** · '
-    '**composir search --image ref.jpg "at night" --not people -k 30 '
-    '--where "width > 1000" --html hits.html**'
+    epilog='`composir search "a dog on a beach"`\n\n'
+    '`composir search --image lamp.jpg "in brass, without the shade"`\n\n'
+    '`composir search --image ref.jpg "at night" --not people --where "width > 1000"`\n\n'
+    "`composir search --image ref.jpg -k 30 --html hits.html --open`"
 )
 def search(
     words: Annotated[
@@ -34,6 +34,7 @@ def search(
             help="What to look for; with an image: how the hits differ from it.",
         ),
     ] = None,
+    *,
     image: Annotated[
         Path | None, typer.Option("--image", "-i", metavar="FILE", help="The reference image.")
     ] = None,

@@ -115,7 +115,8 @@ def _confidence(confidence: Confidence) -> str:
     share = f"{100 * min(max(confidence.value, 0.0), 1.0):.0f}"
     return f"""<div class="confidence {_TONES[confidence.verdict]}">
 <span class="verdict">{_text(confidence.verdict)}</span>
-<span class="meter" role="img" aria-label="confidence {share} %"><i style="width:{share}%"></i></span>
+<span class="meter" role="img" aria-label="confidence {share} %">
+<i style="width:{share}%"></i></span>
 </div>"""
 
 
