@@ -7,6 +7,7 @@ names. So "red" finds red pictures, and arithmetic on vectors can be checked by 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -37,6 +38,8 @@ class ColourModel:
     name = "colours"
     dimension = 4
     image_spec = PreprocessSpec(size=8, fit="squash")
+    default_composer = "sum"
+    composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
 
     def __init__(self, fingerprint: str = "colours-1") -> None:
         self.fingerprint = fingerprint

@@ -1,1 +1,19 @@
-"""TODO room."""
+"""Models: a bundle is a folder; its encoders run on ONNX Runtime."""
+
+from composir.model.base import EmbeddingModel
+from composir.model.bundle import Bundle, Manifest
+from composir.model.catalogue import PACKAGED, load_model
+from composir.model.image_encoder import ImageEncoder
+from composir.model.model import Model
+from composir.model.text_encoder import TextEncoder
+
+__all__ = [
+    "PACKAGED",
+    "Bundle",
+    "EmbeddingModel",
+    "ImageEncoder",
+    "Manifest",
+    "Model",
+    "TextEncoder",
+    "load_model",
+]

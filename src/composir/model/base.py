@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from PIL import Image
@@ -32,6 +32,14 @@ class EmbeddingModel(Protocol):
     @property
     def image_spec(self) -> PreprocessSpec:
         """How pictures become the gallery side's input."""
+
+    @property
+    def default_composer(self) -> str:
+        """Name of the composer to use when none is asked for."""
+
+    @property
+    def composer_settings(self) -> Mapping[str, Mapping[str, float | int | str]]:
+        """Settings of composers chosen for this model on dev splits, by composer name."""
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.

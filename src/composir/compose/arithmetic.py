@@ -1,0 +1,197 @@
+"""Composers without training: arithmetic on the vectors of the reference and of the text.
+
+All of them answer queries that have an image alone or words alone too: what is missing simply does
+not take part. They are the baselines that a trained composer has to beat (docs: methods,
+section 3), and what today's products do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from composir.compose.base import ComposedQueries, QueryBatch
+from composir.errors import QueryError
+from composir.model.base import EmbeddingModel
+from composir.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Arithmetic:
+    """What the composers of this file share: a model for the texts, and negatives.
+
+    Attributes:
+        model: Encodes modification and negative texts.
+        negative_weight: How far a negative text pushes the query away, relative to unit norm.
+    """
+
+    model: EmbeddingModel
+    negative_weight: float = 0.5
+
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """Everything that changes the outcome."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model"}
+
+    def _texts(self, batch: QueryBatch) -> FloatArray | None:
+        return self.model.encode_texts(batch.texts) if any(batch.texts) else None
+
+    def _finish(self, vectors: FloatArray, batch: QueryBatch) -> ComposedQueries:
+        return ComposedQueries(self._push_away(vectors, batch)[:, None])
+
+    def _push_away(self, vectors: FloatArray, batch: QueryBatch) -> FloatArray:
+        pushed = vectors.copy()
+        for row, negatives in enumerate(batch.negatives):
+            if negatives:
+                unwanted = self.model.encode_texts(negatives).sum(axis=0)
+                pushed[row] -= np.float32(self.negative_weight) * unwanted
+        return normalised(pushed)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOnly(_Arithmetic):
+    """The reference's own vector; the text is ignored."""
+
+    name = "image"
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Return the reference vectors, pushed away from negatives."""
+        if batch.image_vectors is None:
+            raise QueryError("the composer image needs a reference image; use text for words alone")
+        return self._finish(batch.image_vectors, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class TextOnly(_Arithmetic):
+    """The text's vector; the reference is ignored."""
+
+    name = "text"
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Return the text vectors, pushed away from negatives."""
+        texts = self._texts(batch)
+        if texts is None:
+            raise QueryError("the composer text needs words; use image for an image alone")
+        return self._finish(texts, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum(_Arithmetic):
+    """`normalise((1 - alpha) v + alpha t)`: what most products do.
+
+    Attributes:
+        alpha: Weight of the text, 0 to 1.
+    """
+
+    alpha: float = 0.5
+    name = "sum"
+
+    def __post_init__(self) -> None:
+        """Check the weight.
+
+        Raises:
+            QueryError: If alpha is outside 0 to 1.
+        """
+        _check_alpha(self.alpha)
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Add the two vectors; with one of them missing, take the other."""
+        image, text = batch.image_vectors, self._texts(batch)
+        if image is None or text is None:
+            return self._finish(_only(image, text), batch)
+        alpha = np.float32(self.alpha)
+        return self._finish(normalised((1 - alpha) * image + alpha * text), batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Slerp(_Arithmetic):
+    """Spherical linear interpolation from the reference to the text (arXiv 2405.00571).
+
+    `sin((1 - alpha) w) / sin(w) v + sin(alpha w) / sin(w) t`, w the angle between them.
+
+    Attributes:
+        alpha: How far to go from the image (0) to the text (1).
+    """
+
+    alpha: float = 0.5
+    name = "slerp"
+
+    def __post_init__(self) -> None:
+        """Check the weight.
+
+        Raises:
+            QueryError: If alpha is outside 0 to 1.
+        """
+        _check_alpha(self.alpha)
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Interpolate on the sphere; with one of the two missing, take the other."""
+        image, text = batch.image_vectors, self._texts(batch)
+        if image is None or text is None:
+            return self._finish(_only(image, text), batch)
+        return self._finish(slerp(image, text, self.alpha), batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Product(_Arithmetic):
+    """Score = product of the two similarities, each rectified at zero.
+
+    Similarities to texts run far lower than those to images, but a product ranks by ratios, so no
+    weight is needed. Its scores are no cosines: compare them within one query only.
+    """
+
+    name = "product"
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Keep both vectors; the gallery multiplies their similarities."""
+        image, text = batch.image_vectors, self._texts(batch)
+        if image is None or text is None:
+            return self._finish(_only(image, text), batch)
+        pair = np.stack([image, self._push_away(text, batch)], axis=1)
+        return ComposedQueries(pair, rule="product")
+
+
+def slerp(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:
+    """Interpolate between unit vectors along the great circle.
+
+    Args:
+        start: (n, D) float32, unit norm.
+        end: (n, D) float32, unit norm.
+        alpha: 0 gives `start`, 1 gives `end`.
+
+    Returns:
+        (n, D) float32, unit norm; where the two are (nearly) parallel, their normalised mean.
+    """
+    cosine = np.clip((start * end).sum(axis=1, keepdims=True), -1.0, 1.0)
+    angle = np.arccos(cosine)
+    sine = np.sin(angle)
+    apart = sine > 1e-4
+    safe = np.where(apart, sine, 1.0)
+    first = np.where(apart, np.sin((1 - alpha) * angle) / safe, 1 - alpha)
+    second = np.where(apart, np.sin(alpha * angle) / safe, alpha)
+    return normalised((first * start + second * end).astype(np.float32))
+
+
+def normalised(vectors: FloatArray) -> FloatArray:
+    """Scale each row to unit norm; a zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+
+
+def known_settings(composer: type) -> Mapping[str, object]:
+    """Names and defaults of a composer's settings."""
+    return {f.name: f.default for f in fields(composer) if f.name != "model"}
+
+
+def _only(image: FloatArray | None, text: FloatArray | None) -> FloatArray:
+    vectors = image if image is not None else text
+    if vectors is None:
+        raise QueryError("an empty query: give an image, words, or both")
+    return vectors
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0.0 <= alpha <= 1.0:
+        raise QueryError(f"alpha must be from 0 (image only) to 1 (text only), not {alpha}")

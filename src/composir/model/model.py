@@ -1,0 +1,81 @@
+"""One object for both sides of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+
+from composir.model.bundle import Bundle, Manifest
+from composir.model.image_encoder import ImageEncoder
+from composir.model.text_encoder import TextEncoder
+from composir.preprocess import PreprocessSpec
+from composir.types import FloatArray, PixelArray
+
+
+class Model:
+    """Image and text encoder of one bundle; an `EmbeddingModel`.
+
+    Attributes:
+        bundle: Where it comes from.
+        images: The gallery side's encoder.
+        texts: The text encoder, with splicing.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Open a model; graphs are read at first use.
+
+        Args:
+            bundle: A loaded bundle.
+            threads: For the runtime; None for all cores.
+        """
+        self.bundle = bundle
+        self.images = ImageEncoder(bundle, threads)
+        self.texts = TextEncoder(bundle, threads)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle, e.g. `mini`."""
+        return self.manifest.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the vector space of the gallery side."""
+        return self.bundle.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Width D of the vectors."""
+        return self.manifest.dimension
+
+    @property
+    def image_spec(self) -> PreprocessSpec:
+        """How pictures become the gallery side's input."""
+        return self.manifest.image.preprocess
+
+    @property
+    def default_composer(self) -> str:
+        """Name of the composer to use when none is asked for."""
+        return self.manifest.default_composer
+
+    @property
+    def composer_settings(self) -> Mapping[str, Mapping[str, float | int | str]]:
+        """Settings of composers chosen for this model on dev splits, by composer name."""
+        return self.manifest.composers
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32."""
+        return self.images.encode_pixels(pixels)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """Preprocess and encode RGB pictures; (n, D) float32, unit norm."""
+        return self.images.encode(images)
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Encode texts; (n, D) float32, unit norm."""
+        return self.texts.encode(texts)

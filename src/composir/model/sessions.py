@@ -1,0 +1,43 @@
+"""ONNX Runtime sessions, opened one way everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from composir.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+def default_threads() -> int:
+    """Threads to use where nobody says: the cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def open_session(path: Path, threads: int | None = None) -> InferenceSession:
+    """Open a graph on the CPU.
+
+    Args:
+        path: The `.onnx` file.
+        threads: Threads inside one run; None for `default_threads()`.
+
+    Raises:
+        ModelError: If the runtime refuses the graph.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.log_severity_level = 3
+    # Weights are stored as int8 and computed in float32: let the runtime expand them once, at
+    # loading, instead of at every run.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime raises a private family of exceptions
+        raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error

@@ -1,0 +1,167 @@
+"""What the packaged foundation model is trained on: pictures, each with texts that describe it.
+
+Reads data set folders (docs/gallery.md describes the format) and turns their metadata into texts.
+Splits are by hash, so that they are the same on every machine: fashion by title group (a title
+without its colour), everything else by picture. Only `train` is trained on, `dev` chooses
+hyper-parameters, `test` is for reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from composir.errors import DatasetError
+
+Split: TypeAlias = Literal["train", "dev", "test"]
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPicture:
+    """One picture with the texts that describe it.
+
+    Attributes:
+        source: Name of the data set.
+        file: The picture.
+        texts: At least one description; one is drawn each time the picture is seen.
+        split: What it may be used for.
+    """
+
+    source: str
+    file: Path
+    texts: tuple[str, ...]
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How one data set becomes training pictures.
+
+    Attributes:
+        texts: A gallery row to its texts; none leaves the picture out.
+        group: A gallery row to the key that is split as a whole.
+        dev: Share of groups for choosing hyper-parameters.
+        test: Share of groups kept for reports.
+    """
+
+    texts: Callable[[Row], list[str]]
+    group: Callable[[Row], str]
+    dev: float
+    test: float
+
+
+def read_corpus(root: Path, sources: tuple[str, ...]) -> list[TrainingPicture]:
+    """Read training pictures from data set folders.
+
+    Args:
+        root: Folder that holds the data set folders.
+        sources: Which of `SOURCES`, in order.
+
+    Returns:
+        All pictures of all splits, in the order of the sources and their rows.
+
+    Raises:
+        DatasetError: If a source is unknown, missing or empty.
+    """
+    pictures = [picture for name in sources for picture in _read_source(root, name)]
+    if not pictures:
+        raise DatasetError(f"no training pictures below {root}: unpack the data sets there first")
+    return pictures
+
+
+def split_of(group: str, dev: float, test: float) -> Split:
+    """Assign a group to a split by its hash; the shares are those of groups, not of pictures."""
+    position = int.from_bytes(hashlib.sha256(group.encode()).digest()[:6], "big") / 2**48
+    if position < test:
+        return "test"
+    return "dev" if position < test + dev else "train"
+
+
+_COLOUR_WORDS = (
+    "beige black blue bronze brown burgundy charcoal coffee copper cream gold golden green "
+    "grey gray khaki lavender magenta maroon mauve melange metallic multi mushroom mustard "
+    "navy nude off olive orange peach pink purple red rose rust silver skin steel tan taupe "
+    "teal turquoise white yellow lime fluorescent sea "
+)
+COLOURS = frozenset(_COLOUR_WORDS.split())
+
+
+def fashion_group(row: Row) -> str:
+    """A fashion title without its colour words: what queries of that set have in common."""
+    words = re.findall(r"[a-z0-9']+", str(row["title"]).lower())
+    return " ".join(word for word in words if word not in COLOURS)
+
+
+def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
+    spec = SOURCES.get(name)
+    if spec is None:
+        raise DatasetError(f"no training source named {name}; known: {', '.join(SOURCES)}")
+    listing = root / name / "gallery.jsonl"
+    if not listing.is_file():
+        raise DatasetError(f"{listing} is missing: unpack the data set {name} below {root}")
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        texts = tuple(spec.texts(row))
+        if texts:
+            split = split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test)
+            yield TrainingPicture(name, root / name / row["file"], texts, split)
+
+
+def _flickr_texts(row: Row) -> list[str]:
+    return [re.sub(r"\s+([.,])", r"\1", caption).strip(" .") for caption in row["captions"]]
+
+
+def _fashion_texts(row: Row) -> list[str]:
+    title, kind, colour = (str(row.get(key) or "") for key in ("title", "type", "colour"))
+    texts = [title]
+    if colour and kind:
+        kind = kind.lower()
+        texts += [f"{colour.lower()} {kind}", f"a photo of {kind} in {colour.lower()}"]
+        gender = str(row.get("gender") or "").lower()
+        texts += [f"{colour.lower()} {kind} for {gender}"] if gender else []
+    return [text for text in texts if text]
+
+
+_DOMAINS = {
+    "photo": ("a photo of a {}", "a photograph of a {}"),
+    "art_painting": ("a painting of a {}", "an art painting of a {}"),
+    "cartoon": ("a cartoon of a {}", "a {} drawn as a cartoon"),
+    "sketch": ("a sketch of a {}", "a pencil sketch of a {}"),
+}
+
+
+def _pacs_texts(row: Row) -> list[str]:
+    return [template.format(row["class"]) for template in _DOMAINS[row["domain"]]]
+
+
+def _grocery_texts(row: Row) -> list[str]:
+    kind = re.sub(r"[-_]+", " ", str(row["class"])).lower()
+    coarse = re.sub(r"[-_]+", " ", str(row["coarse"])).lower()
+    return [f"a photo of {kind}", f"{kind} in a shop", f"a photo of {kind}, {coarse}"]
+
+
+def _clothing_texts(row: Row) -> list[str]:
+    kind = str(row["class"]).lower()
+    if kind in {"not sure", "other", "skip"}:
+        return []
+    wearer = "a child's" if str(row.get("kids")).lower() == "true" else "a"
+    return [f"a photo of {wearer} {kind}", kind]
+
+
+def _file(row: Row) -> str:
+    return str(row["file"])
+
+
+SOURCES: dict[str, SourceSpec] = {
+    "flickr8k-train": SourceSpec(_flickr_texts, _file, dev=0.1, test=0.0),
+    "fashion-recolour": SourceSpec(_fashion_texts, fashion_group, dev=0.15, test=0.3),
+    "pacs-domains": SourceSpec(_pacs_texts, _file, dev=0.15, test=0.35),
+    "grocery-train": SourceSpec(_grocery_texts, _file, dev=0.05, test=0.0),
+    "clothing-train": SourceSpec(_clothing_texts, _file, dev=0.05, test=0.0),
+}

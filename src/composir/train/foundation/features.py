@@ -1,0 +1,184 @@
+"""Cached outputs of the frozen lower trunk: extracted once, read by every later run.
+
+One file a view: view 0 is the picture as the bundle will see it, the others are augmented. A view
+is (pictures, channels, height, width) float16 on disk, memory-mapped; a note of how many rows are
+done lies beside it, so that an interrupted extraction goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
+
+from composir.errors import ImageReadError, TrainingError
+from composir.images import read_image
+from composir.preprocess import PreprocessSpec
+from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
+
+HalfArray: TypeAlias = NDArray[np.float16]
+Progress: TypeAlias = Callable[[int, int], None]
+BATCH = 32
+
+
+def cached_view(
+    folder: Path,
+    files: Sequence[Path],
+    trunk: EfficientNetLite,
+    spec: PreprocessSpec,
+    view: int,
+    progress: Progress | None = None,
+) -> HalfArray:
+    """Open one view of the pictures, extracting what is not there yet.
+
+    Args:
+        folder: Where caches live.
+        files: The pictures, in order.
+        trunk: Its `lower` part is applied.
+        spec: Preprocessing of the bundle.
+        view: 0 for the plain picture, 1 and up for augmented ones (seeded by file and view).
+        progress: Called with (done, total).
+
+    Returns:
+        (n, c, h, w) float16, memory-mapped, read-only.
+
+    Raises:
+        TrainingError: If a picture cannot be read; the message names it.
+    """
+    name = cache_name(files, trunk, spec, view)
+    path, note = folder / f"{name}.f16", folder / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(files), *_output_shape(trunk, spec.size))
+    done = json.loads(note.read_text())["done"] if note.exists() and path.exists() else 0
+    if done < len(files):
+        rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
+        for start, block in _extract(files, done, trunk, spec, view):
+            rows[start : start + len(block)] = block
+            rows.flush()
+            note.write_text(json.dumps({"done": start + len(block)}))
+            if progress:
+                progress(start + len(block), len(files))
+    return np.memmap(path, np.float16, "r", shape=shape)
+
+
+def cache_name(
+    files: Sequence[Path], trunk: EfficientNetLite, spec: PreprocessSpec, view: int
+) -> str:
+    """Name a view by everything that its numbers depend on."""
+    digest = hashlib.sha256(spec.model_dump_json().encode())
+    for file in files:
+        digest.update(f"{file.parent.parent.name}/{file.name}/{file.stat().st_size}\n".encode())
+    weights = float(sum(p.detach().double().abs().sum() for p in trunk.parameters()))
+    digest.update(f"{trunk.spec} {weights:.6e}".encode())
+    return f"{digest.hexdigest()[:16]}-view{view}"
+
+
+def augment(rgb: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Crop, mirror and vary light; hue is left alone, because texts name colours."""
+    area = generator.uniform(0.45, 1.0)
+    stretch = np.exp(generator.uniform(-0.2, 0.2))
+    width = min(1.0, float(np.sqrt(area) * stretch)) * rgb.width
+    height = min(1.0, float(np.sqrt(area) / stretch)) * rgb.height
+    left = generator.uniform(0, rgb.width - width)
+    top = generator.uniform(0, rgb.height - height)
+    view = rgb.crop((round(left), round(top), round(left + width), round(top + height)))
+    if generator.random() < 0.5:
+        view = ImageOps.mirror(view)
+    view = ImageEnhance.Brightness(view).enhance(generator.uniform(0.85, 1.15))
+    return ImageEnhance.Contrast(view).enhance(generator.uniform(0.85, 1.15))
+
+
+def _extract(
+    files: Sequence[Path], done: int, trunk: EfficientNetLite, spec: PreprocessSpec, view: int
+) -> Iterator[tuple[int, HalfArray]]:
+    run = _lower_runner(trunk, spec.size)
+    starts = range(done, len(files), BATCH)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = []
+        for start in starts:
+            block = files[start : start + BATCH]
+            waiting.append((start, [pool.submit(_pixels, f, spec, view) for f in block]))
+            if len(waiting) > 2:
+                yield _finish(waiting.pop(0), run)
+        for item in waiting:
+            yield _finish(item, run)
+
+
+def _finish(
+    item: tuple[int, list], run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> tuple[int, HalfArray]:
+    start, futures = item
+    pixels = np.stack([future.result() for future in futures]).transpose(0, 3, 1, 2)
+    normalised = (pixels.astype(np.float32) - PIXEL_MEAN) / PIXEL_STD
+    return start, run(np.ascontiguousarray(normalised)).astype(np.float16)
+
+
+def _pixels(file: Path, spec: PreprocessSpec, view: int) -> NDArray[np.uint8]:
+    try:
+        rgb = read_image(file, min_side=spec.size).rgb
+    except ImageReadError as error:
+        raise TrainingError(f"{file}: {error}; leave it out of the corpus") from error
+    if view:
+        seed = int.from_bytes(hashlib.sha256(f"{file.name}/{view}".encode()).digest()[:8], "big")
+        rgb = augment(rgb, np.random.default_rng(seed))
+    return spec.apply(rgb)
+
+
+def _lower_runner(
+    trunk: EfficientNetLite, size: int
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Run the lower trunk where it is fastest: the GPU if there is one, else ONNX Runtime."""
+    if torch.cuda.is_available():
+        on_device = trunk.to("cuda", memory_format=torch.channels_last)
+
+        def run_on_gpu(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                return on_device.lower(torch.from_numpy(pixels).cuda()).float().cpu().numpy()
+
+        return run_on_gpu
+    return _onnx_runner(trunk, size)
+
+
+class _Lower(torch.nn.Module):
+    def __init__(self, trunk: EfficientNetLite) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.trunk.lower(pixels)
+
+
+def _onnx_runner(
+    trunk: EfficientNetLite, size: int
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "lower.onnx")
+        torch.onnx.export(
+            _Lower(trunk).eval(),
+            (torch.zeros(1, 3, size, size),),
+            path,
+            input_names=["pixels"],
+            output_names=["features"],
+            dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}},
+            dynamo=False,
+        )
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
+
+
+def _output_shape(trunk: EfficientNetLite, size: int) -> tuple[int, int, int]:
+    with torch.inference_mode():
+        device = next(trunk.parameters()).device
+        shape = trunk.lower(torch.zeros(1, 3, size, size, device=device)).shape
+    return int(shape[1]), int(shape[2]), int(shape[3])

@@ -1,0 +1,67 @@
+"""The packaged model's gallery tower: EfficientNet-Lite and an attention-pooling head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
+
+
+class AttentionPool(nn.Module):
+    """Learned queries, one a head, pool the feature map; each pooled vector has its own projection.
+
+    Pooling before projecting costs a twentieth of projecting every position, and the first head
+    starts as plain average pooling, the summary that ImageNet trained the trunk for.
+    """
+
+    def __init__(self, channels: int, dimension: int, heads: int = 8, dropout: float = 0.1) -> None:
+        """Build a head from `channels` to `dimension`."""
+        super().__init__()
+        self.attention = nn.Linear(channels, heads)
+        nn.init.normal_(self.attention.weight, std=channels**-0.5)
+        with torch.no_grad():
+            self.attention.weight[0].zero_()
+        self.norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(heads * channels, dimension)
+        self.correction = nn.Sequential(
+            nn.LayerNorm(dimension),
+            nn.Linear(dimension, 4 * dimension),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * dimension, dimension),
+        )
+        nn.init.zeros_(self.correction[-1].weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature map (n, channels, h, w) to vectors (n, D), unit norm."""
+        tokens = features.flatten(2).transpose(1, 2)
+        weights = self.attention(tokens).softmax(dim=1)
+        pooled = self.norm(weights.transpose(1, 2) @ tokens)
+        vector = self.project(self.dropout(pooled).flatten(1))
+        return functional.normalize(vector + self.correction(vector), dim=-1)
+
+
+class ImageTower(nn.Module):
+    """Trunk and head.
+
+    Attributes:
+        trunk: EfficientNet-Lite; its lower part stays frozen.
+        head: To the shared space.
+    """
+
+    def __init__(self, trunk: EfficientNetLite, dimension: int) -> None:
+        """Put a new head on a trunk."""
+        super().__init__()
+        self.trunk = trunk
+        self.head = AttentionPool(HEAD_CHANNELS, dimension)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (n, 3, side, side) to vectors (n, D), unit norm."""
+        return self.head(self.trunk(pixels))
+
+    def from_cached(self, features: Tensor) -> Tensor:
+        """Cached lower features (n, c, s, s) to vectors (n, D), unit norm."""
+        return self.head(self.trunk.upper(features))
