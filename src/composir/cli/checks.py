@@ -17,6 +17,7 @@ from composir.cli import models
 from composir.cli.extras import EXTRAS
 from composir.cli.terminal import file_size
 from composir.errors import ComposirError
+from composir.model.sessions import default_threads
 
 if TYPE_CHECKING:
     from composir.model.base import EmbeddingModel
@@ -95,14 +96,7 @@ def _version(package: str) -> str | None:
 
 def check_machine() -> Check:
     """Platform and cores."""
-    return Check("machine", "ok", f"{platform.platform()}, {usable_cores()} cores")
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return Check("machine", "ok", f"{platform.platform()}, {default_threads()} cores")
 
 
 def check_memory() -> Check:

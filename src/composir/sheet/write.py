@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ from composir.sheet.page import SheetSearch, contact_sheet
 from composir.types import ImageInput, SearchResult
 
 _THUMBNAIL_SIDE = 256
+_READABLE = 0o644
 
 
 class ThumbnailSource(Protocol):
@@ -68,27 +68,18 @@ def write_contact_sheet(
     Raises:
         ComposirError: If the file cannot be written.
     """
+    from composir.gallery.files import replaced_atomically
+
     page = contact_sheet(searches, title=title, intro=intro)
     destination = destination.expanduser().absolute()
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _replace(destination, page.encode("utf-8"))
+        with replaced_atomically(destination) as file:
+            file.write(page.encode("utf-8"))
+        destination.chmod(_READABLE)  # a temporary file is its owner's alone
     except OSError as error:
         reason = error.strerror or str(error)
         raise ComposirError(
             f"cannot write {destination}: {reason}; name another file with --html"
         ) from error
     return destination
-
-
-def _replace(destination: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=".composir-", suffix=".html")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(destination)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
