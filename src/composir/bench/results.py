@@ -1,0 +1,316 @@
+"""A run's result file: figures, every query's outcome, and a header that reproduces both."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from composir.bench.efficiency import Efficiency
+from composir.bench.metrics import ABSENT, Ranks
+from composir.bench.protocol import Rankings, outcomes
+from composir.bench.significance import Interval, bootstrap
+from composir.bench.task import Task
+from composir.errors import BenchError
+
+HITS = 10
+"""How many hits of each query a result file keeps."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Packed(_Frozen):
+    """An array of non-negative whole numbers: int32, zlib, base64."""
+
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, array: Ranks) -> Packed:
+        """Pack ranks; `ABSENT` becomes 0."""
+        whole = np.where(array == ABSENT, 0, array).astype("<i4")
+        packed = base64.b64encode(zlib.compress(whole.tobytes(), 9)).decode("ascii")
+        return cls(shape=whole.shape, data=packed)
+
+    def array(self, *, absent: int = ABSENT) -> Ranks:
+        """Unpack; 0 becomes `absent`.
+
+        Raises:
+            BenchError: If the data is damaged.
+        """
+        try:
+            raw = zlib.decompress(base64.b64decode(self.data, validate=True))
+            whole = np.frombuffer(raw, dtype="<i4").reshape(self.shape).astype(np.int64)
+        except (ValueError, zlib.error) as error:
+            raise BenchError(f"the outcomes of a result file are damaged: {error}") from error
+        return np.where(whole == 0, absent, whole)
+
+
+class Figure(_Frozen):
+    """Percent over queries, with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, interval: Interval) -> Figure:
+        """From a scale of 0 to 1."""
+        return cls(value=100 * interval.value, low=100 * interval.low, high=100 * interval.high)
+
+
+class AspectFigure(Figure):
+    """The headline metric over the queries of one aspect."""
+
+    queries: int
+
+
+class Partial(_Frozen):
+    """What was left out because images were missing; the score is not the data set's."""
+
+    missing_images: int
+    dropped_queries: int
+    of_queries: int
+
+
+class Setup(_Frozen):
+    """Everything needed to run it again.
+
+    Attributes:
+        dataset: Name in the table of data sets, or the folder's path.
+        root: Folder of annotations and images.
+        split: Which split.
+        variant: Which protocol variant; None for the only one.
+        text_proxy: Whether captions stood in for images.
+        vectors: File of precomputed image vectors.
+        query_vectors: File of precomputed query vectors.
+        model: As given to `load_model`; None for precomputed query vectors.
+        composer: Name in the table of composers.
+        settings: Given to it.
+        allow_missing: Whether missing images were allowed.
+        seed: Of intervals and tests.
+        resamples: Of intervals.
+    """
+
+    dataset: str
+    root: str
+    split: str | None = None
+    variant: str | None = None
+    text_proxy: bool = False
+    vectors: str | None = None
+    query_vectors: str | None = None
+    model: str | None = None
+    composer: str
+    settings: dict[str, float | int | str] = {}
+    allow_missing: bool = False
+    seed: int = 0
+    resamples: int = 1000
+
+
+class ModelInfo(_Frozen):
+    """Which bundle made the vectors, and how it takes pictures."""
+
+    name: str
+    fingerprint: str
+    preprocess: dict[str, object] = {}
+
+
+class Tuning(_Frozen):
+    """Where settings were chosen: never on the queries of the result."""
+
+    dataset: str
+    split: str
+    checksum: str
+    metric: str
+    queries: int
+    tried: int
+
+
+class Header(_Frozen):
+    """What a figure is worth nothing without."""
+
+    dataset: str
+    split: str
+    variant: str
+    checksum: str
+    model: ModelInfo | None
+    composer: str
+    settings: dict[str, float | int | str]
+    image_vectors: str
+    seed: int
+    resamples: int
+    date: str
+    python: str
+    packages: dict[str, str]
+    setup: Setup
+    tuning: Tuning | None = None
+
+    @property
+    def method(self) -> str:
+        """Composer and settings, for tables."""
+        told = ", ".join(f"{key} {_short(value)}" for key, value in self.settings.items())
+        return f"{self.composer} ({told})" if told else self.composer
+
+
+def _short(value: float | int | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class TaskResult(_Frozen):
+    """One task's figures and outcomes.
+
+    `ranks`, `primary` and `subset` hold each query's ranks (see `protocol.Rankings`), from which
+    every figure can be computed again; `hits` holds places in `hit_ids`, counted from 1.
+    """
+
+    name: str
+    split: str
+    variant: str
+    checksum: str
+    headline: str
+    notices: tuple[str, ...]
+    partial: Partial | None
+    queries: int
+    gallery: int
+    metrics: dict[str, Figure]
+    aspects: dict[str, AspectFigure]
+    query_ids: tuple[str, ...]
+    ranks: Packed
+    primary: Packed | None
+    subset: Packed | None
+    hit_ids: tuple[str, ...]
+    hits: Packed
+
+    def rankings(self) -> Rankings:
+        """The ranks, unpacked; lists of hits are left out."""
+        empty = np.empty((self.queries, 0), dtype=np.int64)
+        return Rankings(
+            ranks=self.ranks.array(),
+            primary=self.primary.array() if self.primary else None,
+            subset=self.subset.array() if self.subset else None,
+            top=empty,
+            top_subset=None,
+        )
+
+    def outcomes(self, metrics: Sequence[str]) -> NDArray[np.float64]:
+        """Every query's score, (n, m) float64, 0 to 1."""
+        return outcomes(self.rankings(), metrics)
+
+    def first_hits(self) -> list[list[str]]:
+        """Ids of each query's first hits, best first."""
+        places = self.hits.array(absent=0)
+        return [[self.hit_ids[p - 1] for p in row if p > 0] for row in places.tolist()]
+
+
+class Result(_Frozen):
+    """A result file."""
+
+    format: Literal["composir-bench-result"] = "composir-bench-result"
+    version: Literal[1] = 1
+    header: Header
+    tasks: tuple[TaskResult, ...]
+    mean: dict[str, Figure] | None = None
+    efficiency: Efficiency = Efficiency()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What has to be said wherever the figures are shown."""
+        said = [notice for task in self.tasks for notice in task.notices]
+        said += [_partial_notice(task) for task in self.tasks if task.partial]
+        return tuple(dict.fromkeys(said))
+
+    def save(self, path: Path) -> None:
+        """Write the file, and the folder that it lies in."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _partial_notice(task: TaskResult) -> str:
+    left = task.partial
+    assert left is not None
+    return (
+        f"PARTIAL score of {task.name}: {left.missing_images:,} images missing, "
+        f"{left.dropped_queries:,} of {left.of_queries:,} queries dropped"
+    )
+
+
+def load_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        BenchError: If it is missing, or not a result file of a version that we know.
+    """
+    try:
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{path}: not a result file (not UTF-8)") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BenchError(
+            f"{path}: not a result file of version 1 ({place}: {first['msg']})"
+        ) from error
+
+
+def task_result(
+    task: Task, rankings: Rankings, partial: Partial | None, *, seed: int, resamples: int
+) -> TaskResult:
+    """Turn a task's rankings into figures."""
+    metrics = () if task.hidden_truth else task.metrics
+    scores = outcomes(rankings, metrics) if metrics else np.empty((len(task.queries), 0))
+    figures = bootstrap([scores], seed=seed, resamples=resamples)
+    used, hits = np.unique(rankings.top[:, :HITS], return_inverse=True)
+    hits = hits.reshape(len(task.queries), -1) + (1 if used[0] >= 0 else 0)
+    return TaskResult(
+        name=task.name,
+        split=task.split,
+        variant=task.variant,
+        checksum=task.checksum,
+        headline=task.headline,
+        notices=task.notices,
+        partial=partial,
+        queries=len(task.queries),
+        gallery=len(task.gallery),
+        metrics={n: Figure.of(f) for n, f in zip(metrics, figures, strict=True)},
+        aspects={} if task.hidden_truth else _aspects(task, rankings, seed, resamples),
+        query_ids=tuple(query.id for query in task.queries),
+        ranks=Packed.of(rankings.ranks),
+        primary=None if rankings.primary is None else Packed.of(rankings.primary),
+        subset=None if rankings.subset is None else Packed.of(rankings.subset),
+        hit_ids=tuple(task.gallery[column] for column in used if column >= 0),
+        hits=Packed.of(hits),
+    )
+
+
+def _aspects(task: Task, rankings: Rankings, seed: int, resamples: int) -> dict[str, AspectFigure]:
+    scores = outcomes(rankings, [task.headline])
+    figures = {}
+    for aspect in task.aspects:
+        chosen = np.array([aspect in query.aspects for query in task.queries])
+        interval = bootstrap([scores[chosen]], seed=seed, resamples=resamples)[0]
+        figure = Figure.of(interval)
+        figures[aspect] = AspectFigure(**figure.model_dump(), queries=int(chosen.sum()))
+    return figures
+
+
+def mean_figures(
+    tasks: Sequence[TaskResult], *, seed: int, resamples: int
+) -> dict[str, Figure] | None:
+    """Figures averaged over tasks with equal weight; None for a single task."""
+    metrics = list(tasks[0].metrics)
+    if len(tasks) < 2 or not metrics:
+        return None
+    intervals = bootstrap(
+        [task.outcomes(metrics) for task in tasks], seed=seed, resamples=resamples
+    )
+    return {name: Figure.of(f) for name, f in zip(metrics, intervals, strict=True)}

@@ -1,0 +1,303 @@
+"""Plays one data set with one composer or several."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from composir.bench.datasets import find_dataset
+from composir.bench.efficiency import Efficiency, measure
+from composir.bench.memo import remembering_texts
+from composir.bench.pictures import openers
+from composir.bench.protocol import Rankings, compose, rank
+from composir.bench.results import (
+    Header,
+    ModelInfo,
+    Partial,
+    Result,
+    Setup,
+    TaskResult,
+    Tuning,
+    mean_figures,
+    task_result,
+)
+from composir.bench.task import Dataset, LoadOptions, Task
+from composir.bench.vectors import (
+    VectorCache,
+    VectorTable,
+    encode_pictures,
+    first_ten,
+    load_vectors,
+)
+from composir.compose.base import ComposedQueries, Composer
+from composir.errors import BenchError, DatasetError
+from composir.model.base import EmbeddingModel
+
+Progress = Callable[[int, int], None]
+_PACKAGES = ("composir", "numpy", "onnxruntime", "pillow", "tokenizers")
+PRECOMPUTED = "precomputed"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task with the vectors of its images at hand.
+
+    Attributes:
+        task: What is played; without what is missing.
+        table: Vectors of gallery and references.
+        openers: The pictures, by id; None where there are only vectors.
+        partial: What is missing, if anything was.
+    """
+
+    task: Task
+    table: VectorTable
+    openers: dict[str, Callable[[], Image.Image]] | None
+    partial: Partial | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where images' vectors come from, and what to do about those that are missing.
+
+    Attributes:
+        model: Encodes images (and captions); None where query vectors are precomputed too.
+        vectors: Precomputed image vectors, or None to encode the images.
+        cache: Where encoded images are kept.
+        allow_missing: Drop queries whose images are missing instead of refusing.
+        progress: Called with (done, total) images while encoding.
+    """
+
+    model: EmbeddingModel | None
+    vectors: VectorTable | None = None
+    cache: VectorCache | None = None
+    allow_missing: bool = False
+    progress: Progress | None = None
+
+
+def load_tasks(
+    name: str, root: Path | None, options: LoadOptions
+) -> tuple[Dataset, Path, tuple[Task, ...]]:
+    """Read a data set's annotations.
+
+    Args:
+        name: Name in the table, or a folder's path.
+        root: Where the annotations are; may be None for a folder.
+        options: Which part.
+
+    Returns:
+        The data set, its folder, its tasks.
+
+    Raises:
+        DatasetError: If there is no such data set or no root, or its files are at fault.
+    """
+    dataset, folder = find_dataset(name)
+    root = folder or root
+    if root is None:
+        raise DatasetError(f"{name}: say where its annotations are, with --root FOLDER")
+    return dataset, root, dataset.load(root, options)
+
+
+def prepare(task: Task, source: Source) -> Prepared:
+    """Get the vectors of a task's images.
+
+    Args:
+        task: The task.
+        source: Where they come from.
+
+    Returns:
+        The task with vectors, reduced if images are missing and that is allowed.
+
+    Raises:
+        DatasetError: If images or vectors are missing or cannot be read.
+        BenchError: If there is no model to encode with.
+    """
+    absent, what = _missing(task, source)
+    partial = None
+    if absent:
+        if not source.allow_missing:
+            raise DatasetError(missing_message(task, absent, what))
+        task, partial = _reduced(task, set(absent))
+    needed = task.needed
+    if source.vectors is not None:
+        rows = source.vectors.rows(needed, task.name)
+        return Prepared(task, VectorTable(needed, rows, source.vectors.source), None, partial)
+    if source.model is None:
+        raise BenchError(f"{task.name}: without a model, image vectors are needed (--vectors)")
+    if task.captions is not None:
+        return Prepared(task, _caption_vectors(task, source.model), None, partial)
+    pictures = {name: task.pictures[name] for name in needed}
+    table = encode_pictures(source.model, pictures, cache=source.cache, progress=source.progress)
+    return Prepared(task, table, openers(pictures), partial)
+
+
+def _missing(task: Task, source: Source) -> tuple[list[str], str]:
+    """Ids that cannot be had, and what is missing of them."""
+    if source.vectors is not None:
+        at_hand = set(source.vectors.ids)
+        return [name for name in task.needed if name not in at_hand], "vectors"
+    if task.captions is not None:
+        return [name for name in task.needed if name not in task.captions], "captions"
+    absent = [name for name in task.needed if not task.pictures[name].path.is_file()]
+    return absent, "images"
+
+
+def missing_message(task: Task, absent: Sequence[str], what: str) -> str:
+    """Say how many images are missing, which, and where they are to be had."""
+    shown = [str(task.pictures[name].path) if what == "images" else name for name in absent]
+    return (
+        f"{task.name}: {len(absent):,} of {len(task.needed):,} {what} are missing, e.g. "
+        f"{first_ten(shown)}. Where to get the images: {task.images_from}. "
+        f"--allow-missing drops the queries that need them and marks the score as partial."
+    )
+
+
+def _reduced(task: Task, absent: set[str]) -> tuple[Task, Partial]:
+    queries = tuple(
+        query
+        for query in task.queries
+        if absent.isdisjoint((*query.targets, *query.subset, query.reference or ""))
+    )
+    if not queries:
+        raise DatasetError(
+            f"{task.name}: {len(absent):,} images are missing, and every query needs one of them. "
+            f"Where to get them: {task.images_from}"
+        )
+    gallery = tuple(name for name in task.gallery if name not in absent)
+    partial = Partial(
+        missing_images=len(absent),
+        dropped_queries=len(task.queries) - len(queries),
+        of_queries=len(task.queries),
+    )
+    return replace(task, queries=queries, gallery=gallery), partial
+
+
+def _caption_vectors(task: Task, model: EmbeddingModel) -> VectorTable:
+    """The normalised mean of each image's caption vectors, in place of the image's."""
+    assert task.captions is not None
+    texts = [(name, text) for name in task.needed for text in task.captions[name]]
+    encoded = model.encode_texts([text for _, text in texts])
+    place = {name: index for index, name in enumerate(task.needed)}
+    sums = np.zeros((len(place), encoded.shape[1]), dtype=np.float32)
+    np.add.at(sums, [place[name] for name, _ in texts], encoded)
+    unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return VectorTable(task.needed, unit, f"captions (text proxy), encoded by {model.name}")
+
+
+def play(prepared: Prepared, composer: Composer) -> tuple[ComposedQueries, Rankings]:
+    """Compose and rank one task."""
+    task, table = prepared.task, prepared.table
+    composed = compose(task.queries, composer, table.by_id(), prepared.openers)
+    return composed, rank(task, composed, table.rows(task.gallery, task.name))
+
+
+def precomputed_queries(task: Task, path: Path) -> ComposedQueries:
+    """Query vectors that somebody else's method made: `ids` are those of the queries.
+
+    Raises:
+        DatasetError: If the file is at fault or queries are missing from it.
+    """
+    table = load_vectors(path)
+    rows = table.rows([query.id for query in task.queries], f"{task.name}'s queries")
+    return ComposedQueries(rows[:, None, :])
+
+
+def evaluate(
+    prepared: Sequence[Prepared],
+    setup: Setup,
+    model: EmbeddingModel | None,
+    *,
+    tuning: Tuning | None = None,
+    rankings_of: Callable[[Task, Rankings], None] | None = None,
+) -> Result:
+    """Score one composer on a data set's tasks.
+
+    Args:
+        prepared: The tasks with their vectors.
+        setup: What is run; says the composer.
+        model: The model; None where query vectors are precomputed.
+        tuning: Where the settings come from.
+        rankings_of: Called with every task's rankings, e.g. to write a submission.
+
+    Returns:
+        The result.
+    """
+    tasks: list[TaskResult] = []
+    costs = Efficiency()
+    settings = dict(setup.settings)
+    composer = _composer(setup, remembering_texts(model)) if model is not None else None
+    for number, part in enumerate(prepared):
+        if setup.query_vectors is not None:
+            composed = precomputed_queries(part.task, Path(setup.query_vectors))
+            gallery = part.table.rows(part.task.gallery, part.task.name)
+            rankings = rank(part.task, composed, gallery)
+        else:
+            assert composer is not None and model is not None
+            composed, rankings = play(part, composer)
+            settings = composer.settings
+            if number == 0:
+                own, vectors = _composer(setup, model), part.table.by_id()
+                costs = measure(part.task, model, own, vectors, part.openers, composed)
+        if rankings_of:
+            rankings_of(part.task, rankings)
+        tasks.append(
+            task_result(
+                part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
+            )
+        )
+    return Result(
+        header=_header(prepared, setup, model, settings, tuning),
+        tasks=tuple(tasks),
+        mean=mean_figures(tasks, seed=setup.seed, resamples=setup.resamples),
+        efficiency=costs,
+    )
+
+
+def _composer(setup: Setup, model: EmbeddingModel) -> Composer:
+    from composir.compose import load_composer
+
+    return load_composer(setup.composer, model, **setup.settings)
+
+
+def _header(
+    prepared: Sequence[Prepared],
+    setup: Setup,
+    model: EmbeddingModel | None,
+    settings: dict[str, float | int | str],
+    tuning: Tuning | None,
+) -> Header:
+    first = prepared[0]
+    info = None
+    if model is not None:
+        spec = model.image_spec.model_dump(mode="json")
+        info = ModelInfo(name=model.name, fingerprint=model.fingerprint, preprocess=spec)
+    return Header(
+        dataset=first.task.name if len(prepared) == 1 else setup.dataset,
+        split=first.task.split,
+        variant=first.task.variant,
+        checksum=_joint_checksum(prepared),
+        model=info,
+        composer=setup.composer,
+        settings=settings,
+        image_vectors=first.table.source,
+        seed=setup.seed,
+        resamples=setup.resamples,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        packages={name: version(name) for name in _PACKAGES},
+        setup=setup,
+        tuning=tuning,
+    )
+
+
+def _joint_checksum(prepared: Sequence[Prepared]) -> str:
+    import hashlib
+
+    sums = [part.task.checksum for part in prepared]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

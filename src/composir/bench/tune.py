@@ -1,0 +1,221 @@
+"""Chooses a composer's settings on a dev split, and keeps that split out of what is reported."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from composir.bench.memo import remembering_texts
+from composir.bench.protocol import compose, outcomes, rank
+from composir.bench.results import Tuning
+from composir.bench.run import Prepared
+from composir.bench.task import BenchQuery, Task
+from composir.errors import BenchError
+from composir.model.base import EmbeddingModel
+
+Settings = dict[str, float | int | str]
+_MOST_TRIALS = 2_000
+
+
+class Trial(BaseModel):
+    """One point of the grid and its score in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: Settings
+    score: float
+
+
+class Tuned(BaseModel):
+    """What `composir bench tune` found, and on what.
+
+    Attributes:
+        composer: Which.
+        settings: The best; ties go to the first in the grid.
+        metric: What was maximised.
+        dataset: Tuned on.
+        split: Of it.
+        checksum: Of its annotations.
+        fingerprint: Of the model.
+        keys: Digests of the queries tuned on, so that a report on any of them can be refused.
+        trials: The whole grid.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["composir-bench-tuned"] = "composir-bench-tuned"
+    version: Literal[1] = 1
+    composer: str
+    settings: Settings
+    metric: str
+    dataset: str
+    split: str
+    checksum: str
+    fingerprint: str
+    keys: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the file, and the folder that it lies in."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def load_tuned(path: Path) -> Tuned:
+    """Read what `tune` wrote.
+
+    Raises:
+        BenchError: If the file is missing or something else.
+    """
+    try:
+        return Tuned.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, ValidationError) as error:
+        raise BenchError(f"{path}: not a file that `composir bench tune` wrote") from error
+
+
+def parse_grid(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Read a grid from the command line.
+
+    Args:
+        texts: Each `NAME=START:STOP:STEP` (stop included) or `NAME=A,B,C`.
+
+    Returns:
+        Values by setting.
+
+    Raises:
+        BenchError: If one is malformed or the grid is too large.
+    """
+    grid: dict[str, list[float]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        try:
+            grid[name.strip()] = _values(values)
+        except ValueError as error:
+            raise BenchError(
+                f"--grid {text!r}: write NAME=START:STOP:STEP or NAME=A,B,C ({error})"
+            ) from error
+    if len(list(itertools.islice(_points(grid), _MOST_TRIALS + 1))) > _MOST_TRIALS:
+        raise BenchError(f"the grid has more than {_MOST_TRIALS:,} points")
+    return grid
+
+
+def _values(text: str) -> list[float]:
+    if ":" not in text:
+        return [float(value) for value in text.split(",")]
+    start, stop, step = (float(part) for part in text.split(":"))
+    if step <= 0 or stop < start:
+        raise ValueError("the step must be above 0 and the stop not below the start")
+    if (stop - start) / step > _MOST_TRIALS:
+        raise ValueError(f"more than {_MOST_TRIALS:,} points")
+    return [round(start + i * step, 10) for i in range(int((stop - start) / step + 1e-9) + 1)]
+
+
+def _points(grid: Mapping[str, Sequence[float]]) -> Iterator[Settings]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def tune(
+    prepared: Sequence[Prepared],
+    model: EmbeddingModel,
+    composer: str,
+    grid: Mapping[str, Sequence[float]],
+    metric: str | None = None,
+) -> Tuned:
+    """Try every point of a grid; texts are encoded once.
+
+    Args:
+        prepared: The dev split's tasks; scores are averaged over them.
+        model: The model.
+        composer: Name in the table of composers.
+        grid: Values by setting.
+        metric: What to maximise; the data set's headline if None.
+
+    Returns:
+        The best settings and the whole curve.
+
+    Raises:
+        BenchError: If the split's truth is hidden or the grid is empty.
+    """
+    from composir.compose import load_composer
+
+    tasks = [part.task for part in prepared]
+    if any(task.hidden_truth for task in tasks):
+        raise BenchError(f"{tasks[0].name}, {tasks[0].split}: the truth is not public")
+    if not grid:
+        raise BenchError("an empty grid: say what to try, e.g. --grid alpha=0:1:0.05")
+    wanted = metric or tasks[0].headline
+    remembering = remembering_texts(model)
+    trials = []
+    for settings in _points(grid):
+        method = load_composer(composer, remembering, **settings)
+        scores = []
+        for part in prepared:
+            composed = compose(part.task.queries, method, part.table.by_id(), part.openers)
+            rows = part.table.rows(part.task.gallery, part.task.name)
+            scores.append(outcomes(rank(part.task, composed, rows), [wanted]).mean())
+        trials.append(Trial(settings=settings, score=100 * float(sum(scores)) / len(scores)))
+    best = max(trials, key=lambda trial: trial.score)
+    return Tuned(
+        composer=composer,
+        settings=best.settings,
+        metric=wanted,
+        dataset=tasks[0].name,
+        split=tasks[0].split,
+        checksum=tasks[0].checksum,
+        fingerprint=model.fingerprint,
+        keys=tuple(sorted(query_keys(tasks))),
+        trials=tuple(trials),
+    )
+
+
+def query_keys(tasks: Sequence[Task]) -> set[str]:
+    """Digests that tell queries apart by what they ask, whatever the split is called."""
+    return {_key(query) for task in tasks for query in task.queries}
+
+
+def _key(query: BenchQuery) -> str:
+    asked = repr((query.reference, query.texts, sorted(query.targets)))
+    return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
+
+
+def apply_tuned(tuned: Tuned, tasks: Sequence[Task], model: EmbeddingModel) -> Tuning:
+    """Check that tuned settings may be used for a report.
+
+    Args:
+        tuned: What `tune` found.
+        tasks: What is to be reported.
+        model: What it is to be reported with.
+
+    Returns:
+        The provenance, for the result's header.
+
+    Raises:
+        BenchError: If any query to be reported was tuned on, or the model is another.
+    """
+    shared = query_keys(tasks) & set(tuned.keys)
+    if shared:
+        raise BenchError(
+            f"refused: {len(shared):,} queries of {tasks[0].name}, {tasks[0].split} were used to "
+            f"tune {tuned.composer} (on {tuned.dataset}, {tuned.split}); report on another split"
+        )
+    if tuned.fingerprint != model.fingerprint:
+        raise BenchError(
+            f"{tuned.composer} was tuned for the model with fingerprint {tuned.fingerprint}, but "
+            f"this one is {model.fingerprint}; tune again"
+        )
+    return Tuning(
+        dataset=tuned.dataset,
+        split=tuned.split,
+        checksum=tuned.checksum,
+        metric=tuned.metric,
+        queries=len(tuned.keys),
+        tried=len(tuned.trials),
+    )
