@@ -1,0 +1,268 @@
+"""Which picture formats are read, how their content is recognised, and how each is opened.
+
+The list is an explicit choice: photographs and drawings as they lie on disks. Left out are formats
+that run other programs (EPS), that cannot be recognised by content (TGA), camera raws and icons.
+The file's content decides, never its name, and a file reaches only the one plugin that it is for.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from threading import Lock
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from composir.errors import ImageReadError, MissingExtraError
+
+HEAD_BYTES = 64
+MAX_PIXELS = 1 << 27
+"""Pixels that may be decoded at once; Pillow holds them in half a gigabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """A format that can be read.
+
+    Attributes:
+        name: Pillow's name, e.g. `JPEG`.
+        suffixes: Endings that files of this format go by, lower case.
+        matches: Whether the first bytes of a file are of this format.
+        open: Reads the header from a stream and gives a picture whose pixels are not loaded yet.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    matches: Callable[[bytes], bool]
+    open: Callable[[BinaryIO], Image.Image]
+
+
+def recognise(head: bytes) -> PictureFormat:
+    """Find the format of a file.
+
+    Args:
+        head: Its first bytes, `HEAD_BYTES` where there are as many.
+
+    Returns:
+        The format.
+
+    Raises:
+        ImageReadError: If it is none of the formats read; says what it looks like instead.
+    """
+    for picture_format in FORMATS:
+        if picture_format.matches(head):
+            return picture_format
+    raise ImageReadError(_what_it_is(head))
+
+
+def refuse_bomb(width: int, height: int) -> None:
+    """Refuse to decode more pixels than memory is meant for.
+
+    Raises:
+        ImageReadError: If width x height exceeds `MAX_PIXELS`.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageReadError(
+            f"{width:,} x {height:,} pixels are too many to decode (at most {MAX_PIXELS:,})"
+        )
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings about malformed metadata to ourselves while a picture is read.
+
+    Python has no filters for one thread alone before 3.14, and `warnings.catch_warnings` corrupts
+    them when threads overlap. So one filter, for Pillow's own modules and nothing else, is there
+    while at least one thread reads, and is then taken out of the very list that it was put in.
+    """
+    _QUIET.enter()
+    try:
+        yield
+    finally:
+        _QUIET.leave()
+
+
+class _QuietFilter:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readers = 0
+        self._filter = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+        self._filters: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._filters = warnings.filters
+                self._filters.insert(0, self._filter)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0 and self._filter in self._filters:
+                self._filters.remove(self._filter)
+
+
+_QUIET = _QuietFilter()
+
+
+def _plugin(module: str, reader: str) -> Callable[[BinaryIO], Image.Image]:
+    """Open with a plugin's class directly: no guessing, and no limits that are global settings."""
+
+    def open_(stream: BinaryIO) -> Image.Image:
+        picture: Image.Image = getattr(import_module(f"PIL.{module}"), reader)(stream)
+        return picture
+
+    return open_
+
+
+def _open_jpeg(stream: BinaryIO) -> Image.Image:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    # Not Pillow's factory, which looks for further pictures behind the first.
+    picture = JpegImageFile(stream)
+    if picture.mode == "CMYK" and "adobe" not in picture.info:
+        # Only Adobe's files store ink inverted; Pillow takes all files for Adobe's.
+        picture.tile = [tile._replace(args=("CMYK", "")) for tile in picture.tile]
+    return picture
+
+
+def _open_webp(stream: BinaryIO) -> Image.Image:
+    # libwebp takes the memory for the whole canvas when it is opened, so look at the header first.
+    refuse_bomb(*_webp_canvas(stream.read(30)))
+    stream.seek(0)
+    return _plugin("WebPImagePlugin", "WebPImageFile")(stream)
+
+
+def _webp_canvas(head: bytes) -> tuple[int, int]:
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = head[26:28], head[28:30]
+    return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+
+
+def _open_heif(stream: BinaryIO) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ImageReadError(
+            f"a HEIC picture: {MissingExtraError('pillow-heif', 'heif')}"
+        ) from None
+    picture: Image.Image = HeifImageFile(stream)
+    return picture
+
+
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def _brands(head: bytes) -> set[bytes]:
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[start : start + 4] for start in (8, *range(16, end - 3, 4))}
+
+
+def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(signatures)
+
+
+def _is_pnm(head: bytes) -> bool:
+    return len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456fy" and head[2:3].isspace()
+
+
+def _is_webp(head: bytes) -> bool:
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
+def _is_avif(head: bytes) -> bool:
+    return bool(_brands(head) & _AVIF_BRANDS)
+
+
+def _is_heif(head: bytes) -> bool:
+    return bool(_brands(head) & _HEIF_BRANDS) and not _is_avif(head)
+
+
+FORMATS = (
+    PictureFormat(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo"),
+        _starts(b"\xff\xd8\xff"),
+        _open_jpeg,
+    ),
+    PictureFormat(
+        "PNG",
+        (".png", ".apng"),
+        _starts(b"\x89PNG\r\n\x1a\n"),
+        _plugin("PngImagePlugin", "PngImageFile"),
+    ),
+    PictureFormat("WEBP", (".webp",), _is_webp, _open_webp),
+    PictureFormat(
+        "GIF",
+        (".gif",),
+        _starts(b"GIF87a", b"GIF89a"),
+        _plugin("GifImagePlugin", "GifImageFile"),
+    ),
+    PictureFormat(
+        "AVIF",
+        (".avif", ".avifs"),
+        _is_avif,
+        _plugin("AvifImagePlugin", "AvifImageFile"),
+    ),
+    PictureFormat("HEIF", (".heic", ".heif", ".hif"), _is_heif, _open_heif),
+    PictureFormat(
+        "TIFF",
+        (".tif", ".tiff"),
+        _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        _plugin("TiffImagePlugin", "TiffImageFile"),
+    ),
+    PictureFormat(
+        "BMP", (".bmp", ".dib"), _starts(b"BM"), _plugin("BmpImagePlugin", "BmpImageFile")
+    ),
+    PictureFormat(
+        "PPM",
+        (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
+        _is_pnm,
+        _plugin("PpmImagePlugin", "PpmImageFile"),
+    ),
+    PictureFormat(
+        "JPEG2000",
+        (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        _starts(b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n"),
+        _plugin("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    ),
+    PictureFormat("PSD", (".psd",), _starts(b"8BPS"), _plugin("PsdImagePlugin", "PsdImageFile")),
+    PictureFormat("QOI", (".qoi",), _starts(b"qoif"), _plugin("QoiImagePlugin", "QoiImageFile")),
+)
+"""All formats that are read, the most frequent first."""
+
+PICTURE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
+"""File name endings, lower case, under which a folder is searched for pictures."""
+
+_LOOKS_LIKE = (
+    (re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE), "an HTML page"),
+    (re.compile(rb"\s*(<\?xml|<svg)", re.IGNORECASE), "an SVG or XML document"),
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript document"),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive"),
+    (re.compile(rb"....ftyp", re.DOTALL), "a video"),
+    (re.compile(rb"[\t\r\n\x20-\x7e]+\Z"), "a text file"),
+    (re.compile(rb"\0+\Z"), "a file of zeros"),
+)
+
+
+def _what_it_is(head: bytes) -> str:
+    for pattern, name in _LOOKS_LIKE:
+        if pattern.match(head):
+            return f"{name}, not a picture"
+    known = ", ".join(picture_format.name for picture_format in FORMATS)
+    return f"not a picture in a known format ({known})"
