@@ -1,0 +1,163 @@
+"""`composir index` and `composir info` as a user meets them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from composir.cli import models
+from tests.e2e.commands import composir, paint, paint_all
+from tests.fakes import ColourModel
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
+    monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("COMPOSIR_GALLERY", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def index(*words: str | Path) -> dict[str, object]:
+    result = composir("index", *words, "--json")
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def test_the_default_gallery_is_made_and_the_summary_says_where() -> None:
+    paint_all(Path("pictures"))
+    result = composir("index", "pictures")
+    assert result.exit_code == 0, result.output
+    gallery = Path("home", "galleries", "default").absolute()
+    assert f"8 pictures in {gallery}" in result.stdout
+    assert "8 new" in result.stdout
+
+
+def test_a_second_run_does_only_what_changed() -> None:
+    paths = paint_all(Path("pictures"))
+    index("pictures", "--gallery", "g")
+    paths[0].rename(paths[0].with_name("renamed.png"))
+    paths[1].unlink()
+    paint(Path("pictures", "new.png"), "blue", (50, 50))
+    again = index("pictures", "--gallery", "g")
+    assert [again[key] for key in ("added", "reused", "dropped", "unchanged")] == [1, 1, 1, 6]
+    assert again["total"] == 8
+
+
+def test_progress_goes_to_stderr_and_json_alone_to_stdout() -> None:
+    paint_all(Path("pictures"))
+    result = composir("index", "pictures", "--json")
+    assert json.loads(result.stdout)["added"] == 8
+    assert "encoding" in result.stderr
+
+
+def test_failures_are_listed_with_reasons_and_never_fatal() -> None:
+    paint_all(Path("pictures"))
+    for number in range(25):
+        Path("pictures", f"broken{number:02}.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    result = composir("index", "pictures", "--gallery", "g")
+    assert result.exit_code == 0
+    listed = [line for line in result.stdout.splitlines() if "broken" in line]
+    assert len(listed) == 20
+    assert listed[0].split(": ", 1)[1]
+    assert "... and 5 more; all of them: composir info --failures" in result.stdout
+    everything = composir("info", "--failures", "--gallery", "g", "--json")
+    assert len(json.loads(everything.stdout)["failures"]) == 25
+
+
+def test_what_became_readable_is_retried_on_request() -> None:
+    broken = Path("pictures", "broken.png")
+    paint_all(Path("pictures"))
+    broken.touch()
+    assert len(index("pictures")["failures"]) == 1  # type: ignore[arg-type]
+    again = index("pictures", "--retry-failures")
+    assert len(again["failures"]) == 1  # type: ignore[arg-type]
+
+
+def test_excluded_paths_are_skipped() -> None:
+    paint_all(Path("pictures"))
+    paint_all(Path("pictures", "thumbs"))
+    assert index("pictures", "--exclude", "*/thumbs/*")["total"] == 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes exist on Linux alone")
+def test_names_that_are_no_text_are_indexed_and_printed() -> None:
+    pictures = Path("pictures")
+    paint(pictures / "red.png", "red")
+    (pictures / "red.png").rename(pictures / os.fsdecode(b"caf\xe9\x1b[31m.png"))
+    (pictures / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"\xff\xd8\xff cut off")
+    result = composir("index", "pictures")
+    assert result.exit_code == 0, result.output
+    assert "bad\\xff.jpg" in result.stdout
+    found = composir("search", "red")
+    assert found.stdout.rstrip().endswith("caf\\xe9\\x1b[31m.png")
+    as_json = json.loads(composir("search", "red", "--json").stdout)
+    assert os.fsencode(as_json["hits"][0]["path"]).endswith(b"caf\xe9\x1b[31m.png")
+
+
+def test_no_pictures_found_is_an_error() -> None:
+    Path("empty").mkdir()
+    Path("empty", "notes.txt").write_text("no picture")
+    result = composir("index", "empty", "--json")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "no pictures found under empty" in result.stderr
+
+
+def test_an_emptied_folder_is_no_error() -> None:
+    path = paint(Path("pictures", "red.png"), "red")
+    index("pictures")
+    path.unlink()
+    assert index("pictures")["dropped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["index"], "PATH"),
+        (["index", "nowhere"], "nowhere"),
+        (["index", "pictures", "--gallery", "occupied"], "occupied"),
+        (["index", "pictures", "--gallery", "pictures/red.png"], "red.png"),
+        (["index", "pictures", "--metadata", "nowhere.csv"], "nowhere.csv"),
+        (["index", "pictures", "--metadata", "facts.csv"], "facts.csv"),
+        (["index", "pictures", "--batch-size", "0"], "batch-size"),
+        (["info", "--gallery", "nowhere"], "no gallery at"),
+        (["info", "--gallery", "occupied"], "not a gallery"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_error(words: list[str], message: str) -> None:
+    paint(Path("pictures", "red.png"), "red")
+    Path("occupied").mkdir()
+    Path("occupied", "thesis.doc").write_text("mine")
+    Path("facts.csv").write_text("name,price\nred,1\n")
+    result = composir(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert Path("occupied", "thesis.doc").read_text() == "mine"
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from composir.gallery import Gallery
+
+    def interrupted(*_args: object, **_settings: object) -> None:
+        raise KeyboardInterrupt
+
+    paint_all(Path("pictures"))
+    monkeypatch.setattr(Gallery, "index", interrupted)
+    result = composir("index", "pictures")
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.stderr
+
+
+def test_info_says_what_is_there() -> None:
+    paint_all(Path("pictures"))
+    index("pictures", "--gallery", "g")
+    shown = composir("info", "--gallery", "g").stdout
+    assert "8" in shown
+    assert "colours" in shown
+    assert str(Path("pictures").absolute()) in shown
+    facts = json.loads(composir("info", "--gallery", "g", "--json").stdout)
+    assert facts["images"] == 8

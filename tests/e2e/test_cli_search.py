@@ -1,0 +1,153 @@
+"""`composir search` as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from composir.cli import models
+from tests.e2e.commands import composir, paint, paint_all
+from tests.fakes import ColourModel
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of eight pictures, indexed into the default gallery."""
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
+    monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "gallery"))
+    paint_all(tmp_path / "pictures")
+    paint(tmp_path / "pictures" / "large red.png", "red", (1200, 900))
+    facts = tmp_path / "facts.csv"
+    facts.write_text("file,price\nred.png,10\nblue.png,20\n")
+    result = composir("index", tmp_path / "pictures", "--metadata", facts)
+    assert result.exit_code == 0, result.output
+    return tmp_path / "pictures"
+
+
+def names(output: str) -> list[str]:
+    return [Path(hit["path"]).name for hit in json.loads(output)["hits"]]
+
+
+def test_words_alone(pictures: Path) -> None:
+    result = composir("search", "a", "blue", "thing", "--json")
+    assert result.exit_code == 0
+    assert names(result.stdout)[0] == "blue.png"
+
+
+def test_an_image_alone_leaves_itself_out(pictures: Path) -> None:
+    result = composir("search", "--image", pictures / "blue.png", "--json")
+    assert "blue.png" not in names(result.stdout)
+    result = composir("search", "--image", pictures / "blue.png", "--include-reference", "--json")
+    assert names(result.stdout)[0] == "blue.png"
+
+
+def test_an_image_and_words(pictures: Path) -> None:
+    result = composir("search", "--image", pictures / "blue.png", "red", "--json")
+    answer = json.loads(result.stdout)
+    assert Path(answer["hits"][0]["path"]).name == "magenta.png"
+    assert answer["query"] == {
+        "image": str(pictures / "blue.png"),
+        "text": "red",
+        "negatives": [],
+    }
+
+
+def test_negatives_push_down(pictures: Path) -> None:
+    plain = names(composir("search", "magenta", "--json").stdout)
+    without = names(composir("search", "magenta", "--not", "blue", "--json").stdout)
+    assert without.index("red.png") < plain.index("red.png") or without[0] == "red.png"
+    assert without.index("blue.png") > plain.index("blue.png")
+
+
+def test_filters_come_before_the_search(pictures: Path) -> None:
+    wide = json.loads(composir("search", "blue", "--where", "width > 1000", "--json").stdout)
+    assert [Path(hit["path"]).name for hit in wide["hits"]] == ["large red.png"]
+    assert wide["searched"] == 1
+    cheap = composir("search", "blue", "--where", "price < 15", "--json")
+    assert names(cheap.stdout) == ["red.png"]
+
+
+def test_a_pipe_gets_one_hit_a_line_and_people_get_the_verdict(pictures: Path) -> None:
+    result = composir("search", "green", "-k", "3")
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["1", "2", "3"]
+    assert lines[0][2] == str(pictures / "green.png")
+    assert "pictures · sum ·" in result.stderr
+
+
+def test_a_page_of_hits(pictures: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out" / "hits.html"
+    result = composir(
+        "search", "--image", pictures / "blue.png", "red", "--not", "green", "--html", page
+    )
+    assert result.exit_code == 0, result.stderr
+    assert str(page) in result.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "“" not in text.split("<body>")[0].split("</style>")[1]
+    assert text.count("data:image/jpeg;base64,") == 1 + text.count('class="card"')
+
+
+@pytest.mark.parametrize("k", [1, 5, 10_000])
+def test_k_is_at_most_what_is_asked_and_what_is_there(pictures: Path, k: int) -> None:
+    hits = names(composir("search", "red", "-k", str(k), "--no-collapse", "--json").stdout)
+    assert len(hits) == min(k, 9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["word " * 10_000, "красная лампа", "赤いランプ", "مصباح أحمر", "🔴💡", "red\x00\x1b[31m"],
+    ids=["10,000 words", "Cyrillic", "Japanese", "Arabic", "emoji", "control characters"],
+)
+def test_any_text_is_answered(pictures: Path, text: str) -> None:
+    result = composir("search", text, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert len(names(result.stdout)) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["search"], "empty query"),
+        (["search", "   "], "empty query"),
+        (["search", "red", "--not", " "], "empty negative"),
+        (["search", "red", "-k", "0"], "-k"),
+        (["search", "red", "--where", "width >"], "where"),
+        (["search", "red", "--where", "nosuch = 1"], "nosuch"),
+        (["search", "red", "--composer", "nosuch"], "nosuch"),
+        (["search", "--image", "missing.jpg"], "missing.jpg does not exist"),
+        (["search", "--image", "."], "not a file"),
+        (["search", "red", "--gallery", "nowhere"], "no gallery at"),
+        (["search", "red", "--gallery", "other"], "not a gallery"),
+        (["search", "--image", "text.jpg"], "text.jpg"),
+        (["search", "--image", "empty.jpg"], "empty.jpg"),
+        (["search", "red", "--html", "text.jpg/hits.html"], "cannot write"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True], ids=["", "json"])
+def test_what_cannot_be_answered_is_one_clear_error(
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    message: str,
+    as_json: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    (tmp_path / "empty.jpg").touch()
+    result = composir(*words, *(["--json"] if as_json else []))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_another_model_than_the_gallery_s_is_refused_with_the_way_out(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel("colours-2"))
+    result = composir("search", "red")
+    assert result.exit_code == 2
+    assert "composir index" in result.stderr
