@@ -79,7 +79,7 @@ def test_what_became_readable_is_retried_on_request() -> None:
 def test_excluded_paths_are_skipped() -> None:
     paint_all(Path("pictures"))
     paint_all(Path("pictures", "thumbs"))
-    assert index("pictures", "--exclude", "*/thumbs/*")["total"] == 8
+    assert index("pictures", "--exclude", "thumbs")["total"] == 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes exist on Linux alone")

@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command(
     epilog="`composir index ~/photos`\n\n"
     "`composir index shop/ --metadata shop.csv --gallery shop.gallery`\n\n"
-    "`composir index ~/photos --exclude '*/thumbs/*' --retry-failures`"
+    "`composir index ~/photos --exclude thumbs --retry-failures`"
 )
 def index(
     paths: Annotated[
@@ -47,7 +47,7 @@ def index(
     threads: ThreadsOption = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Skip paths that match, e.g. `*/thumbs/*`; repeat."),
+        typer.Option(metavar="PATTERN", help="Skip paths that match, e.g. thumbs; repeat."),
     ] = None,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what could not be read before.")

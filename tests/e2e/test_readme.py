@@ -1,0 +1,92 @@
+"""Every command and every Python example of README and docs, run as written on tiny pictures."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from composir.cli import models
+from tests.e2e.commands import composir, paint, paint_all
+from tests.fakes import ColourModel
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "docs/quickstart.md", "docs/cli.md")
+LONG_VERBS = {"bench", "train"}  # only their options are checked here
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of each fenced block."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """The words of each composir command."""
+    for language, block in blocks(page):
+        if not language:
+            for line in block.splitlines():
+                if line.startswith("composir "):
+                    yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that the pages speak of."""
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
+    monkeypatch.setattr("composir.model.load_model", lambda *_a, **_k: ColourModel())
+    monkeypatch.setattr("typer.launch", lambda _uri: 0)
+    monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("COMPOSIR_GALLERY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "archive", "shop"):
+        paint_all(tmp_path / folder)
+    for name in ("lamp.jpg", "ref.jpg"):
+        paint(tmp_path / name, "red")
+    (tmp_path / "shop.csv").write_text("file,colour,price\ngreen.png,green,39.9\nred.png,red,9\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs_as_written(world: Path, page: str) -> None:
+    found = list(commands(page))
+    assert len(found) >= 5
+    for words in found:
+        at_home = [word.replace("~/", f"{world}/") for word in words]
+        if words[0] in LONG_VERBS:
+            at_home.append("--help")
+        result = composir(*at_home)
+        assert result.exit_code == 0, f"composir {shlex.join(words)}\n{result.output}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_every_python_example_runs_as_written(
+    world: Path, page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    composir("index", "shop", "--metadata", "shop.csv", "--gallery", "shop.gallery")
+    examples = [block for language, block in blocks(page) if language == "python"]
+    assert examples
+    for example in examples:
+        exec(compile(example, page, "exec"), {})
+    assert ".png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/index.md"])
+def test_no_link_between_pages_is_dead(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text)
+    missing = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
+    assert missing == []
+
+
+def test_every_verb_and_option_is_in_the_reference() -> None:
+    from composir.cli.main import VERBS
+
+    reference = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for verb in VERBS:
+        assert f"composir {verb}" in reference
+    for verb in ("index", "search"):
+        shown = composir(verb, "--help").output
+        for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", shown)) - {"--help"}:
+            assert option in reference, f"{verb} {option}"
