@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,11 +75,10 @@ def measure(
     Returns:
         The costs.
     """
-    stated = _stated(model, composer.name)
     numbers = int(np.prod(composed.vectors.shape[1:]))
     travel = getattr(composer, "travel_bytes", None)
     return Efficiency(
-        **{name: stated.get(name) for name in _STATED},
+        **_stated(model),
         query_ms=_query_ms(task.queries, model, composer, vectors, openers),
         query_covers="composing alone" if openers is None else "reference and text encoding",
         travel_bytes=4 * numbers if travel is None else travel,
@@ -88,12 +86,10 @@ def measure(
     )
 
 
-def _stated(model: EmbeddingModel, composer: str) -> Mapping[str, Any]:
-    """What the bundle's manifest states, a composer's own figures before the bundle's."""
-    manifest = getattr(model, "manifest", None)
-    figures: Mapping[str, Any] = getattr(manifest, "efficiency", None) or {}
-    own = figures.get(composer)
-    return {**figures, **own} if isinstance(own, Mapping) else figures
+def _stated(model: EmbeddingModel) -> dict[str, int]:
+    """What the bundle's manifest states of the query side."""
+    figures: Mapping[str, float] = getattr(getattr(model, "manifest", None), "efficiency", {})
+    return {name: round(figures[name]) for name in _STATED if name in figures}
 
 
 def _query_ms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -190,13 +191,6 @@ def _caption_vectors(task: Task, model: EmbeddingModel) -> VectorTable:
     return VectorTable(task.needed, unit, f"captions (text proxy), encoded by {model.name}")
 
 
-def play(prepared: Prepared, composer: Composer) -> tuple[ComposedQueries, Rankings]:
-    """Compose and rank one task."""
-    task, table = prepared.task, prepared.table
-    composed = compose(task.queries, composer, table.by_id(), prepared.openers)
-    return composed, rank(task, composed, table.rows(task.gallery, task.name))
-
-
 def precomputed_queries(task: Task, path: Path) -> ComposedQueries:
     """Query vectors that somebody else's method made: `ids` are those of the queries.
 
@@ -228,34 +222,37 @@ def evaluate(
     Returns:
         The result.
     """
+    composer = None if model is None else _composer(setup, remembering_texts(model))
     tasks: list[TaskResult] = []
     costs = Efficiency()
-    settings = dict(setup.settings)
-    composer = _composer(setup, remembering_texts(model)) if model is not None else None
-    for number, part in enumerate(prepared):
-        if setup.query_vectors is not None:
-            composed = precomputed_queries(part.task, Path(setup.query_vectors))
-            gallery = part.table.rows(part.task.gallery, part.task.name)
-            rankings = rank(part.task, composed, gallery)
-        else:
-            assert composer is not None and model is not None
-            composed, rankings = play(part, composer)
-            settings = composer.settings
-            if number == 0:
-                own, vectors = _composer(setup, model), part.table.by_id()
-                costs = measure(part.task, model, own, vectors, part.openers, composed)
+    for part in prepared:
+        composed = _composed(part, setup, composer)
+        rankings = rank(part.task, composed, part.table.rows(part.task.gallery, part.task.name))
+        if model is not None and not tasks:
+            own = _composer(setup, model)
+            costs = measure(part.task, model, own, part.table.by_id(), part.openers, composed)
         if rankings_of:
             rankings_of(part.task, rankings)
-        tasks.append(
-            task_result(
-                part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
-            )
-        )
+        tasks.append(_scored(part, rankings, setup))
     return Result(
-        header=_header(prepared, setup, model, settings, tuning),
+        header=_header(prepared, setup, model, composer, tuning),
         tasks=tuple(tasks),
         mean=mean_figures(tasks, seed=setup.seed, resamples=setup.resamples),
         efficiency=costs,
+    )
+
+
+def _composed(part: Prepared, setup: Setup, composer: Composer | None) -> ComposedQueries:
+    if setup.query_vectors is not None:
+        return precomputed_queries(part.task, Path(setup.query_vectors))
+    if composer is None:
+        raise BenchError("without a model, query vectors are needed (--query-vectors)")
+    return compose(part.task.queries, composer, part.table.by_id(), part.openers)
+
+
+def _scored(part: Prepared, rankings: Rankings, setup: Setup) -> TaskResult:
+    return task_result(
+        part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
     )
 
 
@@ -269,7 +266,7 @@ def _header(
     prepared: Sequence[Prepared],
     setup: Setup,
     model: EmbeddingModel | None,
-    settings: dict[str, float | int | str],
+    composer: Composer | None,
     tuning: Tuning | None,
 ) -> Header:
     first = prepared[0]
@@ -284,7 +281,7 @@ def _header(
         checksum=_joint_checksum(prepared),
         model=info,
         composer=setup.composer,
-        settings=settings,
+        settings=dict(setup.settings) if composer is None else composer.settings,
         image_vectors=first.table.source,
         seed=setup.seed,
         resamples=setup.resamples,
@@ -297,7 +294,5 @@ def _header(
 
 
 def _joint_checksum(prepared: Sequence[Prepared]) -> str:
-    import hashlib
-
     sums = [part.task.checksum for part in prepared]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

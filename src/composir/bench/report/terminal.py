@@ -1,0 +1,76 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from composir.bench.compare import Cell, Scope, Section
+from composir.bench.metrics import metric_label
+from composir.bench.report.figures import (
+    EFFICIENCY_COLUMNS,
+    efficiency_row,
+    interval,
+    legend,
+    value,
+)
+
+_COLOURS = {"▲": "green", "▼": "red", "": ""}
+_PLAIN_WIDTH = 150
+
+
+def print_sections(sections: Sequence[Section], console: Console | None = None) -> None:
+    """Print every data set's tables.
+
+    Args:
+        sections: From `compare`.
+        console: Where to; stdout if None.
+    """
+    shown = console or Console()
+    if not shown.is_terminal:
+        shown.width = max(shown.width, _PLAIN_WIDTH)
+    for section in sections:
+        _print_section(section, shown)
+
+
+def _print_section(section: Section, console: Console) -> None:
+    header = section.results[0].header
+    task = section.results[0].tasks[0]
+    console.print()
+    console.print(Text(section.title, style="bold"))
+    console.print(Text(f"{header.variant}; {task.queries:,} queries, {task.gallery:,} images"))
+    for notice in section.results[0].notices:
+        console.print(Text(f"! {notice}", style="bold yellow"))
+    for scope in section.scopes:
+        console.print(_table(section, scope))
+    console.print(_costs(section))
+    console.print(Text(legend(section.tests, section.methods[0]), style="dim"))
+
+
+def _table(section: Section, scope: Scope) -> Table:
+    title = scope.name if len(section.scopes) > 1 else None
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("composer", overflow="fold")
+    for metric in scope.metrics:
+        table.add_column(metric_label(metric), justify="right", no_wrap=True)
+    for method, cells in zip(section.methods, scope.cells, strict=True):
+        table.add_row(Text(method), *map(_cell, cells))
+    return table
+
+
+def _cell(cell: Cell) -> Text:
+    text = Text(value(cell), style=_COLOURS[cell.mark])
+    return text.append(f"\n{interval(cell.figure)}", style="dim")
+
+
+def _costs(section: Section) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("cost", overflow="fold")
+    for column in EFFICIENCY_COLUMNS:
+        table.add_column(column, justify="right")
+    for method, result in zip(section.methods, section.results, strict=True):
+        table.add_row(Text(method), *efficiency_row(result.efficiency))
+    return table

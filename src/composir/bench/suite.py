@@ -1,0 +1,306 @@
+"""Several data sets with several composers in one go, and a run repeated from its own header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from composir.bench.datasets import DATASETS
+from composir.bench.protocol import Rankings
+from composir.bench.results import Result, Setup, Tuning
+from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
+from composir.bench.submission import submission_files, write_files
+from composir.bench.task import Dataset, LoadOptions, Task
+from composir.bench.tune import Tuned, apply_tuned
+from composir.bench.vectors import VectorCache, VectorTable, load_vectors
+from composir.errors import BenchError
+from composir.model.base import EmbeddingModel
+
+Settings = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A composer as written on the command line.
+
+    Attributes:
+        composer: Name in the table of composers.
+        settings: Given to it, over the bundle's.
+        tuned: Where the settings come from, if a file said so.
+    """
+
+    composer: str
+    settings: Settings
+    tuned: Tuned | None = None
+
+
+def parse_method(text: str) -> Method:
+    """Read `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`.
+
+    Raises:
+        BenchError: If it is malformed.
+    """
+    name, _, rest = text.partition(":")
+    settings: Settings = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not key.strip() or not equals or not value.strip():
+            raise BenchError(f"composer {text!r}: write NAME or NAME:SETTING=VALUE,SETTING=VALUE")
+        settings[key.strip()] = _number_or_text(value.strip())
+    if not name.strip():
+        raise BenchError(f"composer {text!r}: no name")
+    return Method(name.strip(), settings)
+
+
+def _number_or_text(value: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run; paths as given.
+
+    Attributes:
+        datasets: Names, or folders.
+        methods: Composers; empty with `query_vectors`.
+        root: Folder of annotations and images.
+        model: Name or folder of the model, for the header; None without one.
+        options: Split, variant, text proxy.
+        vectors: File of precomputed image vectors.
+        query_vectors: File of precomputed query vectors.
+        allow_missing: Whether queries with missing images may be dropped.
+        submission: Folder for the server's files.
+        seed: Of intervals and tests.
+        resamples: Of intervals.
+    """
+
+    datasets: tuple[str, ...]
+    methods: tuple[Method, ...]
+    root: Path | None = None
+    model: str | None = None
+    options: LoadOptions = field(default_factory=LoadOptions)
+    vectors: Path | None = None
+    query_vectors: Path | None = None
+    allow_missing: bool = False
+    submission: Path | None = None
+    seed: int = 0
+    resamples: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A data set that was run.
+
+    Attributes:
+        prepared: Its tasks.
+        results: One a method.
+        submissions: Files written for a server.
+    """
+
+    prepared: tuple[Prepared, ...]
+    results: tuple[Result, ...]
+    submissions: tuple[Path, ...] = ()
+
+
+def run_plan(
+    plan: Plan,
+    model: EmbeddingModel | None,
+    *,
+    cache: VectorCache | None = None,
+    progress: Progress | None = None,
+) -> tuple[Played, ...]:
+    """Run every data set with every composer.
+
+    Args:
+        plan: What to run.
+        model: The model that the plan names; None where all vectors are precomputed.
+        cache: Where encoded images are kept.
+        progress: Called with (done, total) images of a data set.
+
+    Returns:
+        One entry a data set.
+
+    Raises:
+        BenchError: If the plan cannot be run.
+        DatasetError: If a data set is at fault.
+    """
+    if not plan.datasets:
+        raise BenchError("no data set named; `composir bench list` shows them")
+    dimension = None if model is None else model.dimension
+    table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
+    source = Source(model, table, cache, plan.allow_missing, progress)
+    return tuple(_play(plan, name, source) for name in plan.datasets)
+
+
+def _play(plan: Plan, name: str, source: Source) -> Played:
+    options = _options(plan, source.vectors)
+    dataset, root, tasks = load_tasks(name, plan.root, options)
+    _refuse_hidden(plan, dataset, tasks)
+    methods = _methods(plan)
+    tunings = [_tuning(method, tasks, source.model) for method in methods]
+    prepared = tuple(prepare(task, source) for task in tasks)
+    results: list[Result] = []
+    written: list[Path] = []
+    for method, tuning in zip(methods, tunings, strict=True):
+        setup = _setup(plan, name, root, method)
+        files = _Submissions(plan, dataset, method)
+        on_rankings = files.take if plan.submission else None
+        result = evaluate(prepared, setup, source.model, tuning=tuning, rankings_of=on_rankings)
+        results.append(result)
+        written += files.paths
+    return Played(prepared, tuple(results), tuple(written))
+
+
+def _methods(plan: Plan) -> tuple[Method, ...]:
+    if plan.query_vectors is not None:
+        return (Method(plan.query_vectors.stem, {}),)
+    if not plan.methods:
+        raise BenchError("no composer named, e.g. --composer sum")
+    return plan.methods
+
+
+def _tuning(method: Method, tasks: Sequence[Task], model: EmbeddingModel | None) -> Tuning | None:
+    if method.tuned is None or model is None:
+        return None
+    return apply_tuned(method.tuned, tasks, model)
+
+
+def _options(plan: Plan, table: VectorTable | None) -> LoadOptions:
+    return replace(plan.options, available=None if table is None else frozenset(table.ids))
+
+
+def _refuse_hidden(plan: Plan, dataset: Dataset, tasks: Sequence[Task]) -> None:
+    hidden = any(task.hidden_truth for task in tasks)
+    if hidden and plan.submission is None:
+        raise BenchError(
+            f"{dataset.name}, {tasks[0].split}: only its server knows the truth; "
+            f"write the server's files with --submission FOLDER"
+        )
+    if plan.submission is not None and dataset.submission is None:
+        raise BenchError(f"{dataset.name} has no server to submit to")
+
+
+def _setup(plan: Plan, name: str, root: Path, method: Method) -> Setup:
+    folder = str(root.resolve())
+    return Setup(
+        dataset=name if name in DATASETS else folder,
+        root=folder,
+        split=plan.options.split,
+        variant=plan.options.variant,
+        text_proxy=plan.options.text_proxy,
+        vectors=_absolute(plan.vectors),
+        query_vectors=_absolute(plan.query_vectors),
+        model=plan.model,
+        composer=method.composer,
+        settings=method.settings,
+        allow_missing=plan.allow_missing,
+        seed=plan.seed,
+        resamples=plan.resamples,
+    )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+class _Submissions:
+    """Writes a method's files when its rankings come by."""
+
+    def __init__(self, plan: Plan, dataset: Dataset, method: Method) -> None:
+        self._kind = dataset.submission
+        self._folder = plan.submission
+        if plan.submission is not None and len(plan.methods) > 1:
+            self._folder = plan.submission / slug(method.composer, method.settings)
+        self.paths: tuple[Path, ...] = ()
+
+    def take(self, task: Task, rankings: Rankings) -> None:
+        assert self._kind is not None
+        assert self._folder is not None
+        self.paths = write_files(submission_files(self._kind, task, rankings), self._folder)
+
+
+def slug(composer: str, settings: Settings) -> str:
+    """A composer and its settings as part of a file name."""
+    parts = [composer, *(f"{key}-{value}" for key, value in settings.items())]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-")
+
+
+def result_name(result: Result) -> str:
+    """File name of a result, without folder: data set, split, variant, model, method."""
+    header, setup = result.header, result.header.setup
+    model = header.model.name if header.model else ""
+    parts = [header.dataset, header.split, setup.variant or "", model]
+    told = slug("-".join(filter(None, parts)), {})
+    return f"{told}-{slug(setup.composer, setup.settings)}.json"
+
+
+def rerun(
+    result: Result,
+    load_model: Callable[[str], EmbeddingModel],
+    *,
+    root: Path | None = None,
+    cache: VectorCache | None = None,
+) -> Result:
+    """Run a result again from its own header.
+
+    Args:
+        result: The old one.
+        load_model: Loads the model that the header names.
+        root: Where its data is now; None for where it was.
+        cache: Where encoded images are kept.
+
+    Returns:
+        The new one.
+
+    Raises:
+        BenchError: If the model or the data is another than then.
+    """
+    header, setup = result.header, result.header.setup
+    model = None if setup.model is None else load_model(setup.model)
+    then = header.model.fingerprint if header.model else None
+    now = model.fingerprint if model else None
+    if then != now:
+        raise BenchError(f"made with a model of fingerprint {then}, but {setup.model} is {now}")
+    name = setup.dataset if setup.dataset in DATASETS else str(root or setup.root)
+    plan = Plan(
+        datasets=(name,),
+        methods=(Method(setup.composer, header.settings),),
+        root=root or Path(setup.root),
+        model=setup.model,
+        options=LoadOptions(setup.split, setup.variant, setup.text_proxy),
+        vectors=None if setup.vectors is None else Path(setup.vectors),
+        query_vectors=None if setup.query_vectors is None else Path(setup.query_vectors),
+        allow_missing=setup.allow_missing,
+        seed=setup.seed,
+        resamples=setup.resamples,
+    )
+    again = run_plan(plan, model, cache=cache)[0].results[0]
+    if again.header.checksum != header.checksum:
+        raise BenchError(
+            f"made on annotations with checksum {header.checksum}, but those in "
+            f"{plan.root} have {again.header.checksum}"
+        )
+    return again
+
+
+def differences(old: Result, new: Result) -> list[str]:
+    """What a repeated run did not reproduce, a line each; empty if everything is equal."""
+    lines = []
+    for before, after in zip(old.tasks, new.tasks, strict=True):
+        for name, figure in before.metrics.items():
+            if figure != after.metrics[name]:
+                lines.append(
+                    f"{before.name} {name}: {figure.value:.4f} then, "
+                    f"{after.metrics[name].value:.4f} now"
+                )
+        changed = (before.ranks.array() != after.ranks.array()).any(axis=1)
+        if changed.any():
+            lines.append(f"{before.name}: {changed.sum():,} queries rank their targets otherwise")
+    return lines

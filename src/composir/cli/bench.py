@@ -1,0 +1,359 @@
+"""`composir bench`: measure composers on benchmarks or on data of your own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from composir.cli.models import DEFAULT_MODEL, resolve_model
+from composir.cli.options import JsonOption, ModelOption, ThreadsOption
+from composir.cli.paths import data_folder
+from composir.cli.terminal import note, print_json
+
+if TYPE_CHECKING:
+    from composir.bench.compare import Section
+    from composir.bench.results import Result
+    from composir.bench.suite import Method, Played
+    from composir.bench.task import Task
+    from composir.bench.vectors import VectorCache
+
+_RUN = "run"
+
+
+class _RunUnlessNamed(TyperGroup):
+    """`composir bench cirr ...` runs; only `compare`, `tune`, `rerun`, `list` need their name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, "--help", "-h"}:
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="bench",
+    cls=_RunUnlessNamed,
+    no_args_is_help=True,
+    help="Measure composers on benchmarks or on data of your own: "
+    "`composir bench DATASET... --composer NAME`.",
+)
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
+]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Which split.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of intervals and tests.")]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
+]
+CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a table.")]
+VectorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--vectors", metavar="NPZ", help="Precomputed image vectors: arrays `ids`, `matrix`."
+    ),
+]
+NoCacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Encode all images anew, and keep nothing.")
+]
+AllowMissingOption = Annotated[
+    bool,
+    typer.Option("--allow-missing", help="Drop queries with missing images; marked as partial."),
+]
+ProxyOption = Annotated[
+    bool,
+    typer.Option("--text-proxy", help="Captions in place of images: a check, not the benchmark."),
+]
+VariantOption = Annotated[
+    str | None, typer.Option("--variant", help="Protocol variant; see `composir bench list`.")
+]
+
+
+@app.command(name=_RUN)
+def run_command(
+    datasets: Annotated[
+        list[str], typer.Argument(metavar="DATASET...", help="Names, or folders of your own data.")
+    ],
+    composers: Annotated[
+        list[str] | None,
+        typer.Option("--composer", "-c", metavar="NAME[:KEY=VALUE,...]", help="May be repeated."),
+    ] = None,
+    root: RootOption = None,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    split: SplitOption = None,
+    variant: VariantOption = None,
+    text_proxy: ProxyOption = False,
+    vectors: VectorsOption = None,
+    query_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            "--query-vectors",
+            metavar="NPZ",
+            help="Your own method's query vectors, with query ids: no model, no composer.",
+        ),
+    ] = None,
+    tuned: Annotated[
+        list[Path] | None,
+        typer.Option("--tuned", metavar="FILE", help="Use what `composir bench tune` found."),
+    ] = None,
+    allow_missing: AllowMissingOption = False,
+    submission: Annotated[
+        Path | None,
+        typer.Option("--submission", metavar="FOLDER", help="Write the server's files."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Result files go here.")
+    ] = Path("runs"),
+    html: HtmlOption = None,
+    csv: CsvOption = None,
+    seed: SeedOption = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    no_cache: NoCacheOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run composers on data sets: `composir bench DATASET... --composer NAME`."""
+    from composir.bench.suite import Plan, run_plan
+    from composir.bench.task import LoadOptions
+
+    encoder = None if query_vectors else resolve_model(model, threads)
+    plan = Plan(
+        datasets=tuple(datasets),
+        methods=() if encoder is None else _methods(composers or [], tuned or [], encoder),
+        root=root,
+        model=None if encoder is None else model or DEFAULT_MODEL,
+        options=LoadOptions(split, variant, text_proxy),
+        vectors=vectors,
+        query_vectors=query_vectors,
+        allow_missing=allow_missing,
+        submission=submission,
+        seed=seed,
+        resamples=resamples,
+    )
+    with _progress() as show:
+        played = run_plan(plan, encoder, cache=_cache(no_cache), progress=show)
+    _save(played, out)
+    results = [result for one in played for result in one.results]
+    tasks = {part.task.name: part.task for one in played for part in one.prepared}
+    _show(results, tasks, seed=seed, html=html, csv=csv, json=json)
+
+
+def _methods(composers: Sequence[str], tuned: Sequence[Path], model: Any) -> tuple[Method, ...]:
+    from composir.bench.suite import Method, parse_method
+    from composir.bench.tune import load_tuned
+
+    named = [parse_method(text) for text in composers]
+    found = [load_tuned(path) for path in tuned]
+    named += [Method(one.composer, one.settings, one) for one in found]
+    return tuple(named or [Method(model.default_composer, {})])
+
+
+def _save(played: Sequence[Played], out: Path) -> None:
+    from composir.bench.suite import result_name
+
+    for one in played:
+        for result in one.results:
+            path = out / result_name(result)
+            result.save(path)
+            note(f"wrote {path}")
+        for path in one.submissions:
+            note(f"wrote {path}, checked against the server's rules")
+
+
+def _show(
+    results: Sequence[Result],
+    tasks: dict[str, Task],
+    *,
+    seed: int,
+    html: Path | None,
+    csv: Path | None,
+    json: bool,
+    sections: tuple[Section, ...] | None = None,
+) -> None:
+    from composir.bench.compare import sections as grouped
+    from composir.bench.report.page import to_html
+    from composir.bench.report.terminal import print_sections
+    from composir.bench.report.text_files import to_csv
+
+    shown = sections if sections is not None else grouped(results, seed=seed)
+    if json:
+        print_json([_summary(result) for result in results])
+    else:
+        print_sections(shown)
+    if csv is not None:
+        _write(csv, to_csv(shown))
+    if html is not None:
+        _write(html, to_html(shown, tasks))
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    note(f"wrote {path}")
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    """A result without its outcomes."""
+    outcomes = {"query_ids", "ranks", "primary", "subset", "hit_ids", "hits"}
+    document = result.model_dump(mode="json", exclude={"tasks": {"__all__": outcomes}})
+    return document | {"notices": list(result.notices)}
+
+
+@app.command()
+def compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Result files.")],
+    html: HtmlOption = None,
+    csv: CsvOption = None,
+    root: RootOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Compare runs on the same queries; the first is what the others are tested against."""
+    from composir.bench.compare import compared
+    from composir.bench.results import load_result
+
+    loaded = [load_result(path) for path in results]
+    section = compared(loaded, [str(path) for path in results], seed=seed)
+    tasks = _tasks_again(loaded[0], root) if html else {}
+    _show(loaded, tasks, seed=seed, html=html, csv=csv, json=json, sections=(section,))
+
+
+def _tasks_again(result: Result, root: Path | None) -> dict[str, Task]:
+    """Read the data set of a result again, for its texts and pictures."""
+    from composir.bench.datasets import DATASETS
+    from composir.bench.run import load_tasks
+    from composir.bench.task import LoadOptions
+    from composir.errors import DatasetError
+
+    setup = result.header.setup
+    place = root or Path(setup.root)
+    name = setup.dataset if setup.dataset in DATASETS else str(place)
+    images = frozenset(image for task in result.tasks for image in task.hit_ids)
+    options = LoadOptions(setup.split, setup.variant, setup.text_proxy, images)
+    try:
+        tasks = load_tasks(name, place, options)[2]
+    except DatasetError as error:
+        note(f"without queries to look at: {error} (--root says where the data is)")
+        return {}
+    return {task.name: task for task in tasks}
+
+
+@app.command()
+def tune(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name, or folder.")],
+    composer: Annotated[str, typer.Option("--composer", "-c", help="Whose settings.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="What was found.")],
+    split: SplitOption = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="NAME=START:STOP:STEP|A,B,C", help="May be repeated."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What to maximise.")] = None,
+    root: RootOption = None,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    vectors: VectorsOption = None,
+    variant: VariantOption = None,
+    text_proxy: ProxyOption = False,
+    no_cache: NoCacheOption = False,
+) -> None:
+    """Choose a composer's settings on a dev split; reporting on that split is then refused."""
+    from composir.bench.run import Source, load_tasks, prepare
+    from composir.bench.task import LoadOptions
+    from composir.bench.tune import parse_grid
+    from composir.bench.tune import tune as search
+    from composir.bench.vectors import load_vectors
+
+    encoder = resolve_model(model, threads)
+    table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
+    at_hand = None if table is None else frozenset(table.ids)
+    tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
+    with _progress() as show:
+        source = Source(encoder, table, _cache(no_cache), progress=show)
+        prepared = [prepare(task, source) for task in tasks]
+    found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
+    found.save(out)
+    for trial in found.trials:
+        best = "  <- best" if trial.settings == found.settings else ""
+        told = ", ".join(f"{name} {value:g}" for name, value in trial.settings.items())
+        typer.echo(f"{told}: {found.metric} {trial.score:.2f} %{best}")
+    note(f"wrote {out}; use it with: composir bench DATASET --split OTHER --tuned {out}")
+
+
+@app.command()
+def rerun(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A result file.")],
+    root: RootOption = None,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    no_cache: NoCacheOption = False,
+) -> None:
+    """Run a result again from its own header, and say whether it is the same."""
+    from composir.bench import suite
+    from composir.bench.results import load_result
+
+    old = load_result(result)
+    new = suite.rerun(
+        old, lambda name: resolve_model(model or name, threads), root=root, cache=_cache(no_cache)
+    )
+    lines = suite.differences(old, new)
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        raise typer.Exit(1)
+    typer.echo("reproduced: every figure and every rank is the same")
+
+
+@app.command(name="list")
+def list_command() -> None:
+    """List the data sets with paper, licence, protocol and where the images are to be had."""
+    from composir.bench.datasets import DATASETS, find_dataset
+
+    for name in DATASETS:
+        dataset = find_dataset(name)[0]
+        typer.echo(f"{name}  ({dataset.title})")
+        for what, told in {
+            "paper": dataset.reference,
+            "licence": dataset.licence,
+            "protocol": dataset.protocol,
+            "splits": ", ".join(dataset.splits),
+            "variants": ", ".join(dataset.variants),
+            "images": dataset.images_from,
+        }.items():
+            typer.echo(f"  {what}: {told}")
+
+
+def _cache(off: bool) -> VectorCache | None:
+    import os
+
+    from composir.bench.vectors import VectorCache
+
+    if off:
+        return None
+    folder = data_folder(os.environ, sys.platform, Path.home())
+    return VectorCache(folder / "bench" / "vectors.sqlite")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, a line every few hundred images in a log."""
+    if not sys.stderr.isatty():
+        yield _plain_progress
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("encoding images", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_progress(done: int, total: int) -> None:
+    if done == total or done % 640 < 32:
+        note(f"encoded {done:,} of {total:,} images")
