@@ -1,3 +1,123 @@
 """`composir info`: what a gallery holds, and which model made it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from composir.cli import models
+from composir.cli.options import GalleryOption, JsonOption, ModelOption
+from composir.cli.paths import default_gallery
+from composir.cli.terminal import file_size, print_json, printable
+from composir.errors import ModelError
+
+if TYPE_CHECKING:
+    from composir.gallery import Gallery, GalleryInfo
+    from composir.model.bundle import Bundle
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="`composir info`\n\n`composir info --failures --gallery shop.gallery`\n\n"
+    "`composir info --model-card`"
+)
+def info(
+    *,
+    gallery: GalleryOption = None,
+    model: ModelOption = None,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Every picture that could not be read, and why.")
+    ] = False,
+    model_card: Annotated[
+        bool, typer.Option("--model-card", help="The model's card: data, licences, figures.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a gallery holds and which model made it."""
+    if model_card:
+        _print_card(_bundle(model), as_json)
+        return
+    from composir.gallery import open_gallery
+
+    opened = open_gallery(gallery or default_gallery())
+    if failures:
+        _print_failures(opened, as_json)
+        return
+    held = opened.info()
+    facts = _model_facts(model or held.bundle)
+    if as_json:
+        print_json({**_gallery_facts(held), "model": facts})
+    else:
+        _print_facts({**_for_people(held), **facts})
+
+
+def _bundle(model: str | None) -> Bundle:
+    from composir.model import Model
+
+    loaded = models.resolve_model(model, None)
+    if not isinstance(loaded, Model):
+        raise ModelError(f"the model {loaded.name} is no bundle and has no card")
+    return loaded.bundle
+
+
+def _print_card(bundle: Bundle, as_json: bool) -> None:
+    if as_json:
+        print_json(bundle.manifest.model_dump(mode="json", exclude={"files"}))
+        return
+    card = bundle.folder / "README.md"
+    if not card.is_file():
+        raise ModelError(f"the bundle {bundle.folder} has no card (README.md)")
+    typer.echo(card.read_text(encoding="utf-8"))
+
+
+def _print_failures(gallery: Gallery, as_json: bool) -> None:
+    found = gallery.failures()
+    if as_json:
+        print_json({"failures": found})
+        return
+    for failure in found:
+        typer.echo(f"{printable(str(failure.path))}: {printable(failure.reason)}")
+    if not found:
+        typer.echo("every picture could be read")
+
+
+def _gallery_facts(held: GalleryInfo) -> dict[str, Any]:
+    names = ("path", "images", "failures", "bytes", "dimension", "bundle", "fingerprint")
+    facts = {name: getattr(held, name) for name in (*names, "created", "updated")}
+    return {**facts, "roots": held.roots, "columns": held.columns}
+
+
+def _for_people(held: GalleryInfo) -> dict[str, str]:
+    unread = f"{held.failures:,}"
+    return {
+        "gallery": str(held.path),
+        "pictures": f"{held.images:,}",
+        "not readable": f"{unread} (composir info --failures)" if held.failures else unread,
+        "on disk": file_size(held.bytes),
+        "folders": ", ".join(map(str, held.roots)),
+        "metadata": ", ".join(held.columns) or "none (composir index --metadata FILE)",
+        "created": held.created,
+        "updated": held.updated,
+        "made by": f"{held.bundle} {held.fingerprint}, {held.dimension} numbers a vector",
+    }
+
+
+def _model_facts(name: str) -> dict[str, Any]:
+    """What the bundle's manifest says; that the model is not at hand is told, and no error."""
+    try:
+        manifest = _bundle(name).manifest
+    except ModelError as error:
+        return {"model": str(error)}
+    return {
+        "default composer": manifest.default_composer,
+        "licence": manifest.licence,
+        "trained with": ", ".join(f"{one.name} ({one.licence})" for one in manifest.sources),
+    }
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name:<{width}}  {printable(str(value))}")

@@ -34,12 +34,15 @@ def existing_gallery(folder: Path | None, model: str | None, threads: int | None
 
     Args:
         folder: The gallery; None for the default one.
-        model: As `resolve_model`.
+        model: As `resolve_model`; None for the one that made the gallery.
         threads: As `resolve_model`.
 
     Raises:
         ComposirError: If the gallery or the model cannot be opened, or they do not fit.
     """
     from composir.gallery import open_gallery
+    from composir.gallery.manifest import read_manifest
 
-    return open_gallery(folder or default_gallery(), model=resolve_model(model, threads))
+    place = folder or default_gallery()
+    name = model or read_manifest(place).bundle.name
+    return open_gallery(place, model=resolve_model(name, threads))
