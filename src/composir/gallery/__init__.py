@@ -1,1 +1,7 @@
-"""TODO room."""
+"""Galleries: folders of pictures, indexed once and searched often."""
+
+from composir.gallery.confidence import ConfidenceCalibration
+from composir.gallery.gallery import Gallery, GalleryInfo, open_gallery
+from composir.gallery.progress import IndexProgress
+
+__all__ = ["ConfidenceCalibration", "Gallery", "GalleryInfo", "IndexProgress", "open_gallery"]

@@ -1,0 +1,88 @@
+"""Writing to disk so that a reader sees the old or the new, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from composir.errors import GalleryError
+
+TEMPORARY_PREFIX = ".composir-tmp-"
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without `..`; links are kept, so people see the names they know."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+@contextmanager
+def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary neighbour of a file that takes its place once fully on disk.
+
+    Args:
+        path: The file to write; its folder must exist.
+
+    Yields:
+        A binary file to write to.
+
+    Raises:
+        OSError: If it cannot be written; the old file is then untouched.
+    """
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def clear_disk_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the disk (or of Lance about the disk) into one that says what to do.
+
+    Args:
+        folder: The gallery's folder.
+
+    Raises:
+        GalleryError: In place of any `OSError` inside the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise GalleryError(_explain(error, folder)) from error
+
+
+def _explain(error: OSError, folder: Path) -> str:
+    text = str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left" in text:
+        return (
+            f"the disk of the gallery {folder} is full; everything committed so far is safe: "
+            "make room and run the same command again"
+        )
+    if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM} or "Permission denied" in text:
+        return (
+            f"the gallery {folder} is read-only: it can be searched but not indexed; "
+            "make it writable or index into another one with --gallery"
+        )
+    return f"the gallery {folder} cannot be read or written: {text}"

@@ -1,0 +1,340 @@
+"""The gallery: one folder with the vectors, thumbnails and metadata of all indexed images."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from composir.compose.base import Composer
+from composir.errors import BundleMismatchError, GalleryError, QueryError
+from composir.gallery import manifest as manifests
+from composir.gallery.confidence import ConfidenceCalibration
+from composir.gallery.failures import read_failures
+from composir.gallery.files import absolute, clear_disk_errors
+from composir.gallery.lock import index_lock
+from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
+from composir.gallery.progress import ProgressCallback, ProgressMeter
+from composir.gallery.rows import clean_text, vectors_of
+from composir.gallery.snapshot import Snapshot
+from composir.gallery.store import Store
+from composir.model.base import EmbeddingModel
+from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult
+
+if TYPE_CHECKING:
+    from composir.gallery.sidecar import SidecarTable
+
+EXACT_LIMIT = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo:
+    """What a gallery holds.
+
+    Attributes:
+        path: Its folder.
+        images: How many.
+        dimension: Width D of the vectors.
+        bundle: Name of the bundle that made them.
+        fingerprint: Of that bundle.
+        bytes: On disk, in all.
+        roots: Folders indexed so far.
+        created: UTC, ISO 8601.
+        updated: End of the last index run; UTC, ISO 8601.
+        failures: Files that could not be indexed.
+        columns: Metadata columns from sidecars.
+    """
+
+    path: Path
+    images: int
+    dimension: int
+    bundle: str
+    fingerprint: str
+    bytes: int
+    roots: tuple[Path, ...]
+    created: str
+    updated: str
+    failures: int
+    columns: tuple[str, ...]
+
+
+class Gallery:
+    """Indexed images, and what is asked of them.
+
+    Searching is safe from several threads and processes at once, and while another process
+    indexes.
+
+    Example:
+        >>> gallery = Gallery.create_or_open(Path("photos.gallery"), load_model("mini"))
+        >>> gallery.index([Path("photos")])
+        >>> gallery.search(Query(image="lamp.jpg", text="in brass")).hits[0].path
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: EmbeddingModel | None = None,
+        *,
+        calibration: ConfidenceCalibration | None = None,
+        exact_limit: int = EXACT_LIMIT,
+    ) -> None:
+        """Open an existing gallery.
+
+        Args:
+            path: Its folder.
+            model: The model that made it; None to load that by name when it is needed.
+            calibration: Of the confidence; None for the defaults.
+            exact_limit: Above this number of images, search goes through an index.
+
+        Raises:
+            GalleryError: If there is no gallery there, or it is damaged.
+            BundleMismatchError: If another model made it.
+        """
+        self.path = absolute(path)
+        self._manifest = read_manifest(self.path)
+        self._given_model = model
+        self._calibration, self._exact_limit = calibration, exact_limit
+        if model is not None:
+            self._check_bundle(model)
+        self._kept: Snapshot | None = None
+
+    @classmethod
+    def create_or_open(cls, path: Path, model: EmbeddingModel) -> Gallery:
+        """Open a gallery, or make an empty one in a new or empty folder.
+
+        Args:
+            path: The folder.
+            model: Whose vectors the gallery holds or will hold.
+
+        Raises:
+            GalleryError: If the folder holds something else (it is left alone), or cannot be made.
+            BundleMismatchError: If another model made the gallery.
+        """
+        folder = absolute(path)
+        if folder.is_dir() and not manifests.is_gallery(folder) and not manifests.is_free(folder):
+            raise GalleryError(
+                f"{folder} holds other things and is not a gallery; nothing was touched. "
+                "Choose a new or empty folder with --gallery"
+            )
+        if not folder.exists() or (folder.is_dir() and not manifests.is_gallery(folder)):
+            with clear_disk_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                Manifest(_identity(model)).write(folder)
+        return cls(folder, model)
+
+    def index(
+        self,
+        roots: Sequence[Path],
+        *,
+        metadata: Path | None = None,
+        exclude: Sequence[str] = (),
+        retry_failures: bool = False,
+        batch_size: int = 32,
+        progress: ProgressCallback | None = None,
+    ) -> IndexReport:
+        """Bring the gallery up to date with some folders.
+
+        Unchanged files are skipped, moved ones keep their vectors, and rows of deleted ones are
+        dropped, under these roots only. A run may be stopped or killed at any time; the same call
+        goes on where it was.
+
+        Args:
+            roots: Folders to search through and single files.
+            metadata: CSV, JSONL or Parquet whose columns become the metadata of all images under
+                the roots; None leaves metadata as it is.
+            exclude: Glob patterns of what to leave out.
+            retry_failures: Read unchanged files again that could not be read last time.
+            batch_size: Most pictures a call of the model.
+            progress: Called at most about ten times a second, from the calling thread.
+
+        Raises:
+            GalleryError: If a root is missing, there are no pictures at all, or the disk is full
+                or read-only.
+            GalleryBusyError: If another process is indexing the gallery.
+            ModelError: If the model fails.
+            KeyboardInterrupt: On Ctrl-C, after what has been encoded is committed.
+        """
+        from composir.gallery.indexer import IndexRun, IndexSettings
+
+        if batch_size < 1:
+            raise GalleryError(f"batch_size is {batch_size}; give at least 1")
+        model = self._model()
+        sidecar = None if metadata is None else _read_sidecar(metadata)
+        folders = [absolute(root) for root in roots]
+        settings = IndexSettings(tuple(exclude), retry_failures, batch_size)
+        with clear_disk_errors(self.path), index_lock(self.path):
+            self._manifest = read_manifest(self.path)
+            self._check_bundle(model)
+            store = Store(self.path, model.dimension)
+            meter = ProgressMeter(progress)
+            run = IndexRun(store, self.path, model, folders, settings, meter)
+            report = run.run(sidecar)
+            store.compact()
+            self._manifest = self._manifest.with_roots([clean_text(str(root)) for root in folders])
+            self._manifest.write(self.path)
+            self._snapshot().prepare()
+        return report
+
+    def search(
+        self,
+        query: Query,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        composer: str | Composer | None = None,
+        include_reference: bool = False,
+        collapse_duplicates: bool = True,
+    ) -> SearchResult:
+        """Search the gallery.
+
+        Args:
+            query: An image, words, or both.
+            k: Number of hits; more than there are gives all.
+            where: SQL-like filter over the columns, applied before the search.
+            composer: Name of one, or one; None for the model's default.
+            include_reference: Let the reference and its duplicates be among the hits.
+            collapse_duplicates: Show one of several duplicates, with the paths of the others.
+
+        Returns:
+            The hits, best first, and how far to trust them.
+
+        Raises:
+            QueryError: If k < 1, the reference cannot be read, or the composer lacks something.
+            FilterError: If `where` is not understood; the message names the columns.
+            GalleryError: If the gallery is empty or damaged.
+        """
+        from composir.compose import load_composer
+        from composir.gallery.search import SearchSettings, answer
+
+        settings = SearchSettings(
+            k,
+            where,
+            include_reference,
+            collapse_duplicates,
+            calibration=self._calibration,
+        )
+        model = self._model()
+        if composer is None or isinstance(composer, str):
+            composer = load_composer(composer, model)
+        try:
+            return answer(query, self._snapshot().ranker, model, composer, settings)
+        except OSError:  # an index run that has just ended removed what this version stood on
+            self._kept = None
+        with clear_disk_errors(self.path):
+            return answer(query, self._snapshot().ranker, model, composer, settings)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Files that could not be indexed, with reasons."""
+        return tuple(entry.as_failure() for entry in read_failures(self.path).values())
+
+    def info(self) -> GalleryInfo:
+        """What the gallery holds, as of now."""
+        store, current = self._store(), read_manifest(self.path)
+        return GalleryInfo(
+            path=self.path,
+            images=len(store),
+            dimension=current.bundle.dimension,
+            bundle=current.bundle.name,
+            fingerprint=current.bundle.fingerprint,
+            bytes=_bytes_below(self.path),
+            roots=tuple(Path(root) for root in current.roots),
+            created=current.created,
+            updated=current.updated,
+            failures=len(read_failures(self.path)),
+            columns=tuple(store.metadata_columns),
+        )
+
+    def thumbnail(self, image_id: str) -> bytes:
+        """The thumbnail of an image, JPEG of at most 256 pixels a side.
+
+        Raises:
+            QueryError: If the gallery has no image of this id.
+        """
+        if image_id.isalnum():
+            table = self._store().select("id", [image_id], ["thumbnail"])
+            if len(table):
+                return bytes(table["thumbnail"][0].as_py())
+        raise QueryError(f"the gallery {self.path} has no image with the id {image_id!r}")
+
+    def vectors(self) -> tuple[list[str], FloatArray]:
+        """All ids and vectors.
+
+        Returns:
+            n ids, and (n, D) float32 of unit norm up to the rounding of half precision.
+        """
+        table = self._store().read(["id", "vector"])
+        return table["id"].to_pylist(), vectors_of(table["vector"], self._manifest.bundle.dimension)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._store())
+
+    def _model(self) -> EmbeddingModel:
+        if self._given_model is None:
+            from composir.model import load_model
+
+            model = load_model(self._manifest.bundle.name)
+            self._check_bundle(model)
+            self._given_model = model
+        return self._given_model
+
+    def _check_bundle(self, model: EmbeddingModel) -> None:
+        made_by = self._manifest.bundle
+        if made_by.fingerprint == model.fingerprint:
+            return
+        roots = " ".join(shlex.quote(root) for root in self._manifest.roots) or "FOLDER"
+        beside = shlex.quote(f"{self.path}-{model.name}-{model.fingerprint[:8]}")
+        raise BundleMismatchError(
+            f"the gallery {self.path} was made with the bundle {made_by.name} "
+            f"({made_by.fingerprint[:12]}), but the model at hand is {model.name} "
+            f"({model.fingerprint[:12]}); their vectors cannot be compared. Use that bundle, or "
+            f"index again beside the old gallery: composir index {roots} --gallery {beside}"
+        )
+
+    def _store(self) -> Store:
+        return self._snapshot().store
+
+    def _snapshot(self) -> Snapshot:
+        """The newest version of the gallery; what was loaded for it is kept."""
+        snapshot = self._kept
+        if snapshot is None or not snapshot.store.is_current():
+            store = Store(self.path, self._manifest.bundle.dimension)
+            self._kept = snapshot = Snapshot(store, self.path, self._exact_limit)
+        return snapshot
+
+
+def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = None) -> Gallery:
+    """Open an existing gallery.
+
+    Args:
+        path: Its folder.
+        model: The model that made it; None to load that by name when it is needed.
+
+    Raises:
+        GalleryError: If there is no gallery there, or it is damaged.
+        BundleMismatchError: If another model made it.
+    """
+    return Gallery(Path(path), model)
+
+
+def _read_sidecar(path: Path) -> SidecarTable:
+    from composir.gallery.sidecar import read_metadata
+
+    return read_metadata(path)
+
+
+def _identity(model: EmbeddingModel) -> BundleIdentity:
+    return BundleIdentity(model.name, model.fingerprint, model.dimension)
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # an index run tidies up meanwhile
+            continue
+    return total

@@ -1,0 +1,83 @@
+"""One indexer at a time: a lock of the operating system, which dies with its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from composir.errors import GalleryBusyError
+
+LOCK_NAME = "index.lock"
+_WINDOWS_LOCK_OFFSET = 1 << 30  # beyond the text, so that others may read who holds the lock
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        os.lseek(handle, _WINDOWS_LOCK_OFFSET, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
+        return True
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def index_lock(folder: Path) -> Iterator[None]:
+    """Hold the gallery for indexing.
+
+    The operating system frees the lock when the process ends in whatever way, so what a killed
+    process leaves behind is only a file and blocks nobody.
+
+    Args:
+        folder: The gallery's folder.
+
+    Raises:
+        GalleryBusyError: If another process (or another `Gallery` in this one) is indexing it.
+        OSError: If the folder cannot be written or its file system knows no locks.
+    """
+    path = folder / LOCK_NAME
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _try_lock(handle):
+            raise GalleryBusyError(_who(path, folder))
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps(_me()).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _me() -> dict[str, str | int]:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+
+
+def _who(path: Path, folder: Path) -> str:
+    try:
+        holder = json.loads(path.read_bytes())
+        who = f"process {holder['pid']} on {holder['host']} (since {holder['since']} UTC)"
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"  # it holds the lock but has not signed yet
+    return (
+        f"the gallery {folder} is being indexed by {who}; "
+        "wait until it has finished, or stop it. Searching goes on meanwhile"
+    )

@@ -1,0 +1,89 @@
+"""All vectors of a gallery as one memory-mapped matrix, for exact search.
+
+A derived file, `cache/vectors-VERSION-ROWS.npy`, float32: half precision would halve the disk but
+numpy converts it six times slower than it multiplies. Rebuilt when the dataset has moved on;
+written beside and renamed, so that a half-written one is never read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from composir.gallery.files import TEMPORARY_PREFIX, replaced_atomically
+from composir.gallery.rows import vectors_of
+from composir.gallery.store import Store
+from composir.types import FloatArray
+
+CACHE_NAME = "cache"
+
+
+def load_matrix(store: Store, folder: Path) -> FloatArray:
+    """The vectors in the order of the store's rows, from the cache file or made now.
+
+    Args:
+        store: At some version.
+        folder: The gallery's; where it cannot be written the matrix is kept in memory instead.
+
+    Returns:
+        (n, D) float32, unit norm; read-only when memory-mapped.
+    """
+    path = _path(store, folder)
+    try:
+        if not path.exists():
+            _build(store, path)
+        return _open(path)
+    except (OSError, ValueError):  # read-only or full disk, or a cache file cut short
+        return _in_memory(store)
+
+
+def _path(store: Store, folder: Path) -> Path:
+    return folder / CACHE_NAME / f"vectors-{store.version}-{len(store)}.npy"
+
+
+def _open(path: Path) -> FloatArray:
+    if path.stat().st_size == 0:
+        raise ValueError(path)
+    matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(matrix)  # a plain view: the memmap class costs on every operation
+
+
+def _build(store: Store, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with replaced_atomically(path) as file:
+        _write(store, file)
+    for old in path.parent.iterdir():
+        if old != path and not old.name.startswith(TEMPORARY_PREFIX):
+            _remove(old)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # Windows keeps files that another process maps; the next build tries again
+        return
+
+
+def _write(store: Store, file: IO[bytes]) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(store), store.dimension)}
+    np.lib.format.write_array_header_1_0(file, header)
+    for batch in store.stream(["vector"]):
+        file.write(_unit(vectors_of(batch["vector"], store.dimension)).tobytes())
+
+
+def _in_memory(store: Store) -> FloatArray:
+    matrix = np.empty((len(store), store.dimension), dtype=np.float32)
+    begin = 0
+    for batch in store.stream(["vector"]):
+        vectors = _unit(vectors_of(batch["vector"], store.dimension))
+        matrix[begin : begin + len(vectors)] = vectors
+        begin += len(vectors)
+    return matrix
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    """Undo the rounding of half precision in the norms."""
+    norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / norms, dtype=np.float32)

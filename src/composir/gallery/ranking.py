@@ -1,0 +1,178 @@
+"""Ranking a gallery for one query: exactly over all vectors, or through Lance's index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.compose.base import ComposedQueries
+from composir.gallery import rows
+from composir.gallery.duplicates import Appearance, Signature
+from composir.gallery.filters import matching_positions
+from composir.gallery.store import Store
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
+_FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One image near the top of a ranking.
+
+    Attributes:
+        id: The gallery's.
+        path: Where the file was.
+        score: By the composed query; higher is better.
+        appearance: For finding duplicates.
+        metadata: All other columns that people may see.
+    """
+
+    id: str
+    path: Path
+    score: float
+    appearance: Appearance
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Ranking(Protocol):
+    """The ranking of a gallery for one query."""
+
+    @property
+    def searched(self) -> int:
+        """Number of images that passed the filter."""
+
+    @property
+    def background(self) -> FloatArray:
+        """(s,) scores of all of them or of a fair sample."""
+
+    def best(self, count: int) -> list[Candidate]:
+        """The best images, best first; fewer only where no more passed the filter."""
+
+
+class Ranker(Protocol):
+    """Ranks one version of a gallery."""
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+
+    def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
+        """Rank for one composed query.
+
+        Raises:
+            FilterError: If the filter is not understood.
+        """
+
+
+class ExactRanker:
+    """Scores every vector: exact, and the fastest up to a few hundred thousand images."""
+
+    def __init__(self, store: Store, matrix: FloatArray) -> None:
+        """Rank a store by the matrix of its vectors, (n, D) float32."""
+        self._store, self._matrix = store, matrix
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self._matrix)
+
+    def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking:
+        """Rank for one composed query."""
+        if where is None:
+            return ExactRanking(self._store, self._matrix, composed.scores(self._matrix)[0], None)
+        positions = matching_positions(self._store, where)
+        if len(positions) < _FEW * self.size:
+            scores = composed.scores(self._matrix[positions])[0]
+        else:
+            scores = composed.scores(self._matrix)[0][positions]
+        return ExactRanking(self._store, self._matrix, scores, positions)
+
+
+class ExactRanking:
+    """Scores of all images that passed the filter."""
+
+    def __init__(
+        self,
+        store: Store,
+        matrix: FloatArray,
+        scores: FloatArray,
+        positions: NDArray[np.int64] | None,
+    ) -> None:
+        """Hold (m,) scores; `positions` says which rows they are of, None for all."""
+        self._store, self._matrix, self._scores = store, matrix, scores
+        self._positions = positions
+
+    @property
+    def searched(self) -> int:
+        """Number of images that passed the filter."""
+        return len(self._scores)
+
+    @property
+    def background(self) -> FloatArray:
+        """All scores."""
+        return self._scores
+
+    def best(self, count: int) -> list[Candidate]:
+        """The best images, best first; equal scores in the order of the rows."""
+        chosen = best_positions(self._scores, count)
+        positions = chosen if self._positions is None else self._positions[chosen]
+        names = [name for name in self._store.schema.names if name not in {"vector", "thumbnail"}]
+        table = self._store.take(positions.tolist(), names)
+        return candidates(table, self._scores[chosen], self._matrix[positions])
+
+
+def best_positions(scores: FloatArray, count: int) -> NDArray[np.int64]:
+    """Positions of the highest scores, highest first; equal ones in order."""
+    if count < len(scores):
+        threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
+        above = np.flatnonzero(scores > threshold)
+        level = np.flatnonzero(scores == threshold)[: count - len(above)]
+        chosen = np.sort(np.concatenate([above, level]))
+    else:
+        chosen = np.arange(len(scores))
+    return chosen[np.argsort(-scores[chosen], kind="stable")]
+
+
+def candidates(table: pa.Table, scores: FloatArray, vectors: FloatArray) -> list[Candidate]:
+    """Make candidates of rows.
+
+    Args:
+        table: n rows, without vectors and thumbnails.
+        scores: (n,) float32.
+        vectors: (n, D) float32.
+    """
+    return [
+        Candidate(
+            row["id"],
+            rows.decode_path(row["path"], row["path_bytes"]),
+            float(score),
+            Appearance(
+                row["content_hash"],
+                Signature(row["perceptual_hash"], row["colour_layout"]),
+                vector,
+                row["width"],
+                row["height"],
+            ),
+            {name: value for name, value in row.items() if name not in _NOT_METADATA},
+        )
+        for row, score, vector in zip(_as_rows(table), scores, vectors, strict=True)
+    ]
+
+
+def _as_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as Python values, for which nanoseconds are too fine."""
+    import pyarrow as pa
+
+    index = table.column_names.index("modified")
+    coarse = table["modified"].cast(pa.timestamp("us"), safe=False)
+    rows_: list[dict[str, Any]] = table.set_column(index, "modified", coarse).to_pylist()
+    return rows_

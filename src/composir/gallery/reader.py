@@ -1,0 +1,103 @@
+"""One file in: its bytes hashed, decoded, prepared for the model, and signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from composir.errors import ImageReadError
+from composir.gallery.duplicates import sign_picture
+from composir.gallery.known import ContentSet, content_key
+from composir.gallery.rows import Picture, Place, hash_content
+from composir.gallery.thumbnails import make_thumbnail
+from composir.images import read_image
+from composir.preprocess import PreprocessSpec
+from composir.types import DecodedImage, PixelArray
+
+LARGEST_FILE = 256 * 2**20
+_THUMBNAIL_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """A file with content that the gallery does not have: to be encoded.
+
+    Attributes:
+        place: Where it is.
+        picture: What it shows.
+        pixels: (size, size, 3) uint8, the model's input.
+    """
+
+    place: Place
+    picture: Picture
+    pixels: PixelArray
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPicture:
+    """A file with content that the gallery has, or will have before this run ends."""
+
+    place: Place
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that gave no picture.
+
+    Attributes:
+        place: Where it is.
+        reason: Why.
+        is_picture_gone: Whether the file's content is at fault (an old row of it must go), not
+            the way to it (disk, permissions: an old row stays).
+    """
+
+    place: Place
+    reason: str
+    is_picture_gone: bool
+
+
+ReadFile: TypeAlias = NewPicture | KnownPicture | Unreadable
+
+
+class FileReader:
+    """Reads files; called from several threads at once."""
+
+    def __init__(self, spec: PreprocessSpec, contents: ContentSet) -> None:
+        """Read for a model's specification; `contents` knows what need not be encoded."""
+        self._spec = spec
+        self._contents = contents
+        self._min_side = max(2 * spec.size, _THUMBNAIL_SIDE)
+
+    def read(self, place: Place) -> ReadFile:
+        """Read one file."""
+        if place.size > LARGEST_FILE:
+            return Unreadable(place, f"larger than {LARGEST_FILE >> 20} MB", is_picture_gone=True)
+        try:
+            data = place.path.read_bytes()
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            return Unreadable(place, reason, is_picture_gone=False)
+        content_hash = hash_content(data)
+        if content_key(content_hash) in self._contents:
+            return KnownPicture(place, content_hash)
+        try:
+            decoded = read_image(data, min_side=self._min_side)
+        except ImageReadError as error:
+            return Unreadable(place, str(error), is_picture_gone=True)
+        return self._claim(place, content_hash, decoded)
+
+    def _claim(self, place: Place, content_hash: str, decoded: DecodedImage) -> ReadFile:
+        pixels = self._spec.apply(decoded.rgb)
+        picture = Picture(
+            content_hash,
+            decoded.width,
+            decoded.height,
+            decoded.taken_at,
+            decoded.camera,
+            make_thumbnail(decoded.rgb),
+            sign_picture(decoded.rgb),
+        )
+        if not self._contents.add(content_key(content_hash)):
+            return KnownPicture(place, content_hash)  # another thread had the same content
+        return NewPicture(place, picture, pixels)

@@ -1,0 +1,27 @@
+"""One version of a gallery, with what searching it needs, loaded on first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from composir.gallery.matrix import load_matrix
+from composir.gallery.ranking import ExactRanker, Ranker
+from composir.gallery.store import Store
+
+
+class Snapshot:
+    """A store at a fixed version and its ranker."""
+
+    def __init__(self, store: Store, folder: Path, exact_limit: int) -> None:
+        """Wrap a store; up to `exact_limit` images are ranked exactly."""
+        self.store, self._folder, self._exact_limit = store, folder, exact_limit
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """Ranks this version."""
+        return ExactRanker(self.store, load_matrix(self.store, self._folder))
+
+    def prepare(self) -> None:
+        """Make what the first search would otherwise have to make."""
+        _ = self.ranker

@@ -1,0 +1,199 @@
+"""The pipeline's last stage: results become rows, a few hundred a commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from composir.gallery import rows
+from composir.gallery.failures import FailedFile, append_failures
+from composir.gallery.known import KnownFiles
+from composir.gallery.pipeline import EncodedBatch, Written
+from composir.gallery.progress import ProgressMeter
+from composir.gallery.reader import KnownPicture, NewPicture, Unreadable
+from composir.gallery.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_A_COMMIT = 512
+SECONDS_A_COMMIT = 10.0
+
+
+class RowWriter:
+    """Collects results and commits them; counts what it did.
+
+    A commit takes place every 512 images or 10 seconds, whichever comes first: that is what a
+    `kill -9` can lose.
+
+    Attributes:
+        added: Rows made from newly encoded pictures.
+        reused: Rows that took over the vector of known content.
+        refreshed: Rows whose file was touched but not changed.
+        failed: Files that gave no picture.
+        unresolved: Files whose content was known when they were read and gone when they were to
+            be written; they have to be read again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        known: KnownFiles,
+        meter: ProgressMeter,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Write into a store; `folder` is the gallery's, for the failures."""
+        self._store, self._folder, self._known = store, folder, known
+        self._meter, self._clock = meter, clock
+        self._last_commit = clock()
+        self._new: list[NewPicture] = []
+        self._vectors: list[np.ndarray] = []
+        self._copies: list[KnownPicture] = []
+        self._unreadable: list[FailedFile] = []
+        self.added = self.reused = self.refreshed = 0
+        self.failed: dict[str, FailedFile] = {}
+        self.unresolved: list[rows.Place] = []
+
+    def add(self, item: Written) -> None:
+        """Take one result."""
+        if isinstance(item, EncodedBatch):
+            self._new += item.files
+            self._vectors.append(item.vectors)
+            self._count(item.files[-1].place, len(item.files))
+        elif isinstance(item, KnownPicture):
+            self._copies.append(item)
+            self._count(item.place, 1)
+        else:
+            self._note(item)
+            self._count(item.place, 1)
+
+    def commit_if_due(self) -> None:
+        """Commit if there is enough, or if the last commit was long ago."""
+        held = len(self._new) + len(self._copies)
+        if held >= ROWS_A_COMMIT or self._clock() - self._last_commit >= SECONDS_A_COMMIT:
+            self.commit()
+
+    def commit(self) -> None:
+        """Commit everything that is held."""
+        parts = [self._new_rows(), self._copied_rows()]
+        tables = [table for table in parts if table is not None]
+        if tables:
+            self._store_rows(tables)
+        append_failures(self._folder, self._unreadable)
+        self._new, self._vectors, self._copies, self._unreadable = [], [], [], []
+        self._last_commit = self._clock()
+
+    def _count(self, place: rows.Place, files: int) -> None:
+        self._meter.done += files
+        self._meter.current = place.path
+
+    def _note(self, item: Unreadable) -> None:
+        place = item.place
+        entry = FailedFile(str(place.path), item.reason)  # of the disk: tried again next time
+        if item.is_picture_gone:
+            entry = replace(entry, size=place.size, mtime_ns=place.mtime_ns)
+        self.failed[entry.path] = entry
+        self._unreadable.append(entry)
+        self._meter.failures += 1
+        if item.is_picture_gone:
+            self._known.mark(rows.image_id(place.path), seen=False)
+
+    def _new_rows(self) -> pa.Table | None:
+        if not self._new:
+            return None
+        columns = rows.place_columns([file.place for file in self._new])
+        columns |= rows.picture_columns(
+            [file.picture for file in self._new], np.concatenate(self._vectors)
+        )
+        columns |= self._kept_metadata(columns["id"].to_pylist())
+        self.added += len(self._new)
+        return rows.as_table(columns, self._store.schema)
+
+    def _kept_metadata(self, ids: list[str]) -> dict[str, pa.Array]:
+        """Metadata of the rows that changed files replace."""
+        import pyarrow as pa
+
+        names = self._store.metadata_columns
+        replaced = [image_id for image_id in ids if self._known.has(image_id)]
+        if not names or not replaced:
+            return {}
+        old = self._store.select("id", replaced, ["id", *names])
+        position = {image_id: index for index, image_id in enumerate(old["id"].to_pylist())}
+        order = pa.array([position.get(image_id) for image_id in ids], pa.int64())
+        return {name: old[name].combine_chunks().take(order) for name in names}
+
+    def _copied_rows(self) -> pa.Table | None:
+        """Rows of known content at its new places."""
+        import pyarrow as pa
+
+        if not self._copies:
+            return None
+        sources = self._sources()
+        position = {text: i for i, text in enumerate(sources["content_hash"].to_pylist())}
+        found = [copy for copy in self._copies if copy.content_hash in position]
+        self.unresolved += [c.place for c in self._copies if c.content_hash not in position]
+        if not found:
+            return None
+        order = pa.array([position[copy.content_hash] for copy in found], pa.int64())
+        taken = sources.take(order)
+        columns = {name: taken[name].combine_chunks() for name in taken.column_names}
+        columns |= rows.place_columns([copy.place for copy in found])
+        return rows.as_table(columns, self._store.schema)
+
+    def _sources(self) -> pa.Table:
+        """One row for each content to copy, from the store or from what is about to be stored."""
+        import pyarrow as pa
+
+        wanted = {copy.content_hash for copy in self._copies}
+        held = self._store.select("content_hash", wanted, ["id", "content_hash", "_rowoffset"])
+        self._count_copies(
+            set(zip(held["id"].to_pylist(), held["content_hash"].to_pylist(), strict=True))
+        )
+        first = dict(
+            zip(held["content_hash"].to_pylist(), held["_rowoffset"].to_pylist(), strict=True)
+        )
+        stored = self._store.take(sorted(first.values()), self._store.schema.names)
+        return pa.concat_tables([stored, *self._pending_sources(wanted - set(first))])
+
+    def _pending_sources(self, wanted: set[str]) -> list[pa.Table]:
+        pending = [
+            (file, vector)
+            for file, vector in zip(self._new, _each(self._vectors), strict=True)
+            if file.picture.content_hash in wanted
+        ]
+        if not pending:
+            return []
+        columns = rows.place_columns([file.place for file, _ in pending])
+        columns |= rows.picture_columns(
+            [file.picture for file, _ in pending], np.stack([vector for _, vector in pending])
+        )
+        return [rows.as_table(columns, self._store.schema)]
+
+    def _count_copies(self, held: set[tuple[str, str]]) -> None:
+        """Tell touched files (same path, same content) from known content at a new path."""
+        for copy in self._copies:
+            touched = (rows.image_id(copy.place.path), copy.content_hash) in held
+            self.refreshed += touched
+            self.reused += not touched
+
+    def _store_rows(self, tables: list[pa.Table]) -> None:
+        import pyarrow as pa
+
+        table = pa.concat_tables(tables)
+        ids = table["id"].to_pylist()
+        if any(self._known.has(image_id) for image_id in ids):
+            self._store.merge(table)
+        else:
+            self._store.append(table)
+        for image_id in ids:
+            self._known.mark(image_id, seen=True)
+
+
+def _each(batches: list[np.ndarray]) -> list[np.ndarray]:
+    return [vector for batch in batches for vector in batch]
