@@ -36,7 +36,7 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
         shrink: Each block of shrink x shrink pixels becomes one, their mean.
 
     Returns:
-        A new picture of mode `RGB`.
+        A picture of mode `RGB`: the given one itself where nothing had to be done.
     """
     levels = _levels(picture)
     if shrink == 1:
@@ -46,8 +46,7 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
         flat = Image.new("CMYK" if picture.mode == "CMYK" else "RGB", size)
         for top, strip in _strips(picture, shrink):
             flat.paste(_flatten(strip, levels).reduce(shrink), (0, top // shrink))
-    rgb = _apply_profile(flat, picture.info.get("icc_profile"))
-    return rgb.copy() if rgb is picture else rgb
+    return _apply_profile(flat, picture.info.get("icc_profile"))
 
 
 def _strips(picture: Image.Image, multiple: int) -> Iterator[tuple[int, Image.Image]]:

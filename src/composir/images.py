@@ -88,7 +88,7 @@ def _decode(stream: BinaryIO, known: PictureFormat, min_side: int | None) -> Dec
             facts = replace(read_exif(stream), orientation=1)
         else:
             facts = read_exif(picture.info.get("exif") or b"")
-        return _finish(picture, size, facts, min_side)
+        return _finish(picture, size, facts, min_side, may_keep=True)
 
 
 def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:
@@ -97,17 +97,25 @@ def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:
     refuse_bomb(*picture.size)
     picture.load()
     facts = read_exif(picture.info.get("exif") or b"")
-    return _finish(picture, picture.size, facts, min_side)
+    return _finish(picture, picture.size, facts, min_side, may_keep=False)
 
 
 def _finish(
-    picture: Image.Image, size: tuple[int, int], facts: ExifFacts, min_side: int | None
+    picture: Image.Image,
+    size: tuple[int, int],
+    facts: ExifFacts,
+    min_side: int | None,
+    *,
+    may_keep: bool,
 ) -> DecodedImage:
-    """Flatten, shrink and turn upright."""
+    """Flatten, shrink and turn upright; keep the picture itself where that saves a copy."""
     shrink = max(1, min(picture.size) // min_side) if min_side else 1
     rgb = to_srgb(picture, shrink=shrink)
     if facts.orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[facts.orientation])
+    if rgb is picture and not may_keep:
+        rgb = rgb.copy()
+    rgb.info.clear()  # orientation and profile no longer hold
     width, height = size if facts.orientation < 5 else size[::-1]
     return DecodedImage(
         rgb=rgb,

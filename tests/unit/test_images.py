@@ -135,6 +135,13 @@ def test_a_pillow_image_opened_by_the_user_is_turned_upright(tmp_path: Path) -> 
     assert_corners(image.rgb, RED, GREEN, BLUE, YELLOW)
 
 
+def test_a_picture_that_was_read_can_be_read_again() -> None:
+    profile = pictures.wide_gamut_profile()
+    for content in (pictures.turned(6), encoded(quadrants(), "JPEG", icc_profile=profile)):
+        once = read_image(content).rgb
+        assert read_image(once).rgb.tobytes() == once.tobytes()
+
+
 class TestProfiles:
     def test_a_wide_gamut_profile_is_applied(self) -> None:
         content = encoded(quadrants(), "PNG", icc_profile=pictures.wide_gamut_profile())

@@ -1,0 +1,263 @@
+"""Metadata from a file beside the pictures: a table with one row a picture.
+
+- **Formats**: CSV (`,`, `;` or tab, whichever the header holds most of; UTF-8 or UTF-16), JSONL
+  and Parquet, by the file's ending.
+- **Key**: the first of `KEY_COLUMNS` that is there, upper and lower case alike. A row belongs to the
+  file whose absolute path, or path relative to the root, it names. A row that leads to no file in
+  this way belongs to files by base name, or by base name without ending, provided that no other
+  row has the same one.
+- **Columns**: names become lower case with `_` for everything that is no letter or digit, so that
+  `where` takes them unquoted; a name that the gallery itself uses gets the prefix `meta_` (`id` ->
+  `meta_id`). Each column has one type: bool, int, float or string. Where values differ in type the
+  column is of strings; nested values become JSON; empty cells are None. Whole numbers with leading
+  zeros, and those beyond 64 bits, are strings, for they are names rather than quantities.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from composir.errors import DatasetError
+from composir.gallery.rows import OWN_COLUMNS
+from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
+
+Value: TypeAlias = str | int | float | bool | None
+Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool]
+_Columns: TypeAlias = dict[str, tuple[Kind, Sequence[Value]]]
+
+KEY_COLUMNS = (
+    "path",
+    "file",
+    "file_path",
+    "filepath",
+    "file_name",
+    "filename",
+    "image",
+    "image_path",
+    "image_file",
+    "image_name",
+    "img",
+    "id",
+    "image_id",
+    "name",
+)
+"""Names under which the key column is looked for, first come, first served."""
+
+RESERVED_COLUMNS = frozenset(OWN_COLUMNS) | {"root", "format", "rank", "score", "duplicates"}
+"""Names that the gallery or a search result uses itself."""
+
+_READERS: Mapping[str, Callable[[Path], RawTable]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+}
+_AMBIGUOUS = -1
+
+
+class SidecarTable:
+    """The rows of a metadata file, ready to be looked up.
+
+    Attributes:
+        path: Where it was read from.
+        key_column: The column that names the pictures, as the file spells it.
+        columns: Type of each other column by its normalised name, in the file's order.
+    """
+
+    def __init__(self, path: Path, key_column: str, keys: list[str], columns: _Columns) -> None:
+        """Index rows by key; the keys are normalised and differ from each other."""
+        self.path = path
+        self.key_column = key_column
+        self.columns: dict[str, Kind] = {name: kind for name, (kind, _) in columns.items()}
+        self._values = {name: values for name, (_, values) in columns.items()}
+        self._keys = keys
+        self._rows = {key: row for row, key in enumerate(keys)}
+        self._rows_by_name = _by_name(keys)
+        self._is_matched = bytearray(len(keys))
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._keys)
+
+    def for_file(self, path: Path, root: Path) -> dict[str, Value]:
+        """Metadata of one file.
+
+        Args:
+            path: Absolute.
+            root: The root that it was found under (the file itself for a single file).
+
+        Returns:
+            A value for every column; all None where no row belongs to the file.
+        """
+        row = self._find(path, root if root != path else path.parent)
+        if row is None:
+            return dict.fromkeys(self._values)
+        self._is_matched[row] = 1
+        return {name: values[row] for name, values in self._values.items()}
+
+    def unmatched(self) -> tuple[str, ...]:
+        """Keys of the rows that belonged to none of the files asked for so far."""
+        return tuple(
+            key for key, matched in zip(self._keys, self._is_matched, strict=True) if not matched
+        )
+
+    def _find(self, path: Path, root: Path) -> int | None:
+        row = self._rows.get(_key(str(path)))
+        if row is None and path.is_relative_to(root):
+            row = self._rows.get(_key(str(path.relative_to(root))))
+        if row is not None:
+            return row
+        for name in (path.name, path.stem):
+            row = self._rows_by_name.get(_key(name), _AMBIGUOUS)
+            if row != _AMBIGUOUS and not os.path.lexists(root / self._keys[row]):
+                return row
+        return None
+
+
+def read_metadata(path: Path) -> SidecarTable:
+    """Read a metadata file.
+
+    Args:
+        path: A `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet` file.
+
+    Returns:
+        Its rows.
+
+    Raises:
+        DatasetError: If it is missing, of another kind, damaged, has no key column, or names a
+            picture twice; the message says in which line.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(
+            f"cannot read metadata from {path}: its name must end in one of {', '.join(_READERS)}"
+        )
+    try:
+        raw = reader(path)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read metadata from {path}: {error.strerror or error}"
+        ) from error
+    key_column = _key_column(path, list(raw.columns))
+    keys = _check_keys(path, raw, key_column)
+    return SidecarTable(path, key_column, keys, _typed(path, raw, key_column))
+
+
+def _key_column(path: Path, names: list[str]) -> str:
+    spelled = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+    for candidate in KEY_COLUMNS:
+        if candidate in spelled:
+            return spelled[candidate]
+    raise DatasetError(
+        f"{path} does not say which picture a row is for: it needs a column named "
+        f"{', '.join(KEY_COLUMNS[:-1])} or {KEY_COLUMNS[-1]}; it has {', '.join(names) or 'none'}"
+    )
+
+
+def _check_keys(path: Path, raw: RawTable, key_column: str) -> list[str]:
+    first_lines: dict[str, int] = {}
+    for value, line in zip(raw.columns[key_column], raw.lines, strict=True):
+        if value is None or isinstance(value, (list, dict)) or not str(value).strip():
+            raise DatasetError(f"{path}:{line}: no picture is named in column {key_column!r}")
+        key = _key(str(value).strip())
+        if key in first_lines:
+            raise DatasetError(
+                f"{path}:{line}: {value!r} is named a second time (first in line "
+                f"{first_lines[key]}); keep one row for each picture"
+            )
+        first_lines[key] = line
+    return list(first_lines)
+
+
+def _key(text: str) -> str:
+    """Paths compare equal over systems: `/` only, composed letters, no leading `./`."""
+    text = unicodedata.normalize("NFC", text.replace("\\", "/"))
+    return re.sub(r"^(\./+)+", "", text)
+
+
+def _by_name(keys: list[str]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, key in enumerate(keys):
+        name = key.rsplit("/", 1)[-1]
+        rows[name] = _AMBIGUOUS if name in rows else row
+    return rows
+
+
+def _typed(path: Path, raw: RawTable, key_column: str) -> _Columns:
+    columns: _Columns = {}
+    spelled: dict[str, str] = {}
+    for name, values in raw.columns.items():
+        if name == key_column:
+            continue
+        normal = _column_name(path, name)
+        if normal in spelled:
+            raise DatasetError(
+                f"{path}: columns {spelled[normal]!r} and {name!r} would both be called "
+                f"{normal!r}; rename one"
+            )
+        spelled[normal] = name
+        columns[normal] = _unify(values, is_text=raw.is_text)
+    return columns
+
+
+def _column_name(path: Path, name: str) -> str:
+    normal = re.sub(r"\W+", "_", unicodedata.normalize("NFC", name).lower()).strip("_")
+    if not normal:
+        raise DatasetError(f"{path}: a column has no name (or none of letters): {name!r}")
+    return f"meta_{normal}" if normal in RESERVED_COLUMNS or normal[0].isdigit() else normal
+
+
+def _unify(values: Sequence[object], *, is_text: bool) -> tuple[Kind, Sequence[Value]]:
+    """One type for a whole column; text cells are numbers where all of them look like numbers."""
+    if is_text:
+        texts = [str(value).strip() if value is not None else "" for value in values]
+        parsed: Sequence[object] = _parse(texts)
+    else:
+        parsed = [_plain(value) for value in values]
+    kinds = {type(value) for value in parsed if value is not None}
+    if kinds == {bool}:
+        return bool, [None if value is None else bool(value) for value in parsed]
+    fits = all(-(2**63) <= value < 2**63 for value in parsed if isinstance(value, int))
+    if kinds == {int} and fits:
+        return int, [value if isinstance(value, int) else None for value in parsed]
+    if kinds <= {int, float} and float in kinds and fits:
+        return float, [float(v) if isinstance(v, (int, float)) else None for v in parsed]
+    return str, [None if value is None else _as_text(value) for value in parsed]
+
+
+_BOOLS = {"true": True, "false": False}
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
+
+
+def _parse(texts: list[str]) -> Sequence[object]:
+    filled = [text for text in texts if text]
+    if all(text.lower() in _BOOLS for text in filled):
+        return [_BOOLS.get(text.lower()) for text in texts]
+    if all(_INTEGER.fullmatch(text) for text in filled):
+        fit = all(len(text) < 20 and -(2**63) <= int(text) < 2**63 for text in filled)
+        return [(int(text) if fit else text) if text else None for text in texts]
+    if all(_NUMBER.fullmatch(text) and re.search(r"\d", text) for text in filled):
+        return [float(text) if text else None for text in texts]
+    return [text or None for text in texts]
+
+
+def _plain(value: object) -> object:
+    """A JSON or Arrow value as bool, int, float, str or None."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value if value != "" else None
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
