@@ -25,6 +25,7 @@ from composir.types import FloatArray
 
 _QUERIES = 20
 _IMAGES = 16
+WHOLE_QUERY = "reference and text encoding"
 _STATED = ("query_parameters", "query_flops", "query_bytes")
 
 Openers = Mapping[str, Callable[[], Image.Image]]
@@ -80,7 +81,7 @@ def measure(
     return Efficiency(
         **_stated(model),
         query_ms=_query_ms(task.queries, model, composer, vectors, openers),
-        query_covers="composing alone" if openers is None else "reference and text encoding",
+        query_covers="composing alone" if openers is None else WHOLE_QUERY,
         travel_bytes=4 * numbers if travel is None else travel,
         gallery_ms=None if openers is None else _gallery_ms(task, model, openers),
     )

@@ -22,6 +22,9 @@ from composir.errors import BenchError
 HITS = 10
 """How many hits of each query a result file keeps."""
 
+# No benchmark's query has negative texts; the header keeps the setting all the same.
+_WITHOUT_EFFECT = {"negative_weight"}
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -156,7 +159,8 @@ class Header(_Frozen):
     @property
     def method(self) -> str:
         """Composer and settings, for tables."""
-        told = ", ".join(f"{key} {_short(value)}" for key, value in self.settings.items())
+        used = {key: value for key, value in self.settings.items() if key not in _WITHOUT_EFFECT}
+        told = ", ".join(f"{key} {_short(value)}" for key, value in used.items())
         return f"{self.composer} ({told})" if told else self.composer
 
 

@@ -146,9 +146,16 @@ def _query(
         reference=reference,
         targets=targets,
         subset=tuple(member for member in subset if member != reference),
-        aspects=tuple(str(aspect) for aspect in row.get("aspects", ())),
+        aspects=_aspects(row),
         source=where,
     )
+
+
+def _aspects(row: dict[str, Any]) -> tuple[str, ...]:
+    """What kinds of change a query asks for: `aspects`, or `type` where there is one kind."""
+    if "aspects" in row:
+        return tuple(str(aspect) for aspect in row["aspects"])
+    return (str(row["type"]),) if "type" in row else ()
 
 
 def _reference(

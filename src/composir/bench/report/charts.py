@@ -14,6 +14,7 @@ from composir.bench.results import AspectFigure, Result
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 14, 40
 _TICKS = (1, 2, 5, 10, 20, 50, 100)
+_STEPS = (2, 5, 10, 20)
 SERIES = 8
 
 
@@ -88,7 +89,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _axes(deepest: int, top: float) -> str:
-    step = 10 if top <= 50 else 20
+    step = next(s for s in _STEPS if top / s <= 6)
     parts = []
     for value in range(0, round(top) + 1, step):
         y = _y(value, top)

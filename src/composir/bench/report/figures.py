@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from composir.bench.compare import Cell
-from composir.bench.efficiency import Efficiency
+from composir.bench.efficiency import WHOLE_QUERY, Efficiency
 from composir.bench.results import Figure
 
 UNKNOWN = "–"
 EFFICIENCY_COLUMNS = (
     "query parameters",
     "query FLOPs",
-    "query model",
+    "query model size",
     "ms a query",
     "travels",
     "gallery ms an image",
@@ -33,10 +33,17 @@ def efficiency_row(costs: Efficiency) -> tuple[str, ...]:
         _counted(costs.query_parameters, ""),
         _counted(costs.query_flops, ""),
         _counted(costs.query_bytes, "B"),
-        UNKNOWN if costs.query_ms is None else f"{costs.query_ms:.1f} ({costs.query_covers})",
+        _milliseconds(costs),
         _counted(costs.travel_bytes, "B"),
         UNKNOWN if costs.gallery_ms is None else f"{costs.gallery_ms:.1f}",
     )
+
+
+def _milliseconds(costs: Efficiency) -> str:
+    if costs.query_ms is None:
+        return UNKNOWN
+    part = "" if costs.query_covers == WHOLE_QUERY else f" ({costs.query_covers})"
+    return f"{costs.query_ms:.1f}{part}"
 
 
 def _counted(number: int | None, unit: str) -> str:

@@ -27,7 +27,7 @@ thead th{font-weight:600;color:var(--soft);font-size:13.5px}
 td small{display:block;color:var(--soft);font-size:12.5px}
 .top{font-weight:700}.up{color:var(--good)}.down{color:var(--bad)}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:28px}
-svg{width:100%;height:auto;display:block}
+svg{width:100%;max-width:680px;height:auto;display:block}
 .grid{stroke:var(--line);stroke-width:1}.tick{fill:var(--soft);font-size:12px}
 .line{fill:none;stroke-width:2.25;stroke-linejoin:round}
 .whisker{stroke:var(--ink);stroke-width:1.25;opacity:.65}
@@ -41,14 +41,16 @@ gap:6px 18px;align-items:start}
 .query.words{grid-template-columns:minmax(0,1fr)}
 .asked{grid-column:1/-1;font-weight:600;overflow-wrap:anywhere}
 .asked small{font-weight:400;color:var(--soft);margin-left:8px}
-.row{display:flex;gap:6px;overflow-x:auto;padding:3px}
+.row{display:grid;grid-template-columns:repeat(10,minmax(0,1fr));gap:7px;padding:3px}
 .of{font-size:13px;color:var(--soft);margin:4px 0 0 3px}
-.tile{flex:0 0 88px;width:88px;height:88px;border-radius:6px;background:var(--line) center/contain
+.tile{aspect-ratio:1;border-radius:6px;background:var(--line) center/contain
 no-repeat;font-size:10.5px;line-height:1.3;padding:4px;overflow:hidden;color:var(--soft);
 overflow-wrap:anywhere}
-.tile.said{background:var(--page);border:1px solid var(--line);color:var(--ink);height:104px}
-.tile.ref{width:108px;height:108px}
+.tile.said{background:var(--page);border:1px solid var(--line);color:var(--ink)}
+.tile.ref{width:108px}
 .tile.truth{outline:3px solid var(--hit);outline-offset:0}
+@media (max-width:760px){.row{grid-template-columns:repeat(5,minmax(0,1fr))}
+.query{grid-template-columns:minmax(0,1fr)}}
 details{margin:14px 0}summary{cursor:pointer;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 16px;font-size:13.5px;
 margin:8px 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
