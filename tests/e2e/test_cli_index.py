@@ -42,7 +42,7 @@ def test_a_second_run_does_only_what_changed() -> None:
     paths[1].unlink()
     paint(Path("pictures", "new.png"), "blue", (50, 50))
     again = index("pictures", "--gallery", "g")
-    assert [again[key] for key in ("added", "reused", "dropped", "unchanged")] == [1, 1, 1, 6]
+    assert [again[key] for key in ("added", "reused", "dropped", "unchanged")] == [1, 1, 2, 6]
     assert again["total"] == 8
 
 
@@ -103,14 +103,16 @@ def test_no_pictures_found_is_an_error() -> None:
     result = composir("index", "empty", "--json")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "no pictures found under empty" in result.stderr
+    assert "no pictures found under" in result.stderr
 
 
-def test_an_emptied_folder_is_no_error() -> None:
+def test_a_folder_that_looks_unmounted_drops_nothing() -> None:
     path = paint(Path("pictures", "red.png"), "red")
     index("pictures")
     path.unlink()
-    assert index("pictures")["dropped"] == 1
+    result = composir("index", "pictures")
+    assert result.exit_code == 2
+    assert "the gallery keeps its 1 images" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_what_cannot_be_done_is_one_clear_error(words: list[str], message: str) 
     paint(Path("pictures", "red.png"), "red")
     Path("occupied").mkdir()
     Path("occupied", "thesis.doc").write_text("mine")
-    Path("facts.csv").write_text("name,price\nred,1\n")
+    Path("facts.csv").write_text("colour,price\nred,1\n")
     result = composir(*words)
     assert result.exit_code == 2
     assert result.stdout == ""

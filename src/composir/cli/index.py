@@ -13,7 +13,6 @@ from composir.cli.options import GalleryOption, JsonOption, ModelOption, Threads
 from composir.cli.paths import default_gallery
 from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, note, print_json, printable
-from composir.errors import ComposirError
 from composir.types import Failure, IndexReport
 
 _SHOWN_FAILURES = 20
@@ -77,18 +76,10 @@ def index(
     except KeyboardInterrupt as stop:
         note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
         raise typer.Exit(_INTERRUPTED) from stop
-    _refuse_nothing(paths, report)
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
         typer.echo("\n".join([*_summary(report, folder), *_failures(report.failures)]))
-
-
-def _refuse_nothing(paths: Sequence[Path], report: IndexReport) -> None:
-    touched = report.added + report.reused + report.unchanged + report.dropped
-    if not touched and not report.failures:
-        places = ", ".join(str(path) for path in paths)
-        raise ComposirError(f"no pictures found under {places}; name a folder that holds some")
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:
@@ -106,9 +97,9 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
 def _summary(report: IndexReport, folder: Path) -> list[str]:
     counts = {
         "new": report.added,
-        "moved": report.reused,
+        "known by content": report.reused,  # a rename counts here and among the gone
         "unchanged": report.unchanged,
-        "removed": report.dropped,
+        "gone": report.dropped,
     }
     changes = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     return [

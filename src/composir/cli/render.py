@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from composir.cli.terminal import is_terminal, note, print_json, printable, shortened
+from composir.sheet.facts import telling_facts
 from composir.types import Hit, SearchResult
 
 if TYPE_CHECKING:
@@ -94,11 +95,7 @@ def _display(path: Path) -> str:
 
 
 def _details(hit: Hit) -> str:
-    facts = [
-        f"{key}: {value}"
-        for key, value in hit.metadata.items()
-        if value is not None and value != ""
-    ]
+    facts = [f"{name}: {fact}" for name, fact in telling_facts(hit).items()]
     if hit.duplicates:
         facts.insert(0, f"+{len(hit.duplicates)} alike")
     return printable(" · ".join(facts))

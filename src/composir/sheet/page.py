@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from composir.sheet.facts import telling_facts
 from composir.types import Confidence, Hit, Query, SearchResult
 
 _TONES = {"good match": "good", "uncertain": "unsure", "nothing matches well": "poor"}
@@ -150,11 +150,9 @@ def _card(hit: Hit, thumbnail: bytes | None) -> str:
 
 
 def _details(hit: Hit) -> str:
-    facts: dict[str, Any] = {"size": f"{hit.width} × {hit.height}", **hit.metadata}
+    facts = {**telling_facts(hit), "size": f"{hit.width} × {hit.height}"}
     rows = "".join(
-        f"<span><b>{_text(key)}</b> {_text(value)}</span>"
-        for key, value in facts.items()
-        if value is not None and value != ""
+        f"<span><b>{_text(name)}</b> {_text(fact)}</span>" for name, fact in facts.items()
     )
     return f'<span class="details">{rows}</span>'
 

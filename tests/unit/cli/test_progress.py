@@ -25,7 +25,8 @@ def test_what_is_not_known_yet_is_left_out() -> None:
 
 
 def test_plain_lines_come_every_few_seconds_and_at_each_new_stage() -> None:
-    now, lines = [0.0], []
+    now: list[float] = [0.0]
+    lines: list[str] = []
     show = PlainLines(every=5.0, clock=lambda: now[0], write=lines.append)
     for second in range(12):
         now[0] = float(second)

@@ -1,0 +1,34 @@
+"""Which facts about a hit are worth a reader's look, and how they are written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from composir.types import Hit
+
+_FROM_FILE = ("taken_at", "camera", "folder")
+_FOR_MACHINES = frozenset({"content_hash", "size", "modified", "meta_id"})
+
+
+def telling_facts(hit: Hit) -> dict[str, str]:
+    """Facts of a hit for people: those of the sidecar first, then the file's own.
+
+    Args:
+        hit: Of any gallery.
+
+    Returns:
+        Names and texts; what is unknown or only of use to programs is left out.
+    """
+    own = [name for name in hit.metadata if name not in _FROM_FILE and name not in _FOR_MACHINES]
+    known = {name: _text(hit.metadata.get(name)) for name in (*own, *_FROM_FILE)}
+    return {name.replace("_", " "): text for name, text in known.items() if text}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "minutes")
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
