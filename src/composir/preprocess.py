@@ -7,14 +7,16 @@ decoder and encoder is one byte a channel.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from composir.errors import ImageReadError
 from composir.types import PixelArray
 
+_Channel: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -31,6 +33,8 @@ class PreprocessSpec(BaseModel):
             middle; `pad` scales the long side and pads; `targetpad` pads only what exceeds
             `pad_ratio` (width to height, as in CLIP4Cir) and then crops the middle.
         pad_ratio: For `targetpad` only.
+        pad_colour: Red, green and blue (0 to 255) of what is padded. Black, as in CLIP4Cir; 255
+            times `mean` gives zeros after normalisation.
         interpolation: Resampling filter.
         mean: Per channel, on the 0 to 1 scale; applied inside the graph, kept here as a record.
         std: Likewise.
@@ -41,6 +45,7 @@ class PreprocessSpec(BaseModel):
     size: int = Field(gt=0, le=2048)
     fit: Literal["squash", "centre-crop", "pad", "targetpad"] = "centre-crop"
     pad_ratio: float = Field(default=1.25, ge=1.0)
+    pad_colour: tuple[_Channel, _Channel, _Channel] = (0, 0, 0)
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -48,41 +53,54 @@ class PreprocessSpec(BaseModel):
     def apply(self, rgb: Image.Image) -> PixelArray:
         """Turn one picture into model input.
 
+        Needs little memory beside the input, whatever the picture's shape.
+
         Args:
             rgb: Any Pillow image of mode `RGB`.
 
         Returns:
             uint8 array of shape (size, size, 3).
+
+        Raises:
+            ImageReadError: If the picture is of another mode or has no pixels.
         """
-        resample = _RESAMPLE[self.interpolation]
-        side = (self.size, self.size)
-        if self.fit == "squash":
-            fitted = rgb.resize(side, resample, reducing_gap=3.0)
-        else:
-            fitted = self._padded(rgb).resize(
-                side, resample, box=self._centre_box(self._padded_size(rgb)), reducing_gap=3.0
+        if rgb.mode != "RGB" or 0 in rgb.size:
+            raise ImageReadError(
+                f"a picture of mode {rgb.mode} and {rgb.width} x {rgb.height} pixels cannot go to "
+                "a model: read it with composir.images.read_image first"
             )
-        return np.asarray(fitted, dtype=np.uint8)
+        fitted = self._scaled(rgb, *self._window(rgb))
+        if fitted.size != (self.size, self.size):
+            fitted = self._padded(fitted)
+        return np.array(fitted, dtype=np.uint8)
 
-    def _padded_size(self, rgb: Image.Image) -> tuple[int, int]:
+    def _window(self, rgb: Image.Image) -> tuple[float, float]:
+        """Width and height of the part of the plane that becomes the input, in picture pixels."""
+        if self.fit == "squash":
+            return rgb.size
         long, short = max(rgb.size), min(rgb.size)
-        if self.fit == "pad":
-            return long, long
-        if self.fit == "targetpad" and long / short >= self.pad_ratio:
-            short = max(short, round(long / self.pad_ratio))
-        return (long, short) if rgb.width >= rgb.height else (short, long)
+        side = {
+            "centre-crop": short,
+            "pad": long,
+            "targetpad": max(short, long / self.pad_ratio),
+        }[self.fit]
+        return side, side
 
-    def _padded(self, rgb: Image.Image) -> Image.Image:
-        size = self._padded_size(rgb)
-        if size == rgb.size:
-            return rgb
-        canvas = Image.new("RGB", size)
-        canvas.paste(rgb, ((size[0] - rgb.width) // 2, (size[1] - rgb.height) // 2))
+    def _scaled(self, rgb: Image.Image, width: float, height: float) -> Image.Image:
+        """What the window shows of the picture, at the input's scale."""
+        seen_width, seen_height = min(width, rgb.width), min(height, rgb.height)
+        left, top = (rgb.width - seen_width) / 2, (rgb.height - seen_height) / 2
+        return rgb.resize(
+            (
+                max(1, round(self.size * seen_width / width)),
+                max(1, round(self.size * seen_height / height)),
+            ),
+            _RESAMPLE[self.interpolation],
+            box=(left, top, left + seen_width, top + seen_height),
+            reducing_gap=3.0,
+        )
+
+    def _padded(self, fitted: Image.Image) -> Image.Image:
+        canvas = Image.new("RGB", (self.size, self.size), self.pad_colour)
+        canvas.paste(fitted, ((self.size - fitted.width) // 2, (self.size - fitted.height) // 2))
         return canvas
-
-    @staticmethod
-    def _centre_box(size: tuple[int, int]) -> tuple[float, float, float, float]:
-        width, height = size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return left, top, left + side, top + side

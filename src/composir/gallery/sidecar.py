@@ -2,7 +2,7 @@
 
 - **Formats**: CSV (`,`, `;` or tab, whichever the header holds most of; UTF-8 or UTF-16), JSONL
   and Parquet, by the file's ending.
-- **Key**: the first of `KEY_COLUMNS` that is there, upper and lower case alike. A row belongs to the
+- **Key**: the first of `KEY_COLUMNS` there is, upper and lower case alike. A row belongs to the
   file whose absolute path, or path relative to the root, it names. A row that leads to no file in
   this way belongs to files by base name, or by base name without ending, provided that no other
   row has the same one.
