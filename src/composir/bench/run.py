@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ from composir.bench.results import (
     mean_figures,
     task_result,
 )
-from composir.bench.task import Dataset, LoadOptions, Task
+from composir.bench.task import Dataset, LoadOptions, Task, without_images
 from composir.bench.vectors import (
     VectorCache,
     VectorTable,
@@ -124,7 +124,7 @@ def prepare(task: Task, source: Source) -> Prepared:
     if absent:
         if not source.allow_missing:
             raise DatasetError(missing_message(task, absent, what))
-        task, partial = _reduced(task, set(absent))
+        task, partial = _reduced(task, frozenset(absent))
     needed = task.needed
     if source.vectors is not None:
         rows = source.vectors.rows(needed, task.name)
@@ -159,24 +159,14 @@ def missing_message(task: Task, absent: Sequence[str], what: str) -> str:
     )
 
 
-def _reduced(task: Task, absent: set[str]) -> tuple[Task, Partial]:
-    queries = tuple(
-        query
-        for query in task.queries
-        if absent.isdisjoint((*query.targets, *query.subset, query.reference or ""))
-    )
-    if not queries:
-        raise DatasetError(
-            f"{task.name}: {len(absent):,} images are missing, and every query needs one of them. "
-            f"Where to get them: {task.images_from}"
-        )
-    gallery = tuple(name for name in task.gallery if name not in absent)
+def _reduced(task: Task, absent: frozenset[str]) -> tuple[Task, Partial]:
+    left = without_images(task, absent)
     partial = Partial(
         missing_images=len(absent),
-        dropped_queries=len(task.queries) - len(queries),
+        dropped_queries=len(task.queries) - len(left.queries),
         of_queries=len(task.queries),
     )
-    return replace(task, queries=queries, gallery=gallery), partial
+    return left, partial
 
 
 def _caption_vectors(task: Task, model: EmbeddingModel) -> VectorTable:

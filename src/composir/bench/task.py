@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from composir.errors import DatasetError
@@ -44,7 +44,8 @@ class BenchQuery:
         reference: Id of the reference image, or None for words alone.
         targets: Ids of all right answers; empty where the server keeps them.
         primary: The one target that `recall@k` looks at (CIRCO); None: any target counts.
-        subset: The candidates of `recall_subset@k`; the reference is not one of them.
+        subset: The candidates of `recall_subset@k`; the reference is not one of them. GeneCIS lists
+            one target among its own distractors, so that an id may come twice; every place counts.
         aspects: What kinds of change the text asks for; each is reported by itself.
         source: File and line or entry, for messages.
     """
@@ -115,8 +116,8 @@ class Task:
 
     def _check(self, query: BenchQuery, known: set[str]) -> None:
         where = query.source or f"{self.name}, query {query.id}"
+        refuse_duplicates(query.targets, f"{where}: target")
         for role, ids in (("target", query.targets), ("subset member", query.subset)):
-            refuse_duplicates(ids, f"{where}: {role}")
             for image in ids:
                 if image not in known:
                     raise DatasetError(f"{where}: the {role} {image!r} is not in the gallery")
@@ -202,6 +203,26 @@ class Dataset:
         if options.text_proxy and not self.text_proxy:
             raise DatasetError(f"{self.name} has no captions to put in place of its images")
         return split, variant
+
+
+def without_images(task: Task, absent: frozenset[str]) -> Task:
+    """Leave out images, and the queries that need them.
+
+    Raises:
+        DatasetError: If no query is left.
+    """
+    queries = tuple(
+        query
+        for query in task.queries
+        if absent.isdisjoint((*query.targets, *query.subset, query.reference or ""))
+    )
+    if not queries:
+        raise DatasetError(
+            f"{task.name}: {len(absent):,} images are missing, and every query needs one of them. "
+            f"Where to get them: {task.images_from}"
+        )
+    gallery = tuple(name for name in task.gallery if name not in absent)
+    return replace(task, queries=queries, gallery=gallery)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from tests.unit.bench.makers import make_task, query
 
 def unit(*rows: tuple[float, ...]) -> FloatArray:
     matrix = np.array(rows, dtype=np.float32)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True))
 
 
 @dataclass

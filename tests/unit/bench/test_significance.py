@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from composir.bench.significance import bootstrap, holm, paired_test
+from composir.bench.significance import Outcomes, bootstrap, holm, paired_test
 from composir.errors import BenchError
 
 
-def coin(rate: float, count: int, seed: int) -> np.ndarray:  # type: ignore[type-arg]
+def coin(rate: float, count: int, seed: int) -> Outcomes:
     return (np.random.default_rng(seed).random((count, 1)) < rate).astype(np.float64)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, read_entries, read_json
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import (
+    BenchQuery,
+    Dataset,
+    LoadOptions,
+    Picture,
+    Task,
+    checksum,
+    without_images,
+)
 from composir.errors import DatasetError
 
 _COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
@@ -27,12 +36,8 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         raise DatasetError(f"{images}: {len(names):,} images, but rc2 has {gallery_size:,}")
     keys = _KEYS if split == "test1" else (*_KEYS, "target_hard")
     rows = list(read_entries(captions, keys, entries))
-    texts = None
-    if options.text_proxy:
-        files.append(base / "image_captions.json")
-        texts = {row["candidate"]: tuple(row["captions"]) for row in read_json(files[-1], list)}
     task = Task(
-        name="cirr" if texts is None else "cirr-text-proxy",
+        name="cirr",
         split=split,
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
         gallery=tuple(sorted(names)),
@@ -43,11 +48,27 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         headline="recall@5",
         checksum=checksum(files),
         images_from=DATASET.images_from,
-        captions=texts,
-        notices=() if texts is None else ("text proxy, not CIRR: captions stand in for images",),
         hidden_truth=split == "test1",
     )
-    return (task,)
+    return (_text_proxy(task, base / "image_captions.json", files) if options.text_proxy else task,)
+
+
+def _text_proxy(task: Task, file: Path, files: list[Path]) -> Task:
+    """Captions in place of images: checks the machinery and text composition, nothing else."""
+    captions = {row["candidate"]: tuple(row["captions"]) for row in read_json(file, list)}
+    absent = frozenset(name for name in task.needed if name not in captions)
+    left = without_images(task, absent)
+    dropped = len(task.queries) - len(left.queries)
+    return replace(
+        left,
+        name="cirr-text-proxy",
+        checksum=checksum([*files, file]),
+        captions=captions,
+        notices=(
+            "text proxy, not CIRR: captions stand in for images",
+            f"{len(absent)} images without captions left out, and {dropped} queries with them",
+        ),
+    )
 
 
 def _version_2(path: Path) -> Path:

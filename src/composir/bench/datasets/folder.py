@@ -9,7 +9,16 @@ from typing import Any
 
 from composir.bench.datasets._files import read_json, read_lines
 from composir.bench.metrics import parse_metric
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum, listed
+from composir.bench.task import (
+    BenchQuery,
+    Dataset,
+    LoadOptions,
+    Picture,
+    Task,
+    checksum,
+    listed,
+    refuse_duplicates,
+)
 from composir.errors import BenchError, DatasetError
 
 ALL = "all"
@@ -140,6 +149,7 @@ def _query(
     if reference is None and not text:
         raise DatasetError(f"{where}: neither 'reference' nor 'text'")
     subset = tuple(str(member) for member in row.get("subset", ()))
+    refuse_duplicates(subset, f"{where}: subset member")
     return BenchQuery(
         id=str(row["id"]),
         texts=(text,),

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from composir.bench.task import Crop, Picture
+from composir.bench.vectors import VectorCache, encode_pictures, load_vectors
+from composir.errors import BenchError, DatasetError
+from tests.fakes import ColourModel
+from tests.unit.bench.makers import write_folder
+
+
+def save(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def pictures(folder: Path) -> dict[str, Picture]:
+    return {path.stem: Picture(path) for path in sorted((folder / "images").iterdir())}
+
+
+def test_precomputed_vectors_are_normalised_and_found_by_id(tmp_path: Path) -> None:
+    file = save(tmp_path / "v.npz", ids=np.array([7, 8]), matrix=np.array([[3.0, 4.0], [0, 2]]))
+    table = load_vectors(file, dimension=2)
+    assert table.rows(["8", "7"], "test") == pytest.approx(np.array([[0, 1], [0.6, 0.8]]))
+
+
+@pytest.mark.parametrize(
+    ("ids", "matrix", "message"),
+    [
+        (["a", "a"], np.ones((2, 3)), "id 'a' comes twice"),
+        (["a", "b"], np.ones((2, 4)), "vectors of 4 numbers, but the model makes 3"),
+        (["a"], np.ones((2, 3)), r"must be \(n,\) and \(n, D\)"),
+        (["a", "b"], np.array([[1, 1, 1], [np.nan, 0, 0]]), r"the first is row 1 \(id 'b'\)"),
+        (["a", "b"], np.array([[1, 1, 1], [np.inf, 0, 0]]), "NaN, infinite or zero"),
+        (["a", "b"], np.array([[0, 0, 0], [1, 0, 0]]), "the first is row 0"),
+    ],
+)
+def test_bad_vectors_are_refused(
+    tmp_path: Path, ids: list[str], matrix: object, message: str
+) -> None:
+    file = save(tmp_path / "v.npz", ids=np.array(ids), matrix=matrix)
+    with pytest.raises(DatasetError, match=message):
+        load_vectors(file, dimension=3)
+
+
+def test_files_that_are_no_vectors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such file"):
+        load_vectors(tmp_path / "none.npz")
+    with pytest.raises(DatasetError, match="no array 'matrix'"):
+        load_vectors(save(tmp_path / "v.npz", ids=np.array(["a"])))
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(DatasetError, match=r"not an \.npz of plain arrays"):
+        load_vectors(tmp_path / "text.npz")
+
+
+def test_missing_vectors_are_counted_and_named(tmp_path: Path) -> None:
+    table = load_vectors(save(tmp_path / "v.npz", ids=np.array(["a"]), matrix=np.ones((1, 2))))
+    wanted = ["a", *(f"x{i}" for i in range(12))]
+    with pytest.raises(DatasetError, match=r"12 of 13 vectors of cirr are missing: x0.*x9, ..."):
+        table.rows(wanted, "cirr")
+
+
+def test_a_second_composer_costs_no_image_encoding(tmp_path: Path) -> None:
+    files = pictures(write_folder(tmp_path / "set"))
+    cache = VectorCache(tmp_path / "cache" / "vectors.sqlite")
+    first, second = ColourModel(), ColourModel()
+    one = encode_pictures(first, files, cache=cache)
+    two = encode_pictures(second, files, cache=VectorCache(tmp_path / "cache" / "vectors.sqlite"))
+    assert (first.encoded, second.encoded) == (8, 0)
+    np.testing.assert_array_equal(one.matrix, two.matrix)
+
+
+def test_the_cache_goes_by_content_and_by_bundle(tmp_path: Path) -> None:
+    files = pictures(write_folder(tmp_path / "set"))
+    cache = VectorCache(tmp_path / "v.sqlite")
+    encode_pictures(ColourModel(), files, cache=cache)
+    other_bundle = ColourModel("colours-2")
+    encode_pictures(other_bundle, files, cache=cache)
+    assert other_bundle.encoded == 8
+    files["red"].path.write_bytes(files["blue"].path.read_bytes())
+    changed = ColourModel()
+    table = encode_pictures(changed, files, cache=cache)
+    assert changed.encoded == 0
+    np.testing.assert_array_equal(table.by_id()["red"], table.by_id()["blue"])
+
+
+def test_the_same_content_under_two_names_is_encoded_once(tmp_path: Path) -> None:
+    files = pictures(write_folder(tmp_path / "set"))
+    twice = {"a": files["red"], "b": files["red"]}
+    model = ColourModel()
+    encode_pictures(model, twice, cache=VectorCache(tmp_path / "v.sqlite"))
+    assert model.encoded == 1
+
+
+def test_a_crop_has_a_vector_of_its_own(tmp_path: Path) -> None:
+    from PIL import Image
+
+    halves = Image.new("RGB", (20, 10), (255, 0, 0))
+    halves.paste((0, 0, 255), (10, 0, 20, 10))
+    halves.save(tmp_path / "halves.png")
+    whole = Picture(tmp_path / "halves.png")
+    left = Picture(tmp_path / "halves.png", Crop((0, 0, 10, 10)))
+    cache = VectorCache(tmp_path / "v.sqlite")
+    table = encode_pictures(ColourModel(), {"whole": whole, "left": left}, cache=cache)
+    red = ColourModel().encode_texts(["red"])[0]
+    np.testing.assert_allclose(table.by_id()["left"], red, atol=1e-5)
+    assert not np.allclose(table.by_id()["whole"], red, atol=0.1)
+
+
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nonsense")
+    with pytest.raises(DatasetError, match=r"image 'b', .*broken.png"):
+        encode_pictures(ColourModel(), {"b": Picture(tmp_path / "broken.png")})
+
+
+def test_a_cache_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "v.sqlite").write_text("this is not a data base, it is a text of some length")
+    with pytest.raises(BenchError, match="--no-cache"):
+        VectorCache(tmp_path / "v.sqlite")
+
+
+def test_progress_reaches_the_end(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    files = pictures(write_folder(tmp_path / "set"))
+    encode_pictures(ColourModel(), files, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(8, 8)]
