@@ -172,7 +172,7 @@ class Gallery:
             meter = ProgressMeter(progress)
             run = IndexRun(store, self.path, model, folders, settings, meter)
             report = run.run(sidecar)
-            store.compact()
+            self._tidy(store)
             self._manifest = self._manifest.with_roots([clean_text(str(root)) for root in folders])
             self._manifest.write(self.path)
             self._snapshot().prepare()
@@ -293,6 +293,12 @@ class Gallery:
             f"({model.fingerprint[:12]}); their vectors cannot be compared. Use that bundle, or "
             f"index again beside the old gallery: composir index {roots} --gallery {beside}"
         )
+
+    def _tidy(self, store: Store) -> None:
+        store.compact()
+        if len(store) > self._exact_limit:
+            store.update_index()
+        store.clean()
 
     def _store(self) -> Store:
         return self._snapshot().store

@@ -70,20 +70,20 @@ def _write(store: Store, file: IO[bytes]) -> None:
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(store), store.dimension)}
     np.lib.format.write_array_header_1_0(file, header)
     for batch in store.stream(["vector"]):
-        file.write(_unit(vectors_of(batch["vector"], store.dimension)).tobytes())
+        file.write(unit_rows(vectors_of(batch["vector"], store.dimension)).tobytes())
 
 
 def _in_memory(store: Store) -> FloatArray:
     matrix = np.empty((len(store), store.dimension), dtype=np.float32)
     begin = 0
     for batch in store.stream(["vector"]):
-        vectors = _unit(vectors_of(batch["vector"], store.dimension))
+        vectors = unit_rows(vectors_of(batch["vector"], store.dimension))
         matrix[begin : begin + len(vectors)] = vectors
         begin += len(vectors)
     return matrix
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
+def unit_rows(vectors: FloatArray) -> FloatArray:
     """Undo the rounding of half precision in the norms."""
     norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return np.asarray(vectors / norms, dtype=np.float32)

@@ -1,8 +1,7 @@
 """The sidecar's columns: brought into the dataset without touching vectors or pictures.
 
 Columns get the narrowest type that holds what is there and what comes: whole numbers widen to
-floating point, anything else to text. Where a name is taken by a column of the gallery itself, it
-becomes `meta_NAME`.
+floating point, anything else to text.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def _differences(
             root = _root_of(path, roots)
             if root is None:
                 continue
-            new = {_own_name(k): _clean(v) for k, v in sidecar.for_file(path, root).items()}
+            new = {name: _clean(value) for name, value in sidecar.for_file(path, root).items()}
             old = {name: row[name] for name in names}
             if any(old.get(name) != new.get(name) for name in {*old, *new}):
                 yield row["id"], old, new
@@ -77,10 +76,6 @@ def _root_of(path: Path, roots: Sequence[Path]) -> Path | None:
         (r for r in roots if text == str(r) or text.startswith(str(r).rstrip(os.sep) + os.sep)),
         None,
     )
-
-
-def _own_name(name: str) -> str:
-    return f"meta_{name}" if name.lower() in rows.OWN_COLUMNS else name
 
 
 def _clean(value: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,13 +88,17 @@ class ExactRanker:
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking:
         """Rank for one composed query."""
         if where is None:
-            return ExactRanking(self._store, self._matrix, composed.scores(self._matrix)[0], None)
+            scores = composed.scores(self._matrix)[0]
+            return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
         positions = matching_positions(self._store, where)
         if len(positions) < _FEW * self.size:
-            scores = composed.scores(self._matrix[positions])[0]
-        else:
-            scores = composed.scores(self._matrix)[0][positions]
-        return ExactRanking(self._store, self._matrix, scores, positions)
+            matching = self._matrix[positions]
+            scores = composed.scores(matching)[0]
+            return ExactRanking(self._store, scores, positions, matching.__getitem__)
+        scores = composed.scores(self._matrix)[0][positions]
+        return ExactRanking(
+            self._store, scores, positions, lambda chosen: self._matrix[positions[chosen]]
+        )
 
 
 class ExactRanking:
@@ -103,13 +107,20 @@ class ExactRanking:
     def __init__(
         self,
         store: Store,
-        matrix: FloatArray,
         scores: FloatArray,
         positions: NDArray[np.int64] | None,
+        vectors_of: Callable[[NDArray[np.int64]], FloatArray],
     ) -> None:
-        """Hold (m,) scores; `positions` says which rows they are of, None for all."""
-        self._store, self._matrix, self._scores = store, matrix, scores
-        self._positions = positions
+        """Hold the images that passed.
+
+        Args:
+            store: Their store.
+            scores: (m,) float32.
+            positions: (m,) which rows of the store they are; None for all.
+            vectors_of: Gives the (c, D) vectors of c of them, chosen by their place among the m.
+        """
+        self._store, self._scores = store, scores
+        self._positions, self._vectors_of = positions, vectors_of
 
     @property
     def searched(self) -> int:
@@ -127,7 +138,7 @@ class ExactRanking:
         positions = chosen if self._positions is None else self._positions[chosen]
         names = [name for name in self._store.schema.names if name not in {"vector", "thumbnail"}]
         table = self._store.take(positions.tolist(), names)
-        return candidates(table, self._scores[chosen], self._matrix[positions])
+        return candidates(table, self._scores[chosen], self._vectors_of(chosen))
 
 
 def best_positions(scores: FloatArray, count: int) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.matrix import load_matrix
 from composir.gallery.ranking import ExactRanker, Ranker
 from composir.gallery.store import Store
@@ -14,12 +15,14 @@ class Snapshot:
     """A store at a fixed version and its ranker."""
 
     def __init__(self, store: Store, folder: Path, exact_limit: int) -> None:
-        """Wrap a store; up to `exact_limit` images are ranked exactly."""
+        """Wrap a store; more than `exact_limit` images are ranked through its index."""
         self.store, self._folder, self._exact_limit = store, folder, exact_limit
 
     @cached_property
     def ranker(self) -> Ranker:
         """Ranks this version."""
+        if len(self.store) > self._exact_limit and self.store.has_index():
+            return ApproximateRanker(self.store)
         return ExactRanker(self.store, load_matrix(self.store, self._folder))
 
     def prepare(self) -> None:

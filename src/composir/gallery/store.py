@@ -147,16 +147,26 @@ class Store:
             self._dataset.delete(_one_of("id", ids[start : start + _IDS_A_PREDICATE]))
 
     def compact(self) -> None:
-        """Merge the many small pieces of a run, and remove what no version needs any more.
+        """Merge the many small pieces of a run."""
+        self._dataset.optimize.compact_files()
+
+    def has_index(self) -> bool:
+        """Whether the vectors have an index."""
+        return self._dataset is not None and bool(self._dataset.describe_indices())
+
+    def update_index(self) -> None:
+        """Build the index over the vectors, or add to it the rows that it lacks."""
+        if self.has_index():
+            self._dataset.optimize.optimize_indices()
+        else:
+            self._dataset.create_index("vector", index_type="IVF_RQ", metric="cosine")
+
+    def clean(self) -> None:
+        """Remove the files of older versions and of killed runs.
 
         The caller holds the index lock, so no other writer's unfinished files are in danger; a
         search that is under way on an old version notices and starts over.
         """
-        self._dataset.optimize.compact_files()
-        self.clean()
-
-    def clean(self) -> None:
-        """Remove the files of older versions and of killed runs."""
         self._dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 
 

@@ -1,0 +1,146 @@
+"""Ranking a large gallery through Lance's vector index.
+
+The index (inverted lists of RaBitQ codes, IVF_RQ) proposes candidates for each vector of the query,
+Lance refines their order with the stored vectors, and the composed query's own rule then scores
+them exactly. What a filter leaves few of is scored exactly without the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.compose.base import ComposedQueries
+from composir.gallery.filters import matching_positions
+from composir.gallery.matrix import unit_rows
+from composir.gallery.ranking import Candidate, ExactRanking, best_positions, candidates
+from composir.gallery.rows import vectors_of
+from composir.gallery.store import Store
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLE = 4096
+FEW_MATCHES = 20_000
+_PROBES = 64
+_REFINE_FACTOR = 5
+_PRODUCT_FACTOR = 10
+
+
+class ApproximateRanker:
+    """Ranks by the index, and by a fixed sample of the gallery where the whole is asked about."""
+
+    def __init__(self, store: Store, seed: int = 0) -> None:
+        """Rank a store that has an index; the seed chooses the sample."""
+        self._store, self._seed = store, seed
+        self._size = len(store)
+        self._sample: FloatArray | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return self._size
+
+    def rank(
+        self, composed: ComposedQueries, where: str | None
+    ) -> ExactRanking | ApproximateRanking:
+        """Rank for one composed query.
+
+        Raises:
+            FilterError: If the filter is not understood.
+        """
+        if where is None:
+            background = composed.scores(self._whole_sample())[0]
+            return ApproximateRanking(self._store, composed, None, self._size, background)
+        positions = matching_positions(self._store, where)
+        if len(positions) <= FEW_MATCHES:
+            return self._rank_few(composed, positions)
+        sample = self._vectors(self._drawn(positions))
+        background = composed.scores(sample)[0]
+        return ApproximateRanking(self._store, composed, where, len(positions), background)
+
+    def _rank_few(self, composed: ComposedQueries, positions: NDArray[np.int64]) -> ExactRanking:
+        vectors = self._vectors(positions)
+        scores = composed.scores(vectors)[0]
+        return ExactRanking(self._store, scores, positions, vectors.__getitem__)
+
+    def _whole_sample(self) -> FloatArray:
+        if self._sample is None:
+            self._sample = self._vectors(self._drawn(np.arange(self._size)))
+        return self._sample
+
+    def _drawn(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(positions) <= SAMPLE:
+            return positions
+        generator = np.random.default_rng(self._seed)
+        return np.sort(generator.choice(positions, SAMPLE, replace=False))
+
+    def _vectors(self, positions: NDArray[np.int64]) -> FloatArray:
+        table = self._store.take(positions.tolist(), ["vector"])
+        return unit_rows(vectors_of(table["vector"], self._store.dimension))
+
+
+class ApproximateRanking:
+    """The candidates that the index proposes, scored by the query's own rule."""
+
+    def __init__(
+        self,
+        store: Store,
+        composed: ComposedQueries,
+        where: str | None,
+        searched: int,
+        background: FloatArray,
+    ) -> None:
+        """Hold one query; `background` are (s,) scores of a sample of what was searched."""
+        self._store, self._composed, self._where = store, composed, where
+        self._searched, self._background = searched, background
+
+    @property
+    def searched(self) -> int:
+        """Number of images that passed the filter."""
+        return self._searched
+
+    @property
+    def background(self) -> FloatArray:
+        """(s,) scores of a sample."""
+        return self._background
+
+    def best(self, count: int) -> list[Candidate]:
+        """The best images, best first."""
+        queries = self._composed.vectors[0]
+        wanted = count if len(queries) == 1 else count * _PRODUCT_FACTOR
+        table = self._union([self._nearest(query, wanted) for query in queries])
+        vectors = unit_rows(vectors_of(table["vector"], self._store.dimension))
+        scores = self._composed.scores(vectors)[0]
+        chosen = best_positions(scores, count)
+        return candidates(
+            table.take(chosen).drop_columns(["vector"]), scores[chosen], vectors[chosen]
+        )
+
+    def _nearest(self, query: FloatArray, count: int) -> pa.Table:
+        names = [name for name in self._store.schema.names if name != "thumbnail"]
+        whole = count * _REFINE_FACTOR >= self._searched
+        nearest: dict[str, Any] = {
+            "column": "vector",
+            "q": query,
+            "k": min(count, self._searched),
+            "refine_factor": _REFINE_FACTOR,
+            "metric": "cosine",
+        }
+        nearest |= {"use_index": False} if whole else {"nprobes": _PROBES}
+        table = self._store.dataset.to_table(
+            columns=[*names, "_distance"], nearest=nearest, filter=self._where, prefilter=True
+        )
+        return table.drop_columns(["_distance"])
+
+    @staticmethod
+    def _union(tables: Sequence[pa.Table]) -> pa.Table:
+        import pyarrow as pa
+
+        whole = pa.concat_tables(tables)
+        _, first = np.unique(np.asarray(whole["id"].to_pylist()), return_index=True)
+        return whole.take(np.sort(first))

@@ -1,0 +1,230 @@
+"""Opening and describing galleries, and what must be refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from composir.errors import BundleMismatchError, GalleryError, QueryError
+from composir.gallery import Gallery, open_gallery
+from composir.gallery.manifest import MANIFEST_NAME
+from composir.types import Query
+from tests.fakes import ColourModel
+from tests.unit.gallery.pictures import plain, scenes
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    scenes(folder, range(5))
+    return folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, pictures: Path) -> Gallery:
+    made = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    made.index([pictures])
+    return made
+
+
+def test_info_says_what_is_there(gallery: Gallery, pictures: Path) -> None:
+    info = gallery.info()
+
+    assert (info.images, info.dimension, info.bundle) == (5, 4, "colours")
+    assert info.roots == (pictures,)
+    assert info.bytes > 1000
+    assert info.created <= info.updated
+
+
+def test_vectors_are_what_the_model_made(gallery: Gallery) -> None:
+    ids, vectors = gallery.vectors()
+
+    assert len(set(ids)) == 5
+    assert vectors.shape == (5, 4)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3)
+
+
+def test_thumbnail_is_a_jpeg_and_unknown_ids_are_refused(gallery: Gallery) -> None:
+    first = gallery.vectors()[0][0]
+
+    assert gallery.thumbnail(first).startswith(b"\xff\xd8")
+    for unknown in ("0" * 16, "", "x' OR '1'='1"):
+        with pytest.raises(QueryError, match="no image with the id"):
+            gallery.thumbnail(unknown)
+
+
+def test_opening_without_a_model_answers_what_needs_none(gallery: Gallery) -> None:
+    opened = open_gallery(gallery.path)
+
+    assert len(opened) == 5
+    assert opened.info().fingerprint == "colours-1"
+
+
+def test_a_missing_gallery_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="composir index"):
+        open_gallery(tmp_path / "nowhere")
+
+
+def test_a_file_is_no_gallery(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("hello")
+
+    with pytest.raises(GalleryError, match="is a file"):
+        Gallery.create_or_open(path, ColourModel())
+
+
+def test_a_folder_with_other_things_is_left_alone(pictures: Path) -> None:
+    before = sorted(pictures.iterdir())
+
+    with pytest.raises(GalleryError, match="nothing was touched"):
+        Gallery.create_or_open(pictures, ColourModel())
+
+    assert sorted(pictures.iterdir()) == before
+    with pytest.raises(GalleryError, match="is not a gallery"):
+        open_gallery(pictures)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b"{}", b'{"kind": "other", "schema_version": 1}', b"\xff\xfe"]
+)
+def test_a_damaged_manifest_is_named(gallery: Gallery, damage: bytes) -> None:
+    (gallery.path / MANIFEST_NAME).write_bytes(damage)
+
+    with pytest.raises(GalleryError, match=r"composir-gallery\.json is damaged"):
+        open_gallery(gallery.path)
+
+
+def test_a_manifest_without_a_field_is_damaged(gallery: Gallery) -> None:
+    path = gallery.path / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    del content["bundle"]
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(GalleryError, match="damaged"):
+        open_gallery(gallery.path)
+
+
+def test_a_newer_format_asks_for_an_upgrade(gallery: Gallery) -> None:
+    path = gallery.path / MANIFEST_NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+
+    with pytest.raises(GalleryError, match="pip install --upgrade"):
+        open_gallery(gallery.path)
+
+
+def test_a_damaged_dataset_is_named(gallery: Gallery) -> None:
+    for version in (gallery.path / "images.lance" / "_versions").iterdir():
+        version.write_bytes(b"nonsense")
+
+    with pytest.raises(GalleryError, match="damaged"):
+        len(open_gallery(gallery.path))
+
+
+def test_another_bundle_is_refused_with_the_command_that_helps(
+    gallery: Gallery, pictures: Path
+) -> None:
+    with pytest.raises(BundleMismatchError) as refusal:
+        Gallery.create_or_open(gallery.path, ColourModel("colours-2"))
+
+    command = f"composir index {pictures} --gallery {gallery.path}-colours-colours-"
+    assert command in str(refusal.value)
+
+
+def test_a_bundle_that_changed_since_opening_is_refused_when_indexing(
+    tmp_path: Path, pictures: Path
+) -> None:
+    gallery = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    manifest = gallery._manifest
+    replace(manifest, bundle=replace(manifest.bundle, fingerprint="other")).write(gallery.path)
+
+    with pytest.raises(BundleMismatchError):
+        gallery.index([pictures])
+
+
+def test_an_empty_gallery_says_what_to_do(tmp_path: Path) -> None:
+    gallery = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+
+    assert len(gallery) == 0
+    assert gallery.failures() == ()
+    assert gallery.vectors()[1].shape == (0, 4)
+    with pytest.raises(GalleryError, match="composir index"):
+        gallery.search(Query(text="red"))
+
+
+def test_a_leftover_of_a_killed_creation_does_not_block(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    (folder / ".composir-tmp-abc").write_bytes(b"{")
+
+    assert len(Gallery.create_or_open(folder, ColourModel())) == 0
+
+
+def test_relative_paths_and_dots_are_understood(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gallery = Gallery.create_or_open(Path("gallery"), ColourModel())
+    gallery.index([Path("pictures/../pictures")])
+
+    assert all(hit.path.parent == pictures for hit in gallery.search(Query(text="red")).hits)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_read_only_gallery_searches_but_does_not_index(gallery: Gallery, pictures: Path) -> None:
+    folders = [gallery.path, *(p for p in gallery.path.rglob("*") if p.is_dir())]
+    for cached in (gallery.path / "cache").iterdir():
+        cached.unlink()
+    for folder in folders:
+        folder.chmod(0o555)
+    (gallery.path / "index.lock").chmod(0o444)
+    try:
+        assert gallery.search(Query(text="red"), k=2).hits
+        with pytest.raises(GalleryError, match="read-only"):
+            gallery.index([pictures])
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def test_a_gallery_on_a_read_only_disk_says_so(
+    gallery: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    plain(pictures / "new.png", "red")
+    monkeypatch.setattr("composir.gallery.lock.os.open", refuse)
+    with pytest.raises(GalleryError, match="read-only: it can be searched but not indexed"):
+        gallery.index([pictures])
+
+
+def test_without_a_writable_cache_the_matrix_is_held_in_memory(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = gallery.search(Query(text="red"), k=5).hits
+    for cached in (gallery.path / "cache").iterdir():
+        cached.unlink()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("composir.gallery.matrix.replaced_atomically", refuse)
+    found = open_gallery(gallery.path, ColourModel()).search(Query(text="red"), k=5).hits
+
+    assert [hit.id for hit in found] == [hit.id for hit in expected]
+    assert not list((gallery.path / "cache").iterdir())
+
+
+def test_a_cache_file_cut_short_is_not_believed(gallery: Gallery) -> None:
+    expected = gallery.search(Query(text="red"), k=5).hits
+    (cached,) = (gallery.path / "cache").iterdir()
+    cached.write_bytes(cached.read_bytes()[:-8])
+
+    found = open_gallery(gallery.path, ColourModel()).search(Query(text="red"), k=5).hits
+
+    assert [hit.id for hit in found] == [hit.id for hit in expected]

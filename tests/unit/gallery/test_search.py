@@ -1,0 +1,319 @@
+"""Searching: hits, filters, references, duplicates, both ways of ranking."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from composir.compose.base import ComposedQueries, QueryBatch
+from composir.errors import FilterError, QueryError
+from composir.gallery import Gallery
+from composir.gallery.approximate import ApproximateRanker
+from composir.gallery.ranking import best_positions
+from composir.types import FloatArray, PixelArray, Query, SearchResult
+from tests.fakes import COLOURS, ColourModel
+from tests.unit.gallery.pictures import plain, scene, scenes
+
+BIG_COLOURS = {"red", "green", "blue"}
+
+
+class WideColours(ColourModel):
+    """`ColourModel` turned into 64 dimensions, which a vector index wants."""
+
+    dimension = 64
+    _turn: ClassVar[FloatArray] = np.linalg.qr(np.random.default_rng(0).standard_normal((64, 64)))[
+        0
+    ][:4].astype(np.float32)
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        return np.asarray(super().encode_pixels(pixels) @ self._turn, dtype=np.float32)
+
+    def encode_texts(self, texts: list[str]) -> FloatArray:  # type: ignore[override]
+        return np.asarray(super().encode_texts(texts) @ self._turn, dtype=np.float32)
+
+
+class BothColours:
+    """A composer whose score is the product of two similarities."""
+
+    name = "both"
+    settings: ClassVar[dict[str, float | int | str]] = {}
+
+    def __init__(self, model: ColourModel) -> None:
+        self._model = model
+        self.seen: list[QueryBatch] = []
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        self.seen.append(batch)
+        vectors = self._model.encode_texts(batch.texts[0].split(" and "))
+        return ComposedQueries(vectors[None], rule="product")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for name, colour in COLOURS.items():
+        plain(folder / f"{name}.png", colour, side=200 if name in BIG_COLOURS else 20)
+    return folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, pictures: Path) -> Gallery:
+    made = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    made.index([pictures])
+    return made
+
+
+def names(result: SearchResult) -> list[str]:
+    return [hit.path.stem for hit in result.hits]
+
+
+def test_words_find_pictures(gallery: Gallery) -> None:
+    result = gallery.search(Query(text="red"), k=3)
+
+    assert names(result)[0] == "red"
+    assert [hit.rank for hit in result.hits] == [1, 2, 3]
+    assert result.hits[0].score == pytest.approx(1.0, abs=1e-3)
+    assert list(np.diff([hit.score for hit in result.hits]) <= 0) == [True, True]
+    assert (result.composer, result.gallery_size, result.searched) == ("sum", 8, 8)
+
+
+def test_an_image_alone_finds_others_like_it(gallery: Gallery, pictures: Path) -> None:
+    found = names(gallery.search(Query(image=pictures / "red.png"), k=3))
+
+    assert "red" not in found
+    assert set(found) <= {"yellow", "magenta", "black"}
+
+
+def test_image_and_words_compose(gallery: Gallery, pictures: Path) -> None:
+    result = gallery.search(Query(image=pictures / "red.png", text="blue"), k=1)
+
+    assert names(result) == ["magenta"]
+
+
+def test_negatives_push_away(gallery: Gallery) -> None:
+    plain_query = names(gallery.search(Query(text="red green"), k=3))
+    without = names(gallery.search(Query(text="red green", negatives=("green",)), k=3))
+
+    assert "green" in plain_query
+    assert "green" not in without
+
+
+@pytest.mark.parametrize("form", ["path", "text", "bytes", "pillow"])
+def test_a_reference_comes_in_any_form(gallery: Gallery, pictures: Path, form: str) -> None:
+    path = pictures / "red.png"
+    with Image.open(path) as opened:
+        pillow = opened.convert("RGB")
+    image = {"path": path, "text": str(path), "bytes": path.read_bytes(), "pillow": pillow}[form]
+
+    result = gallery.search(Query(image=image), k=8)
+
+    assert "red" not in names(result)
+    assert result.searched == 7
+    assert "red" in names(gallery.search(Query(image=image), k=8, include_reference=True))
+
+
+def test_k_beyond_the_gallery_gives_all_and_zero_is_refused(gallery: Gallery) -> None:
+    assert len(gallery.search(Query(text="red"), k=10_000).hits) == 8
+    for k in (0, -1):
+        with pytest.raises(QueryError, match=f"k is {k}"):
+            gallery.search(Query(text="red"), k=k)
+
+
+def test_filters_apply_before_the_search(gallery: Gallery) -> None:
+    result = gallery.search(Query(text="yellow"), k=3, where="width > 100")
+
+    assert set(names(result)) == BIG_COLOURS
+    assert result.searched == 3
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "width > 100 AND path LIKE '%red%'",
+        "`width` > 100 and not (path like '%blue%' or path like '%green%')",
+        "width in (200) and path like '%red.png'",
+    ],
+)
+def test_filters_are_sql_like(gallery: Gallery, where: str) -> None:
+    assert names(gallery.search(Query(text="blue"), where=where)) == ["red"]
+
+
+def test_a_filter_that_nothing_passes_finds_nothing(gallery: Gallery) -> None:
+    result = gallery.search(Query(text="red"), where="width > 5000")
+
+    assert (result.hits, result.searched) == ((), 0)
+    assert result.confidence.verdict == "nothing matches well"
+
+
+@pytest.mark.parametrize(
+    "where", ["colour = 'red'", "width >", "1", "width > 'wide'", "", "vector = 3"]
+)
+def test_a_bad_filter_names_the_columns(gallery: Gallery, where: str) -> None:
+    with pytest.raises(FilterError) as refusal:
+        gallery.search(Query(text="red"), where=where)
+
+    message = str(refusal.value)
+    assert "width (int32)" in message
+    assert "width > 1000" in message
+    assert "thumbnail" not in message
+    assert "rust" not in message
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 10_000, "красный 赤い أحمر 🔴", "'; DROP TABLE --", "\x00", "a" * 100_000]
+)
+def test_any_text_is_a_query(gallery: Gallery, text: str) -> None:
+    assert len(gallery.search(Query(text=text), k=2).hits) == 2
+
+
+def test_an_unreadable_reference_is_named(gallery: Gallery, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+
+    for image in (bad, tmp_path / "missing.png", tmp_path, b"no picture"):
+        with pytest.raises(QueryError, match="reference"):
+            gallery.search(Query(image=image))
+
+
+def test_equal_files_are_one_hit(gallery: Gallery, pictures: Path) -> None:
+    copy = pictures / "copy.png"
+    shutil.copy(pictures / "red.png", copy)
+    gallery.index([pictures])
+
+    hit = gallery.search(Query(text="red"), k=1).hits[0]
+
+    assert {hit.path, *hit.duplicates} == {copy, pictures / "red.png"}
+    apart = gallery.search(Query(text="red"), k=2, collapse_duplicates=False)
+    assert {h.path for h in apart.hits} == {copy, pictures / "red.png"}
+
+
+def test_the_references_copies_are_left_out_too(gallery: Gallery, pictures: Path) -> None:
+    shutil.copy(pictures / "red.png", pictures / "copy.png")
+    gallery.index([pictures])
+
+    found = names(gallery.search(Query(image=pictures / "red.png"), k=9))
+
+    assert not {"red", "copy"} & set(found)
+
+
+def test_a_resized_jpeg_of_the_reference_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    scenes(folder, range(10))
+    gallery = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    gallery.index([folder])
+    smaller = io.BytesIO()
+    scene(3).resize((64, 48)).save(smaller, "JPEG", quality=85)
+
+    found = names(gallery.search(Query(image=smaller.getvalue()), k=10))
+
+    assert "scene-0003" not in found
+    assert len(found) == 9
+
+
+def test_collapsing_goes_on_until_there_are_k_hits(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    plain(folder / "red.png", "red")
+    for number in range(80):
+        shutil.copy(folder / "red.png", folder / f"copy-{number}.png")
+    plain(folder / "magenta.png", "magenta")
+    gallery = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    gallery.index([folder])
+
+    hits = gallery.search(Query(text="red"), k=2).hits
+
+    assert len(hits) == 2
+    assert len(hits[0].duplicates) == 80
+    assert hits[1].path.stem == "magenta"
+
+
+def test_a_product_of_similarities_finds_what_fits_both(gallery: Gallery) -> None:
+    composer = BothColours(ColourModel())
+
+    result = gallery.search(
+        Query(text="red and blue", negatives=("green",)), k=1, composer=composer
+    )
+
+    assert names(result) == ["magenta"]
+    assert result.composer == "both"
+    assert composer.seen[0].negatives == (("green",),)
+
+
+def test_a_search_sees_what_another_process_indexed(gallery: Gallery, pictures: Path) -> None:
+    gallery.search(Query(text="red"))
+    plain(pictures / "sub" / "other red.png", (250, 0, 0))
+    Gallery.create_or_open(gallery.path, ColourModel()).index([pictures])
+
+    result = gallery.search(Query(text="red"), k=9, where="folder = 'sub'")
+
+    assert names(result) == ["other red"]
+    assert result.gallery_size == 9
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Gallery:
+    """A gallery beyond its (lowered) limit for exact search."""
+    folder = tmp_path / "many"
+    rng = np.random.default_rng(3)
+    for number in range(400):
+        colour = tuple(int(c) for c in rng.integers(0, 255, 3))
+        plain(folder / f"{number}.png", (colour[0], colour[1], colour[2]), side=8 + number % 7)
+    Gallery.create_or_open(tmp_path / "gallery", WideColours())
+    made = Gallery(tmp_path / "gallery", WideColours(), exact_limit=300)
+    made.index([folder])
+    return made
+
+
+@pytest.mark.parametrize("where", [None, "width < 12", "width = 9 OR path LIKE '%1%'"])
+@pytest.mark.parametrize("text", ["red", "yellow blue"])
+def test_the_index_finds_what_exact_search_finds(
+    large: Gallery, where: str | None, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("composir.gallery.approximate.FEW_MATCHES", 20)
+    exact = Gallery(large.path, WideColours()).search(
+        Query(text=text), k=10, where=where, collapse_duplicates=False
+    )
+
+    found = large.search(Query(text=text), k=10, where=where, collapse_duplicates=False)
+
+    assert isinstance(large._snapshot().ranker, ApproximateRanker)
+    assert len(set(names(found)) & set(names(exact))) >= 9
+    assert found.searched == exact.searched
+    assert found.hits[0].score == pytest.approx(exact.hits[0].score, abs=1e-3)
+
+
+def test_the_index_serves_products_too(large: Gallery) -> None:
+    composer = BothColours(WideColours())
+    query = Query(text="red and blue")
+    exact = Gallery(large.path, WideColours()).search(query, k=5, composer=composer)
+
+    found = large.search(query, k=5, composer=composer)
+
+    assert names(found) == names(exact)
+
+
+def test_the_index_gives_all_when_asked_for_all(large: Gallery) -> None:
+    found = large.search(Query(text="red"), k=1000, collapse_duplicates=False)
+
+    assert len(found.hits) == 400
+
+
+def test_new_images_join_the_index(large: Gallery, tmp_path: Path) -> None:
+    plain(tmp_path / "many" / "new" / "red.png", (255, 0, 0), side=300)
+
+    large.index([tmp_path / "many"])
+
+    assert names(large.search(Query(text="red"), k=1, where="width = 300")) == ["red"]
+    assert large.search(Query(text="red"), k=1).hits[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_equal_scores_come_in_the_order_of_the_rows() -> None:
+    scores = np.asarray([0.5, 0.9, 0.5, 0.5, 0.1], dtype=np.float32)
+
+    assert best_positions(scores, 3).tolist() == [1, 0, 2]
+    assert best_positions(scores, 9).tolist() == [1, 0, 2, 3, 4]
