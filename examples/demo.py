@@ -47,7 +47,36 @@ class Ask:
         return composir.Query(image=image, text=self.text, negatives=self.negatives)
 
 
-SEARCHES = (Ask("Keep the thing, change its colour.", "REF1", "in green"),)
+SEARCHES = (
+    Ask(
+        "The same thing in another colour.",
+        "armchair-boxy-black-fabric-white-studio-front.jpg",
+        "in red",
+    ),
+    Ask(
+        "The same thing with another pattern.",
+        "cushion-square-yellow-fabric-checked-grey-studio-front.jpg",
+        "with stripes",
+    ),
+    Ask(
+        "The same thing somewhere else.",
+        "handbag-tote-red-leather-lawn-front.jpg",
+        "on a yellow background",
+    ),
+    Ask("More of them.", "mug-round-red-ceramic-wooden-table-three-quarter.jpg", "a pair of them"),
+    Ask(
+        "Words that say what must not be there.",
+        "table-lamp-cone-pink-fabric-striped-blue-wall-front.jpg",
+        "a plain lamp",
+        ("stripes",),
+    ),
+    Ask(
+        "An image alone: what looks like it?", "teapot-round-pink-ceramic-x2-yellow-wall-front.jpg"
+    ),
+    Ask("Words alone.", text="a purple vase on the grass"),
+    Ask("Words, among green things only.", text="something to sit on", where="colour = 'green'"),
+    Ask("A shop that does not have it should say so.", text="a tax return form"),
+)
 
 
 def main() -> None:
