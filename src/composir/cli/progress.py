@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from composir.cli.terminal import duration, note
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from composir.gallery.progress import IndexProgress
 
 _EVERY_SECONDS = 5.0
@@ -78,18 +80,34 @@ def _bar() -> Iterator[Callable[[IndexProgress], None]]:
         TextColumn("[red]{task.fields[failed]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None, rate="", left="", failed="")
+        yield StageBar(bar)
 
-        def show(progress: IndexProgress) -> None:
-            left = progress.seconds_left
-            bar.update(
-                task,
-                description=progress.stage,
-                completed=progress.done,
-                total=progress.total,
-                rate=f"{progress.images_per_second:.1f} images/s",
-                left="" if left is None else f"{duration(left)} left",
-                failed=f"{progress.failures:,} failed" if progress.failures else "",
+
+class StageBar:
+    """Feeds reports to a rich progress bar, one task a stage."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._stage = ""
+        self._task: TaskID | None = None
+
+    def __call__(self, progress: IndexProgress) -> None:
+        """Take a report and show it."""
+        rate, left = progress.images_per_second, progress.seconds_left
+        self._bar.update(
+            self._task_of(progress),
+            completed=progress.done,
+            rate=f"{rate:.1f} images/s" if rate > 0 else "",
+            left="" if left is None else f"{duration(left)} left",
+            failed=f"{progress.failures:,} failed" if progress.failures else "",
+        )
+
+    def _task_of(self, progress: IndexProgress) -> TaskID:
+        if self._task is None or progress.stage != self._stage:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(
+                progress.stage, total=progress.total, rate="", left="", failed=""
             )
-
-        yield show
+            self._stage = progress.stage
+        return self._task

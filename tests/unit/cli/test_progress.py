@@ -1,6 +1,8 @@
 from dataclasses import replace
 
-from composir.cli.progress import PlainLines, describe
+from rich.progress import Progress
+
+from composir.cli.progress import PlainLines, StageBar, describe
 from composir.gallery.progress import IndexProgress
 
 HALFWAY = IndexProgress(
@@ -38,3 +40,19 @@ def test_plain_lines_come_every_few_seconds_and_at_each_new_stage() -> None:
         "encoding 10/5",
         "tidying 0/5",
     ]
+
+
+def test_the_bar_shows_one_stage_at_a_time() -> None:
+    bar = Progress(disable=True)
+    show = StageBar(bar)
+    show(HALFWAY)
+    (task,) = bar.tasks
+    assert (task.description, task.completed, task.total) == ("encoding", 1200, 5000)
+    assert task.fields == {
+        "rate": "48.1 images/s",
+        "left": "1 min 19 s left",
+        "failed": "3 failed",
+    }
+    show(IndexProgress("tidying", 0, None, 0, 0.0, None, None))
+    (task,) = bar.tasks
+    assert (task.description, task.total, task.fields["rate"]) == ("tidying", None, "")
