@@ -68,7 +68,7 @@ class NearDuplicateRule:
 
     similarity: float = 0.95
     hash_bits: int = 6
-    colour_levels: int = 12
+    colour_levels: int = 6
     shape: float = 0.02
 
     def same(self, a: Appearance, b: Appearance) -> bool:
