@@ -67,7 +67,7 @@ def target_ranks(
 
 def _ranks_of_one(scores: Scores, columns: Sequence[int], left_out: int | None, row: int) -> Ranks:
     chosen = np.asarray(columns, dtype=np.int64)
-    if len(np.unique(chosen)) != len(chosen):
+    if len(set(columns)) != len(chosen):
         raise BenchError(f"query in row {row}: duplicate targets")
     if left_out is not None and left_out in columns:
         raise BenchError(f"query in row {row}: a target is excluded from its own gallery")
@@ -109,7 +109,9 @@ def top_columns(
     limit = np.partition(scores, len(scores) - taken)[len(scores) - taken]
     columns = np.flatnonzero(scores >= limit)
     columns = columns[columns != excluded] if excluded is not None else columns
-    order = np.lexsort((columns, np.isin(columns, targets), -scores[columns]))
+    right = np.zeros(len(scores), dtype=np.bool_)
+    right[list(targets)] = True
+    order = np.lexsort((columns, right[columns], -scores[columns]))
     return columns[order[:k]]
 
 

@@ -168,8 +168,10 @@ def rank(task: Task, composed: ComposedQueries, gallery: FloatArray) -> Rankings
             f"{task.name}: query vectors have {composed.vectors.shape[-1]} numbers, "
             f"the gallery's {gallery.shape[1]}"
         )
+    column = _columns(task)
     blocks = [
-        rank_scores(task, scores, start) for start, scores in _score_blocks(composed, gallery)
+        _rank_block(task, column, scores, start)
+        for start, scores in _score_blocks(composed, gallery)
     ]
     return Rankings(
         ranks=_joined([block.ranks for block in blocks]),
@@ -203,22 +205,27 @@ def _score_blocks(
         yield start, part.scores(gallery)
 
 
-def rank_scores(task: Task, scores: NDArray[np.floating], start: int = 0) -> Rankings:
-    """Rank from scores, for a block of a task's queries.
+def rank_scores(task: Task, scores: NDArray[np.floating]) -> Rankings:
+    """Rank from scores, whoever computed them.
 
     Args:
         task: The task.
-        scores: (b, g) for the queries from `start` on; any float type.
-        start: Index of the first query.
+        scores: (n, g) for its queries and gallery; any float type.
 
     Returns:
-        Rankings of b rows.
+        Rankings of n rows.
 
     Raises:
         BenchError: If scores are NaN or infinite.
     """
+    return _rank_block(task, _columns(task), scores, 0)
+
+
+def _rank_block(
+    task: Task, column: Mapping[str, int], scores: NDArray[np.floating], start: int
+) -> Rankings:
+    """Rank the queries from `start` on."""
     refuse_unranked(scores, task.name)
-    column = _columns(task)
     queries = task.queries[start : start + len(scores)]
     excluded = [column.get(q.reference or "") if task.exclude_reference else None for q in queries]
     targets = [[column[name] for name in query.targets] for query in queries]
@@ -280,7 +287,7 @@ def _top(
             best = top_columns(scores[row], k, right, left_out)
         else:
             members = np.asarray(subsets[row], dtype=np.int64)
-            places = np.flatnonzero(np.isin(members, right)).tolist()
+            places = [place for place, member in enumerate(subsets[row]) if member in right]
             best = members[top_columns(scores[row, members], k, places)]
         top[row, : len(best)] = best
     return top

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from composir.cli.models import DEFAULT_MODEL, resolve_model
+from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import data_folder
 from composir.cli.terminal import note, print_json
@@ -122,12 +122,12 @@ def run_command(
     from composir.bench.suite import Plan, run_plan
     from composir.bench.task import LoadOptions
 
-    encoder = None if query_vectors else resolve_model(model, threads)
+    encoder = None if query_vectors else models.resolve_model(model, threads)
     plan = Plan(
         datasets=tuple(datasets),
         methods=() if encoder is None else _methods(composers or [], tuned or [], encoder),
         root=root,
-        model=None if encoder is None else model or DEFAULT_MODEL,
+        model=None if encoder is None else model or models.DEFAULT_MODEL,
         options=LoadOptions(split, variant, text_proxy),
         vectors=vectors,
         query_vectors=query_vectors,
@@ -270,7 +270,7 @@ def tune(
     from composir.bench.tune import tune as search
     from composir.bench.vectors import load_vectors
 
-    encoder = resolve_model(model, threads)
+    encoder = models.resolve_model(model, threads)
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
@@ -300,7 +300,10 @@ def rerun(
 
     old = load_result(result)
     new = suite.rerun(
-        old, lambda name: resolve_model(model or name, threads), root=root, cache=_cache(no_cache)
+        old,
+        lambda name: models.resolve_model(model or name, threads),
+        root=root,
+        cache=_cache(no_cache),
     )
     lines = suite.differences(old, new)
     for line in lines:
