@@ -143,6 +143,8 @@ def _damage_reported(format_name: str) -> Iterator[None]:
         raise ImageReadError(f"not enough memory to decode this {format_name} picture") from error
     except Exception as error:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, KeyError):
+            detail = f"unknown value {detail}"
         detail = detail.replace("not identified by this driver", "a bad header, or no pixels")
         raise ImageReadError(
             f"damaged, incomplete or unsupported {format_name} file: {detail}"
