@@ -24,6 +24,7 @@ import numpy as np
 from composir.types import Confidence, FloatArray
 
 _ONE_DEVIATION_BELOW = 15.87
+_ENOUGH_SCORES = 16_384  # for two percentiles; more would only cost milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def standout(best: float, background: FloatArray, size: int) -> float:
     Returns:
         The stand-out; 0 is what an irrelevant gallery of this size gives.
     """
-    below, centre = np.percentile(background, [_ONE_DEVIATION_BELOW, 50.0])
+    sample = background[:: max(1, len(background) // _ENOUGH_SCORES)]
+    below, centre = np.percentile(sample, [_ONE_DEVIATION_BELOW, 50.0])
     spread = max(float(centre - below), 1e-6)
     root = math.sqrt(2.0 * math.log(max(size, 3)))
     expected = root - (math.log(math.log(max(size, 3))) + math.log(4 * math.pi)) / (2 * root)

@@ -76,8 +76,8 @@ class NearDuplicateRule:
         if a.content_hash is not None and a.content_hash == b.content_hash:
             return True
         return (
-            self._same_shape(a, b)
-            and hash_distance(a.signature, b.signature) <= self.hash_bits
+            hash_distance(a.signature, b.signature) <= self.hash_bits
+            and self._same_shape(a, b)
             and colour_distance(a.signature, b.signature) <= self.colour_levels
             and float(a.vector @ b.vector) >= self.similarity
         )

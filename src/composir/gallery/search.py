@@ -174,7 +174,7 @@ class _Found:
             self._left_out = len(candidates) - len(shown)
             groups = self._collapsed(shown)
             if len(groups) >= k or len(candidates) < window:
-                return groups[:k]
+                return groups
             window *= 4
 
     def _is_hidden(self, candidate: Candidate) -> bool:
@@ -182,13 +182,15 @@ class _Found:
 
     def _collapsed(self, candidates: list[Candidate]) -> list[list[Candidate]]:
         if not self._settings.collapse_duplicates:
-            return [[candidate] for candidate in candidates]
+            return [[candidate] for candidate in candidates[: self._settings.k]]
         groups: list[list[Candidate]] = []
         by_content: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             content = candidate.appearance.content_hash or candidate.id
             group = by_content.get(content) or self._group_of(candidate, groups)
             if group is None:
+                if len(groups) == self._settings.k:
+                    continue
                 group = []
                 groups.append(group)
             group.append(candidate)

@@ -1,0 +1,165 @@
+"""Exact search over many vectors, in process: the whole way from a query to its hits.
+
+    python benchmarks/exact_search.py [--images 100000] [--dimension 384] [--runs 31] [--write]
+
+The gallery is filled with random unit vectors and made-up rows. `Gallery.search` is timed with a
+model that costs nothing, so what is left is scoring, picking, reading the rows of the candidates,
+collapsing duplicates and the confidence. Peers in the same run: scoring and a full argsort with
+plain numpy over the same matrix, and Lance's own flat search. `--write` puts the table into
+`benchmarks/results/exact_search.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from composir import Gallery, Query
+from composir.gallery import rows
+from composir.gallery.duplicates import Signature
+from composir.gallery.matrix import load_matrix
+from composir.gallery.store import Store
+from composir.preprocess import PreprocessSpec
+from composir.types import FloatArray, PixelArray
+
+RESULTS = Path(__file__).parent / "results" / "exact_search.md"
+GOAL_MS = 25.0
+_CHUNK = 10_000
+
+
+class FreeModel:
+    """Random vectors at no cost: a text's vector depends on its length alone."""
+
+    name = "free"
+    fingerprint = "free"
+    image_spec = PreprocessSpec(size=8, fit="squash")
+    default_composer = "sum"
+    composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        """One random unit vector a picture."""
+        return unit(np.random.default_rng(len(pixels)), len(pixels), self.dimension)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
+        """One random unit vector a picture."""
+        return unit(np.random.default_rng(len(images)), len(images), self.dimension)
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """One random unit vector a text."""
+        return np.concatenate(
+            [unit(np.random.default_rng(len(text)), 1, self.dimension) for text in texts]
+        )
+
+
+def unit(random: np.random.Generator, count: int, dimension: int) -> FloatArray:
+    vectors = random.standard_normal((count, dimension), dtype=np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def fill(gallery: Gallery, images: int, dimension: int) -> None:
+    """Store made-up rows with random vectors."""
+    random = np.random.default_rng(0)
+    store = Store(gallery.path, dimension)
+    store.create()
+    empty = rows.Picture("", 1200, 800, None, None, b"", Signature(0, bytes(48)))
+    for start in range(0, images, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, images))
+        hashes = random.integers(0, 2**63, len(numbers)).tolist()
+        pictures = [
+            replace(empty, content_hash=f"{n:032x}", signature=Signature(h, bytes(48)))
+            for n, h in zip(numbers, hashes, strict=True)
+        ]
+        places = [rows.Place(Path(f"/photos/{n:07}.jpg"), "", n, n) for n in numbers]
+        columns = rows.place_columns(places)
+        columns |= rows.picture_columns(pictures, unit(random, len(numbers), dimension))
+        store.append(rows.as_table(columns, store.schema))
+    store.compact()
+    store.clean()
+
+
+def milliseconds(work: Callable[[], object], runs: int) -> list[float]:
+    """Wall times of some runs after three that warm up."""
+    times = []
+    for _ in range(runs + 3):
+        started = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - started))
+    return times[3:]
+
+
+def measure(images: int, dimension: int, runs: int) -> dict[str, list[float]]:
+    """Times of our search and its peers over the same vectors."""
+    model = FreeModel(dimension)
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = Gallery.create_or_open(Path(folder) / "gallery", model)
+        fill(gallery, images, dimension)
+        store = Store(gallery.path, dimension)
+        matrix = load_matrix(store, gallery.path)
+        query = model.encode_texts(["a lamp"])[0]
+        asked = Query(text="a lamp")
+        nearest = {"column": "vector", "q": query, "k": 70, "metric": "cosine", "use_index": False}
+
+        def lance_flat() -> object:
+            return store.dataset.to_table(columns=["id", "path", "_distance"], nearest=nearest)
+
+        return {
+            "`Gallery.search`, k = 10": milliseconds(lambda: gallery.search(asked), runs),
+            'the same, `where="width > 1000"`': milliseconds(
+                lambda: gallery.search(asked, where="width > 1000"), runs
+            ),
+            "peer: numpy, product and full argsort": milliseconds(
+                lambda: np.argsort(-(matrix @ query))[:10], runs
+            ),
+            "peer: Lance's flat search": milliseconds(lance_flat, runs),
+        }
+
+
+def table(measured: dict[str, list[float]], images: int, dimension: int, runs: int) -> str:
+    peer = median(measured["peer: numpy, product and full argsort"])
+    lines = [
+        f"{images:,} vectors of {dimension} dimensions, {runs} runs each, "
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
+        "",
+        "| what | best | median | 90 % | of numpy's median | goal |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, times in measured.items():
+        goal = f"≤ {GOAL_MS:.0f} ms at 100,000" if name.endswith("k = 10") else ""
+        lines.append(
+            f"| {name} | {min(times):.1f} ms | {median(times):.1f} ms "
+            f"| {np.quantile(times, 0.9):.1f} ms | {median(times) / peer:.2f} | {goal} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--runs", type=int, default=31)
+    parser.add_argument("--write", action="store_true", help="put the table into results/")
+    options = parser.parse_args()
+    measured = measure(options.images, options.dimension, options.runs)
+    report = table(measured, options.images, options.dimension, options.runs)
+    print(report)
+    if options.write:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(f"# Exact search\n\n{report}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
