@@ -89,7 +89,18 @@ def render(picture: plan.Picture, path: Path, size: int, samples: int, threads: 
     stage.set_light(picture, rng)
     part = path.with_suffix(".part.jpg")
     stage.shoot(part)
+    part.write_bytes(without_comments(part.read_bytes()))
     part.replace(path)
+
+
+def without_comments(jpeg: bytes) -> bytes:
+    """Drops the comments, in which Blender writes date and render time: same picture, same bytes."""
+    kept, at = bytearray(jpeg[:2]), 2
+    while jpeg[at + 1] != 0xDA:  # start of scan: pixels from here on
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        kept += b"" if jpeg[at + 1] == 0xFE else jpeg[at:end]
+        at = end
+    return bytes(kept + jpeg[at:])
 
 
 def _side(picture: plan.Picture) -> int:
