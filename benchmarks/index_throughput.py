@@ -110,7 +110,7 @@ def paint(seed: int) -> Image.Image:
 def make_pictures(folder: Path, count: int) -> list[Place]:
     """Write the pictures; every 50th painting is new, the others differ in their metadata bytes."""
     folder.mkdir()
-    places = []
+    places: list[Place] = []
     for number in range(count):
         path = folder / f"{number:06}.jpg"
         if number < 50:

@@ -42,4 +42,5 @@ def main(pictures: Path, gallery: Path, log: Path, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(Path(part) for part in sys.argv[1:4]), float(sys.argv[4])))  # type: ignore[arg-type]
+    folders = [Path(part) for part in sys.argv[1:4]]
+    sys.exit(main(folders[0], folders[1], folders[2], float(sys.argv[4])))

@@ -56,7 +56,7 @@ def test_a_sample_of_the_background_is_enough() -> None:
 
     whole, part = standout(0.4, scores, 100_000), standout(0.4, scores[::25], 100_000)
 
-    assert part == pytest.approx(whole, rel=0.1)
+    assert part == pytest.approx(whole, rel=0.2)
 
 
 def test_tiny_and_empty_galleries() -> None:

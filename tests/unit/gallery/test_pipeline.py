@@ -95,19 +95,20 @@ def test_nothing_to_do_ends_at_once() -> None:
 
 @pytest.mark.parametrize("stage", ["read", "encode"])
 def test_an_error_keeps_what_was_encoded(stage: str) -> None:
-    calls: list[int] = []
+    calls: list[str] = []
 
-    def fail_late(*_: object) -> None:
-        calls.append(1)
-        if len(calls) > (40 if stage == "read" else 3):
+    def fail_late(here: str) -> bool:
+        calls.append(here)
+        if here == stage and calls.count(here) > (40 if stage == "read" else 3):
             raise ZeroDivisionError(stage)
+        return True
 
     writer = Collector()
     with pytest.raises(ZeroDivisionError, match=stage):
         run(
             1000,
-            read=lambda place: (fail_late() if stage == "read" else None, read(place))[1],
-            encode=lambda pixels: (fail_late() if stage == "encode" else None, encode(pixels))[1],
+            read=lambda place: (fail_late("read"), read(place))[1],
+            encode=lambda pixels: (fail_late("encode"), encode(pixels))[1],
             writer=writer,
         )
 
@@ -141,11 +142,15 @@ def test_ctrl_c_ends_soon_and_commits() -> None:
     def press() -> None:
         raise KeyboardInterrupt
 
+    def encode_slowly(pixels: PixelArray) -> FloatArray:
+        time.sleep(0.02)
+        return encode(pixels)
+
     writer = Collector()
     with pytest.raises(KeyboardInterrupt):
         run(
             100_000,
-            encode=lambda pixels: (time.sleep(0.02), encode(pixels))[1],
+            encode=encode_slowly,
             writer=writer,
             watch=press,
         )
@@ -163,9 +168,13 @@ def test_a_slow_model_holds_the_readers_back() -> None:
         most.append(len(opened) - writer.encoded())
         return encode(pixels)
 
+    def count_opened(place: Place) -> ReadFile:
+        opened.append(1)
+        return read(place)
+
     run(
         1000,
-        read=lambda place: (opened.append(1), read(place))[1],
+        read=count_opened,
         encode=count_ahead,
         writer=writer,
     )

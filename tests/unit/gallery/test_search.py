@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from composir.errors import FilterError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.ranking import best_positions
-from composir.types import FloatArray, PixelArray, Query, SearchResult
+from composir.types import FloatArray, ImageInput, PixelArray, Query, SearchResult
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.gallery.pictures import plain, scene, scenes
 
@@ -34,7 +35,7 @@ class WideColours(ColourModel):
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         return np.asarray(super().encode_pixels(pixels) @ self._turn, dtype=np.float32)
 
-    def encode_texts(self, texts: list[str]) -> FloatArray:  # type: ignore[override]
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         return np.asarray(super().encode_texts(texts) @ self._turn, dtype=np.float32)
 
 
@@ -109,7 +110,13 @@ def test_a_reference_comes_in_any_form(gallery: Gallery, pictures: Path, form: s
     path = pictures / "red.png"
     with Image.open(path) as opened:
         pillow = opened.convert("RGB")
-    image = {"path": path, "text": str(path), "bytes": path.read_bytes(), "pillow": pillow}[form]
+    forms: dict[str, ImageInput] = {
+        "path": path,
+        "text": str(path),
+        "bytes": path.read_bytes(),
+        "pillow": pillow,
+    }
+    image = forms[form]
 
     result = gallery.search(Query(image=image), k=8)
 

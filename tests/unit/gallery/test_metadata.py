@@ -1,0 +1,155 @@
+"""Metadata from a sidecar: columns to filter by, changed without encoding anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from composir.errors import FilterError
+from composir.gallery import Gallery
+from composir.gallery.metadata import _WIDENED
+from composir.types import IndexReport, Query
+from tests.fakes import ColourModel
+from tests.unit.gallery.pictures import plain, scenes
+
+
+class Shop:
+    """Four pictures and a sidecar."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.pictures = folder, folder / "pictures"
+        self.paths = scenes(self.pictures, range(4))
+        self.model = ColourModel()
+        self.gallery = Gallery.create_or_open(folder / "gallery", self.model)
+
+    def index(self, table: Mapping[int, Mapping[str, Any]] | None = None) -> IndexReport:
+        self.model.encoded = 0
+        if table is None:
+            return self.gallery.index([self.pictures])
+        sidecar = self.folder / "meta.jsonl"
+        lines = [{"file": self.paths[n].name, **values} for n, values in table.items()]
+        sidecar.write_text("\n".join(json.dumps(line) for line in lines))
+        return self.gallery.index([self.pictures], metadata=sidecar)
+
+    def found(self, where: str) -> set[int]:
+        hits = self.gallery.search(Query(text="red"), k=9, where=where).hits
+        return {int(hit.path.stem[-4:]) for hit in hits}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path)
+    made.index(
+        {
+            0: {"price": 10, "kind": "mug", "new": True},
+            1: {"price": 20, "kind": "it's", "new": False},
+            2: {"price": 30, "kind": "mug"},
+        }
+    )
+    return made
+
+
+def test_columns_can_be_filtered_by(shop: Shop) -> None:
+    assert shop.found("price >= 20") == {1, 2}
+    assert shop.found("kind = 'mug' AND price < 20") == {0}
+    assert shop.found("kind = 'it''s'") == {1}
+    assert shop.found("new") == {0}
+    assert shop.found("price IS NULL") == {3}
+    assert shop.gallery.info().columns == ("price", "kind", "new")
+
+
+def test_hits_carry_them(shop: Shop) -> None:
+    hit = shop.gallery.search(Query(text="red"), where="price = 30").hits[0]
+
+    assert (hit.metadata["price"], hit.metadata["kind"], hit.metadata["new"]) == (30, "mug", None)
+
+
+def test_changing_them_encodes_nothing(shop: Shop) -> None:
+    report = shop.index({0: {"price": 99}, 3: {"price": 5}})
+
+    assert (report.unchanged, report.total, shop.model.encoded) == (4, 4, 0)
+    assert shop.found("price > 50") == {0}
+    assert shop.found("price IS NULL") == {1, 2}
+    assert shop.gallery.info().columns == ("price",)
+    assert len(shop.gallery.thumbnail(shop.gallery.vectors()[0][0])) > 100
+
+
+def test_the_same_file_again_commits_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("an update without a change")
+
+    monkeypatch.setattr("composir.gallery.store.Store.update", refuse)
+    table = {
+        0: {"price": 10, "kind": "mug", "new": True},
+        1: {"price": 20, "kind": "it's", "new": False},
+        2: {"price": 30, "kind": "mug"},
+    }
+
+    assert shop.index(table).unchanged == 4
+
+
+def test_without_a_sidecar_they_stay(shop: Shop) -> None:
+    plain(shop.pictures / "scene-0009.png", "red")
+
+    shop.index()
+
+    assert shop.found("price >= 20") == {1, 2}
+    assert shop.found("price IS NULL") == {3, 9}
+
+
+def test_they_move_along_and_survive_a_change_of_the_picture(shop: Shop) -> None:
+    shop.paths[0].rename(shop.pictures / "scene-0008.png")
+    plain(shop.paths[1], "blue")
+
+    report = shop.index()
+
+    assert (report.added, report.reused, report.dropped) == (1, 1, 1)
+    assert shop.found("price = 10") == {8}
+    assert shop.found("price = 20") == {1}
+
+
+@pytest.mark.parametrize(
+    ("value", "where"), [(2.5, "price = 2.5"), ("dear", "price = 'dear'"), (True, "price = 'True'")]
+)
+def test_a_column_widens_when_other_types_come(shop: Shop, value: Any, where: str) -> None:
+    other = shop.folder / "other"
+    plain(other / "scene-0007.png", "red")
+    sidecar = shop.folder / "other.jsonl"
+    sidecar.write_text(json.dumps({"file": "scene-0007.png", "price": value}))
+
+    shop.gallery.index([other], metadata=sidecar)
+
+    assert shop.found(where) == {7}
+    assert shop.found("cast(price as string) like '10%'") == {0}
+
+
+def test_a_widening_that_was_killed_is_finished(shop: Shop) -> None:
+    store = shop.gallery._store()
+    store.dataset.add_columns({"price" + _WIDENED: "cast(price as double)"})
+    store.dataset.drop_columns(["price"])
+    store.dataset.add_columns({"kind" + _WIDENED: "cast(kind as string)"})
+
+    shop.index({n: {"price": 10 * (n + 1), "kind": "cup"} for n in range(4)})
+
+    assert set(shop.gallery.info().columns) == {"price", "kind"}
+    assert shop.found("price = 40") == {3}
+
+
+def test_a_filter_on_a_column_that_is_gone_says_so(shop: Shop) -> None:
+    with pytest.raises(FilterError, match=r"price \(int64\)"):
+        shop.found("prize > 3")
+
+
+def test_only_the_roots_given_change(shop: Shop, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    plain(other / "scene-0005.png", "red")
+    sidecar = tmp_path / "other.csv"
+    sidecar.write_text("file,price\nscene-0005.png,7\n")
+
+    shop.gallery.index([other], metadata=sidecar)
+
+    assert shop.found("price < 15") == {0, 5}
