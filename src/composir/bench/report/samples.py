@@ -44,8 +44,8 @@ def best_rank(task: TaskResult) -> Ranks:
 
 
 def depth_of(task: TaskResult) -> int:
-    """How many hits count as found: ten, or one where only subsets are ranked."""
-    return DEPTH if task.ranks.shape[1] else 1
+    """How many hits count as found: ten, or one where little is ranked (subsets, tiny galleries)."""
+    return DEPTH if task.ranks.shape[1] and task.gallery > 2 * DEPTH else 1
 
 
 def choose(

@@ -1,0 +1,175 @@
+"""What reports say, and that nothing in a data set can break the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from composir.bench.compare import Section, sections
+from composir.bench.efficiency import Efficiency
+from composir.bench.report.charts import recall_curve
+from composir.bench.report.figures import efficiency_row
+from composir.bench.report.page import to_html
+from composir.bench.report.samples import alone_counts, choose
+from composir.bench.report.terminal import print_sections
+from composir.bench.report.text_files import to_csv, to_markdown
+from composir.bench.suite import Plan, Played, parse_method, run_plan
+from tests.fakes import ColourModel
+from tests.unit.bench.makers import QUERIES, write_folder
+
+HOSTILE = '</style><script>alert("&")</script>'
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Played:
+    """Three composers on queries that need both parts; one query's text is hostile."""
+    queries = [
+        QUERIES[i % 4] | {"id": f"m{i}", "type": "mixture" if i % 2 else "other"} for i in range(24)
+    ]
+    queries[0]["text"] = f"green {HOSTILE}"
+    folder = write_folder(tmp_path / "set", queries=queries)
+    methods = tuple(parse_method(name) for name in ("image", "sum", "text"))
+    return run_plan(Plan((str(folder),), methods, model="colours"), ColourModel())[0]
+
+
+def section_of(played: Played) -> Section:
+    return sections(played.results)[0]
+
+
+class Tags(HTMLParser):
+    """Collects a page's tags, attributes and text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(played: Played) -> str:
+    tasks = {part.task.name: part.task for part in played.prepared}
+    return to_html([section_of(played)], tasks)
+
+
+def test_the_page_needs_nothing_from_outside(played: Played) -> None:
+    page = page_of(played)
+    tags = Tags(page)
+    assert not {"script", "link", "iframe", "img"} & set(tags.tags)
+    assert not [value for name, value in tags.attributes if name in ("src", "href")]
+    assert "url(http" not in page
+
+
+def test_the_page_escapes_what_a_data_set_says(played: Played) -> None:
+    page = page_of(played)
+    assert HOSTILE not in page
+    assert HOSTILE in Tags(page).text
+
+
+def test_the_page_frames_targets_and_embeds_each_picture_once(played: Played) -> None:
+    page = page_of(played)
+    assert ' truth"' in page
+    assert page.count("url(data:image/jpeg;base64,") <= 8
+    assert "prefers-color-scheme:dark" in page
+
+
+def test_the_page_holds_curves_aspects_costs_and_provenance(played: Played) -> None:
+    tags = Tags(page_of(played))
+    assert "polyline" in tags.tags
+    for told in ("Recall over k", "R@1 per aspect", "What it costs", "fingerprint colours-1"):
+        assert told in tags.text
+    assert "sum (alpha 0.5) got, image did not" in tags.text
+
+
+def test_a_page_without_the_data_has_no_queries_but_all_figures(played: Played) -> None:
+    text = Tags(to_html([section_of(played)], {})).text
+    assert "Queries to look at" not in text
+    assert "R@1" in text
+
+
+def test_missing_pictures_are_shown_by_their_ids(played: Played) -> None:
+    for picture in played.prepared[0].task.pictures.values():
+        picture.path.unlink()
+    page = page_of(played)
+    assert "data:image" not in page
+    assert ">yellow</div>" in page
+
+
+def test_the_terminal_shows_figures_intervals_and_marks(played: Played) -> None:
+    console = Console(file=io.StringIO(), width=150)
+    print_sections([section_of(played)], console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "colours, all" in shown
+    assert "▲" in shown
+    assert "100.0–100.0" in shown or "–" in shown
+    assert "corrected by Holm for 6 tests" in shown.replace("\n", "")
+
+
+def test_csv_has_one_unrounded_line_a_figure(played: Played) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv([section_of(played)]))))
+    assert len(rows) == 3 * 3
+    first = rows[0]
+    assert (first["composer"], first["metric"], first["p"]) == ("image", "recall@1", "")
+    expected = played.results[1].tasks[0].metrics["recall@1"].value
+    assert float(rows[3]["value"]) == expected
+    assert float(rows[3]["p_corrected"]) >= float(rows[3]["p"])
+    assert first["fingerprint"] == "colours-1"
+
+
+def test_markdown_holds_the_same_figures(played: Played) -> None:
+    text = to_markdown(section_of(played))
+    figure = played.results[1].tasks[0].metrics["recall@1"]
+    assert f"{figure.value:.1f}" in text
+    assert "| composer | R@1 | R@2 | mAP@2 |" in text
+
+
+def test_samples_are_chosen_by_outcome(played: Played) -> None:
+    section = section_of(played)
+    groups = {group.title: group for group in choose(section.results, section.methods, 0)}
+    best = section.results[1].tasks[0].ranks.array().min(axis=1)
+    assert all(best[row] == 1 for row in groups["Best of sum (alpha 0.5)"].rows)
+    worst = groups["Worst of sum (alpha 0.5)"].rows
+    assert best[worst[0]] == best.max()
+    assert choose(section.results, section.methods, 0) == tuple(groups.values())
+
+
+def test_alone_counts_are_what_one_method_got_and_the_other_did_not(played: Played) -> None:
+    counts = alone_counts(played.results, 0)
+    assert counts.shape == (3, 3)
+    assert counts.diagonal().tolist() == [0, 0, 0]
+
+
+def test_the_curve_rises_to_everything(played: Played) -> None:
+    drawn = recall_curve(played.results, section_of(played).methods)
+    assert drawn.count("<polyline") == 3
+
+
+def test_costs_are_written_with_units() -> None:
+    costs = Efficiency(
+        query_parameters=4_652_008,
+        query_flops=810_000_000,
+        query_bytes=17_400_000,
+        query_ms=12.34,
+        query_covers="composing alone",
+        travel_bytes=1536,
+    )
+    assert efficiency_row(costs) == (
+        "4.7 M",
+        "810.0 M",
+        "17.4 MB",
+        "12.3 (composing alone)",
+        "1.5 kB",
+        "–",
+    )
