@@ -94,7 +94,7 @@ def render(picture: plan.Picture, path: Path, size: int, samples: int, threads: 
 
 
 def without_comments(jpeg: bytes) -> bytes:
-    """Drops the comments, in which Blender writes date and render time: same picture, same bytes."""
+    """Drops the comments, where Blender writes the date: the same picture is the same bytes."""
     kept, at = bytearray(jpeg[:2]), 2
     while jpeg[at + 1] != 0xDA:  # start of scan: pixels from here on
         end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
