@@ -44,7 +44,7 @@ def best_rank(task: TaskResult) -> Ranks:
 
 
 def depth_of(task: TaskResult) -> int:
-    """How many hits count as found: ten, or one where little is ranked (subsets, tiny galleries)."""
+    """How many hits count as found: ten, or one where little is ranked."""
     return DEPTH if task.ranks.shape[1] and task.gallery > 2 * DEPTH else 1
 
 
