@@ -51,10 +51,10 @@ lint: $(DEV)/.done ## ruff and mypy --strict
 	$(DEV)/bin/mypy
 
 .PHONY: bench
-bench: $(DEV)/.done ## Speed: start-up, indexing, exact search
-	$(DEV)/bin/python benchmarks/start_up.py
-	$(DEV)/bin/python benchmarks/index_throughput.py
-	$(DEV)/bin/python benchmarks/exact_search.py
+bench: $(DEV)/.done ## Speed: start-up, decoding, indexing, exact search, ranking
+	for script in start_up decode_speed index_throughput exact_search rank_circo_size; do \
+	  $(DEV)/bin/python benchmarks/$$script.py; \
+	done
 
 .PHONY: bench-quality
 bench-quality: $(DEV)/.done ## Quality: every baseline on every data set at hand, into docs/results.md

@@ -96,8 +96,8 @@ def main() -> None:
         DEMO / "index.html",
         sheets,
         title="Search by an image and words",
-        intro=f"{len(gallery):,} pictures of a made-up shop, rendered for this demo; the model has "
-        "the size of a phone photo album and ran on this machine's processor.",
+        intro=f"{len(gallery):,} pictures of a made-up shop, rendered for this demo, indexed and "
+        "searched on this machine without a GPU.",
     )
     print(f"\n{len(SEARCHES)} searches, {time.perf_counter() - started:.0f} s with indexing.")
     print(f"Look at the hits: {page}")
