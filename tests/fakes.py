@@ -29,7 +29,7 @@ COLOURS = {
 
 def _unit(rows: FloatArray) -> FloatArray:
     rows = rows + np.float32(1e-3)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 class ColourModel:

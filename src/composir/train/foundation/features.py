@@ -38,7 +38,7 @@ def cached_view(
     view: int,
     progress: Progress | None = None,
 ) -> HalfArray:
-    """Open one view of the pictures, extracting what is not there yet.
+    """Open one view of the pictures below the trained stages, extracting what is not there yet.
 
     Args:
         folder: Where caches live.
@@ -55,19 +55,36 @@ def cached_view(
         TrainingError: If a picture cannot be read; the message names it.
     """
     name = cache_name(files, trunk, spec, view)
-    path, note = folder / f"{name}.f16", folder / f"{name}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(files), *_output_shape(trunk, spec.size))
-    done = json.loads(note.read_text())["done"] if note.exists() and path.exists() else 0
-    if done < len(files):
-        rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
-        for start, block in _extract(files, done, trunk, spec, view):
-            rows[start : start + len(block)] = block
-            rows.flush()
-            note.write_text(json.dumps({"done": start + len(block)}))
-            if progress:
-                progress(start + len(block), len(files))
-    return np.memmap(path, np.float16, "r", shape=shape)
+    shape = (len(files), *_feature_shape(trunk, spec.size, upper=False))
+    return _fill(
+        folder / f"{name}.f16",
+        shape,
+        lambda done: _extract(files, done, trunk, spec, view),
+        progress,
+    )
+
+
+def cached_upper(
+    folder: Path,
+    files: Sequence[Path],
+    trunk: EfficientNetLite,
+    spec: PreprocessSpec,
+    view: int,
+    progress: Progress | None = None,
+) -> HalfArray:
+    """Open one view as the whole frozen trunk sees it, (n, 1280, h, w); else as `cached_view`."""
+    name = cache_name(files, trunk, spec, view)
+    shape = (len(files), *_feature_shape(trunk, spec.size, upper=True))
+    lower = cached_view(folder, files, trunk, spec, view, progress)
+
+    def blocks(done: int) -> Iterator[tuple[int, HalfArray]]:
+        device = next(trunk.parameters()).device
+        for start in range(done, len(lower), BATCH):
+            with torch.no_grad():
+                rows = torch.from_numpy(lower[start : start + BATCH]).to(device).float()
+                yield start, trunk.upper(rows).half().cpu().numpy()
+
+    return _fill(folder / f"{name}-upper.f16", shape, blocks, progress)
 
 
 def cache_name(
@@ -95,6 +112,27 @@ def augment(rgb: Image.Image, generator: np.random.Generator) -> Image.Image:
         view = ImageOps.mirror(view)
     view = ImageEnhance.Brightness(view).enhance(generator.uniform(0.85, 1.15))
     return ImageEnhance.Contrast(view).enhance(generator.uniform(0.85, 1.15))
+
+
+def _fill(
+    path: Path,
+    shape: tuple[int, ...],
+    blocks: Callable[[int], Iterator[tuple[int, HalfArray]]],
+    progress: Progress | None,
+) -> HalfArray:
+    """Write the rows that are missing, noting after each block how many are done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = path.with_suffix(".json")
+    done = json.loads(note.read_text())["done"] if note.exists() and path.exists() else 0
+    if done < shape[0]:
+        rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
+        for start, block in blocks(done):
+            rows[start : start + len(block)] = block
+            rows.flush()
+            note.write_text(json.dumps({"done": start + len(block)}))
+            if progress:
+                progress(start + len(block), shape[0])
+    return np.memmap(path, np.float16, "r", shape=shape)
 
 
 def _extract(
@@ -177,8 +215,9 @@ def _onnx_runner(
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
 
 
-def _output_shape(trunk: EfficientNetLite, size: int) -> tuple[int, int, int]:
-    with torch.inference_mode():
+def _feature_shape(trunk: EfficientNetLite, size: int, *, upper: bool) -> tuple[int, int, int]:
+    with torch.no_grad():
         device = next(trunk.parameters()).device
-        shape = trunk.lower(torch.zeros(1, 3, size, size, device=device)).shape
+        features = trunk.lower(torch.zeros(1, 3, size, size, device=device))
+        shape = trunk.upper(features).shape if upper else features.shape
     return int(shape[1]), int(shape[2]), int(shape[3])

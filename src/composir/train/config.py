@@ -1,0 +1,97 @@
+"""Configurations: frozen dataclasses, filled from TOML, then from `--set key=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from composir.errors import TrainingError
+
+Config = TypeVar("Config")
+
+
+def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str]) -> Config:
+    """Make a configuration.
+
+    Args:
+        kind: A frozen dataclass, whose fields may be dataclasses again.
+        file: TOML, or None for the defaults.
+        assignments: `key=value`, with dots into nested parts; values are read as TOML values, and
+            as plain strings where they are none.
+
+    Returns:
+        The configuration, every key known and every value of its field's type.
+
+    Raises:
+        TrainingError: If the file is missing or no TOML, or a key or value does not fit.
+    """
+    values = _read_toml(file) if file else {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise TrainingError(f"--set {assignment}: write key=value")
+        _assign(values, key.strip().split("."), _parse(value.strip()))
+    return _build(kind, values, "")
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain values, for JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return plain
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise TrainingError(f"{file} is no valid TOML: {error}") from error
+
+
+def _parse(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+    values[path[-1]] = value
+
+
+def _build(kind: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    hints = get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise TrainingError(f"unknown setting {prefix}{key}; known: {', '.join(sorted(known))}")
+    arguments = {key: _convert(hints[key], value, prefix + key) for key, value in values.items()}
+    return kind(**arguments)
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _build(hint, value, f"{name}.")  # type: ignore[arg-type]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_convert(get_args(hint)[0], item, name) for item in value)
+    if get_origin(hint) is dict and isinstance(value, Mapping):
+        return {key: _convert(get_args(hint)[1], item, name) for key, item in value.items()}
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and isinstance(value, bool) == (hint is bool)
+    ):
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise TrainingError(f"setting {name} must be {expected}, not {value!r}")

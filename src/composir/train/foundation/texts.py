@@ -1,0 +1,108 @@
+"""Texts of the corpus, tokenised once, with the states below the trained blocks cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from composir.train.foundation.text_tower import (
+    TextTower,
+    attention_bias,
+    mean_pool,
+    minilm_folder,
+)
+
+MAX_TOKENS = 64
+BATCH = 256
+
+
+def load_tokenizer(max_tokens: int = MAX_TOKENS) -> Tokenizer:
+    """MiniLM's tokeniser, without padding, cut at `max_tokens`."""
+    tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+class TextBank:
+    """Every distinct text once: its states below the trained blocks and its frozen sentence vector.
+
+    Attributes:
+        index: Text to row.
+        sentences: (n, width) float32, unit norm: the untouched encoder's mean-pooled states, the
+            teacher of soft targets.
+    """
+
+    def __init__(
+        self,
+        tower: TextTower,
+        texts: Sequence[str],
+        trained_blocks: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Run the frozen tower over all texts.
+
+        Args:
+            tower: The text tower before training.
+            texts: May repeat.
+            trained_blocks: How many of the last blocks will be trained, 0 to all.
+            progress: Called with (done, total).
+        """
+        distinct = sorted(set(texts))
+        self.index = {text: row for row, text in enumerate(distinct)}
+        self._first = len(tower.blocks) - trained_blocks
+        self._states: list[Tensor] = [torch.empty(0)] * len(distinct)
+        pooled = torch.empty(len(distinct), tower.spec.width)
+        done = 0
+        for rows, states, mask, last in self._frozen_pass(tower, distinct):
+            pooled[rows] = mean_pool(last, mask)
+            for position, row in enumerate(rows):
+                length = int(mask[position].sum())
+                self._states[row] = states[position, :length].half().clone()
+            done += len(rows)
+            if progress:
+                progress(done, len(distinct))
+        self.sentences = functional.normalize(pooled, dim=-1)
+
+    def encode(self, tower: TextTower, rows: Sequence[int]) -> Tensor:
+        """Vectors of some texts through the trained blocks and the head, (n, D)."""
+        states, mask = _pad([self._states[row] for row in rows])
+        device = tower.positions.device
+        states, mask = states.to(device), mask.to(device)
+        bias = attention_bias(mask)
+        for block in tower.blocks[self._first :]:
+            states = block(states, bias)
+        vectors: Tensor = tower.head(mean_pool(states, mask))
+        return vectors
+
+    def _frozen_pass(
+        self, tower: TextTower, texts: Sequence[str]
+    ) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
+        encodings = load_tokenizer().encode_batch(list(texts))
+        order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            with torch.no_grad():
+                words, mask = _pad([tower.words(torch.tensor(encodings[row].ids)) for row in rows])
+                states = kept = tower.norm(words + tower.positions[: words.shape[1]])
+                bias = attention_bias(mask)
+                for depth, block in enumerate(tower.blocks):
+                    kept = states if depth == self._first else kept
+                    states = block(states, bias)
+                kept = states if self._first == len(tower.blocks) else kept
+            yield rows, kept, mask, states
+
+
+def _pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Ragged (length, w) to (n, longest, w) float32 and a mask (n, longest)."""
+    longest = max(len(sequence) for sequence in sequences)
+    padded = torch.zeros(len(sequences), longest, sequences[0].shape[1])
+    mask = torch.zeros(len(sequences), longest)
+    for row, sequence in enumerate(sequences):
+        padded[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1.0
+    return padded, mask

@@ -1,0 +1,213 @@
+"""One plain training loop: schedule, clipping, averaged weights, metrics, checkpoint, exact resume.
+
+A task says what its loss at a step is, from the step's number alone; so a resumed run sees the same
+batches and draws as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from composir.errors import TrainingError
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How to step.
+
+    Attributes:
+        steps: In all.
+        warmup: Steps of linear warm-up; a cosine to 2 % follows.
+        weight_decay: Of AdamW, for matrices.
+        clip: Largest gradient norm.
+        average: Decay of the exponential moving average of the weights that is kept in the end.
+        evaluate_every: Steps between evaluations on the dev split.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    steps: int = 600
+    warmup: int = 50
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    average: float = 0.99
+    evaluate_every: int = 100
+    checkpoint_every: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that share a peak learning rate."""
+
+    parameters: tuple[nn.Parameter, ...]
+    learning_rate: float
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Everything that is trained, in a fixed order."""
+
+    def loss(self, step: int) -> Tensor:
+        """Loss at a step, a function of the step's number and the weights alone."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the dev split with the weights as they are."""
+
+
+Report: TypeAlias = Callable[[dict[str, Any]], None]
+
+
+def train(
+    task: Task, config: LoopConfig, folder: Path, seed: int = 0, report: Report | None = None
+) -> dict[str, float]:
+    """Train a task; go on from the folder's checkpoint if there is one.
+
+    Args:
+        task: What to train.
+        config: How to step.
+        folder: Gets `checkpoint.pt` and `metrics.jsonl`.
+        seed: With the step's number it seeds torch before each step.
+        report: Called with every metrics record.
+
+    Returns:
+        The last evaluation; the task's weights are then the averaged ones.
+
+    Raises:
+        TrainingError: If the loss is not finite; the last checkpoint stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(task, config)
+    first = run.resume(folder / CHECKPOINT) + 1
+    started = time.monotonic()
+    for step in range(first, config.steps + 1):
+        torch.manual_seed(seed * 1_000_003 + step)
+        loss = run.step(step)
+        last = step == config.steps
+        if last or step % config.evaluate_every == 0:
+            record = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
+            record |= run.evaluate_average()
+            _append(folder / METRICS, record)
+            if report:
+                report(record)
+        if last or step % config.checkpoint_every == 0:
+            run.save(folder / CHECKPOINT, step)
+    run.use_average()
+    return task.evaluate()
+
+
+def learning_rate_factor(step: int, config: LoopConfig) -> float:
+    """Linear warm-up, then a cosine from 1 to 0.02."""
+    if step < config.warmup:
+        return step / config.warmup
+    cosine = 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+    return 0.02 + 0.98 * cosine
+
+
+class _Run:
+    """Optimiser, averaged weights and their checkpoint."""
+
+    def __init__(self, task: Task, config: LoopConfig) -> None:
+        self.task, self.config = task, config
+        self.groups = list(task.groups())
+        self.parameters = [p for group in self.groups for p in group.parameters]
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": chosen, "lr": group.learning_rate, "weight_decay": decay}
+                for group in self.groups
+                for chosen, decay in _by_decay(group, config.weight_decay)
+            ],
+            betas=(0.9, 0.98),
+        )
+        self.peaks = [group["lr"] for group in self.optimiser.param_groups]
+
+    def step(self, step: int) -> float:
+        factor = learning_rate_factor(step, self.config)
+        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        loss = self.task.loss(step)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {step}; the last checkpoint is kept: "
+                "lower the learning rate or raise the temperature, then run the same command"
+            )
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self.optimiser.step()
+        decay = min(self.config.average, step / (step + 10))
+        for average, parameter in zip(self.average, self.parameters, strict=True):
+            average.lerp_(parameter.detach(), 1.0 - decay)
+        return float(loss)
+
+    def evaluate_average(self) -> dict[str, float]:
+        self._swap()
+        try:
+            return self.task.evaluate()
+        finally:
+            self._swap()
+
+    def use_average(self) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        for index, parameter in enumerate(self.parameters):
+            current = parameter.detach().clone()
+            parameter.data.copy_(self.average[index])
+            self.average[index] = current
+
+    def save(self, path: Path, step: int) -> None:
+        state = {
+            "step": step,
+            "parameters": [p.detach() for p in self.parameters],
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> int:
+        """Load a checkpoint if there is one; the number of steps done."""
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            for parameter, saved in zip(self.parameters, state["parameters"], strict=True):
+                parameter.data.copy_(saved)
+            self.average = [
+                saved.to(p.device)
+                for saved, p in zip(state["average"], self.parameters, strict=True)
+            ]
+            self.optimiser.load_state_dict(state["optimiser"])
+        except Exception as error:  # torch raises many kinds for damaged files
+            raise TrainingError(
+                f"{path} does not fit this run or is damaged ({error}); "
+                "remove it to start again, or choose another --out"
+            ) from error
+        return int(state["step"])
+
+
+def _by_decay(group: ParameterGroup, weight_decay: float) -> list[tuple[list[nn.Parameter], float]]:
+    """Matrices decay; biases, norms and scalars do not."""
+    matrices = [p for p in group.parameters if p.ndim > 1]
+    others = [p for p in group.parameters if p.ndim <= 1]
+    return [(c, d) for c, d in ((matrices, weight_decay), (others, 0.0)) if c]
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
