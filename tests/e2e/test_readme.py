@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from composir.cli import models
+from composir.cli import index, models, search
 from tests.e2e.commands import composir, paint, paint_all
 from tests.fakes import ColourModel
 
@@ -86,7 +87,8 @@ def test_every_verb_and_option_is_in_the_reference() -> None:
     reference = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for verb in VERBS:
         assert f"composir {verb}" in reference
-    for verb in ("index", "search"):
-        shown = composir(verb, "--help").output
-        for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", shown)) - {"--help"}:
-            assert option in reference, f"{verb} {option}"
+    for app in (index.app, search.app):
+        options = {name for one in get_command(app).params for name in one.opts}
+        assert {name for name in options if name.startswith("--")} > {"--gallery", "--json"}
+        for name in options:
+            assert not name.startswith("-") or name in reference
