@@ -12,12 +12,13 @@ from rich.console import Console
 
 from composir.bench.compare import Section, sections
 from composir.bench.efficiency import Efficiency
-from composir.bench.report.charts import recall_curve
+from composir.bench.report.charts import aspect_bars, recall_curve
 from composir.bench.report.figures import efficiency_row
 from composir.bench.report.page import to_html
 from composir.bench.report.samples import alone_counts, choose
 from composir.bench.report.terminal import print_sections
 from composir.bench.report.text_files import to_csv, to_markdown
+from composir.bench.results import AspectFigure
 from composir.bench.suite import Plan, Played, parse_method, run_plan
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import QUERIES, write_folder
@@ -173,3 +174,16 @@ def test_costs_are_written_with_units() -> None:
         "1.5 kB",
         "–",
     )
+
+
+def test_bars_show_the_largest_aspects_and_say_what_they_leave_out() -> None:
+    figures = {
+        f"aspect {i}": AspectFigure(value=5.0 * i, low=0.0, high=60.0, queries=i + 1)
+        for i in range(12)
+    }
+    drawn = aspect_bars([figures, figures], ["one", "two"])
+    assert drawn.count("<rect") == 2 * 10
+    assert "aspect 11 (12)" in drawn
+    assert "aspect 0 " not in drawn
+    assert "2 smaller ones are in the result files" in drawn
+    assert aspect_bars([{}], ["one"]) == ""

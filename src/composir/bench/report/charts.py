@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 14, 40
 _TICKS = (1, 2, 5, 10, 20, 50, 100)
 _STEPS = (2, 5, 10, 20)
+_MOST_ASPECTS = 10
 SERIES = 8
 
 
@@ -120,13 +121,14 @@ def aspect_bars(aspects: Sequence[dict[str, AspectFigure]], methods: Sequence[st
         methods: Their names.
 
     Returns:
-        An SVG element with its legend, or an empty string where there are no aspects.
+        An SVG element with its legend, of the ten aspects with most queries; an empty string where
+        there are none.
     """
     if not aspects or not aspects[0]:
         return ""
-    names = sorted(aspects[0], key=lambda name: -aspects[0][name].queries)
-    top = max(figure.high for method in aspects for figure in method.values()) or 1.0
-    bar, gap, left = 14, 16, 230
+    names = sorted(aspects[0], key=lambda name: -aspects[0][name].queries)[:_MOST_ASPECTS]
+    top = max(method[name].high for method in aspects for name in names) or 1.0
+    bar, gap, left = (14, 16, 230) if len(methods) < 4 else (11, 12, 230)
     row = bar * len(methods) + gap
     parts = []
     for place, name in enumerate(names):
@@ -139,9 +141,13 @@ def aspect_bars(aspects: Sequence[dict[str, AspectFigure]], methods: Sequence[st
         for number, method in enumerate(aspects):
             parts.append(_bar(method[name], number, y + number * bar, bar, left, top))
     height = len(names) * row
+    left_out = len(aspects[0]) - len(names)
+    told = (
+        f'<p class="note">{left_out} smaller ones are in the result files.</p>' if left_out else ""
+    )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Per aspect">'
-        f"{''.join(parts)}</svg>{series_legend(methods)}"
+        f"{''.join(parts)}</svg>{series_legend(methods)}{told}"
     )
 
 
