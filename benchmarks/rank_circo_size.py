@@ -1,15 +1,18 @@
 """Ranks and scores a gallery as large as CIRCO's, and CIRR val, from seeded vectors.
 
-Prints wall seconds, processor seconds and peak memory; needs no data set.
+Writes wall seconds, processor seconds and peak memory into benchmarks/results; needs no data set.
 
     python benchmarks/rank_circo_size.py
 """
 
 from __future__ import annotations
 
+import os
+import platform
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +26,8 @@ _SHAPES = {
     "CIRCO (val and test)": (123_403, 1_020, ("map@5", "map@10", "map@25", "map@50", "recall@50")),
     "CIRR val": (2_297, 4_181, ("recall@1", "recall@5", "recall@50", "recall_subset@3")),
 }
+
+_GOALS = {"CIRCO (val and test)": "≤ 10 s, ≤ 1.5 GB", "CIRR val": "≤ 3 s"}
 
 
 def made_task(name: str, gallery: int, queries: int, metrics: tuple[str, ...]) -> Task:
@@ -57,19 +62,36 @@ def unit_vectors(count: int, seed: int) -> FloatArray:
 
 
 def main() -> None:
-    for name, (gallery, queries, metrics) in _SHAPES.items():
-        task = made_task(name, gallery, queries, metrics)
-        vectors = unit_vectors(gallery, seed=1)
-        composed = ComposedQueries(unit_vectors(queries, seed=2)[:, None])
-        start, busy = time.perf_counter(), time.process_time()
-        outcomes(rank(task, composed, vectors), metrics)
-        seconds, busy = time.perf_counter() - start, time.process_time() - busy
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peak = kilobytes / (1 << 30 if sys.platform == "darwin" else 1 << 20)
-        print(
-            f"{name}: {gallery:,} x {WIDTH} vectors, {queries:,} queries ranked and scored in "
-            f"{seconds:.1f} s ({busy:.1f} s of one core); peak memory {peak:.2f} GB"
-        )
+    lines = [
+        "# Ranking and scoring",
+        "",
+        f"Seeded vectors of {WIDTH} dimensions; {os.cpu_count()} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}; `python benchmarks/rank_circo_size.py`.",
+        "",
+        "| gallery x queries | wall | processor | peak memory | load before | goal |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+        *(measured(name) for name in _SHAPES),
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    (Path(__file__).parent / "results" / "rank_circo_size.md").write_text(text, encoding="utf-8")
+
+
+def measured(name: str) -> str:
+    gallery, queries, metrics = _SHAPES[name]
+    task = made_task(name, gallery, queries, metrics)
+    vectors = unit_vectors(gallery, seed=1)
+    composed = ComposedQueries(unit_vectors(queries, seed=2)[:, None])
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    start, busy = time.perf_counter(), time.process_time()
+    outcomes(rank(task, composed, vectors), metrics)
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = kilobytes / (1 << 30 if sys.platform == "darwin" else 1 << 20)
+    return (
+        f"| {name}, {gallery:,} x {queries:,} | {seconds:.1f} s | {busy:.1f} s | {peak:.2f} GB | "
+        f"{load} | {_GOALS[name]} |"
+    )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ TOP = 50
 """How many hits a query's list keeps: what both servers ask for."""
 
 _BATCH = 256
-_BLOCK_CELLS = 8_000_000
+_BLOCK_CELLS = 32_000_000
 _PLACEHOLDER = "*"
 
 
