@@ -147,7 +147,7 @@ class IndexReport:
         added: Encoded and stored.
         reused: Known content at a new path; its vector was taken over.
         unchanged: Left alone.
-        dropped: Gone from disk, removed from the gallery.
+        dropped: Gone from disk, removed from the gallery; a moved file counts as reused alone.
         failures: Could not be read.
         total: In the gallery now.
         seconds: Wall time of the run.

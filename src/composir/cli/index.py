@@ -97,7 +97,7 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
 def _summary(report: IndexReport, folder: Path) -> list[str]:
     counts = {
         "new": report.added,
-        "known by content": report.reused,  # a rename counts here and among the gone
+        "known by content": report.reused,
         "unchanged": report.unchanged,
         "gone": report.dropped,
     }

@@ -132,10 +132,7 @@ class ApproximateRanking:
             "metric": "cosine",
         }
         nearest |= {"use_index": False} if whole else {"nprobes": _PROBES}
-        table = self._store.dataset.to_table(
-            columns=[*names, "_distance"], nearest=nearest, filter=self._where, prefilter=True
-        )
-        return table.drop_columns(["_distance"])
+        return self._store.nearest(names, nearest, self._where).drop_columns(["_distance"])
 
     @staticmethod
     def _union(tables: Sequence[pa.Table]) -> pa.Table:

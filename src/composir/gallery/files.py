@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 from composir.errors import GalleryError
 
@@ -33,10 +33,10 @@ def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: If it cannot be written; the old file is then untouched.
     """
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-    temporary = Path(name)
+    # Not `tempfile`: its files are for their owner alone, and a gallery may be for others to read.
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid4().hex}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

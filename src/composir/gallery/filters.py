@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from composir.errors import FilterError
 from composir.gallery.rows import INTERNAL_COLUMNS
-from composir.gallery.store import Store
+from composir.gallery.store import Store, VersionGoneError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,8 +41,10 @@ def clear_filter_errors(store: Store, where: str | None) -> Iterator[None]:
     """
     try:
         yield
+    except VersionGoneError:
+        raise
     except (ValueError, OSError) as error:
-        if where is None or (isinstance(error, OSError) and "not found" in str(error).lower()):
+        if where is None:
             raise
         raise FilterError(_explain(store.schema, where, str(error))) from error
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from composir.compose.base import Composer
 from composir.errors import BundleMismatchError, GalleryError, QueryError
@@ -20,7 +20,7 @@ from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import clean_text, vectors_of
 from composir.gallery.snapshot import Snapshot
-from composir.gallery.store import Store
+from composir.gallery.store import Store, VersionGoneError
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable
 
 EXACT_LIMIT = 200_000
+_ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Gallery:
             self._tidy(store)
             self._manifest = self._manifest.with_roots([clean_text(str(root)) for root in folders])
             self._manifest.write(self.path)
-            self._snapshot().prepare()
+            self._ask(Snapshot.prepare)
         return report
 
     def search(
@@ -219,12 +221,8 @@ class Gallery:
         model = self._model()
         if composer is None or isinstance(composer, str):
             composer = load_composer(composer, model)
-        try:
-            return answer(query, self._snapshot().ranker, model, composer, settings)
-        except OSError:  # an index run that has just ended removed what this version stood on
-            self._kept = None
-        with clear_disk_errors(self.path):
-            return answer(query, self._snapshot().ranker, model, composer, settings)
+        chosen = composer
+        return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
 
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be indexed, with reasons."""
@@ -232,10 +230,10 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """What the gallery holds, as of now."""
-        store, current = self._store(), read_manifest(self.path)
+        current = read_manifest(self.path)
         return GalleryInfo(
             path=self.path,
-            images=len(store),
+            images=len(self),
             dimension=current.bundle.dimension,
             bundle=current.bundle.name,
             fingerprint=current.bundle.fingerprint,
@@ -244,7 +242,7 @@ class Gallery:
             created=current.created,
             updated=current.updated,
             failures=len(read_failures(self.path)),
-            columns=tuple(store.metadata_columns),
+            columns=tuple(self._snapshot().store.metadata_columns),
         )
 
     def thumbnail(self, image_id: str) -> bytes:
@@ -254,7 +252,7 @@ class Gallery:
             QueryError: If the gallery has no image of this id.
         """
         if image_id.isalnum():
-            table = self._store().select("id", [image_id], ["thumbnail"])
+            table = self._ask(lambda newest: newest.store.select("id", [image_id], ["thumbnail"]))
             if len(table):
                 return bytes(table["thumbnail"][0].as_py())
         raise QueryError(f"the gallery {self.path} has no image with the id {image_id!r}")
@@ -265,12 +263,12 @@ class Gallery:
         Returns:
             n ids, and (n, D) float32 of unit norm up to the rounding of half precision.
         """
-        table = self._store().read(["id", "vector"])
+        table = self._ask(lambda newest: newest.store.read(["id", "vector"]))
         return table["id"].to_pylist(), vectors_of(table["vector"], self._manifest.bundle.dimension)
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self._store())
+        return self._ask(lambda newest: len(newest.store))
 
     def _model(self) -> EmbeddingModel:
         if self._given_model is None:
@@ -300,8 +298,15 @@ class Gallery:
             store.update_index()
         store.clean()
 
-    def _store(self) -> Store:
-        return self._snapshot().store
+    def _ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
+        """Ask the newest version; again, when an index run removes that version meanwhile."""
+        with clear_disk_errors(self.path):
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return question(self._snapshot())
+                except VersionGoneError:
+                    self._kept = None
+            return question(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
         """The newest version of the gallery; what was loaded for it is kept."""

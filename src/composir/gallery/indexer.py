@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
 from composir.gallery.failures import FailedFile, read_failures, write_failures
-from composir.gallery.known import ContentSet, KnownFiles
+from composir.gallery.known import ContentSet, KnownFiles, content_key
 from composir.gallery.metadata import apply_metadata
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
@@ -83,7 +84,8 @@ class IndexRun:
         self._failures |= writer.failed
         self._meter.start("tidying", None)
         self._meter.report(force=True)
-        dropped = self._drop_gone()
+        gone = self._drop_gone()
+        moved = (gone & writer.reused_contents).total()
         if sidecar is not None:
             self._meter.start("metadata", None)
             apply_metadata(self._store, sidecar, self._roots, self._meter)
@@ -92,7 +94,7 @@ class IndexRun:
             added=writer.added,
             reused=writer.reused,
             unchanged=self._unchanged + writer.refreshed,
-            dropped=dropped,
+            dropped=gone.total() - moved,
             failures=tuple(entry.as_failure() for entry in self._failures.values()),
             total=len(self._store),
             seconds=time.perf_counter() - self._begun,
@@ -195,15 +197,17 @@ class IndexRun:
             rows.image_id(found.path), found.size, found.mtime_ns
         )
 
-    def _drop_gone(self) -> int:
-        """Drop the rows under the roots whose files are gone for certain."""
+    def _drop_gone(self) -> Counter[int]:
+        """Drop the rows under the roots whose files are gone for certain; count their contents."""
+        contents: Counter[int] = Counter()
         if self._known.all_seen():
-            return 0
+            return contents
         unseen, gone = self._known.unseen(), []
         emptied: dict[str, int] = {}
-        for batch in self._store.stream(["id", "path", "path_bytes"]):
-            for image_id, text, raw in zip(
-                *(batch[name].to_pylist() for name in ("id", "path", "path_bytes")), strict=True
+        names = ["id", "content_hash", "path", "path_bytes"]
+        for batch in self._store.stream(names):
+            for image_id, content, text, raw in zip(
+                *(batch[name].to_pylist() for name in names), strict=True
             ):
                 if int(image_id, 16) not in unseen:
                     continue
@@ -213,12 +217,13 @@ class IndexRun:
                     continue
                 if self._found[root] or path in self._failures:
                     gone.append(image_id)
+                    contents[content_key(content)] += 1
                 else:
                     emptied[root] = emptied.get(root, 0) + 1
         self._store.drop(gone)
         for root, count in emptied.items():
             self._note_unreachable(Path(root), _emptied(count))
-        return len(gone)
+        return contents
 
     def _root_of(self, path: str) -> str | None:
         return next((root for root in self._found if _is_below(path, root)), None)

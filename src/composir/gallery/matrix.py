@@ -12,9 +12,9 @@ from typing import IO
 
 import numpy as np
 
-from composir.gallery.files import TEMPORARY_PREFIX, replaced_atomically
+from composir.gallery.files import replaced_atomically
 from composir.gallery.rows import vectors_of
-from composir.gallery.store import Store
+from composir.gallery.store import Store, VersionGoneError
 from composir.types import FloatArray
 
 CACHE_NAME = "cache"
@@ -29,12 +29,17 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
 
     Returns:
         (n, D) float32, unit norm; read-only when memory-mapped.
+
+    Raises:
+        VersionGoneError: If an index run has removed that version.
     """
     path = _path(store, folder)
     try:
         if not path.exists():
             _build(store, path)
         return _open(path)
+    except VersionGoneError:
+        raise
     except (OSError, ValueError):  # read-only or full disk, or a cache file cut short
         return _in_memory(store)
 
@@ -54,9 +59,15 @@ def _build(store: Store, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     with replaced_atomically(path) as file:
         _write(store, file)
-    for old in path.parent.iterdir():
-        if old != path and not old.name.startswith(TEMPORARY_PREFIX):
-            _remove(old)
+    for other in path.parent.glob("vectors-*-*.npy"):
+        if _version(other) < store.version:
+            _remove(other)
+
+
+def _version(path: Path) -> int:
+    """Of a cache file; a slow reader of an old version must not remove the file of the newest."""
+    number = path.name.split("-")[1]
+    return int(number) if number.isdecimal() else -1
 
 
 def _remove(path: Path) -> None:

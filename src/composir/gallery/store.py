@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,32 @@ _IDS_A_PREDICATE = 2048
 _SCAN_ROWS = 2048
 
 
+class VersionGoneError(OSError):
+    """An index run has removed the files of the version at hand; a newer one has them."""
+
+
+@contextmanager
+def _clear_gone() -> Iterator[None]:
+    """Tell missing files of an old version from all else that Lance complains about.
+
+    Lance reports them as `OSError` or as `ValueError`, depending on the call.
+
+    Raises:
+        VersionGoneError: In place of Lance's error.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if "Not found: " in str(error) and DATASET_NAME in str(error):
+            raise VersionGoneError(str(error)) from error
+        raise
+
+
 class Store:
     """The dataset at the version that was newest when it was opened, plus what is written here.
 
-    Only the holder of the index lock calls what writes.
+    Only the holder of the index lock calls what writes. All that reads raises `VersionGoneError`
+    when another process has cleaned that version away.
     """
 
     def __init__(self, folder: Path, dimension: int) -> None:
@@ -37,7 +60,7 @@ class Store:
     def _open(self) -> Any:
         import lance
 
-        if not Path(self._uri, "_versions").exists():
+        if not self._has_versions():
             return None  # the first index run has not begun, or was killed at once
         try:
             return lance.dataset(self._uri)
@@ -47,10 +70,13 @@ class Store:
                 "delete the gallery's folder and run `composir index` again"
             ) from error
 
+    def _has_versions(self) -> bool:
+        return any(Path(self._uri, "_versions").glob("*.manifest"))
+
     def is_current(self) -> bool:
         """Whether no newer version has been committed."""
         if self._dataset is None:
-            return not Path(self._uri, "_versions").exists()
+            return not self._has_versions()
         return bool(self._dataset.latest_version == self._dataset.version)
 
     def create(self) -> None:
@@ -89,7 +115,8 @@ class Store:
 
     def __len__(self) -> int:
         """Number of images."""
-        return 0 if self._dataset is None else int(self._dataset.count_rows())
+        with _clear_gone():
+            return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def stream(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Rows in order, a few thousand at a time, so that memory does not grow with the gallery.
@@ -98,7 +125,9 @@ class Store:
             columns: Names.
             where: A predicate.
         """
-        if self._dataset is not None:
+        if self._dataset is None:
+            return
+        with _clear_gone():
             yield from self._dataset.scanner(
                 columns=list(columns), filter=where, batch_size=_SCAN_ROWS, batch_readahead=2
             ).to_batches()
@@ -107,20 +136,33 @@ class Store:
         """All rows at once."""
         if self._dataset is None:
             return self.schema.empty_table().select(list(columns))
-        return self._dataset.to_table(columns=list(columns))
+        with _clear_gone():
+            return self._dataset.to_table(columns=list(columns))
 
     def select(self, column: str, values: Iterable[str], columns: Sequence[str]) -> pa.Table:
         """Rows whose `column` is one of these hexadecimal strings."""
         wanted = list(dict.fromkeys(values))
         if self._dataset is None or not wanted:
             return self.schema.empty_table().select(list(columns))
-        return self._dataset.to_table(columns=list(columns), filter=_one_of(column, wanted))
+        with _clear_gone():
+            return self._dataset.to_table(columns=list(columns), filter=_one_of(column, wanted))
 
     def take(self, positions: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their positions in the order of `stream`."""
         if self._dataset is None or not len(positions):
             return self.schema.empty_table().select(list(columns))
-        return self._dataset.take([int(position) for position in positions], columns=list(columns))
+        chosen = [int(position) for position in positions]
+        with _clear_gone():
+            return self._dataset.take(chosen, columns=list(columns))
+
+    def nearest(
+        self, columns: Sequence[str], nearest: dict[str, Any], where: str | None
+    ) -> pa.Table:
+        """Rows near a vector by the index, with their `_distance`, of those that pass `where`."""
+        with _clear_gone():
+            return self._dataset.to_table(
+                columns=[*columns, "_distance"], nearest=nearest, filter=where, prefilter=True
+            )
 
     def append(self, table: pa.Table) -> None:
         """Add rows with new ids; one commit."""
@@ -165,7 +207,7 @@ class Store:
         """Remove the files of older versions and of killed runs.
 
         The caller holds the index lock, so no other writer's unfinished files are in danger; a
-        search that is under way on an old version notices and starts over.
+        search that is under way on an old version gets `VersionGoneError` and starts over.
         """
         self._dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 

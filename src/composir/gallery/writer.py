@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from composir.gallery import rows
 from composir.gallery.failures import FailedFile, append_failures
-from composir.gallery.known import KnownFiles
+from composir.gallery.known import KnownFiles, content_key
 from composir.gallery.pipeline import EncodedBatch, Written
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import KnownPicture, NewPicture, Unreadable
@@ -34,6 +35,7 @@ class RowWriter:
     Attributes:
         added: Rows made from newly encoded pictures.
         reused: Rows that took over the vector of known content.
+        reused_contents: Keys of that content, with how many rows took it over.
         refreshed: Rows whose file was touched but not changed.
         failed: Files that gave no picture.
         unresolved: Files whose content was known when they were read and gone when they were to
@@ -57,6 +59,7 @@ class RowWriter:
         self._copies: list[KnownPicture] = []
         self._unreadable: list[FailedFile] = []
         self.added = self.reused = self.refreshed = 0
+        self.reused_contents: Counter[int] = Counter()
         self.failed: dict[str, FailedFile] = {}
         self.unresolved: list[rows.Place] = []
 
@@ -152,14 +155,16 @@ class RowWriter:
 
         wanted = {copy.content_hash for copy in self._copies}
         held = self._store.select("content_hash", wanted, ["id", "content_hash", "_rowoffset"])
-        self._count_copies(
-            set(zip(held["id"].to_pylist(), held["content_hash"].to_pylist(), strict=True))
-        )
         first = dict(
             zip(held["content_hash"].to_pylist(), held["_rowoffset"].to_pylist(), strict=True)
         )
         stored = self._store.take(sorted(first.values()), self._store.schema.names)
-        return pa.concat_tables([stored, *self._pending_sources(wanted - set(first))])
+        sources = pa.concat_tables([stored, *self._pending_sources(wanted - set(first))])
+        self._count_copies(
+            set(zip(held["id"].to_pylist(), held["content_hash"].to_pylist(), strict=True)),
+            set(sources["content_hash"].to_pylist()),
+        )
+        return sources
 
     def _pending_sources(self, wanted: set[str]) -> list[pa.Table]:
         pending = [
@@ -175,12 +180,16 @@ class RowWriter:
         )
         return [rows.as_table(columns, self._store.schema)]
 
-    def _count_copies(self, held: set[tuple[str, str]]) -> None:
+    def _count_copies(self, held: set[tuple[str, str]], found: set[str]) -> None:
         """Tell touched files (same path, same content) from known content at a new path."""
         for copy in self._copies:
-            touched = (rows.image_id(copy.place.path), copy.content_hash) in held
-            self.refreshed += touched
-            self.reused += not touched
+            if copy.content_hash not in found:
+                continue
+            if (rows.image_id(copy.place.path), copy.content_hash) in held:
+                self.refreshed += 1
+            else:
+                self.reused += 1
+                self.reused_contents[content_key(copy.content_hash)] += 1
 
     def _store_rows(self, tables: list[pa.Table]) -> None:
         import pyarrow as pa

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,3 +229,47 @@ def test_a_cache_file_cut_short_is_not_believed(gallery: Gallery) -> None:
     found = open_gallery(gallery.path, ColourModel()).search(Query(text="red"), k=5).hits
 
     assert [hit.id for hit in found] == [hit.id for hit in expected]
+
+
+@pytest.mark.parametrize("where", [None, "width > 1"])
+def test_a_version_that_is_cleaned_away_meanwhile_gives_way_to_the_newest(
+    gallery: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    reader = open_gallery(gallery.path, ColourModel())
+    questions: list[Callable[[], int]] = [
+        lambda: reader.search(Query(text="red"), where=where).gallery_size,
+        lambda: len(reader.vectors()[0]),
+    ]
+    for number, ask in enumerate(questions):
+        ask()
+        plain(pictures / f"added {number}.png", ("red", "blue")[number])
+        gallery.index([pictures])
+        kept = reader._kept
+        assert kept is not None
+        monkeypatch.setattr(kept.store, "is_current", lambda: True)  # it was, a moment ago
+
+        assert ask() == 6 + number
+
+
+def test_a_first_run_that_was_killed_before_its_first_commit_left_an_empty_gallery(
+    tmp_path: Path, pictures: Path
+) -> None:
+    gallery = Gallery.create_or_open(tmp_path / "new", ColourModel())
+    (gallery.path / "images.lance" / "_versions").mkdir(parents=True)
+
+    assert len(gallery) == 0
+    assert gallery.index([pictures]).added == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, pictures: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        gallery = Gallery.create_or_open(tmp_path / "new", ColourModel())
+        gallery.index([pictures])
+    finally:
+        os.umask(before)
+
+    modes = {path: path.stat().st_mode & 0o777 for path in gallery.path.rglob("*")}
+    assert gallery.path / MANIFEST_NAME in modes
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}

@@ -33,7 +33,7 @@ class World:
 
     def by_path(self) -> dict[Path, tuple[str, FloatArray]]:
         ids, vectors = self.gallery.vectors()
-        rows = self.gallery._store().read(["path"])["path"].to_pylist()
+        rows = self.gallery._snapshot().store.read(["path"])["path"].to_pylist()
         return {Path(p): (i, v) for p, i, v in zip(rows, ids, vectors, strict=True)}
 
 
@@ -83,9 +83,19 @@ def test_moved_files_take_their_vectors_along(world: World) -> None:
     moved.parent.mkdir()
     world.paths[0].rename(moved)
 
-    assert counts(world.index()) == (0, 1, 5, 1, 6)
+    assert counts(world.index()) == (0, 1, 5, 0, 6)
     assert world.model.encoded == 0
     np.testing.assert_array_equal(world.by_path()[moved][1], before[1])
+
+
+def test_of_two_equal_files_one_moves_and_one_is_gone(world: World) -> None:
+    twin = world.pictures / "twin.png"
+    shutil.copy(world.paths[0], twin)
+    world.index()
+    twin.unlink()
+    world.paths[0].rename(world.pictures / "moved.png")
+
+    assert counts(world.index()) == (0, 1, 5, 1, 6)
 
 
 def test_changed_files_are_encoded_again(world: World) -> None:
@@ -468,7 +478,7 @@ def test_the_folder_is_tidy_after_a_run(world: World, monkeypatch: pytest.Monkey
         scene(seed).save(world.pictures / f"more-{seed}.png")
     world.index(batch_size=1)
 
-    dataset = world.gallery._store().dataset
+    dataset = world.gallery._snapshot().store.dataset
 
     assert len(dataset.versions()) == 1
     assert len(dataset.get_fragments()) == 1
