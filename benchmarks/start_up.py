@@ -42,6 +42,7 @@ class RandomVectors:
         self.image_spec = PreprocessSpec(size=8, fit="squash")
         self.default_composer = model.default_composer
         self.composer_settings = model.composer_settings
+        self.confidence_settings = model.confidence_settings
         self._random = np.random.default_rng(0)
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from composir.errors import ModelError
+from composir.model.base import EmbeddingModel
 from composir.types import Confidence, FloatArray
 
 _ONE_DEVIATION_BELOW = 15.87
@@ -46,6 +48,18 @@ class ConfidenceCalibration:
     good: float = 0.6
     poor: float = 0.25
     smallest_gallery: int = 16
+
+
+def calibration_of(model: EmbeddingModel) -> ConfidenceCalibration:
+    """The coefficients that a model's bundle brings.
+
+    Raises:
+        ModelError: If the bundle names a coefficient that there is none of.
+    """
+    try:
+        return ConfidenceCalibration(**model.confidence_settings)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ModelError(f"the model {model.name}: its confidence settings: {error}") from error
 
 
 def standout(best: float, background: FloatArray, size: int) -> float:

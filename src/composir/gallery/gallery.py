@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from composir.compose.base import Composer
 from composir.errors import BundleMismatchError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
-from composir.gallery.confidence import ConfidenceCalibration
+from composir.gallery.confidence import ConfidenceCalibration, calibration_of
 from composir.gallery.failures import read_failures
 from composir.gallery.files import absolute, clear_disk_errors
 from composir.gallery.lock import index_lock
@@ -88,7 +88,7 @@ class Gallery:
         Args:
             path: Its folder.
             model: The model that made it; None to load that by name when it is needed.
-            calibration: Of the confidence; None for the defaults.
+            calibration: Of the confidence; None for the model's.
             exact_limit: Above this number of images, search goes through an index.
 
         Raises:
@@ -211,14 +211,14 @@ class Gallery:
         from composir.compose import load_composer
         from composir.gallery.search import SearchSettings, answer
 
+        model = self._model()
         settings = SearchSettings(
             k,
             where,
             include_reference,
             collapse_duplicates,
-            calibration=self._calibration,
+            calibration=self._calibration or calibration_of(model),
         )
-        model = self._model()
         if composer is None or isinstance(composer, str):
             composer = load_composer(composer, model)
         chosen = composer

@@ -41,6 +41,10 @@ class EmbeddingModel(Protocol):
     def composer_settings(self) -> Mapping[str, Mapping[str, float | int | str]]:
         """Settings of composers chosen for this model on dev splits, by composer name."""
 
+    @property
+    def confidence_settings(self) -> Mapping[str, float]:
+        """Calibrated fields of `ConfidenceCalibration`, by name; empty for its defaults."""
+
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.
 

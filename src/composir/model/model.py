@@ -68,6 +68,11 @@ class Model:
         """Settings of composers chosen for this model on dev splits, by composer name."""
         return self.manifest.composers
 
+    @property
+    def confidence_settings(self) -> Mapping[str, float]:
+        """Calibrated fields of `ConfidenceCalibration`, by name."""
+        return self.manifest.confidence
+
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32."""
         return self.images.encode_pixels(pixels)

@@ -151,7 +151,7 @@ class _Run:
         decay = min(self.config.average, step / (step + 10))
         for average, parameter in zip(self.average, self.parameters, strict=True):
             average.lerp_(parameter.detach(), 1.0 - decay)
-        return float(loss)
+        return float(loss.detach())
 
     def evaluate_average(self) -> dict[str, float]:
         self._swap()

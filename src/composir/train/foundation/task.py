@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from composir.errors import TrainingError
 from composir.train.foundation.corpus import Split, TrainingPicture
 from composir.train.foundation.efficientnet_lite import CACHE_STAGE
-from composir.train.foundation.features import HalfArray
+from composir.train.foundation.features import HalfArray, channels_last
 from composir.train.foundation.image_tower import ImageTower
 from composir.train.foundation.losses import contrastive_loss, soft_targets
 from composir.train.foundation.text_tower import TextTower
@@ -125,8 +125,8 @@ class ContrastTask:
         targets = soft_targets(
             self.texts.sentences[rows], self.config.soft_share, self.config.soft_temperature
         )
-        images = self._encode(torch.cat(features))
-        texts = self.texts.encode(self.text, rows)
+        images = self._encode_images(torch.cat(features))
+        texts = self._encode_texts(rows)
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         return contrastive_loss(images, texts, targets.to(self.device), scale)
 
@@ -146,7 +146,9 @@ class ContrastTask:
         rows = bank.rows("dev")
         images = torch.cat(
             [
-                self._encode(torch.from_numpy(bank.views[0][rows[at : at + EVALUATION_BATCH]]))
+                self._encode_images(
+                    torch.from_numpy(bank.views[0][rows[at : at + EVALUATION_BATCH]])
+                )
                 for at in range(0, len(rows), EVALUATION_BATCH)
             ]
         )
@@ -157,7 +159,7 @@ class ContrastTask:
         ]
         texts = torch.cat(
             [
-                self.texts.encode(self.text, [row for row, _ in pairs[at : at + 256]])
+                self._encode_texts([row for row, _ in pairs[at : at + 256]])
                 for at in range(0, len(pairs), 256)
             ]
         )
@@ -166,9 +168,14 @@ class ContrastTask:
         rank = (scores >= scores.gather(1, truth[:, None])).sum(1)
         return {f"{name}/recall@{k}": 100.0 * float((rank <= k).float().mean()) for k in (1, 5, 10)}
 
-    def _encode(self, features: Tensor) -> Tensor:
+    def _encode_images(self, features: Tensor) -> Tensor:
         moved = features.to(self.device).float()
-        return self.image.from_cached(moved) if self.config.image_stages else self.image.head(moved)
+        if not self.config.image_stages:
+            return self.image.head(moved)
+        return self.image.from_cached(channels_last(moved))
+
+    def _encode_texts(self, rows: Sequence[int]) -> Tensor:
+        return self.texts.encode(self.text, rows, trained=self.config.text_blocks > 0)
 
     def _draw(self, name: str, step: int, count: int) -> list[int]:
         """The next rows of an endless sequence of seeded shuffles: a function of the step alone."""

@@ -18,6 +18,7 @@ from composir.train.foundation.text_tower import (
 
 MAX_TOKENS = 64
 BATCH = 256
+CHUNK = 64
 
 
 def load_tokenizer(max_tokens: int = MAX_TOKENS) -> Tokenizer:
@@ -56,28 +57,45 @@ class TextBank:
         self.index = {text: row for row, text in enumerate(distinct)}
         self._first = len(tower.blocks) - trained_blocks
         self._states: list[Tensor] = [torch.empty(0)] * len(distinct)
-        pooled = torch.empty(len(distinct), tower.spec.width)
+        self._pooled = torch.empty(len(distinct), tower.spec.width)
         done = 0
         for rows, states, mask, last in self._frozen_pass(tower, distinct):
-            pooled[rows] = mean_pool(last, mask)
+            self._pooled[rows] = mean_pool(last, mask)
             for position, row in enumerate(rows):
                 length = int(mask[position].sum())
                 self._states[row] = states[position, :length].half().clone()
             done += len(rows)
             if progress:
                 progress(done, len(distinct))
-        self.sentences = functional.normalize(pooled, dim=-1)
+        self.sentences = functional.normalize(self._pooled, dim=-1)
 
-    def encode(self, tower: TextTower, rows: Sequence[int]) -> Tensor:
-        """Vectors of some texts through the trained blocks and the head, (n, D)."""
-        states, mask = _pad([self._states[row] for row in rows])
+    def encode(self, tower: TextTower, rows: Sequence[int], *, trained: bool) -> Tensor:
+        """Vectors of some texts, (n, D).
+
+        Args:
+            tower: With the blocks and the head as they are now.
+            rows: Of `index`.
+            trained: Run the trained blocks; else the untouched encoder's states are taken.
+        """
         device = tower.positions.device
-        states, mask = states.to(device), mask.to(device)
-        bias = attention_bias(mask)
-        for block in tower.blocks[self._first :]:
-            states = block(states, bias)
-        vectors: Tensor = tower.head(mean_pool(states, mask))
+        pooled = self._through(tower, rows) if trained else self._pooled[rows]
+        vectors: Tensor = tower.head(pooled.to(device))
         return vectors
+
+    def _through(self, tower: TextTower, rows: Sequence[int]) -> Tensor:
+        """Mean-pooled states after the trained blocks, (n, width)."""
+        # Texts of like length share a run, so that little of it is padding.
+        order = sorted(range(len(rows)), key=lambda place: len(self._states[rows[place]]))
+        parts = []
+        for start in range(0, len(order), CHUNK):
+            chosen = [self._states[rows[place]] for place in order[start : start + CHUNK]]
+            states, mask = (part.to(tower.positions.device) for part in _pad(chosen))
+            bias = attention_bias(mask)
+            for block in tower.blocks[self._first :]:
+                states = block(states, bias)
+            parts.append(mean_pool(states, mask))
+        places = torch.tensor(order).argsort()
+        return torch.cat(parts)[places.to(parts[0].device)]
 
     def _frozen_pass(
         self, tower: TextTower, texts: Sequence[str]

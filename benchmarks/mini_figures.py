@@ -1,0 +1,100 @@
+"""Figures of a foundation bundle's card: words to pictures, quantised beside float32, and sums.
+
+    python benchmarks/mini_figures.py BUNDLE --float32 BUNDLE --data FOLDER
+
+Writes `figures.md` into the bundle and its card and manifest anew. Fashion and PACS are the
+held-out parts (benchmarks/held_out.py), alpha tuned on their dev parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from held_out import write_held_out
+from quality import CATALOGUE, ROOT, own, tuned_on
+
+from composir.bench.results import TaskResult
+from composir.bench.suite import Method, Plan, run_plan
+from composir.bench.task import LoadOptions
+from composir.bench.vectors import VectorCache
+from composir.model import Model, load_model
+from composir.train.foundation.card import FIGURES, describe
+
+METRICS = ("recall@1", "recall@5", "recall@10")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Figures of a bundle's card.")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--float32", type=Path, required=True, help="the same, unquantised")
+    parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
+    parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    asked = parser.parse_args()
+    write_held_out(asked.data, asked.held_out)
+    model, cache = load_model(asked.bundle), VectorCache(asked.cache)
+    rows = [
+        words_row("flickr8k-dev, words to picture, **as shipped**", asked, model, cache),
+        words_row("the same, float32", asked, load_model(asked.float32), cache),
+        *sum_rows(asked, model, cache),
+    ]
+    text = document(rows, model)
+    print(text)
+    (asked.bundle / FIGURES).write_text(text, encoding="utf-8")
+    describe(asked.bundle, model.manifest)
+
+
+def words_row(label: str, asked: argparse.Namespace, model: Model, cache: VectorCache) -> str:
+    plan = Plan((str(asked.data / "flickr8k-dev"),), (Method("text", {}),), options=LoadOptions())
+    return row(label, play(plan, model, cache))
+
+
+def sum_rows(asked: argparse.Namespace, model: Model, cache: VectorCache) -> list[str]:
+    """Best weighted sum, tuned on each set's dev part, on its test part."""
+    held_out = {name: asked.held_out / name for name in ("fashion-recolour", "pacs-domains")}
+    pairs = [("sample catalogue, test", own(CATALOGUE, "dev"), own(CATALOGUE, "test"))]
+    pairs += [
+        (f"{name}, held-out test", own(Path(f"{path}-dev")), own(Path(f"{path}-test")))
+        for name, path in held_out.items()
+    ]
+    rows = []
+    for label, dev, test in pairs:
+        tuned = next(one for one in tuned_on(dev, model, cache) if one.composer == "sum")
+        plan = replace(test, methods=(Method("sum", tuned.settings, tuned),))
+        alpha = tuned.settings["alpha"]
+        rows.append(row(f"{label}, weighted sum (alpha {alpha:g})", play(plan, model, cache)))
+    return rows
+
+
+def play(plan: Plan, model: Model, cache: VectorCache) -> TaskResult:
+    named = replace(plan, model=str(model.bundle.folder))
+    return run_plan(named, model, cache=cache)[0].results[0].tasks[0]
+
+
+def row(label: str, result: TaskResult) -> str:
+    figures = [result.metrics[name] for name in METRICS]
+    cells = [f"{f.value:.1f} ({f.low:.1f} to {f.high:.1f})" for f in figures]
+    return f"| {label} | {result.queries:,} | {result.gallery:,} | {' | '.join(cells)} |"
+
+
+def document(rows: list[str], model: Model) -> str:
+    arguments = " ".join(shlex.quote(Path(a).name if "/" in a else a) for a in sys.argv[1:])
+    lines = [
+        f"Percent with 95 % bootstrap intervals, printed by `python benchmarks/mini_figures.py "
+        f"{arguments}` on {platform.machine()}, fingerprint `{model.fingerprint}`.",
+        "",
+        "| what | queries | gallery | R@1 | R@5 | R@10 |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

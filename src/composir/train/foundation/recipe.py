@@ -1,0 +1,270 @@
+"""How the packaged model `mini` is made, from data set folders to a bundle.
+
+Two stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
+stages above the cache and the last text blocks are trained together with the heads. Each stage
+resumes from its checkpoint; caches are shared by all runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from composir.errors import TrainingError
+from composir.model.bundle import Manifest, save_manifest
+from composir.preprocess import PreprocessSpec
+from composir.train.config import as_dict
+from composir.train.foundation.card import write_card
+from composir.train.foundation.corpus import TrainingPicture, read_corpus
+from composir.train.foundation.efficientnet_lite import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    EfficientNetLite,
+    load_efficientnet_lite,
+)
+from composir.train.foundation.export import (
+    IMAGE_GRAPH,
+    TEXT_GRAPH,
+    TOKENIZER,
+    WORD_SCALES,
+    WORD_VALUES,
+    write_bundle,
+)
+from composir.train.foundation.features import cached_pooled, cached_view
+from composir.train.foundation.image_tower import ImageTower
+from composir.train.foundation.provenance import LICENCE, SOURCES_OF_MINI
+from composir.train.foundation.task import Bank, ContrastConfig, ContrastTask
+from composir.train.foundation.text_tower import TextTower, load_minilm, minilm_folder
+from composir.train.foundation.texts import TextBank
+from composir.train.loop import LoopConfig, train
+
+Say: TypeAlias = Callable[[str], None]
+MAX_TOKENS = 128
+
+
+def _views() -> dict[str, int]:
+    return {
+        "flickr8k-train": 2,
+        "fashion-recolour": 2,
+        "pacs-domains": 2,
+        "grocery-train": 1,
+        "clothing-train": 1,
+    }
+
+
+def _batch(flickr: int, fashion: int, other: int) -> dict[str, int]:
+    others = ("pacs-domains", "grocery-train", "clothing-train")
+    return {"flickr8k-train": flickr, "fashion-recolour": fashion} | dict.fromkeys(others, other)
+
+
+def _heads() -> ContrastConfig:
+    return ContrastConfig(batch=_batch(384, 128, 64), head_rate=7e-4, text_blocks=0, soft_share=0.3)
+
+
+def _joint() -> ContrastConfig:
+    return ContrastConfig(
+        batch=_batch(256, 96, 32),
+        head_rate=3e-4,
+        text_rate=1e-4,
+        image_rate=2e-4,
+        text_blocks=2,
+        image_stages=True,
+        soft_share=0.3,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundationConfig:
+    """Everything that changes the outcome.
+
+    Attributes:
+        data: Folder of data set folders.
+        cache: Folder of cached features.
+        name: Of the bundle.
+        trunk: `lite0`, `lite1` or `lite2`.
+        dimension: D.
+        views: Cached views of each source; the first is plain, the others are augmented.
+        dropout: In both heads.
+        heads: Contrast of the first stage.
+        heads_loop: Its steps.
+        joint: Contrast of the second stage.
+        joint_loop: Its steps.
+        seed: Of everything random.
+    """
+
+    data: Path = Path("data")
+    cache: Path = Path(".cache/features")
+    name: str = "mini"
+    trunk: str = "lite2"
+    dimension: int = 256
+    views: dict[str, int] = field(default_factory=_views)
+    dropout: float = 0.3
+    heads: ContrastConfig = field(default_factory=_heads)
+    heads_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=150, weight_decay=0.2, evaluate_every=50)
+    )
+    joint: ContrastConfig = field(default_factory=_joint)
+    joint_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=90,
+            warmup=8,
+            weight_decay=0.2,
+            average=0.95,
+            evaluate_every=30,
+            checkpoint_every=10,
+        )
+    )
+    seed: int = 0
+
+
+def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manifest:
+    """Train, export and describe the model.
+
+    Args:
+        config: What to do.
+        folder: Run folder: `config.json`, a folder a stage, `bundle/` and `bundle-fp32/`.
+        say: Takes lines of progress.
+
+    Returns:
+        The manifest of the quantised bundle.
+
+    Raises:
+        TrainingError: If the folder holds a run of another configuration.
+        DatasetError: If data are missing.
+    """
+    _claim(folder, config)
+    torch.manual_seed(config.seed)
+    corpus = read_corpus(config.data, tuple(config.views))
+    towers = _new_towers(config)
+    say(f"{len(corpus)} pictures; encoding their texts")
+    texts = TextBank(towers[1], [t for p in corpus for t in p.texts], config.joint.text_blocks)
+    figures = {
+        "heads": _stage("heads", config, folder, towers, corpus, texts, say),
+        "joint": _stage("joint", config, folder, towers, corpus, texts, say),
+    }
+    manifest = _export(config, folder / "bundle", towers, figures, quantise=True)
+    _export(config, folder / "bundle-fp32", towers, figures, quantise=False)
+    say(f"wrote {folder / 'bundle'}")
+    return manifest
+
+
+def mini_preprocessing(trunk: EfficientNetLite) -> PreprocessSpec:
+    """The whole picture, squashed to the trunk's resolution, as Flickr8k came to us."""
+    mean, std = PIXEL_MEAN / 255.0, PIXEL_STD / 255.0
+    return PreprocessSpec(
+        size=trunk.spec.resolution,
+        fit="squash",
+        interpolation="bicubic",
+        mean=(mean, mean, mean),
+        std=(std, std, std),
+    )
+
+
+def _claim(folder: Path, config: FoundationConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    text = json.dumps(as_dict(config), indent=2) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise TrainingError(
+            f"{folder} holds a run of another configuration (see {path}): choose another --out, "
+            "or repeat that run's settings to go on with it"
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def _new_towers(config: FoundationConfig) -> tuple[ImageTower, TextTower]:
+    trunk = load_efficientnet_lite(config.trunk)
+    image, text = ImageTower(trunk, config.dimension), load_minilm(config.dimension)
+    for module in (*image.head.modules(), *text.head.modules()):
+        if isinstance(module, torch.nn.Dropout):
+            module.p = config.dropout
+    if torch.cuda.is_available():
+        image.cuda()
+        text.cuda()
+    return image, text
+
+
+def _stage(
+    name: str,
+    config: FoundationConfig,
+    folder: Path,
+    towers: tuple[ImageTower, TextTower],
+    corpus: Sequence[TrainingPicture],
+    texts: TextBank,
+    say: Say,
+) -> dict[str, float]:
+    contrast = config.heads if name == "heads" else config.joint
+    loop = config.heads_loop if name == "heads" else config.joint_loop
+    banks = _banks(config, towers[0].trunk, corpus, contrast.image_stages, say)
+    task = ContrastTask(towers, banks, texts, contrast, config.seed)
+    return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
+
+
+def _banks(
+    config: FoundationConfig,
+    trunk: EfficientNetLite,
+    corpus: Sequence[TrainingPicture],
+    lower: bool,
+    say: Say,
+) -> dict[str, Bank]:
+    spec = mini_preprocessing(trunk)
+    open_view = cached_view if lower else cached_pooled
+    banks = {}
+    for source, views in config.views.items():
+        pictures = [picture for picture in corpus if picture.source == source]
+        files = [picture.file for picture in pictures]
+        opened = []
+        for view in range(views):
+            say(f"features of {source}, view {view} of {views}")
+            opened.append(open_view(config.cache, files, trunk, spec, view))
+        banks[source] = Bank(pictures, opened)
+    return banks
+
+
+def _export(
+    config: FoundationConfig,
+    folder: Path,
+    towers: tuple[ImageTower, TextTower],
+    figures: dict[str, Any],
+    *,
+    quantise: bool,
+) -> Manifest:
+    image, text = towers[0].cpu().eval(), towers[1].cpu().eval()
+    spec = mini_preprocessing(image.trunk)
+    tokenizer = minilm_folder() / "tokenizer.json"
+    parity = write_bundle(folder, (image, text), tokenizer, spec.size, quantise=quantise)
+    command = f"composir train foundation --out {shlex.quote(folder.parent.name)}"
+    training = {
+        "command": command,
+        "config": as_dict(config) | {"data": "", "cache": ""},
+        "dev_figures": figures,
+        "parity": dict(parity),
+        "weights": "int8" if quantise else "float32",
+        "torch": version("torch"),
+    }
+    fields: dict[str, Any] = {
+        "name": config.name if quantise else f"{config.name}-fp32",
+        "dimension": config.dimension,
+        "word_dimension": text.spec.width,
+        "image": {"graph": IMAGE_GRAPH, "preprocess": spec},
+        "text": {
+            "graph": TEXT_GRAPH,
+            "tokenizer": TOKENIZER,
+            "words": {"values": WORD_VALUES, "scales": WORD_SCALES if quantise else None},
+            "max_tokens": MAX_TOKENS,
+        },
+        "templates": {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"},
+        "default_composer": "sum",
+        "licence": LICENCE,
+        "sources": SOURCES_OF_MINI,
+        "training": training,
+    }
+    write_card(folder, fields)
+    return save_manifest(folder, fields)
