@@ -149,7 +149,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 @partial(lru_cache(maxsize=1))
-def _srgb() -> ImageCms.core.CmsProfile:
+def _srgb() -> ImageCms.ImageCmsProfile:
     from PIL import ImageCms
 
-    return ImageCms.createProfile("sRGB")
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

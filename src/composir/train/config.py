@@ -61,8 +61,10 @@ def _parse(value: str) -> Any:
 
 
 def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for part in path[:-1]:
+    for depth, part in enumerate(path[:-1], start=1):
         values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise TrainingError(f"setting {'.'.join(path[:depth])} is a value and has no parts")
     values[path[-1]] = value
 
 

@@ -96,8 +96,9 @@ class InvertedBottleneck(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, channels, h, w) -> (n, output, h / stride, w / stride)."""
         hidden = inputs if self.expand is None else functional.relu6(self.expand(inputs))
-        hidden = self.project(functional.relu6(self.depthwise(hidden)))
-        return inputs + hidden if self.residual else hidden
+        hidden = functional.relu6(self.depthwise(hidden))
+        projected: Tensor = self.project(hidden)
+        return inputs + projected if self.residual else projected
 
 
 class EfficientNetLite(nn.Module):
@@ -210,7 +211,7 @@ def _block_names(trunk: EfficientNetLite) -> list[str]:
     return [
         f"stages.{index}.{position}"
         for index, stage in enumerate(trunk.stages)
-        for position in range(len(stage))
+        for position, _ in enumerate(stage.children())
     ]
 
 
@@ -224,7 +225,7 @@ def _weights_path(name: str) -> Path:
     try:
         module = __import__(package)
     except ImportError as error:
-        raise MissingExtraError(package.replace("_", "-"), "train") from error
+        raise MissingExtraError(package.replace("_", "-"), "mini-weights") from error
     files = sorted(Path(module.__file__ or "").parent.glob("models/*.pth"))
     if len(files) != 1:
         raise TrainingError(f"{package} holds {len(files)} weight files, expected one")

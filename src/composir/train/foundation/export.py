@@ -37,7 +37,9 @@ class _ImageGraph(nn.Module):
         self.tower = tower
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.tower((pixels.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD)
+        normalised = (pixels.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
+        vectors: Tensor = self.tower(normalised)
+        return vectors
 
 
 class _TextGraph(nn.Module):
@@ -46,7 +48,8 @@ class _TextGraph(nn.Module):
         self.tower = tower
 
     def forward(self, word_embeddings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return self.tower(word_embeddings, mask)
+        outputs: tuple[Tensor, Tensor] = self.tower(word_embeddings, mask)
+        return outputs
 
 
 def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) -> float:
@@ -148,7 +151,8 @@ def quantise_weights(path: Path) -> None:
         axis = axes[tensor.name]
         values, scales = quantise_rows(np.moveaxis(array, axis, 0))
         stored = np.ascontiguousarray(np.moveaxis(values, 0, axis))
-        parts = {"int8": stored, "scale": scales, "zero": np.zeros(len(scales), np.int8)}
+        zero = np.zeros(len(scales), np.int8)
+        parts: dict[str, NDArray[Any]] = {"int8": stored, "scale": scales, "zero": zero}
         names = {part: f"{tensor.name}_{part}" for part in parts}
         kept += [numpy_helper.from_array(value, names[part]) for part, value in parts.items()]
         nodes.append(

@@ -26,14 +26,11 @@ class AttentionPool(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(heads * channels, dimension)
+        expand, contract = nn.Linear(dimension, 4 * dimension), nn.Linear(4 * dimension, dimension)
+        nn.init.zeros_(contract.weight)
         self.correction = nn.Sequential(
-            nn.LayerNorm(dimension),
-            nn.Linear(dimension, 4 * dimension),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(4 * dimension, dimension),
+            nn.LayerNorm(dimension), expand, nn.GELU(), nn.Dropout(dropout), contract
         )
-        nn.init.zeros_(self.correction[-1].weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map (n, channels, h, w) to vectors (n, D), unit norm."""
@@ -60,8 +57,10 @@ class ImageTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, side, side) to vectors (n, D), unit norm."""
-        return self.head(self.trunk(pixels))
+        vectors: Tensor = self.head(self.trunk(pixels))
+        return vectors
 
     def from_cached(self, features: Tensor) -> Tensor:
         """Cached lower features (n, c, s, s) to vectors (n, D), unit norm."""
-        return self.head(self.trunk.upper(features))
+        vectors: Tensor = self.head(self.trunk.upper(features))
+        return vectors

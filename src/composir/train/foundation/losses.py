@@ -10,7 +10,8 @@ from torch.nn import functional
 def contrastive_loss(images: Tensor, texts: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
     r"""Symmetric InfoNCE with soft targets.
 
-    $$ L = \tfrac12 H(P, \mathrm{softmax}(s I T^\top)) + \tfrac12 H(P, \mathrm{softmax}(s T I^\top)) $$
+    $$ L = \tfrac12 H(P, \mathrm{softmax}(s I T^\top))
+         + \tfrac12 H(P, \mathrm{softmax}(s T I^\top)) $$
 
     with cross-entropy `H`. With `targets` the identity it is the loss of CLIP (arXiv 2103.00020,
     section 2.3).

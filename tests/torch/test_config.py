@@ -1,0 +1,78 @@
+"""Configurations from TOML and --set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from composir.errors import TrainingError
+from composir.train.config import as_dict, read_config
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.1
+    batch: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outer:
+    steps: int = 10
+    name: str = "run"
+    fast: bool = False
+    sources: tuple[str, ...] = ()
+    out: Path = Path("out")
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert read_config(Outer, None, []) == Outer()
+
+
+def test_a_file_is_read_and_assignments_go_above_it(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('steps = 3\nname = "a"\nsources = ["x", "y"]\n[inner]\nrate = 1\n')
+    config = read_config(Outer, file, ["steps=4", "inner.batch.cats=5", "fast=true", "out=here"])
+
+    assert (config.steps, config.name, config.fast, config.out) == (4, "a", True, Path("here"))
+    assert config.sources == ("x", "y")
+    assert config.inner == Inner(1.0, {"cats": 5})
+    assert isinstance(config.inner.rate, float)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("stepz=3", "unknown setting stepz; known: fast, inner"),
+        ("inner.rat=3", r"unknown setting inner\.rat; known: batch, rate"),
+        ("steps=many", "setting steps must be int, not 'many'"),
+        ("steps=true", "setting steps must be int, not True"),
+        ("steps=1.5", r"setting steps must be int, not 1\.5"),
+        ("inner.batch.cats=x", r"setting inner\.batch must be int, not 'x'"),
+        ("inner=3", "setting inner must be Inner, not 3"),
+        ("steps", "--set steps: write key=value"),
+    ],
+)
+def test_what_does_not_fit_is_named(assignment: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        read_config(Outer, None, [assignment])
+
+
+def test_a_key_below_a_plain_value_is_refused() -> None:
+    with pytest.raises(TrainingError, match="steps"):
+        read_config(Outer, None, ["steps=3", "steps.more=4"])
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read_config(Outer, tmp_path / "none.toml", [])
+    (tmp_path / "broken.toml").write_text("steps = = 3")
+    with pytest.raises(TrainingError, match="no valid TOML"):
+        read_config(Outer, tmp_path / "broken.toml", [])
+
+
+def test_a_configuration_becomes_plain_values() -> None:
+    assert as_dict(Outer(out=Path("x")))["out"] == "x"
+    assert as_dict(Outer())["inner"] == {"rate": 0.1, "batch": {}}

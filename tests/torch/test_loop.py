@@ -1,0 +1,123 @@
+"""The training loop: exact resume, averaged weights, clear ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from torch import Tensor, nn  # noqa: E402
+
+from composir.errors import TrainingError  # noqa: E402
+from composir.train.loop import (  # noqa: E402
+    CHECKPOINT,
+    METRICS,
+    LoopConfig,
+    ParameterGroup,
+    learning_rate_factor,
+    train,
+)
+
+pytestmark = pytest.mark.torch
+
+
+class Regression:
+    """Fits a matrix with noise drawn from torch's own generator, as dropout would."""
+
+    def __init__(self, stop_at: int | None = None, nan_at: int | None = None) -> None:
+        torch.manual_seed(3)
+        self.layer = nn.Linear(4, 2)
+        self.stop_at, self.nan_at = stop_at, nan_at
+        self.last_raw: Tensor | None = None
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        return [ParameterGroup(tuple(self.layer.parameters()), 0.05)]
+
+    def loss(self, step: int) -> Tensor:
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+        inputs = torch.randn(8, 4)
+        loss: Tensor = ((self.layer(inputs) - inputs[:, :2]) ** 2).mean()
+        return loss * float("nan") if step == self.nan_at else loss
+
+    def evaluate(self) -> dict[str, float]:
+        return {"weight": float(self.layer.weight.detach().abs().sum())}
+
+
+CONFIG = LoopConfig(steps=12, warmup=2, evaluate_every=4, checkpoint_every=4, average=0.9)
+
+
+def weights(task: Regression) -> Tensor:
+    return task.layer.weight.detach().clone()
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_exactly(tmp_path: Path) -> None:
+    whole = Regression()
+    figures = train(whole, CONFIG, tmp_path / "whole", seed=7)
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(stop_at=7), CONFIG, tmp_path / "parts", seed=7)
+    resumed = Regression()
+
+    assert train(resumed, CONFIG, tmp_path / "parts", seed=7) == figures
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    one, other = Regression(), Regression()
+    train(one, CONFIG, tmp_path / "1", seed=1)
+    train(other, CONFIG, tmp_path / "2", seed=2)
+
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="loss is nan at step 6"):
+        train(Regression(nan_at=6), CONFIG, tmp_path)
+
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint at all"])
+def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(content)
+
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt does not fit this run or is damaged"):
+        train(Regression(), CONFIG, tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_a_clear_error(tmp_path: Path) -> None:
+    train(Regression(), CONFIG, tmp_path)
+    other = Regression()
+    other.layer = nn.Linear(5, 2)
+
+    with pytest.raises(TrainingError, match="does not fit this run"):
+        train(other, CONFIG, tmp_path)
+
+
+def test_the_averaged_weights_are_used_in_the_end(tmp_path: Path) -> None:
+    task = Regression()
+    train(task, CONFIG, tmp_path)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+
+    assert torch.equal(weights(task), saved["average"][0])
+    assert not torch.equal(weights(task), saved["parameters"][0])
+
+
+def test_metrics_are_written_at_every_evaluation(tmp_path: Path) -> None:
+    reported: list[int] = []
+    train(Regression(), CONFIG, tmp_path, report=lambda record: reported.append(record["step"]))
+    lines = (tmp_path / METRICS).read_text().splitlines()
+
+    assert [json.loads(line)["step"] for line in lines] == reported == [4, 8, 12]
+
+
+def test_the_rate_warms_up_and_ends_low() -> None:
+    factors = [learning_rate_factor(step, CONFIG) for step in range(1, 13)]
+
+    assert factors[:2] == [0.5, pytest.approx(0.02 + 0.98 * 0.9330127)]
+    assert factors[-1] == pytest.approx(0.02)
+    assert factors[1:] == sorted(factors[1:], reverse=True)

@@ -1,0 +1,75 @@
+"""Tiny towers and a bundle made of them, for tests that run in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from composir.model.bundle import save_manifest
+from composir.preprocess import PreprocessSpec
+from composir.train.foundation.efficientnet_lite import EfficientNetLite, LiteSpec
+from composir.train.foundation.export import (
+    IMAGE_GRAPH,
+    TEXT_GRAPH,
+    TOKENIZER,
+    WORD_SCALES,
+    WORD_VALUES,
+    write_bundle,
+)
+from composir.train.foundation.image_tower import ImageTower
+from composir.train.foundation.text_tower import TextSpec, TextTower
+
+LITE = LiteSpec(width=0.25, depth=0.5, resolution=64)
+SIZE = 64
+DIMENSION = 16
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "red", "blue", "lamp", "dog")
+TEXT = TextSpec(vocabulary=len(WORDS), positions=32, width=64, layers=2, heads=4, inner=128)
+SPEC = PreprocessSpec(size=SIZE, fit="squash")
+
+
+def image_tower(seed: int = 0) -> ImageTower:
+    torch.manual_seed(seed)
+    return ImageTower(EfficientNetLite(LITE), DIMENSION).eval()
+
+
+def text_tower(seed: int = 0) -> TextTower:
+    torch.manual_seed(seed)
+    return TextTower(TEXT, DIMENSION).eval()
+
+
+def tokenizer() -> Tokenizer:
+    made = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return made
+
+
+def make_bundle(folder: Path) -> tuple[ImageTower, TextTower]:
+    """Write a whole bundle named `tiny`; return the towers that it was made of."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary = folder.parent / "tokenizer-source.json"
+    tokenizer().save(str(vocabulary))
+    towers = image_tower(), text_tower()
+    write_bundle(folder, towers, vocabulary, SIZE)
+    fields = {
+        "name": "tiny",
+        "dimension": DIMENSION,
+        "word_dimension": TEXT.width,
+        "image": {"graph": IMAGE_GRAPH, "preprocess": SPEC},
+        "text": {
+            "graph": TEXT_GRAPH,
+            "tokenizer": TOKENIZER,
+            "words": {"values": WORD_VALUES, "scales": WORD_SCALES},
+            "max_tokens": 16,
+        },
+        "templates": {"pseudo_word": "a photo of {}"},
+        "default_composer": "sum",
+        "licence": "none",
+    }
+    save_manifest(folder, fields)
+    return towers

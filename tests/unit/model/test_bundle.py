@@ -1,0 +1,144 @@
+"""Bundles: what is checked before a model is trusted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from composir.errors import BundleError
+from composir.model import PACKAGED, Bundle, load_model
+from composir.model.bundle import MANIFEST_NAME, save_manifest
+
+FILES = {"image.onnx": b"image", "text.onnx": b"text", "t.json": b"{}", "words.npy": b"words"}
+FIELDS: dict[str, Any] = {
+    "name": "made",
+    "dimension": 4,
+    "word_dimension": 3,
+    "image": {"graph": "image.onnx", "preprocess": {"size": 8}},
+    "text": {
+        "graph": "text.onnx",
+        "tokenizer": "t.json",
+        "words": {"values": "words.npy"},
+        "max_tokens": 8,
+    },
+    "templates": {},
+    "default_composer": "sum",
+    "licence": "none",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "bundle"
+    made.mkdir()
+    for name, content in FILES.items():
+        (made / name).write_bytes(content)
+    save_manifest(made, FIELDS)
+    return made
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = folder / MANIFEST_NAME
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+
+
+def test_what_was_saved_is_loaded(folder: Path) -> None:
+    bundle = Bundle.load(folder)
+
+    assert bundle.manifest.name == "made"
+    assert set(bundle.manifest.files) == set(FILES)
+    assert bundle.file("text.onnx").read_bytes() == b"text"
+
+
+def test_a_damaged_file_is_found_when_it_is_opened(folder: Path) -> None:
+    (folder / "text.onnx").write_bytes(b"tEXt")
+    bundle = Bundle.load(folder)
+
+    assert bundle.file("image.onnx").exists()
+    with pytest.raises(BundleError, match=r"text\.onnx is damaged .*checksum"):
+        bundle.file("text.onnx")
+
+
+def test_a_file_cut_short_is_found_at_loading(folder: Path) -> None:
+    (folder / "text.onnx").write_bytes(b"te")
+    with pytest.raises(BundleError, match=r"text\.onnx is damaged: 2 bytes, the manifest says 4"):
+        Bundle.load(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "t.json").unlink()
+    with pytest.raises(BundleError, match=r"incomplete: t\.json is missing"):
+        Bundle.load(folder)
+
+
+def test_a_newer_schema_says_how_to_upgrade(folder: Path) -> None:
+    rewrite(folder, lambda raw: raw.update(schema_version=2))
+    with pytest.raises(BundleError, match="pip install --upgrade composir"):
+        Bundle.load(folder)
+
+
+def test_an_invalid_manifest_names_the_field(folder: Path) -> None:
+    rewrite(folder, lambda raw: raw.update(dimension="wide"))
+    with pytest.raises(BundleError, match="not a valid manifest: dimension: "):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_what_is_no_manifest_is_refused(folder: Path, content: str) -> None:
+    (folder / MANIFEST_NAME).write_text(content)
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        Bundle.load(folder)
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"is no model bundle: it holds no bundle\.json"):
+        Bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../outside.onnx", "/outside.onnx"])
+def test_files_outside_of_the_bundle_are_refused(folder: Path, name: str) -> None:
+    (folder.parent / "outside.onnx").write_bytes(b"text")
+    rewrite(folder, lambda raw: raw["files"].update({name: raw["files"]["text.onnx"]}))
+    with pytest.raises(BundleError, match="names a file outside the bundle"):
+        Bundle.load(folder)
+
+
+def test_a_file_that_is_used_must_be_listed(folder: Path) -> None:
+    rewrite(folder, lambda raw: raw["files"].pop("words.npy"))
+    with pytest.raises(BundleError, match=r"uses words\.npy but does not list it"):
+        Bundle.load(folder)
+
+
+def test_a_name_that_is_not_listed_is_not_opened(folder: Path) -> None:
+    (folder / "extra").write_bytes(b"x")
+    with pytest.raises(BundleError, match="holds no file named extra"):
+        Bundle.load(folder).file("extra")
+
+
+def test_the_fingerprint_follows_the_image_side_alone(folder: Path) -> None:
+    before = Bundle.load(folder).fingerprint
+    (folder / "text.onnx").write_bytes(b"another text side")
+    save_manifest(folder, FIELDS | {"name": "other", "default_composer": "slerp"})
+    assert Bundle.load(folder).fingerprint == before
+
+    image = {"graph": "image.onnx", "preprocess": {"size": 9}}
+    save_manifest(folder, FIELDS | {"image": image})
+    assert Bundle.load(folder).fingerprint != before
+    (folder / "image.onnx").write_bytes(b"another image side")
+    save_manifest(folder, FIELDS)
+    assert Bundle.load(folder).fingerprint != before
+
+
+def test_the_packaged_bundle_is_whole(tmp_path: Path) -> None:
+    bundle = Bundle.load(PACKAGED["mini"])
+
+    assert all(bundle.file(name).is_file() for name in bundle.manifest.files)
+    copy = shutil.copytree(bundle.folder, tmp_path / "copy")
+    assert load_model(copy).fingerprint == bundle.fingerprint

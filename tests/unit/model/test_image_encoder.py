@@ -1,0 +1,56 @@
+"""The packaged image encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from composir.errors import ModelError
+from composir.model import Model, load_model
+from composir.types import PixelArray
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model("mini", threads=1)
+
+
+@pytest.fixture(scope="module")
+def pixels(model: Model) -> PixelArray:
+    size = model.image_spec.size
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (5, size, size, 3), dtype=np.uint8)
+
+
+def test_one_picture_or_many_give_the_same_unit_vectors(model: Model, pixels: PixelArray) -> None:
+    together = model.encode_pixels(pixels)
+    alone = np.concatenate([model.encode_pixels(one[None]) for one in pixels])
+
+    assert together.dtype == np.float32
+    assert together.shape == (5, model.dimension)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-4)
+    assert np.abs(together - alone).max() < 1e-3
+
+
+def test_pictures_go_through_the_bundles_preprocessing(model: Model) -> None:
+    picture = Image.new("RGB", (90, 40), "red")
+    expected = model.encode_pixels(model.image_spec.apply(picture)[None])
+
+    np.testing.assert_array_equal(model.encode_images([picture]), expected)
+
+
+def test_nothing_gives_nothing(model: Model) -> None:
+    assert model.encode_images([]).shape == (0, model.dimension)
+
+
+@pytest.mark.parametrize("change", ["size", "channels", "type", "rank"])
+def test_other_pixels_are_refused(model: Model, pixels: PixelArray, change: str) -> None:
+    wrong = {
+        "size": pixels[:, :-1],
+        "channels": pixels[..., :1],
+        "type": pixels.astype(np.float32),
+        "rank": pixels[0],
+    }[change]
+    with pytest.raises(ModelError, match=r"this model takes \(n, "):
+        model.encode_pixels(wrong)  # type: ignore[arg-type]
