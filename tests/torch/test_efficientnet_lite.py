@@ -133,8 +133,11 @@ def _unfolded(state: dict[str, Tensor], trunk: EfficientNetLite, pixels: Tensor)
             bias=False,
         )
         bare.weight = nn.Parameter(state[f"{convolution}.weight"])
-        parts = [state[f"{norm}.{p}"] for p in ("running_mean", "running_var", "weight", "bias")]
-        return functional.batch_norm(bare(inputs), *parts, eps=BATCH_NORM_EPSILON)
+        mean, variance = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
+        weight, bias = state[f"{norm}.weight"], state[f"{norm}.bias"]
+        return functional.batch_norm(
+            bare(inputs), mean, variance, weight, bias, eps=BATCH_NORM_EPSILON
+        )
 
     hidden = functional.relu6(run(pixels, "_conv_stem", "_bn0", trunk.stem))
     for number, block in enumerate(_blocks(trunk)):

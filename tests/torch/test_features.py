@@ -13,6 +13,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError  # noqa: E402
+from composir.images import read_image  # noqa: E402
 from composir.train.foundation import features  # noqa: E402
 from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
 from composir.train.foundation.features import cached_view  # noqa: E402
@@ -43,7 +44,7 @@ def trunk() -> EfficientNetLite:
 
 
 def counted(reads: list[Path]) -> Callable[..., Any]:
-    original = features.read_image
+    original = read_image
 
     def read(file: Path, **options: Any) -> Any:
         reads.append(file)

@@ -100,7 +100,8 @@ def _bert(state: dict[str, Tensor], ids: Tensor) -> Tensor:
     def norm(inputs: Tensor, name: str) -> Tensor:
         centred = inputs - inputs.mean(-1, keepdim=True)
         scaled = centred / torch.sqrt(centred.pow(2).mean(-1, keepdim=True) + 1e-12)
-        return scaled * state[f"{name}.weight"] + state[f"{name}.bias"]
+        result: Tensor = scaled * state[f"{name}.weight"] + state[f"{name}.bias"]
+        return result
 
     hidden = state["embeddings.word_embeddings.weight"][ids]
     hidden = hidden + state["embeddings.position_embeddings.weight"][: len(ids)]

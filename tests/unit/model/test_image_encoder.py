@@ -53,4 +53,4 @@ def test_other_pixels_are_refused(model: Model, pixels: PixelArray, change: str)
         "rank": pixels[0],
     }[change]
     with pytest.raises(ModelError, match=r"this model takes \(n, "):
-        model.encode_pixels(wrong)  # type: ignore[arg-type]
+        model.encode_pixels(wrong)

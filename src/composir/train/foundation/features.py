@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -163,7 +163,8 @@ def _extract(
 
 
 def _finish(
-    item: tuple[int, list], run: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    item: tuple[int, list[Future[NDArray[np.uint8]]]],
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> tuple[int, HalfArray]:
     start, futures = item
     pixels = np.stack([future.result() for future in futures]).transpose(0, 3, 1, 2)
@@ -187,11 +188,13 @@ def _lower_runner(
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Run the lower trunk where it is fastest: the GPU if there is one, else ONNX Runtime."""
     if torch.cuda.is_available():
-        on_device = trunk.to("cuda", memory_format=torch.channels_last)
+        on_device = trunk.to("cuda")
 
         def run_on_gpu(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
             with torch.inference_mode():
-                return on_device.lower(torch.from_numpy(pixels).cuda()).float().cpu().numpy()
+                moved = channels_last(torch.from_numpy(pixels).cuda())
+                features: NDArray[np.float32] = on_device.lower(moved).cpu().numpy()
+                return features
 
         return run_on_gpu
     return _onnx_runner(trunk, size)

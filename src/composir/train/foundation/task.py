@@ -171,7 +171,8 @@ class ContrastTask:
     def _encode_images(self, features: Tensor) -> Tensor:
         moved = features.to(self.device).float()
         if not self.config.image_stages:
-            return self.image.head(moved)
+            vectors: Tensor = self.image.head(moved)
+            return vectors
         return self.image.from_cached(channels_last(moved))
 
     def _encode_texts(self, rows: Sequence[int]) -> Tensor:
@@ -206,4 +207,4 @@ class ContrastTask:
         self.text.requires_grad_(requires_grad=False)
         for group in self.groups():
             for parameter in group.parameters:
-                parameter.requires_grad_(requires_grad=True)
+                parameter.requires_grad = True
