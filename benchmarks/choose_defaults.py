@@ -4,8 +4,10 @@
 
 Weighted sum and slerp are tried on the dev parts of three sets (sample catalogue, fashion, PACS);
 the best mean R@10 over the three decides. Confidence is a logistic regression of "the truth is
-among the first ten" on how far the best score stands out, over queries that have an answer in the
-gallery and queries that have none. Nothing here touches a test part. The manifest is rewritten.
+among the first ten" on the best score and how far it stands out, over queries with and without an
+answer in the gallery; one for words alone (Flickr8k's held-out training pictures, and other
+pictures) and one for an image with words (the catalogue's dev split, and other pictures). Nothing
+here touches a test part. The manifest is rewritten.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.bench.protocol import compose
 from composir.bench.run import Prepared, Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.bench.vectors import VectorCache
-from composir.gallery.confidence import standout
+from composir.compose import load_composer
+from composir.gallery.confidence import ConfidenceCalibration, standout
 from composir.images import read_image
 from composir.model import Model, load_model
 from composir.train.foundation.card import describe
@@ -33,7 +37,9 @@ from composir.types import FloatArray
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
 FOUND = 10
+NAMES = ("bias", "standout_weight", "score_weight")
 Matrix = NDArray[np.float64]
+Coefficients = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,9 @@ def main() -> None:
         asked.held_out / "fashion-recolour-dev",
         asked.held_out / "pacs-domains-dev",
     ]
-    tuned = choose_composers(model, [dev_set(place, source) for place in places])
-    confidence = calibrate(model, asked.data)
+    sets = [dev_set(place, source) for place in places]
+    tuned = choose_composers(model, sets)
+    confidence = calibrate(model, asked.data, sets[0], tuned[0])
     rewrite(asked.bundle, model, tuned, confidence)
 
 
@@ -79,21 +86,36 @@ def choose_composers(model: Model, sets: list[Prepared]) -> list[Tuned]:
     return sorted(tuned, key=lambda one: -max(trial.score for trial in one.trials))
 
 
-def calibrate(model: Model, data: Path) -> dict[str, float]:
+def calibrate(model: Model, data: Path, catalogue: Prepared, tuned: Tuned) -> Coefficients:
     """Fit the confidence's coefficients."""
-    corpus = read_corpus(
-        data, ("flickr8k-train", "pacs-domains", "grocery-train", "clothing-train")
-    )
-    dev = [picture for picture in corpus if picture.split == "dev"]
+    sources = ("flickr8k-train", "pacs-domains", "grocery-train", "clothing-train")
+    dev = [picture for picture in read_corpus(data, sources) if picture.split == "dev"]
     own = [picture for picture in dev if picture.source == "flickr8k-train"]
     other = [picture for picture in dev if picture.source != "flickr8k-train"]
     texts = model.encode_texts([text for picture in own for text in picture.texts])
     owners = np.repeat(np.arange(len(own)), [len(picture.texts) for picture in own])
     here = texts @ vectors(model, [p.file for p in own]).T
-    elsewhere = texts @ vectors(model, [p.file for p in other]).T
-    examples = [example(row, int(owner)) for row, owner in zip(here, owners, strict=True)]
-    examples += [example(row, None) for row in elsewhere]
-    return fit(examples)
+    elsewhere = vectors(model, [p.file for p in other])
+    examples = [example(row, [int(owner)]) for row, owner in zip(here, owners, strict=True)]
+    examples += [example(row, []) for row in texts @ elsewhere.T]
+    composed = composed_examples(model, catalogue, tuned, elsewhere)
+    return {"words": fit("words", examples), "image": fit("image", composed)}
+
+
+def composed_examples(
+    model: Model, catalogue: Prepared, tuned: Tuned, elsewhere: FloatArray
+) -> list[Example]:
+    """Composed queries over their own gallery, without the reference, and over another."""
+    task, table = catalogue.task, catalogue.table
+    composer = load_composer(tuned.composer, model, **tuned.settings)
+    composed = compose(task.queries, composer, table.by_id(), None)
+    places = {name: place for place, name in enumerate(task.gallery)}
+    scores = composed.scores(table.rows(task.gallery, task.name))
+    for row, query in zip(scores, task.queries, strict=True):
+        row[places[str(query.reference)]] = row.min()
+    truths = [[places[target] for target in query.targets] for query in task.queries]
+    examples = [example(row, truth) for row, truth in zip(scores, truths, strict=True)]
+    return examples + [example(row, []) for row in composed.scores(elsewhere)]
 
 
 def vectors(model: Model, files: list[Path]) -> FloatArray:
@@ -102,13 +124,13 @@ def vectors(model: Model, files: list[Path]) -> FloatArray:
     return np.concatenate(parts)
 
 
-def example(scores: FloatArray, owner: int | None) -> Example:
+def example(scores: FloatArray, truths: list[int]) -> Example:
+    ranks = [int((scores >= scores[truth]).sum()) for truth in truths]
     best = float(scores.max())
-    answered = owner is not None and int((scores >= scores[owner]).sum()) <= FOUND
-    return Example(standout(best, scores, len(scores)), best, answered)
+    return Example(standout(best, scores, len(scores)), best, any(rank <= FOUND for rank in ranks))
 
 
-def fit(examples: list[Example]) -> dict[str, float]:
+def fit(kind: str, examples: list[Example]) -> dict[str, float]:
     """Logistic regression by Newton's method, with a little ridge."""
     x = np.array([[1.0, e.standout, e.best] for e in examples])
     y = np.array([float(e.answered) for e in examples])
@@ -118,15 +140,21 @@ def fit(examples: list[Example]) -> dict[str, float]:
         gradient: Matrix = x.T @ (p - y) + 1e-3 * weights
         hessian: Matrix = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(3)
         weights = weights - np.linalg.solve(hessian, gradient)
-    p = 1.0 / (1.0 + np.exp(-x @ weights))
+    report(kind, y, 1.0 / (1.0 + np.exp(-x @ weights)))
+    return dict(zip(NAMES, map(float, weights), strict=True))
+
+
+def report(kind: str, answered: Matrix, confidence: Matrix) -> None:
+    defaults = ConfidenceCalibration()
+    good, poor = confidence >= defaults.good, confidence < defaults.poor
     print(
-        f"confidence: {len(y):,} queries, {y.mean():.1%} answered; where p >= 0.6 "
-        f"{y[p >= 0.6].mean():.1%} are, where p < 0.25 {y[p < 0.25].mean():.1%} are"
+        f"confidence, {kind}: {len(answered):,} queries, {answered.mean():.1%} answered; "
+        f"'good match' ({good.mean():.1%} of queries): {answered[good].mean():.1%} answered; "
+        f"'nothing matches well' ({poor.mean():.1%}): {answered[poor].mean():.1%} answered"
     )
-    return dict(zip(("bias", "standout_weight", "score_weight"), map(float, weights), strict=True))
 
 
-def rewrite(folder: Path, model: Model, tuned: list[Tuned], confidence: dict[str, float]) -> None:
+def rewrite(folder: Path, model: Model, tuned: list[Tuned], confidence: Coefficients) -> None:
     changes: dict[str, Any] = {
         "default_composer": tuned[0].composer,
         "composers": {one.composer: one.settings for one in tuned},

@@ -46,7 +46,7 @@ class FreeModel:
     image_spec = PreprocessSpec(size=8, fit="squash")
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
-    confidence_settings: ClassVar[dict[str, float]] = {}
+    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension

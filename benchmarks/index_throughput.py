@@ -51,7 +51,7 @@ class StandIn:
     image_spec = PreprocessSpec(size=260)
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
-    confidence_settings: ClassVar[dict[str, float]] = {}
+    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -40,7 +40,7 @@ class ColourModel:
     image_spec = PreprocessSpec(size=8, fit="squash")
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
-    confidence_settings: ClassVar[dict[str, float]] = {}
+    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
 
     def __init__(self, fingerprint: str = "colours-1") -> None:
         self.fingerprint = fingerprint

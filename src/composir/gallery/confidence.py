@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from composir.compose.base import Composer
 from composir.errors import ModelError
 from composir.model.base import EmbeddingModel
-from composir.types import Confidence, FloatArray
+from composir.types import Confidence, FloatArray, Query
 
 _ONE_DEVIATION_BELOW = 15.87
 _ENOUGH_SCORES = 16_384  # for two percentiles; more would only cost milliseconds
@@ -50,14 +51,23 @@ class ConfidenceCalibration:
     smallest_gallery: int = 16
 
 
-def calibration_of(model: EmbeddingModel) -> ConfidenceCalibration:
-    """The coefficients that a model's bundle brings.
+def calibration_of(
+    model: EmbeddingModel, query: Query, composer: Composer
+) -> ConfidenceCalibration:
+    """The coefficients that a model's bundle brings for a kind of query.
+
+    Cosines of words with pictures lie on another scale than those of queries that start from a
+    picture, so each kind has its own. They were fitted on the model's default composer; scores of
+    another one lie elsewhere, and the general coefficients serve: they look at the stand-out alone.
 
     Raises:
         ModelError: If the bundle names a coefficient that there is none of.
     """
+    if composer.name != model.default_composer:
+        return ConfidenceCalibration()
+    kind = "words" if query.image is None else "image"
     try:
-        return ConfidenceCalibration(**model.confidence_settings)  # type: ignore[arg-type]
+        return ConfidenceCalibration(**model.confidence_settings.get(kind, {}))  # type: ignore[arg-type]
     except TypeError as error:
         raise ModelError(f"the model {model.name}: its confidence settings: {error}") from error
 

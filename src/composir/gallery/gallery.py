@@ -212,16 +212,16 @@ class Gallery:
         from composir.gallery.search import SearchSettings, answer
 
         model = self._model()
+        if composer is None or isinstance(composer, str):
+            composer = load_composer(composer, model)
+        chosen = composer
         settings = SearchSettings(
             k,
             where,
             include_reference,
             collapse_duplicates,
-            calibration=self._calibration or calibration_of(model),
+            calibration=self._calibration or calibration_of(model, query, chosen),
         )
-        if composer is None or isinstance(composer, str):
-            composer = load_composer(composer, model)
-        chosen = composer
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
 
     def failures(self) -> tuple[Failure, ...]:

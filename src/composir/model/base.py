@@ -42,8 +42,8 @@ class EmbeddingModel(Protocol):
         """Settings of composers chosen for this model on dev splits, by composer name."""
 
     @property
-    def confidence_settings(self) -> Mapping[str, float]:
-        """Calibrated fields of `ConfidenceCalibration`, by name; empty for its defaults."""
+    def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
+        """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.

@@ -76,7 +76,8 @@ class Manifest(_Part):
         templates: Named sentences with `{}` where pseudo-words go.
         default_composer: Composer of `search` when none is asked for.
         composers: Settings by composer name, chosen on dev splits.
-        confidence: Calibrated thresholds of the gallery's confidence, by field name.
+        confidence: Calibrated coefficients of the gallery's confidence, for `words` alone and for
+            queries with an `image`, by field name.
         licence: Of the weights in this bundle.
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
@@ -93,7 +94,7 @@ class Manifest(_Part):
     templates: dict[str, str]
     default_composer: str
     composers: dict[str, dict[str, float | int | str]] = {}
-    confidence: dict[str, float] = {}
+    confidence: dict[str, dict[str, float]] = {}
     licence: str
     sources: list[Source] = []
     training: dict[str, Any] = {}

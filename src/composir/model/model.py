@@ -69,8 +69,8 @@ class Model:
         return self.manifest.composers
 
     @property
-    def confidence_settings(self) -> Mapping[str, float]:
-        """Calibrated fields of `ConfidenceCalibration`, by name."""
+    def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
+        """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
         return self.manifest.confidence
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:

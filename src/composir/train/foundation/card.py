@@ -63,7 +63,7 @@ vectors of {fields["dimension"]} numbers whose cosine says how well they fit. {s
 - Weights are stored as {training["weights"]} and computed in float32.
 
 ## What it is for, and what not
-Searching one's own pictures on a laptop, trying composers, tests. It knows what about twelve
+Searching one's own pictures on a laptop, trying composers, tests. It knows what about seventeen
 thousand captioned or labelled pictures could teach it: everyday scenes with people and dogs,
 clothes, groceries. It is far below models trained on hundreds of millions of pairs; rare words,
 counting, reading text in pictures and naming people are beyond it. It inherits the biases of its
@@ -80,7 +80,8 @@ Licence of the weights: {fields["licence"]}.
 
 ## How it was made
 `{training["command"]}` (seed {training["config"]["seed"]}, torch {training["torch"]}), with the
-settings in `bundle.json`. Never seen in training: Flickr8k's dev part, the dev and test title
+settings in `bundle.json`, then `benchmarks/choose_defaults.py` and `benchmarks/mini_figures.py`
+(docs/training.md). Never seen in training: Flickr8k's dev part, the dev and test title
 groups of the fashion set, the dev and test pictures of PACS, the sample catalogue.
 
 On the training sets' own dev parts, at the end of each stage (text to image, percent):
