@@ -157,8 +157,9 @@ def _open_heif(stream: BinaryIO) -> Image.Image:
         raise ImageReadError(
             f"a HEIC picture: {MissingExtraError('pillow-heif', 'heif')}"
         ) from None
-    picture: Image.Image = HeifImageFile(stream)
-    return picture
+    # Untyped, and not always installed: through Any, the checker says the same either way.
+    make: Callable[[BinaryIO], Image.Image] = HeifImageFile
+    return make(stream)
 
 
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}

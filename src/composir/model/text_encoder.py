@@ -109,7 +109,8 @@ class TextEncoder:
         # millions of characters from costing memory, and changes nothing below the token limit.
         limit = self.max_tokens * 64
         return [
-            encoding.ids for encoding in self._tokenizer.encode_batch([t[:limit] for t in texts])
+            encoding.ids
+            for encoding in self._tokenizer.encode_batch([_valid(text[:limit]) for text in texts])
         ]
 
     def embed(self, ids: Sequence[int]) -> FloatArray:
@@ -189,3 +190,12 @@ class TextEncoder:
         if table.scales is None:
             return values, None
         return values, np.load(self._bundle.file(table.scales), allow_pickle=False)
+
+
+def _valid(text: str) -> str:
+    """Undo what a terminal without Unicode does to an argument; what is left broken becomes `�`."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")

@@ -77,3 +77,9 @@ def test_a_words_own_embedding_is_nearest_to_that_word(encoder: TextEncoder, tex
 
     assert nearest[0] == text
     assert len(nearest) == 3
+
+
+def test_bytes_that_a_terminal_could_not_decode_are_understood(encoder: TextEncoder) -> None:
+    escaped = "красный".encode().decode("ascii", "surrogateescape")
+    assert encoder.tokenise([escaped]) == encoder.tokenise(["красный"])
+    assert len(encoder.tokenise(["a \ud800 b"])[0]) > 2
