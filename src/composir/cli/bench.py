@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import data_folder
-from composir.cli.terminal import note, print_json
+from composir.cli.terminal import echo, note, print_json
 
 if TYPE_CHECKING:
     from composir.bench.compare import Section
@@ -282,7 +282,7 @@ def tune(
     for trial in found.trials:
         best = "  <- best" if trial.settings == found.settings else ""
         told = ", ".join(f"{name} {value:g}" for name, value in trial.settings.items())
-        typer.echo(f"{told}: {found.metric} {trial.score:.2f} %{best}")
+        echo(f"{told}: {found.metric} {trial.score:.2f} %{best}")
     note(f"wrote {out}; use it with: composir bench DATASET --split OTHER --tuned {out}")
 
 
@@ -307,10 +307,10 @@ def rerun(
     )
     lines = suite.differences(old, new)
     for line in lines:
-        typer.echo(line)
+        echo(line)
     if lines:
         raise typer.Exit(1)
-    typer.echo("reproduced: every figure and every rank is the same")
+    echo("reproduced: every figure and every rank is the same")
 
 
 @app.command(name="list")
@@ -320,7 +320,7 @@ def list_command() -> None:
 
     for name in DATASETS:
         dataset = find_dataset(name)[0]
-        typer.echo(f"{name}  ({dataset.title})")
+        echo(f"{name}  ({dataset.title})")
         for what, told in {
             "paper": dataset.reference,
             "licence": dataset.licence,
@@ -329,7 +329,7 @@ def list_command() -> None:
             "variants": ", ".join(dataset.variants),
             "images": dataset.images_from,
         }.items():
-            typer.echo(f"  {what}: {told}")
+            echo(f"  {what}: {told}")
 
 
 def _cache(off: bool) -> VectorCache | None:

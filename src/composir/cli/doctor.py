@@ -7,7 +7,7 @@ import typer
 from composir.cli.checks import Check, all_checks
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import default_gallery
-from composir.cli.terminal import print_json, printable
+from composir.cli.terminal import echo, print_json, printable
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "broken": ("BROKEN", "red")}
 
@@ -31,15 +31,13 @@ def doctor(
     if as_json:
         print_json({"healthy": healthy, "checks": found})
     else:
-        typer.echo(
-            "everything needed works" if healthy else "something needed is broken, see above"
-        )
+        echo("everything needed works" if healthy else "something needed is broken, see above")
     raise typer.Exit(0 if healthy else 1)
 
 
 def _print(check: Check) -> None:
     word, colour = _MARKS[check.state]
     mark = typer.style(f"{word:<6}", fg=colour)
-    typer.echo(f"{mark}  {check.name:<13} {printable(check.detail)}")
+    echo(f"{mark}  {check.name:<13} {printable(check.detail)}")
     if check.remedy:
-        typer.echo(f"{'':23}→ {printable(check.remedy)}")
+        echo(f"{'':23}→ {printable(check.remedy)}")

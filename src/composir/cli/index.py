@@ -12,7 +12,7 @@ from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import default_gallery
 from composir.cli.progress import index_progress
-from composir.cli.terminal import duration, note, print_json, printable
+from composir.cli.terminal import duration, echo, note, print_json, printable
 from composir.types import Failure, IndexReport
 
 _SHOWN_FAILURES = 20
@@ -79,7 +79,7 @@ def index(
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
-        typer.echo("\n".join([*_summary(report, folder), *_failures(report.failures)]))
+        echo("\n".join([*_summary(report, folder), *_failures(report.failures)]))
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:

@@ -9,7 +9,7 @@ import typer
 from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
-from composir.cli.terminal import file_size, print_json, printable
+from composir.cli.terminal import echo, file_size, print_json, printable
 from composir.errors import ModelError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _print_card(bundle: Bundle, as_json: bool) -> None:
     card = bundle.folder / "README.md"
     if not card.is_file():
         raise ModelError(f"the bundle {bundle.folder} has no card (README.md)")
-    typer.echo(card.read_text(encoding="utf-8"))
+    echo(card.read_text(encoding="utf-8"))
 
 
 def _print_failures(gallery: Gallery, as_json: bool) -> None:
@@ -78,9 +78,9 @@ def _print_failures(gallery: Gallery, as_json: bool) -> None:
         print_json({"failures": found})
         return
     for failure in found:
-        typer.echo(f"{printable(str(failure.path))}: {printable(failure.reason)}")
+        echo(f"{printable(str(failure.path))}: {printable(failure.reason)}")
     if not found:
-        typer.echo("every picture could be read")
+        echo("every picture could be read")
 
 
 def _gallery_facts(held: GalleryInfo) -> dict[str, Any]:
@@ -120,4 +120,4 @@ def _model_facts(name: str) -> dict[str, Any]:
 def _print_facts(facts: dict[str, Any]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
-        typer.echo(f"{name:<{width}}  {printable(str(value))}")
+        echo(f"{name:<{width}}  {printable(str(value))}")

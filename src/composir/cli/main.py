@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from composir.cli.extras import missing_extra
-from composir.cli.terminal import printable
+from composir.cli.terminal import echo, printable
 from composir.errors import ComposirError
 
 INTERRUPTED = 130
@@ -69,12 +69,12 @@ class LazyVerbs(TyperGroup):
                 raise
             raise _reported(missing) from error
         except KeyboardInterrupt as stop:
-            typer.echo("stopped.", err=True)
+            echo("stopped.", to_stderr=True)
             raise typer.Exit(INTERRUPTED) from stop
 
 
 def _reported(error: ComposirError) -> typer.Exit:
-    typer.echo(f"error: {printable(str(error))}", err=True)
+    echo(f"error: {printable(str(error))}", to_stderr=True)
     return typer.Exit(error.exit_code)
 
 
@@ -82,7 +82,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         import composir
 
-        typer.echo(f"composir {composir.__version__}")
+        echo(f"composir {composir.__version__}")
         raise typer.Exit
 
 

@@ -6,9 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from composir.cli.terminal import is_terminal, note, print_json, printable, shortened
+from composir.cli.terminal import echo, is_terminal, note, print_json, printable, shortened
 from composir.sheet.facts import telling_facts
 from composir.types import Hit, SearchResult
 
@@ -29,7 +27,7 @@ def print_result(result: SearchResult) -> None:
         print_table(result, Console(highlight=False))
         return
     for hit in result.hits:
-        typer.echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
+        echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
     note(summary(result))
 
 

@@ -10,9 +10,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import typer
-
 _KIB = 1024
+
+
+def echo(text: str, *, to_stderr: bool = False) -> None:
+    """Print one text.
+
+    Not `typer.echo`, which writes UTF-8 to a stream that says ASCII: main.py has set both streams
+    to escape what they lack.
+    """
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def printable(text: str) -> str:
@@ -70,7 +79,7 @@ def print_json(document: object) -> None:
     A byte that is not UTF-8 in a file name comes as the lone surrogate that Python's
     `os.fsencode` turns back into that byte.
     """
-    typer.echo(json.dumps(document, indent=2, default=_plain, allow_nan=False))
+    echo(json.dumps(document, indent=2, default=_plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -91,7 +100,7 @@ def _plain(value: Any) -> Any:
 
 def note(message: str) -> None:
     """Write a line for people to stderr."""
-    typer.echo(message, err=True)
+    echo(message, to_stderr=True)
 
 
 def is_terminal() -> bool:
