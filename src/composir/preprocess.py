@@ -97,7 +97,7 @@ class PreprocessSpec(BaseModel):
             ),
             _RESAMPLE[self.interpolation],
             box=(left, top, left + seen_width, top + seen_height),
-            reducing_gap=3.0,
+            reducing_gap=1.5,
         )
 
     def _padded(self, fitted: Image.Image) -> Image.Image:
