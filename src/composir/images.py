@@ -2,8 +2,9 @@
 
 Files are read by content with the formats of `picture_formats`. JPEGs are decoded at a smaller
 scale where the caller can do with less, and of several threads only one decodes a huge picture at
-a time, so memory stays bounded. Animations and multi-page files give their first picture. Neither
-Pillow's settings nor the warning filters of other modules are changed.
+a time, so memory stays bounded. Animations and multi-page files give their first picture. Pillow's
+settings are not changed; warnings of its own modules, and no others, are silenced while any thread
+reads (before Python 3.14 there are no filters for one thread).
 """
 
 from __future__ import annotations
