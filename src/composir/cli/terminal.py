@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -11,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 _KIB = 1024
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def echo(text: str, *, to_stderr: bool = False) -> None:
-    """Print one text.
+    """Print one text, without colours where no terminal listens.
 
     Not `typer.echo`, which writes UTF-8 to a stream that says ASCII: main.py has set both streams
     to escape what they lack.
     """
     stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(f"{text}\n")
+    shown = text if stream.isatty() else _COLOUR.sub("", text)
+    stream.write(f"{shown}\n")
     stream.flush()
 
 
