@@ -2,7 +2,7 @@
 
 Weights are stored as int8 with one scale an output channel and computed in float32 (the runtime
 expands them at loading). Quantising activations too would make a picture's vector depend on its
-batch, and on CPUs without dot-product instructions it is no faster (docs/lab.md).
+batch. (Whether int8 arithmetic would be faster has not been measured.)
 """
 
 from __future__ import annotations
