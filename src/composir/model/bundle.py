@@ -1,20 +1,25 @@
 """The bundle: a model is a folder, described by its `bundle.json`, loaded without pickle.
 
-Every file is listed with its size and SHA-256. Sizes are checked at loading, a file's checksum when
-that file is opened first, so that a query that needs the text side alone does not read the rest.
+A query that needs the text side alone does not read the rest: `checked_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from composir.errors import BundleError
+from composir.model.checked_files import (
+    CheckedFiles,
+    FileEntry,
+    list_files,
+    read_manifest,
+    write_manifest,
+)
 from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = "bundle.json"
@@ -23,13 +28,6 @@ SCHEMA = 1
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileEntry(_Part):
-    """Size in bytes and SHA-256 of one file."""
-
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class ImageSide(_Part):
@@ -47,12 +45,16 @@ class WordTable(_Part):
 
 
 class TextSide(_Part):
-    """The text encoder: from `word_embeddings` and `mask` to `vector` and `token_states`."""
+    """The text encoder: from `word_embeddings` and `mask` to `vector` and `token_states`.
+
+    `attention_heads` cannot be read off the graph's weights; training through the tower needs it.
+    """
 
     graph: str
     tokenizer: str
     words: WordTable
     max_tokens: int = Field(gt=2)
+    attention_heads: int | None = None
 
 
 class Source(_Part):
@@ -114,7 +116,7 @@ class Bundle:
         """Use `Bundle.load` instead."""
         self.folder = folder
         self.manifest = manifest
-        self._verified: set[str] = set()
+        self._files = CheckedFiles(folder, manifest.files, MANIFEST_NAME)
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
@@ -126,12 +128,11 @@ class Bundle:
         Raises:
             BundleError: If it is no bundle, is of another schema, or a file is missing.
         """
-        bundle = cls(folder, _read_manifest(folder))
-        for name, entry in bundle.manifest.files.items():
-            _check_file(folder, name, entry)
+        path = folder / MANIFEST_NAME
+        bundle = cls(folder, read_manifest(path, Manifest, SCHEMA, "model bundle"))
         for name in bundle.used_files():
             if name not in bundle.manifest.files:
-                raise BundleError(f"{folder / MANIFEST_NAME} uses {name} but does not list it")
+                raise BundleError(f"{path} uses {name} but does not list it")
         return bundle
 
     def used_files(self) -> tuple[str, ...]:
@@ -146,18 +147,7 @@ class Bundle:
         Raises:
             BundleError: If the file is not listed or its content is not what the manifest says.
         """
-        entry = self.manifest.files.get(name)
-        if entry is None:
-            raise BundleError(f"{self.folder} holds no file named {name}")
-        path = self.folder / name
-        if name not in self._verified:
-            if sha256_of(path) != entry.sha256:
-                raise BundleError(
-                    f"{path} is damaged (its checksum is not the manifest's): "
-                    "install or export the model again"
-                )
-            self._verified.add(name)
-        return path
+        return self._files.path(name)
 
     @property
     def fingerprint(self) -> str:
@@ -180,59 +170,6 @@ def save_manifest(folder: Path, fields: Mapping[str, Any]) -> Manifest:
     Returns:
         The manifest as written.
     """
-    files = {
-        path.relative_to(folder).as_posix(): FileEntry(
-            bytes=path.stat().st_size, sha256=sha256_of(path)
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME and "__pycache__" not in path.parts
-    }
-    manifest = Manifest(schema_version=SCHEMA, files=files, **fields)
-    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    manifest = Manifest(schema_version=SCHEMA, files=list_files(folder, MANIFEST_NAME), **fields)
+    write_manifest(folder / MANIFEST_NAME, manifest)
     return manifest
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
-        raise BundleError(f"{folder} is no model bundle: it holds no {MANIFEST_NAME}")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise BundleError(
-            f"{path} has schema version {version}, this composir knows up to {SCHEMA}: "
-            "upgrade with pip install --upgrade composir"
-        )
-    try:
-        return Manifest.model_validate(raw)
-    except ValidationError as error:
-        raise BundleError(f"{path} is not a valid manifest: {_first_problem(error)}") from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']} ({error.error_count()} in all)"
-
-
-def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
-    path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise BundleError(f"{folder / MANIFEST_NAME} names a file outside the bundle: {name}")
-    if not path.is_file():
-        raise BundleError(f"{folder} is incomplete: {name} is missing")
-    if path.stat().st_size != entry.bytes:
-        raise BundleError(
-            f"{path} is damaged: {path.stat().st_size} bytes, the manifest says {entry.bytes}: "
-            "install or export the model again"
-        )

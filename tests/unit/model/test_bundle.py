@@ -106,7 +106,7 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_files_outside_of_the_bundle_are_refused(folder: Path, name: str) -> None:
     (folder.parent / "outside.onnx").write_bytes(b"text")
     rewrite(folder, lambda raw: raw["files"].update({name: raw["files"]["text.onnx"]}))
-    with pytest.raises(BundleError, match="names a file outside the bundle"):
+    with pytest.raises(BundleError, match="names a file outside the folder"):
         Bundle.load(folder)
 
 

@@ -1,0 +1,271 @@
+"""A trained composer is a folder: `composer.json`, the graph of the query side, a card.
+
+It belongs to one model: the vectors it aims at are those of the gallery encoder, and its tokens are
+read by the text encoder that it was trained against. Both are recorded and checked, so that a
+composer of another model is refused instead of giving noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from composir.compose.template import TEXT, check_template
+from composir.errors import BundleError, ModelError, QueryError
+from composir.model.bundle import Source
+from composir.model.checked_files import (
+    CheckedFiles,
+    FileEntry,
+    first_problem,
+    list_files,
+    read_manifest,
+    write_manifest,
+)
+from composir.preprocess import PreprocessSpec
+
+MANIFEST_NAME = "composer.json"
+SCHEMA = 1
+
+Kind: TypeAlias = Literal["sentence", "pseudo_word", "adapted"]
+QueryInput: TypeAlias = Literal["pixels", "patch_tokens", "vector"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainedFor(_Part):
+    """The model whose gallery vectors the composer aims at."""
+
+    name: str
+    fingerprint: str
+
+
+class Templates(_Part):
+    """Sentences that the pseudo-words `{}` and the modification `{text}` are put into.
+
+    Attributes:
+        image: Describes the reference alone; one `{}`.
+        composed: Describes what is asked for; one `{}` and one `{text}`.
+    """
+
+    image: str = "a photo of {}"
+    composed: str = "a photo of {} that {text}"
+
+    @model_validator(mode="after")
+    def _have_places(self) -> Templates:
+        check_template(self.image)
+        check_template(self.composed)
+        if TEXT in self.image or self.composed.count(TEXT) != 1:
+            raise ValueError(f"{TEXT} belongs into the template `composed`, once, and nowhere else")
+        return self
+
+
+class BlendWeights(_Part):
+    """Weights of what a query is made of, see `compose.blend`; chosen on dev splits.
+
+    Attributes:
+        sentence: Of the composed sentence q.
+        direction: Of q - s, the way from the reference's own sentence to the composed one.
+        image: Of the reference's vector v; on the device it costs the gallery's encoder.
+        text: Of the modification's vector t.
+        negative_weight: How far a negative text pushes the query away.
+    """
+
+    sentence: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    direction: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    image: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    text: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    negative_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _blend_something(self) -> BlendWeights:
+        if not (self.sentence or self.direction or self.image or self.text):
+            raise ValueError("all weights of the blend are 0")
+        return self
+
+
+class QueryCosts(_Part):
+    """What the query side costs; None where unknown.
+
+    Attributes:
+        query_parameters: Parameters that one query passes through.
+        query_flops: Multiply-adds times two, a query.
+        query_bytes: Size of the files that the query side loads.
+    """
+
+    query_parameters: int | None = None
+    query_flops: int | None = None
+    query_bytes: int | None = None
+
+
+class ComposerManifest(_Part):
+    """What `composer.json` holds.
+
+    Attributes:
+        schema_version: Version of this format.
+        name: What people call the composer, e.g. `isa`.
+        kind: How it composes: one file each in `compose/`.
+        model: The model it was trained for.
+        text: SHA-256 of the text graph that it was trained against.
+        input: What the query graph takes: `pixels` (n, s, s, 3) uint8; `patch_tokens` (n, N, Dp)
+            and `vector` (n, D) float32 of the gallery encoder; or that `vector` alone.
+        preprocess: For pixels only.
+        graph: The query graph; it gives `tokens` (n, L, Dw) float32 and, where it attends,
+            `attention` (n, L, h, w) float32 that sums to 1 over positions.
+        text_graph: The adapted text encoder, with the inputs and outputs of the bundle's.
+        tokens: L, pseudo-words a reference.
+        word_dimension: Dw, width of a pseudo-word.
+        templates: The sentences.
+        settings: Weights of the blend.
+        licence: Of the weights in this folder.
+        sources: Data and weights that went into it.
+        training: How it was made: command, seed, figures.
+        efficiency: What the query side costs.
+        files: All other files.
+    """
+
+    schema_version: int
+    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
+    kind: Kind
+    model: TrainedFor
+    text: str = Field(pattern="^[0-9a-f]{64}$")
+    input: QueryInput
+    preprocess: PreprocessSpec | None = None
+    graph: str = "query.onnx"
+    text_graph: str | None = None
+    tokens: int = Field(gt=0)
+    word_dimension: int = Field(gt=0)
+    templates: Templates = Templates()
+    settings: BlendWeights = BlendWeights()
+    licence: str
+    sources: list[Source] = []
+    training: dict[str, Any] = {}
+    efficiency: QueryCosts = QueryCosts()
+    files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _agree(self) -> ComposerManifest:
+        if (self.kind == "adapted") != (self.text_graph is not None):
+            raise ValueError("text_graph belongs to the kind `adapted`, and to no other")
+        if (self.input == "pixels") != (self.preprocess is not None):
+            raise ValueError("preprocess belongs to the input `pixels`, and to no other")
+        for name in (self.graph, self.text_graph):
+            if name is not None and name not in self.files:
+                raise ValueError(f"{name} is used but not among the files")
+        return self
+
+
+class ComposerFolder:
+    """A loaded manifest and checked access to its files.
+
+    Attributes:
+        folder: Where the composer is.
+        manifest: The parsed `composer.json`.
+    """
+
+    def __init__(self, folder: Path, manifest: ComposerManifest) -> None:
+        """Use `ComposerFolder.load` instead."""
+        self.folder = folder
+        self.manifest = manifest
+        self._files = CheckedFiles(folder, manifest.files, MANIFEST_NAME)
+
+    @classmethod
+    def load(cls, folder: Path) -> ComposerFolder:
+        """Read a composer's manifest and check that all files are there, of the right size.
+
+        Args:
+            folder: The composer.
+
+        Raises:
+            BundleError: If it is no composer, is of another schema, or a file is missing.
+        """
+        inside = folder / "composer"
+        if not (folder / MANIFEST_NAME).is_file() and (inside / MANIFEST_NAME).is_file():
+            raise BundleError(f"{folder} is no composer, but holds one: give {inside}")
+        return cls(
+            folder, read_manifest(folder / MANIFEST_NAME, ComposerManifest, SCHEMA, "composer")
+        )
+
+    def file(self, name: str) -> Path:
+        """Path of a file, its checksum verified once.
+
+        Raises:
+            BundleError: If the file is not listed or its content is not what the manifest says.
+        """
+        return self._files.path(name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what turns a reference into a query: graphs, templates, and their model."""
+        made = self.manifest
+        graphs = [made.files[name].sha256 for name in (made.graph, made.text_graph) if name]
+        parts = [made.model.fingerprint, made.text, *graphs, made.templates.model_dump_json()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def check_model(self, name: str, fingerprint: str, text: str, word_dimension: int) -> None:
+        """Refuse a model that the composer was not trained for.
+
+        Args:
+            name: Of the model at hand, for the message.
+            fingerprint: Of its gallery side.
+            text: SHA-256 of its text graph.
+            word_dimension: Dw of its word embeddings.
+
+        Raises:
+            ModelError: If any of them is another than at training.
+        """
+        made = self.manifest
+        differs = {
+            f"gallery encoder ({fingerprint} instead of {made.model.fingerprint})": (
+                fingerprint != made.model.fingerprint
+            ),
+            "text encoder": text != made.text,
+            f"width of words ({word_dimension} instead of {made.word_dimension})": (
+                word_dimension != made.word_dimension
+            ),
+        }
+        found = [what for what, other in differs.items() if other]
+        if found:
+            raise ModelError(
+                f"the composer {self.folder} was trained for another model ({made.model.name}): "
+                f"{name} has another {found[0]}; train it again for this model, or use its own"
+            )
+
+
+def save_composer(folder: Path, fields: Mapping[str, Any]) -> ComposerManifest:
+    """Write `composer.json` for the files that lie in a folder.
+
+    Args:
+        folder: The composer; graphs and card are in it already, and every file gets listed.
+        fields: All manifest fields but `schema_version` and `files`.
+
+    Returns:
+        The manifest as written.
+    """
+    manifest = ComposerManifest(
+        schema_version=SCHEMA, files=list_files(folder, MANIFEST_NAME), **fields
+    )
+    write_manifest(folder / MANIFEST_NAME, manifest)
+    return manifest
+
+
+def changed(weights: BlendWeights, settings: Mapping[str, float | int | str]) -> BlendWeights:
+    """Weights with some of them replaced.
+
+    Args:
+        weights: As trained.
+        settings: New values by name.
+
+    Raises:
+        QueryError: If there is no such weight or a value is out of range.
+    """
+    try:
+        return BlendWeights.model_validate({**weights.model_dump(), **settings})
+    except ValidationError as error:
+        known = ", ".join(BlendWeights.model_fields)
+        raise QueryError(f"{first_problem(error)}; a trained composer has {known}") from error

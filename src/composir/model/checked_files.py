@@ -1,0 +1,158 @@
+"""Folders whose files are listed, with size and SHA-256, in a manifest beside them.
+
+Bundles and composers are such folders. Sizes are checked at loading, a file's checksum when that
+file is opened first, so that what a query does not need is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from composir.errors import BundleError
+
+
+class FileEntry(BaseModel):
+    """Size in bytes and SHA-256 of one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class CheckedFiles:
+    """Files of a folder, opened only if they are what the manifest says.
+
+    Attributes:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Path, entries: Mapping[str, FileEntry], manifest: str) -> None:
+        """Check that all files are there, of the right size.
+
+        Args:
+            folder: Where they lie.
+            entries: By name, relative to the folder.
+            manifest: Name of the manifest, for messages.
+
+        Raises:
+            BundleError: If one is missing, of another size, or outside the folder.
+        """
+        self.folder = folder
+        self._entries = entries
+        self._verified: set[str] = set()
+        for name, entry in entries.items():
+            _check_size(folder, name, entry, manifest)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a file is listed."""
+        return name in self._entries
+
+    def sha256(self, name: str) -> str:
+        """The checksum that the manifest gives for a file."""
+        return self._entries[name].sha256
+
+    def path(self, name: str) -> Path:
+        """Path of a file, its checksum verified once.
+
+        Raises:
+            BundleError: If the file is not listed or its content is not what the manifest says.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            raise BundleError(f"{self.folder} holds no file named {name}")
+        path = self.folder / name
+        if name not in self._verified:
+            if sha256_of(path) != entry.sha256:
+                raise BundleError(
+                    f"{path} is damaged (its checksum is not the manifest's): "
+                    "install or export it again"
+                )
+            self._verified.add(name)
+        return path
+
+
+def list_files(folder: Path, manifest: str) -> dict[str, FileEntry]:
+    """Size and checksum of every file in a folder but the manifest itself."""
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(
+            bytes=path.stat().st_size, sha256=sha256_of(path)
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / manifest and "__pycache__" not in path.parts
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_Manifest = TypeVar("_Manifest", bound=BaseModel)
+
+
+def read_manifest(path: Path, kind: type[_Manifest], schema: int, what: str) -> _Manifest:
+    """Read and check a manifest.
+
+    Args:
+        path: The JSON file.
+        kind: What it must hold.
+        schema: The newest `schema_version` that is understood.
+        what: The folder's kind in words, e.g. `model bundle`.
+
+    Raises:
+        BundleError: If it is missing, no JSON, of a newer schema, or does not hold what it must.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path.parent} is no {what}: it holds no {path.name}")
+    raw = _read_json(path)
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > schema:
+        raise BundleError(
+            f"{path} has schema version {version}, this composir knows up to {schema}: "
+            "upgrade with pip install --upgrade composir"
+        )
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise BundleError(f"{path} is not a valid manifest: {first_problem(error)}") from error
+
+
+def write_manifest(path: Path, manifest: BaseModel) -> None:
+    """Write a manifest as indented JSON."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that a validation found, where, and how many there are."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']} ({error.error_count()} in all)"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def _check_size(folder: Path, name: str, entry: FileEntry, manifest: str) -> None:
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BundleError(f"{folder / manifest} names a file outside the folder: {name}")
+    if not path.is_file():
+        raise BundleError(f"{folder} is incomplete: {name} is missing")
+    if path.stat().st_size != entry.bytes:
+        raise BundleError(
+            f"{path} is damaged: {path.stat().st_size} bytes, the manifest says {entry.bytes}: "
+            "install or export it again"
+        )
