@@ -66,8 +66,9 @@ def make_bundle(folder: Path) -> tuple[ImageTower, TextTower]:
             "tokenizer": TOKENIZER,
             "words": {"values": WORD_VALUES, "scales": WORD_SCALES},
             "max_tokens": 16,
+            "attention_heads": TEXT.heads,
         },
-        "templates": {"pseudo_word": "a photo of {}"},
+        "templates": {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"},
         "default_composer": "sum",
         "licence": "none",
     }

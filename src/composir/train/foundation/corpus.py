@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -31,12 +31,17 @@ class TrainingPicture:
         file: The picture.
         texts: At least one description; one is drawn each time the picture is seen.
         split: What it may be used for.
+        attributes: Value by name of what its metadata say, e.g. `colour` to `black`; each is also
+            a phrase to be told apart (`foundation.attributes`).
+        shared: A text that it shares with its variants (a title without its colour), or None.
     """
 
     source: str
     file: Path
     texts: tuple[str, ...]
     split: Split
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    shared: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,16 @@ class SourceSpec:
         group: A gallery row to the key that is split as a whole.
         dev: Share of groups for choosing hyper-parameters.
         test: Share of groups kept for reports.
+        attributes: Names of the metadata columns that become attributes.
+        shared: A gallery row to the text that its variants share; None where there is none.
     """
 
     texts: Callable[[Row], list[str]]
     group: Callable[[Row], str]
     dev: float
     test: float
+    attributes: tuple[str, ...] = ()
+    shared: Callable[[Row], str] | None = None
 
 
 def read_corpus(root: Path, sources: tuple[str, ...]) -> list[TrainingPicture]:
@@ -110,7 +119,21 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
         texts = tuple(spec.texts(row))
         if texts:
             split = split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test)
-            yield TrainingPicture(name, root / name / row["file"], texts, split)
+            values = {column: attribute_value(row.get(column)) for column in spec.attributes}
+            yield TrainingPicture(
+                name,
+                root / name / row["file"],
+                texts,
+                split,
+                {column: value for column, value in values.items() if value},
+                (spec.shared(row) or None) if spec.shared else None,
+            )
+
+
+def attribute_value(raw: object) -> str:
+    """A metadata value as words: lower case, no underscores; empty where it says nothing."""
+    value = re.sub(r"[-_]+", " ", str(raw or "")).lower().strip()
+    return "" if value in {"not sure", "other", "skip", "na", "none"} else value
 
 
 def _flickr_texts(row: Row) -> list[str]:
@@ -160,8 +183,17 @@ def _file(row: Row) -> str:
 
 SOURCES: dict[str, SourceSpec] = {
     "flickr8k-train": SourceSpec(_flickr_texts, _file, dev=0.1, test=0.0),
-    "fashion-recolour": SourceSpec(_fashion_texts, fashion_group, dev=0.15, test=0.3),
-    "pacs-domains": SourceSpec(_pacs_texts, _file, dev=0.15, test=0.35),
-    "grocery-train": SourceSpec(_grocery_texts, _file, dev=0.05, test=0.0),
-    "clothing-train": SourceSpec(_clothing_texts, _file, dev=0.05, test=0.0),
+    "fashion-recolour": SourceSpec(
+        _fashion_texts,
+        fashion_group,
+        dev=0.15,
+        test=0.3,
+        attributes=("colour", "type", "gender", "usage"),
+        shared=fashion_group,
+    ),
+    "pacs-domains": SourceSpec(
+        _pacs_texts, _file, dev=0.15, test=0.35, attributes=("domain", "class")
+    ),
+    "grocery-train": SourceSpec(_grocery_texts, _file, dev=0.05, test=0.0, attributes=("class",)),
+    "clothing-train": SourceSpec(_clothing_texts, _file, dev=0.05, test=0.0, attributes=("class",)),
 }

@@ -107,6 +107,7 @@ class EfficientNetLite(nn.Module):
     Attributes:
         lower: Stem and stages 1 to `CACHE_STAGE`.
         upper: The stages above, and the 1280-channel head convolution.
+        spatial: Everything but that convolution: the patch tokens of a bundle.
     """
 
     def __init__(self, spec: LiteSpec) -> None:
@@ -138,8 +139,20 @@ class EfficientNetLite(nn.Module):
 
     def upper(self, hidden: Tensor) -> Tensor:
         """The stages above the cache; (n, c, s, s) -> (n, 1280, ceil(s / 2), ceil(s / 2))."""
+        return self.widen(self.above(hidden))
+
+    def above(self, hidden: Tensor) -> Tensor:
+        """The stages above the cache without the head convolution, (n, c', s', s')."""
         for stage in self.stages[CACHE_STAGE:]:
             hidden = stage(hidden)
+        return hidden
+
+    def spatial(self, pixels: Tensor) -> Tensor:
+        """Pixels to the last stage's feature map, (n, c', h, w): a quarter of the head's width."""
+        return self.above(self.lower(pixels))
+
+    def widen(self, hidden: Tensor) -> Tensor:
+        """The head convolution, (n, c', h, w) -> (n, 1280, h, w)."""
         return functional.relu6(self.head(hidden))
 
     def forward(self, pixels: Tensor) -> Tensor:

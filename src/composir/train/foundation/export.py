@@ -30,16 +30,17 @@ PARITY = 1e-4
 
 
 class _ImageGraph(nn.Module):
-    """uint8 pixels as they come from the decoder to vectors; normalisation is inside."""
+    """uint8 pixels to vectors and patch tokens; normalisation is inside."""
 
     def __init__(self, tower: ImageTower) -> None:
         super().__init__()
         self.tower = tower
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         normalised = (pixels.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
-        vectors: Tensor = self.tower(normalised)
-        return vectors
+        spatial = self.tower.trunk.spatial(normalised)
+        vectors: Tensor = self.tower.head(self.tower.trunk.widen(spatial))
+        return vectors, spatial.flatten(2).transpose(1, 2)
 
 
 class _TextGraph(nn.Module):
@@ -74,8 +75,8 @@ def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) ->
         (pixels,),
         str(path),
         input_names=["pixels"],
-        output_names=["vector"],
-        dynamic_axes={"pixels": {0: "n"}, "vector": {0: "n"}},
+        output_names=["vector", "patch_tokens"],
+        dynamic_axes={"pixels": {0: "n"}, "vector": {0: "n"}, "patch_tokens": {0: "n"}},
         dynamo=False,
     )
     gap = _parity(path, graph, {"pixels": pixels})
@@ -106,6 +107,7 @@ def export_text(tower: TextTower, path: Path, *, quantise: bool) -> float:
         dynamo=False,
     )
     gap = _parity(path, graph, {"word_embeddings": words, "mask": mask})
+    name_weights(path, graph)
     if quantise:
         quantise_weights(path)
     return gap
@@ -128,6 +130,39 @@ def quantise_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
     scales = np.maximum(flat / 127.0, 1e-12).astype(np.float32)
     shaped = scales.reshape(-1, *([1] * (matrix.ndim - 1)))
     return np.clip(np.round(matrix / shaped), -127, 127).astype(np.int8), scales
+
+
+def name_weights(path: Path, module: nn.Module) -> None:
+    """Give a graph's large weights the names that they have in torch.
+
+    The exporter folds transposed matrices and numbers them. Named `tower.head.linear.weight`, or
+    with `.T` behind it where the graph holds the transpose, they can be read back for training
+    (`train.frozen`) without another file in the bundle.
+
+    Args:
+        path: The `.onnx` file, not yet quantised.
+        module: What was exported.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    names: dict[bytes, str] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.ndim == 2:
+            matrix = parameter.detach().numpy()
+            names[np.ascontiguousarray(matrix.T).tobytes()] = f"{name}.T"
+            names[np.ascontiguousarray(matrix).tobytes()] = name
+    renamed = {}
+    for tensor in model.graph.initializer:
+        known = names.get(numpy_helper.to_array(tensor).tobytes(), tensor.name)
+        if known != tensor.name:
+            renamed[tensor.name] = known
+            tensor.name = known
+    for node in model.graph.node:
+        for place, source in enumerate(node.input):
+            node.input[place] = renamed.get(source, source)
+    onnx.save(model, str(path))
 
 
 def quantise_weights(path: Path) -> None:

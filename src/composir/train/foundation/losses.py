@@ -31,14 +31,15 @@ def contrastive_loss(images: Tensor, texts: Tensor, targets: Tensor, scale: Tens
     return (forward + backward) / 2
 
 
-def soft_targets(sentences: Tensor, share: float, temperature: float) -> Tensor:
+def soft_targets(sentences: Tensor, share: float | Tensor, temperature: float) -> Tensor:
     """Who else might a text describe: what a frozen sentence encoder finds alike shares the target.
 
     Identical texts ("a photo of a hat" of a hundred pictures) share equally whatever `share` is.
 
     Args:
         sentences: (n, w) frozen sentence vectors, unit norm.
-        share: How much of the target goes by similarity, 0 to 1; the rest goes to identical texts.
+        share: How much of the target goes by similarity, 0 to 1, of all rows or (n, 1) by row; the
+            rest goes to identical texts.
         temperature: Of the similarity's softmax.
 
     Returns:

@@ -1,8 +1,9 @@
 """How the packaged model `mini` is made, from data set folders to a bundle.
 
-Two stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
-stages above the cache and the last text blocks are trained together with the heads. Each stage
-resumes from its checkpoint; caches are shared by all runs.
+Three stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
+stages above the cache and the last text blocks are trained together with the heads. *attributes*:
+the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
+of vectors. Each stage resumes from its checkpoint; caches are shared by all runs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from composir.errors import TrainingError
 from composir.model.bundle import Manifest, save_manifest
 from composir.preprocess import PreprocessSpec
 from composir.train.config import as_dict
+from composir.train.foundation.attributes import find_attributes, phrases_of
 from composir.train.foundation.card import write_card
 from composir.train.foundation.corpus import TrainingPicture, read_corpus
 from composir.train.foundation.efficientnet_lite import (
@@ -47,6 +49,7 @@ from composir.train.loop import LoopConfig, train
 
 Say: TypeAlias = Callable[[str], None]
 MAX_TOKENS = 128
+STAGES = ("heads", "joint", "attributes")
 
 
 def _views() -> dict[str, int]:
@@ -80,6 +83,23 @@ def _joint() -> ContrastConfig:
     )
 
 
+def _attributes() -> ContrastConfig:
+    return ContrastConfig(
+        batch=_batch(224, 160, 32),
+        head_rate=2e-4,
+        text_rate=5e-5,
+        image_rate=1e-4,
+        text_blocks=2,
+        image_stages=True,
+        soft_share=0.3,
+        soft_sources=("flickr8k-train",),
+        attribute_weight=0.5,
+        attribute_weights={"colour": 2.0},
+        shared_text=0.25,
+        initial_scale=30.0,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FoundationConfig:
     """Everything that changes the outcome.
@@ -96,6 +116,8 @@ class FoundationConfig:
         heads_loop: Its steps.
         joint: Contrast of the second stage.
         joint_loop: Its steps.
+        attributes: Contrast of the third stage.
+        attributes_loop: Its steps.
         seed: Of everything random.
     """
 
@@ -121,7 +143,27 @@ class FoundationConfig:
             checkpoint_every=10,
         )
     )
+    attributes: ContrastConfig = field(default_factory=_attributes)
+    attributes_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=80,
+            warmup=5,
+            weight_decay=0.2,
+            average=0.93,
+            evaluate_every=20,
+            checkpoint_every=10,
+        )
+    )
     seed: int = 0
+
+    def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
+        """Contrast and steps of a stage of `STAGES`."""
+        stages = {
+            "heads": (self.heads, self.heads_loop),
+            "joint": (self.joint, self.joint_loop),
+            "attributes": (self.attributes, self.attributes_loop),
+        }
+        return stages[name]
 
 
 def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manifest:
@@ -144,15 +186,22 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
     corpus = read_corpus(config.data, tuple(config.views))
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
-    texts = TextBank(towers[1], [t for p in corpus for t in p.texts], config.joint.text_blocks)
-    figures = {
-        "heads": _stage("heads", config, folder, towers, corpus, texts, say),
-        "joint": _stage("joint", config, folder, towers, corpus, texts, say),
-    }
+    texts = TextBank(towers[1], _all_texts(corpus), config.joint.text_blocks)
+    figures = {n: _stage(n, config, folder, towers, corpus, texts, say) for n in STAGES}
     manifest = _export(config, folder / "bundle", towers, figures, quantise=True)
     _export(config, folder / "bundle-fp32", towers, figures, quantise=False)
     say(f"wrote {folder / 'bundle'}")
     return manifest
+
+
+def _all_texts(corpus: Sequence[TrainingPicture]) -> list[str]:
+    """Descriptions, shared texts and phrases of attributes."""
+    texts = [text for picture in corpus for text in picture.texts]
+    texts += [picture.shared for picture in corpus if picture.shared]
+    for source in dict.fromkeys(picture.source for picture in corpus):
+        own = [picture for picture in corpus if picture.source == source]
+        texts += phrases_of(find_attributes(own, source))
+    return texts
 
 
 def mini_preprocessing(trunk: EfficientNetLite) -> PreprocessSpec:
@@ -200,8 +249,7 @@ def _stage(
     texts: TextBank,
     say: Say,
 ) -> dict[str, float]:
-    contrast = config.heads if name == "heads" else config.joint
-    loop = config.heads_loop if name == "heads" else config.joint_loop
+    contrast, loop = config.stage(name)
     banks = _banks(config, towers[0].trunk, corpus, contrast.image_stages, say)
     task = ContrastTask(towers, banks, texts, contrast, config.seed)
     return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
@@ -259,6 +307,7 @@ def _export(
             "tokenizer": TOKENIZER,
             "words": {"values": WORD_VALUES, "scales": WORD_SCALES if quantise else None},
             "max_tokens": MAX_TOKENS,
+            "attention_heads": text.spec.heads,
         },
         "templates": {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"},
         "default_composer": "sum",

@@ -11,6 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.foundation.attributes import (
+    attribute_loss,
+    batch_values,
+    draw_phrases,
+    find_attributes,
+)
 from composir.train.foundation.corpus import Split, TrainingPicture
 from composir.train.foundation.efficientnet_lite import CACHE_STAGE
 from composir.train.foundation.features import HalfArray, channels_last
@@ -38,6 +44,12 @@ class ContrastConfig:
             trunk. Else only the head is trained, and banks hold features of the whole trunk.
         soft_share: Share of the target that goes by sentence similarity.
         soft_temperature: Of that similarity.
+        soft_sources: Sources whose rows have such soft targets; none means all. (Titles that differ
+            in the colour alone are alike to a sentence encoder, and must not be to us.)
+        attribute_weight: Of the mean attribute loss; 0 leaves attributes out.
+        attribute_weights: Weights of single attributes in that mean, 1 where not named.
+        shared_text: How often a picture that has one is described by the text it shares with its
+            variants.
         initial_scale: Inverse temperature at the start; it is learnt.
     """
 
@@ -49,6 +61,10 @@ class ContrastConfig:
     image_stages: bool = False
     soft_share: float = 0.0
     soft_temperature: float = 0.07
+    soft_sources: tuple[str, ...] = ()
+    attribute_weight: float = 0.0
+    attribute_weights: dict[str, float] = field(default_factory=dict)
+    shared_text: float = 0.0
     initial_scale: float = 20.0
 
 
@@ -97,6 +113,9 @@ class ContrastTask:
         empty = [name for name in config.batch if not self._train_rows.get(name)]
         if empty:
             raise TrainingError(f"no training pictures of {', '.join(empty)}")
+        self.attributes = [
+            one for name, bank in banks.items() for one in find_attributes(bank.pictures, name)
+        ]
         self._freeze()
 
     def groups(self) -> Sequence[ParameterGroup]:
@@ -117,18 +136,51 @@ class ContrastTask:
         self.image.train()
         self.text.train()
         generator = np.random.default_rng((self.seed, step))
-        features, rows = [], []
-        for name, count in self.config.batch.items():
-            chosen = self._draw(name, step, count)
-            features.append(self._features(self.banks[name], chosen, generator))
-            rows += [self._text_row(self.banks[name].pictures[row], generator) for row in chosen]
-        targets = soft_targets(
-            self.texts.sentences[rows], self.config.soft_share, self.config.soft_temperature
-        )
+        drawn = {n: self._draw(n, step, count) for n, count in self.config.batch.items() if count}
+        features = [self._features(self.banks[n], rows, generator) for n, rows in drawn.items()]
+        rows = [
+            self._text_row(self.banks[name].pictures[row], generator)
+            for name, chosen in drawn.items()
+            for row in chosen
+        ]
         images = self._encode_images(torch.cat(features))
         texts = self._encode_texts(rows)
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
-        return contrastive_loss(images, texts, targets.to(self.device), scale)
+        loss = contrastive_loss(images, texts, self._targets(drawn, rows), scale)
+        if self.config.attribute_weight:
+            attributes = self._attribute_loss(drawn, images, scale, generator)
+            loss = loss + self.config.attribute_weight * attributes
+        return loss
+
+    def _targets(self, drawn: Mapping[str, Sequence[int]], rows: Sequence[int]) -> Tensor:
+        config = self.config
+        softened = config.soft_sources or tuple(drawn)
+        shares = [config.soft_share * (name in softened) for name, r in drawn.items() for _ in r]
+        share = torch.tensor(shares)[:, None]
+        targets = soft_targets(self.texts.sentences[rows], share, config.soft_temperature)
+        return targets.to(self.device)
+
+    def _attribute_loss(
+        self,
+        drawn: Mapping[str, Sequence[int]],
+        images: Tensor,
+        scale: Tensor,
+        generator: np.random.Generator,
+    ) -> Tensor:
+        """Weighted mean over the attributes of the sources in the batch."""
+        starts = dict(zip(drawn, np.cumsum([0, *map(len, drawn.values())]).tolist(), strict=False))
+        used = [one for one in self.attributes if one.source in drawn]
+        phrases = [draw_phrases(one, generator) for one in used]
+        encoded = self._encode_texts([self.texts.index[t] for texts in phrases for t in texts])
+        total = images.sum() * 0.0
+        parts = torch.split(encoded, [len(texts) for texts in phrases])
+        for one, vectors in zip(used, parts, strict=True):
+            chosen = drawn[one.source]
+            own = images[starts[one.source] : starts[one.source] + len(chosen)]
+            values = batch_values(one, chosen, self.device)
+            weight = self.config.attribute_weights.get(one.name, 1.0)
+            total = total + weight * attribute_loss(own, vectors, values, scale)
+        return total / max(1, len(used))
 
     def evaluate(self) -> dict[str, float]:
         """Text-to-image recall (percent) on the dev part of each source with free texts."""
@@ -194,6 +246,9 @@ class ContrastTask:
         return torch.from_numpy(np.stack(chosen))
 
     def _text_row(self, picture: TrainingPicture, generator: np.random.Generator) -> int:
+        chance = self.config.shared_text
+        if chance and picture.shared and generator.random() < chance:
+            return self.texts.index[picture.shared]
         return self.texts.index[picture.texts[generator.integers(len(picture.texts))]]
 
     def _text_blocks(self) -> Sequence[nn.Module]:

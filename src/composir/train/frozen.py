@@ -1,0 +1,191 @@
+"""The foundation model that composers are trained on: a bundle, with its text tower in torch.
+
+Gradients have to pass through the frozen text encoder to reach pseudo-words. Its weights are read
+back from the bundle's own graph (`foundation.export.name_weights` leaves their names there), int8
+values expanded, so that training sees exactly the tower that answers queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from composir.errors import TrainingError
+from composir.model import Model, load_model
+from composir.model.bundle import Bundle
+from composir.train.foundation.text_tower import TextSpec, TextTower
+
+PREFIX = "tower."
+Weights: TypeAlias = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class WordStatistics:
+    """What real word embeddings look like, frames and unused entries included.
+
+    Attributes:
+        mean: (Dw,) float32.
+        deviation: (Dw,) float32, standard deviation by coordinate.
+        norm: Mean Euclidean norm.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    norm: float
+
+
+class FrozenFoundation:
+    """A bundle, and its text tower as a frozen torch module.
+
+    Attributes:
+        model: The bundle as queries use it.
+        text: The text tower, in evaluation mode, without gradients for its weights.
+        words: (vocabulary, Dw) float32, the table of word embeddings.
+        device: Where text tower and words are.
+    """
+
+    def __init__(self, model: Model, text: TextTower, device: str = "cpu") -> None:
+        """Use `FrozenFoundation.load` instead."""
+        self.model = model
+        self.device = torch.device(device)
+        self.text = text.to(self.device).eval().requires_grad_(requires_grad=False)
+        self.words = self.text.words.weight
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "mini", device: str = "cpu") -> FrozenFoundation:
+        """Load a bundle.
+
+        Args:
+            name_or_path: A named model, or a bundle's folder.
+            device: Of the torch side.
+
+        Raises:
+            BundleError: If there is no such model or it is damaged.
+            TrainingError: If its text graph cannot be turned back into a torch tower.
+        """
+        model = load_model(name_or_path)
+        return cls(model, load_text_tower(model.bundle), device)
+
+    @property
+    def dimension(self) -> int:
+        """D, width of the shared space."""
+        return self.model.dimension
+
+    @property
+    def word_dimension(self) -> int:
+        """Dw, width of word embeddings and pseudo-words."""
+        return self.model.manifest.word_dimension
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """The bundle's named sentences with `{}` for pseudo-words."""
+        return self.model.manifest.templates
+
+    @property
+    def word_statistics(self) -> WordStatistics:
+        """Mean, deviation and norm of the table of word embeddings."""
+        norms = self.words.norm(dim=1)
+        return WordStatistics(self.words.mean(0), self.words.std(0), float(norms.mean()))
+
+    def word_ids(self, text: str) -> list[int]:
+        """Token ids of a text without the two tokens that frame a sentence."""
+        return self.model.texts.tokenise([text])[0][1:-1]
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Ids of the tokens that open and close a sentence."""
+        opening, closing = self.model.texts.tokenise([""])[0]
+        return opening, closing
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Word embeddings of token ids, (length, Dw) float32."""
+        return self.words[torch.as_tensor(ids, dtype=torch.long, device=self.device)]
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Vectors of plain texts through the runtime, (n, D) float32, unit norm, no gradient."""
+        return torch.from_numpy(self.model.encode_texts(texts)).to(self.device)
+
+
+def load_text_tower(bundle: Bundle) -> TextTower:
+    """Rebuild the torch text tower of a bundle from its graph and word table.
+
+    Args:
+        bundle: Exported by `composir train foundation`.
+
+    Returns:
+        The tower in evaluation mode, weights as the runtime sees them.
+
+    Raises:
+        TrainingError: If the graph holds no weights under the tower's names.
+    """
+    text = bundle.manifest.text
+    words = _word_table(bundle)
+    if text.attention_heads is None:
+        raise TrainingError(
+            f"{bundle.folder} does not say how many attention heads its text tower has, so it "
+            "cannot be trained through: export it with this version of composir"
+        )
+    try:
+        weights = read_weights(bundle.file(text.graph))
+        layers = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+        spec = TextSpec(
+            vocabulary=len(words),
+            positions=len(weights["positions"]),
+            width=words.shape[1],
+            layers=layers,
+            heads=text.attention_heads,
+            inner=len(weights["blocks.0.expand.bias"]),
+        )
+        tower = TextTower(spec, bundle.manifest.dimension)
+        state = {"words.weight": torch.from_numpy(words)}
+        state |= {
+            name: torch.tensor(weights[name]) for name in tower.state_dict() if name not in state
+        }
+        tower.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"the text graph of {bundle.folder} cannot be trained through ({error}): export it "
+            "with this version of composir (`composir train foundation`)"
+        ) from error
+    return tower.eval()
+
+
+def read_weights(graph: Path) -> Weights:
+    """Weights of an exported tower by their names in torch, int8 expanded, transposes undone."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(graph))
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Identity" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+        elif node.op_type == "DequantizeLinear":
+            found[node.output[0]] = _expanded(node, found)
+    named = {n.removeprefix(PREFIX): a for n, a in found.items() if n.startswith(PREFIX)}
+    return {n.removesuffix(".T"): a.T.copy() if n.endswith(".T") else a for n, a in named.items()}
+
+
+def _expanded(node: Any, found: Weights) -> NDArray[np.float32]:
+    values, scales = (found[name] for name in node.input[:2])
+    axis = next(item.i for item in node.attribute if item.name == "axis")
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    return np.asarray(values.astype(np.float32) * scales.reshape(shape), dtype=np.float32)
+
+
+def _word_table(bundle: Bundle) -> NDArray[np.float32]:
+    table = bundle.manifest.text.words
+    stored = np.load(bundle.file(table.values), allow_pickle=False)
+    values = np.asarray(stored, dtype=np.float32)
+    if table.scales is None:
+        return values
+    scales = np.load(bundle.file(table.scales), allow_pickle=False)
+    return np.asarray(values * scales[:, None], dtype=np.float32)

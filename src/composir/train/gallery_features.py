@@ -1,0 +1,156 @@
+"""What the gallery's encoder gives for training pictures, cached: vectors and patch tokens.
+
+Computed once through ONNX Runtime, exactly as at query time; every composer's training reads them.
+View 0 is the plain picture, the others are augmented. A picture that cannot be read is left out
+and listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.errors import ImageReadError, TrainingError
+from composir.images import read_image
+from composir.model import Model
+from composir.preprocess import PreprocessSpec
+from composir.train.foundation.features import augment
+from composir.types import FloatArray, PixelArray
+
+Progress: TypeAlias = Callable[[int, int], None]
+HalfArray: TypeAlias = NDArray[np.float16]
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFeatures:
+    """Features of the pictures that could be read.
+
+    Attributes:
+        vectors: (n, D) float32, unit norm.
+        patch_tokens: (n, N, Dp) float16, memory-mapped.
+        kept: (n,) int64, which of the given files these rows are.
+        failures: Files left out, with the reason.
+    """
+
+    vectors: FloatArray
+    patch_tokens: HalfArray
+    kept: NDArray[np.int64]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def gallery_features(
+    cache: Path,
+    files: Sequence[Path],
+    model: Model,
+    progress: Progress | None = None,
+    view: int = 0,
+) -> GalleryFeatures:
+    """Open the features of some pictures, computing what is not cached yet.
+
+    An interrupted computation goes on where it stopped.
+
+    Args:
+        cache: Folder of caches; made if missing.
+        files: The pictures, in order.
+        model: The foundation model.
+        progress: Called with (done, total).
+        view: 0 for the plain picture, 1 and up for augmented ones, seeded by file and view.
+
+    Raises:
+        TrainingError: If there are no files, or none of them can be read.
+        ModelError: If the model has no spatial features.
+    """
+    if not files:
+        raise TrainingError("no training images: give a folder or files that hold pictures")
+    store = _Store(cache / _name(files, model, view), files, model)
+    read_one = partial(_pixels, spec=model.image_spec, view=view)
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(store.done, len(files), BATCH):
+            chosen = files[start : start + BATCH]
+            store.add(start, chosen, list(pool.map(read_one, chosen)))
+            if progress:
+                progress(store.done, len(files))
+    return store.features()
+
+
+class _Store:
+    """Two growing files and a note of how far they are and what could not be read."""
+
+    def __init__(self, stem: Path, files: Sequence[Path], model: Model) -> None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        self._files, self._model = files, model
+        self._note = stem.with_suffix(".json")
+        blank = np.zeros((1, model.image_spec.size, model.image_spec.size, 3), dtype=np.uint8)
+        _, patches = model.images.encode_patches(blank)
+        self._vectors = _grown(stem.with_suffix(".vectors"), (len(files), model.dimension), "f4")
+        self._patches = _grown(stem.with_suffix(".patches"), (len(files), *patches.shape[1:]), "f2")
+        state = json.loads(self._note.read_text()) if self._note.exists() else {}
+        self.done: int = state.get("done", 0)
+        self._failed: dict[str, str] = state.get("failed", {})
+
+    def add(self, start: int, files: Sequence[Path], read: Sequence[PixelArray | str]) -> None:
+        good = [row for row, pixels in enumerate(read) if not isinstance(pixels, str)]
+        for row, pixels in enumerate(read):
+            if isinstance(pixels, str):
+                self._failed[str(start + row)] = pixels
+        if good:
+            pixels = np.stack([np.asarray(read[row], dtype=np.uint8) for row in good])
+            vectors, patches = self._model.images.encode_patches(pixels)
+            rows = np.asarray(good) + start
+            self._vectors[rows], self._patches[rows] = vectors, patches
+        self._vectors.flush()
+        self._patches.flush()
+        self.done = start + len(files)
+        unfinished = self._note.with_suffix(".partial")
+        unfinished.write_text(json.dumps({"done": self.done, "failed": self._failed}))
+        unfinished.replace(self._note)
+
+    def features(self) -> GalleryFeatures:
+        kept = np.array(
+            [row for row in range(len(self._files)) if str(row) not in self._failed], dtype=np.int64
+        )
+        failures = tuple((self._files[int(row)], why) for row, why in self._failed.items())
+        if not len(kept):
+            raise TrainingError(
+                f"none of the {len(self._files)} training images can be read, e.g. "
+                f"{failures[0][0]}: {failures[0][1]}"
+            )
+        whole = len(kept) == len(self._files)
+        patches: HalfArray = np.asarray(self._patches) if whole else self._patches[kept]
+        return GalleryFeatures(np.array(self._vectors[kept]), patches, kept, failures)
+
+
+def _grown(
+    path: Path, shape: tuple[int, ...], kind: str
+) -> np.memmap[tuple[int, ...], np.dtype[Any]]:
+    return np.memmap(path, dtype=kind, mode="r+" if path.exists() else "w+", shape=shape)
+
+
+def _pixels(file: Path, spec: PreprocessSpec, view: int) -> PixelArray | str:
+    """A picture as the encoder takes it, or why it cannot be read."""
+    try:
+        rgb = read_image(file, min_side=2 * spec.size).rgb
+    except (ImageReadError, OSError) as error:
+        return str(error)
+    if view:
+        seed = int.from_bytes(hashlib.sha256(f"{file.name}/{view}".encode()).digest()[:8], "big")
+        rgb = augment(rgb, np.random.default_rng(seed))
+    return spec.apply(rgb)
+
+
+def _name(files: Sequence[Path], model: Model, view: int) -> str:
+    digest = hashlib.sha256(f"{model.fingerprint} {view}".encode())
+    for file in files:
+        size = file.stat().st_size if file.exists() else -1
+        digest.update(f"{file.parent.parent.name}/{file.name}/{size}\n".encode())
+    return f"gallery-{digest.hexdigest()[:16]}-view{view}"
