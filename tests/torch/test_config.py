@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -76,3 +77,14 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 def test_a_configuration_becomes_plain_values() -> None:
     assert as_dict(Outer(out=Path("x")))["out"] == "x"
     assert as_dict(Outer())["inner"] == {"rate": 0.1, "batch": {}}
+
+
+@dataclass(frozen=True)
+class Choice:
+    axis: Literal["positions", "tokens"] = "positions"
+
+
+def test_a_choice_takes_its_values_and_names_them_otherwise() -> None:
+    assert read_config(Choice, None, ["axis=tokens"]).axis == "tokens"
+    with pytest.raises(TrainingError, match="axis must be one of positions, tokens, not 'rows'"):
+        read_config(Choice, None, ["axis=rows"])

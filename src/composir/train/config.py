@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from composir.errors import TrainingError
 
@@ -85,6 +85,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return float(value)
     if hint is Path and isinstance(value, str):
         return Path(value).expanduser()
+    if get_origin(hint) is Literal:
+        return _choose(get_args(hint), value, name)
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_convert(get_args(hint)[0], item, name) for item in value)
     if get_origin(hint) is dict and isinstance(value, Mapping):
@@ -97,3 +99,11 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise TrainingError(f"setting {name} must be {expected}, not {value!r}")
+
+
+def _choose(choices: tuple[Any, ...], value: Any, name: str) -> Any:
+    if value in choices:
+        return value
+    raise TrainingError(
+        f"setting {name} must be one of {', '.join(map(str, choices))}, not {value!r}"
+    )

@@ -1,0 +1,193 @@
+"""Training images from wherever they lie: folders, globs, tar shards, Parquet tables of paths.
+
+Nothing is decoded here. The order is that of the names, so that caches, splits and draws of one
+run are those of the next.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+
+from composir.errors import ImageReadError, TrainingError
+from composir.gallery.scan import scan
+from composir.images import read_image
+from composir.picture_formats import PICTURE_SUFFIXES
+from composir.types import Failure
+
+PATH_COLUMNS = ("path", "file_path", "image_path", "file_name", "filename", "image")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_GLOB = frozenset("*?[")
+
+Images: TypeAlias = str | Path | Sequence[str | Path]
+Skip: TypeAlias = Callable[[Failure], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """One picture: a file, or a stretch of an uncompressed tar shard.
+
+    Attributes:
+        name: What it is called in splits, caches and reports; the same on every machine.
+        path: The file or the shard.
+        offset: Where its bytes begin.
+        size: How many there are.
+    """
+
+    name: str
+    path: Path
+    offset: int
+    size: int
+
+    def read(self, min_side: int | None = None) -> Image.Image:
+        """Decode it; RGB, upright.
+
+        Args:
+            min_side: The short side that is enough, in pixels.
+
+        Raises:
+            ImageReadError: If it cannot be read; the message is the reason alone.
+        """
+        return read_image(self._source(), min_side=min_side).rgb
+
+    def _source(self) -> Path | bytes:
+        if not self.offset:
+            return self.path
+        try:
+            with self.path.open("rb") as shard:
+                shard.seek(self.offset)
+                return shard.read(self.size)
+        except OSError as error:
+            raise ImageReadError(f"its shard cannot be read: {error.strerror}") from error
+
+
+def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImage]:
+    """Find training images.
+
+    Args:
+        spec: A folder (searched through, tar shards in it included), a picture, a glob, a tar
+            shard, a Parquet table with a column of paths (`PATH_COLUMNS`; relative ones are taken
+            from the table's folder), or several of these.
+        skip: Called with each thing that cannot be looked at, and why.
+
+    Returns:
+        The images by name, each once.
+
+    Raises:
+        TrainingError: If something named is missing or unusable, or there is no image at all.
+    """
+    specs = [spec] if isinstance(spec, str | Path) else list(spec)
+    found: dict[tuple[Path, int], TrainingImage] = {}
+    for one in specs:
+        for image in _images_of(str(one), skip or _ignore):
+            found.setdefault((image.path, image.offset), image)
+    if not found:
+        raise TrainingError(
+            f"no training images in {', '.join(map(str, specs)) or 'nothing'}: name a folder, a "
+            "glob, tar shards or a Parquet table of paths"
+        )
+    return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
+
+
+def is_dev(name: str, share: float, salt: str = "dev") -> bool:
+    """Whether an image belongs to the dev part: by its name's hash, whatever else is there.
+
+    Args:
+        name: The image's name.
+        share: Of the dev part, 0 to 1.
+        salt: Another salt gives another split.
+    """
+    digest = hashlib.sha256(f"{salt}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2.0**64
+
+
+def _images_of(spec: str, skip: Skip) -> Iterator[TrainingImage]:
+    path = Path(spec).expanduser()
+    if path.exists():
+        yield from _images_at(path.absolute(), skip)
+    elif _GLOB & set(spec):
+        for match in sorted(glob.glob(str(path), recursive=True)):
+            if not Path(match).is_dir():
+                yield from _images_at(Path(match).absolute(), skip)
+    else:
+        raise TrainingError(f"{spec} does not exist: name a folder, glob, tar shard or table")
+
+
+def _images_at(path: Path, skip: Skip) -> Iterator[TrainingImage]:
+    if path.is_dir():
+        yield from _in_folder(path, skip)
+    elif path.name.lower().endswith(COMPRESSED):
+        raise TrainingError(
+            f"{path} is compressed, so its pictures cannot be read one by one; "
+            "unpack it to a plain .tar"
+        )
+    elif path.suffix.lower() == ".tar":
+        yield from _in_shard(path)
+    elif path.suffix.lower() in {".parquet", ".pq"}:
+        yield from _in_table(path, skip)
+    else:
+        yield _file(path, path.name)
+
+
+def _in_folder(folder: Path, skip: Skip) -> Iterator[TrainingImage]:
+    for item in scan([folder]):
+        if isinstance(item, Failure):
+            skip(item)
+        else:
+            relative = item.path.relative_to(folder).as_posix()
+            yield TrainingImage(f"{folder.name}/{relative}", item.path, 0, item.size)
+    for shard in sorted(folder.rglob("*.tar")):
+        yield from _in_shard(shard)
+
+
+def _in_shard(shard: Path) -> Iterator[TrainingImage]:
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if member.isfile() and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
+                    name = f"{shard.name}/{member.name}"
+                    yield TrainingImage(name, shard, member.offset_data, member.size)
+    except (tarfile.TarError, OSError) as error:
+        raise TrainingError(f"{shard} is no readable tar shard: {error}") from error
+
+
+def _in_table(table: Path, skip: Skip) -> Iterator[TrainingImage]:
+    for value in _paths_of(table):
+        path = (table.parent / value).absolute()
+        if path.is_file():
+            yield _file(path, value)
+        else:
+            skip(Failure(path, f"named in {table.name} but not there"))
+
+
+def _paths_of(table: Path) -> list[str]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        columns = parquet.read_schema(table).names
+        column = next((name for name in PATH_COLUMNS if name in columns), None)
+        if column is None:
+            raise TrainingError(
+                f"{table} has no column of paths: it has {', '.join(columns)}; name one of them "
+                f"{', '.join(PATH_COLUMNS)}"
+            )
+        values = parquet.read_table(table, columns=[column])[column].to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TrainingError(f"{table} is no readable Parquet table: {error}") from error
+    return [str(value) for value in values if value]
+
+
+def _file(path: Path, name: str) -> TrainingImage:
+    return TrainingImage(name, path, 0, path.stat().st_size)
+
+
+def _ignore(_: Failure) -> None:
+    """Nobody asked for what is skipped."""
