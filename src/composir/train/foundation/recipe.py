@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -187,7 +187,9 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
     texts = TextBank(towers[1], _all_texts(corpus), config.joint.text_blocks)
-    figures = {n: _stage(n, config, folder, towers, corpus, texts, say) for n in STAGES}
+    # Opened before anything is trained: caches are named by the weights that made them.
+    banks = {lower: _banks(config, towers[0].trunk, corpus, lower, say) for lower in (False, True)}
+    figures = {name: _stage(name, config, folder, towers, banks, texts, say) for name in STAGES}
     manifest = _export(config, folder / "bundle", towers, figures, quantise=True)
     _export(config, folder / "bundle-fp32", towers, figures, quantise=False)
     say(f"wrote {folder / 'bundle'}")
@@ -245,13 +247,12 @@ def _stage(
     config: FoundationConfig,
     folder: Path,
     towers: tuple[ImageTower, TextTower],
-    corpus: Sequence[TrainingPicture],
+    banks: Mapping[bool, Mapping[str, Bank]],
     texts: TextBank,
     say: Say,
 ) -> dict[str, float]:
     contrast, loop = config.stage(name)
-    banks = _banks(config, towers[0].trunk, corpus, contrast.image_stages, say)
-    task = ContrastTask(towers, banks, texts, contrast, config.seed)
+    task = ContrastTask(towers, banks[contrast.image_stages], texts, contrast, config.seed)
     return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
 
 
