@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from composir.compose.template import TEXT, check_template
 from composir.errors import BundleError, ModelError, QueryError
-from composir.model.bundle import Source
+from composir.model.bundle import COMPOSER_MANIFEST, Source
 from composir.model.checked_files import (
     CheckedFiles,
     FileEntry,
@@ -27,7 +27,7 @@ from composir.model.checked_files import (
 )
 from composir.preprocess import PreprocessSpec
 
-MANIFEST_NAME = "composer.json"
+MANIFEST_NAME = COMPOSER_MANIFEST
 SCHEMA = 1
 
 Kind: TypeAlias = Literal["sentence", "pseudo_word", "adapted"]

@@ -1,11 +1,12 @@
 """Models: a bundle is a folder; its encoders run on ONNX Runtime."""
 
-from composir.model.base import EmbeddingModel
+from composir.model.base import EmbeddingModel, SplicingEncoder, SplicingModel
 from composir.model.bundle import Bundle, Manifest
 from composir.model.catalogue import PACKAGED, load_model
 from composir.model.image_encoder import ImageEncoder
 from composir.model.model import Model
 from composir.model.text_encoder import TextEncoder
+from composir.model.vocabulary import Vocabulary
 
 __all__ = [
     "PACKAGED",
@@ -14,6 +15,9 @@ __all__ = [
     "ImageEncoder",
     "Manifest",
     "Model",
+    "SplicingEncoder",
+    "SplicingModel",
     "TextEncoder",
+    "Vocabulary",
     "load_model",
 ]

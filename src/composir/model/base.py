@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
@@ -60,3 +61,45 @@ class EmbeddingModel(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts; too long ones are cut at the tokeniser's limit; (n, D) float32."""
+
+
+class SplicingEncoder(Protocol):
+    """A text encoder that takes pseudo-words among real ones."""
+
+    @property
+    def word_dimension(self) -> int:
+        """Dw, width of word embeddings and pseudo-words."""
+
+    def encode_spliced(
+        self, templates: Sequence[str], pseudo_words: Sequence[FloatArray]
+    ) -> tuple[FloatArray, list[FloatArray]]:
+        """Encode n sentences in which `{}` stands for pseudo-words (L, Dw) float32.
+
+        Returns:
+            Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
+        """
+
+
+class SplicingModel(EmbeddingModel, Protocol):
+    """What a trained composer needs besides: access to words and to what the encoder saw where."""
+
+    @property
+    def texts(self) -> SplicingEncoder:
+        """The text encoder, with splicing."""
+
+    @property
+    def text_checksum(self) -> str:
+        """SHA-256 of the text graph, which trained composers are bound to."""
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of the runtime; None for all cores."""
+
+    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
+        """Encode RGB pictures to vectors (n, D) and patch tokens (n, N, Dp), both float32."""
+
+    def with_text_graph(self, path: Path) -> SplicingEncoder:
+        """A text encoder over another graph, which shares tokeniser and words with `texts`."""
+
+    def composer_folders(self) -> Mapping[str, Path]:
+        """Folders of the trained composers that come with the model, by name."""

@@ -23,6 +23,7 @@ from composir.model.checked_files import (
 from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = "bundle.json"
+COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"
 SCHEMA = 1
 
 
@@ -158,6 +159,19 @@ class Bundle:
         image = self.manifest.image
         content = self.manifest.files[image.graph].sha256 + image.preprocess.model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def text_checksum(self) -> str:
+        """SHA-256 of the text graph, which trained composers are bound to."""
+        return self.manifest.files[self.manifest.text.graph].sha256
+
+    def composer_folders(self) -> dict[str, Path]:
+        """Folders of the trained composers in this bundle, by name."""
+        parts = [Path(name).parts for name in self.manifest.files]
+        names = {
+            part[1] for part in parts if part[0] == COMPOSERS and part[2:] == (COMPOSER_MANIFEST,)
+        }
+        return {name: self.folder / COMPOSERS / name for name in sorted(names)}
 
 
 def save_manifest(folder: Path, fields: Mapping[str, Any]) -> Manifest:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +12,14 @@ from PIL import Image
 
 from composir.errors import ModelError
 from composir.model.bundle import Bundle
-from composir.model.sessions import default_threads, open_session
+from composir.model.sessions import check_graph, default_threads, open_session
 from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+PATCHES = "patch_tokens"
 
 
 class ImageEncoder:
@@ -42,6 +44,7 @@ class ImageEncoder:
         self.batch_size = batch_size
         self._bundle = bundle
         self._threads = threads or default_threads()
+        self._last: tuple[PixelArray, dict[str, FloatArray]] | None = None
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -66,31 +69,82 @@ class ImageEncoder:
                 f"pixels of shape {pixels.shape} and type {pixels.dtype}; "
                 f"this model takes (n, {expected[0]}, {expected[1]}, 3) uint8"
             )
-        starts = range(0, len(pixels), self.batch_size)
-        batches = [pixels[start : start + self.batch_size] for start in starts]
-        if not batches:
-            return np.empty((0, self._bundle.manifest.dimension), dtype=np.float32)
-        return np.concatenate(self._run_all(batches))
+        return self._encode(pixels, ("vector",))[0]
 
     def encode(self, images: Sequence[Image.Image]) -> FloatArray:
         """Preprocess and encode RGB pictures; (n, D) float32, unit norm."""
+        return self.encode_pixels(self._preprocessed(images))
+
+    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
+        """Preprocess and encode RGB pictures, and keep what the encoder saw where.
+
+        Args:
+            images: n RGB pictures; one that was encoded just before is not run again.
+
+        Returns:
+            Vectors (n, D) float32, unit norm, and patch tokens (n, N, Dp) float32.
+
+        Raises:
+            ModelError: If the bundle's graph gives no patch tokens.
+        """
+        if PATCHES not in self._outputs:
+            raise ModelError(
+                f"the bundle {self._bundle.folder} has no spatial features: its image graph gives "
+                f"no {PATCHES}; export it again with this version (composir train foundation)"
+            )
+        vectors, patches = self._encode(self._preprocessed(images), ("vector", PATCHES))
+        return vectors, patches
+
+    def _preprocessed(self, images: Sequence[Image.Image]) -> PixelArray:
         shape = (0, self.spec.size, self.spec.size, 3)
         pixels = [self.spec.apply(image) for image in images]
-        return self.encode_pixels(np.stack(pixels) if pixels else np.empty(shape, dtype=np.uint8))
+        return np.stack(pixels) if pixels else np.empty(shape, dtype=np.uint8)
 
     @cached_property
     def _session(self) -> InferenceSession:
         path = self._bundle.file(self._bundle.manifest.image.graph)
-        return open_session(path, threads=1)
+        session = open_session(path, threads=1)
+        check_graph(session, path, {"pixels"}, {"vector"})
+        return session
 
-    def _run_all(self, batches: Sequence[PixelArray]) -> list[FloatArray]:
+    @cached_property
+    def _outputs(self) -> frozenset[str]:
+        return frozenset(output.name for output in self._session.get_outputs())
+
+    def _encode(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
+        if len(pixels) == 1:
+            known = self._encode_one(pixels)
+            return [known[name].copy() for name in names]
+        starts = range(0, len(pixels), self.batch_size)
+        batches = [pixels[start : start + self.batch_size] for start in starts]
+        if not batches:
+            empty = np.empty((0, self._bundle.manifest.dimension), dtype=np.float32)
+            return [
+                empty if name == "vector" else np.empty((0, 0, 0), np.float32) for name in names
+            ]
+        parts = self._run_all(batches, names)
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def _encode_one(self, pixels: PixelArray) -> Mapping[str, FloatArray]:
+        """A search asks for its reference's vector, and then its composer for the patch tokens."""
+        last = self._last
+        if last is None or not np.array_equal(last[0], pixels):
+            names = sorted(self._outputs & {"vector", PATCHES})
+            last = pixels.copy(), dict(zip(names, self._run(pixels, names), strict=True))
+            self._last = last
+        return last[1]
+
+    def _run_all(
+        self, batches: Sequence[PixelArray], names: Sequence[str]
+    ) -> list[list[FloatArray]]:
         workers = min(self._threads, len(batches))
+        run = partial(self._run, names=names)
         if workers == 1:
-            return [self._run(batch) for batch in batches]
+            return [run(batch) for batch in batches]
         self._session.get_inputs()  # open it here, once, not in several threads
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(self._run, batches))
+            return list(pool.map(run, batches))
 
-    def _run(self, pixels: PixelArray) -> FloatArray:
-        vectors: FloatArray = self._session.run(["vector"], {"pixels": pixels})[0]
-        return vectors
+    def _run(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
+        outputs: list[FloatArray] = self._session.run(list(names), {"pixels": pixels})
+        return outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -14,12 +15,13 @@ from composir.types import FloatArray, PixelArray
 
 
 class Model:
-    """Image and text encoder of one bundle; an `EmbeddingModel`.
+    """Image and text encoder of one bundle; a `SplicingModel`.
 
     Attributes:
         bundle: Where it comes from.
         images: The gallery side's encoder.
         texts: The text encoder, with splicing.
+        threads: Of the runtime; None for all cores.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
@@ -30,6 +32,7 @@ class Model:
             threads: For the runtime; None for all cores.
         """
         self.bundle = bundle
+        self.threads = threads
         self.images = ImageEncoder(bundle, threads)
         self.texts = TextEncoder(bundle, threads)
 
@@ -47,6 +50,11 @@ class Model:
     def fingerprint(self) -> str:
         """Identifies the vector space of the gallery side."""
         return self.bundle.fingerprint
+
+    @property
+    def text_checksum(self) -> str:
+        """SHA-256 of the text graph, which trained composers are bound to."""
+        return self.bundle.text_checksum
 
     @property
     def dimension(self) -> int:
@@ -84,3 +92,19 @@ class Model:
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts; (n, D) float32, unit norm."""
         return self.texts.encode(texts)
+
+    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
+        """Encode RGB pictures to vectors (n, D) and patch tokens (n, N, Dp), both float32.
+
+        Raises:
+            ModelError: If the bundle gives no patch tokens.
+        """
+        return self.images.encode_patches(images)
+
+    def with_text_graph(self, path: Path) -> TextEncoder:
+        """A text encoder over another graph, which shares tokeniser and words with `texts`."""
+        return self.texts.with_graph(path)
+
+    def composer_folders(self) -> Mapping[str, Path]:
+        """Folders of the trained composers that come with the model, by name."""
+        return self.bundle.composer_folders()

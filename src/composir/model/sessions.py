@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,3 +42,28 @@ def open_session(path: Path, threads: int | None = None) -> InferenceSession:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises a private family of exceptions
         raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error
+
+
+def check_graph(session: InferenceSession, path: Path, inputs: Set[str], outputs: Set[str]) -> None:
+    """Refuse a graph that takes or gives something else.
+
+    Args:
+        session: The opened graph.
+        path: Its file, for the message.
+        inputs: Names of all its inputs.
+        outputs: Names of outputs that it must have; others do not matter.
+
+    Raises:
+        ModelError: If the names are others.
+    """
+    takes = {item.name for item in session.get_inputs()}
+    gives = {item.name for item in session.get_outputs()}
+    if takes != inputs or not outputs <= gives:
+        raise ModelError(
+            f"{path} takes {_listed(takes)} and gives {_listed(gives)}; "
+            f"it must take {_listed(inputs)} and give {_listed(outputs)}"
+        )
+
+
+def _listed(names: Set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from composir.errors import ModelError, QueryError
 from composir.model.bundle import Bundle
-from composir.model.sessions import open_session
+from composir.model.sessions import check_graph, open_session
+from composir.model.vocabulary import Vocabulary
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-    from tokenizers import Tokenizer
 
 PLACEHOLDER = "{}"
 
@@ -26,6 +26,7 @@ class TextEncoder:
 
     Attributes:
         batch_size: Sentences in one run of the graph.
+        vocabulary: The tokeniser and the table of words.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None, batch_size: int = 64) -> None:
@@ -37,8 +38,10 @@ class TextEncoder:
             batch_size: Sentences in one run.
         """
         self.batch_size = batch_size
+        self.vocabulary = Vocabulary(bundle)
         self._bundle = bundle
         self._threads = threads
+        self._graph: Path | None = None
 
     @property
     def word_dimension(self) -> int:
@@ -48,7 +51,7 @@ class TextEncoder:
     @property
     def max_tokens(self) -> int:
         """Longer texts are cut here, the two tokens that frame a sentence included."""
-        return self._bundle.manifest.text.max_tokens
+        return self.vocabulary.max_tokens
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -105,37 +108,28 @@ class TextEncoder:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, framed, at most `max_tokens`."""
-        # A word is at least one character and a token: cutting characters first keeps a text of
-        # millions of characters from costing memory, and changes nothing below the token limit.
-        limit = self.max_tokens * 64
-        return [
-            encoding.ids
-            for encoding in self._tokenizer.encode_batch([_valid(text[:limit]) for text in texts])
-        ]
+        return self.vocabulary.tokenise(texts)
 
     def embed(self, ids: Sequence[int]) -> FloatArray:
         """Word embeddings of token ids, (length, Dw) float32."""
-        values, scales = self._words
-        rows = np.asarray(values[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
-        if scales is None:
-            return rows
-        return rows * scales[np.asarray(ids, dtype=np.int64)][:, None].astype(np.float32)
+        return self.vocabulary.embed(ids)
 
     def nearest_words(self, pseudo_words: FloatArray, count: int = 5) -> list[list[str]]:
-        """Vocabulary words whose embeddings are closest in cosine to each pseudo-word.
+        """Words closest in cosine to each pseudo-word, (n, Dw) float32; nearest first."""
+        return self.vocabulary.nearest_words(pseudo_words, count)
+
+    def with_graph(self, path: Path) -> TextEncoder:
+        """The same words read by another text graph, e.g. an adapted one.
 
         Args:
-            pseudo_words: (n, Dw) float32.
-            count: Words a pseudo-word.
+            path: The `.onnx` file, with the inputs and outputs of this encoder's.
 
         Returns:
-            n lists of words, nearest first.
+            An encoder that shares tokeniser and word table with this one.
         """
-        values, _ = self._words
-        table = np.asarray(values, dtype=np.float32)
-        table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
-        order = np.argsort(-(pseudo_words @ table.T), axis=1)[:, :count]
-        return [[str(self._tokenizer.id_to_token(int(i))) for i in row] for row in order]
+        other = TextEncoder(self._bundle, self._threads, self.batch_size)
+        other.vocabulary, other._graph = self.vocabulary, path
+        return other
 
     def _splice(self, template: str, pseudo_words: FloatArray) -> FloatArray:
         if template.count(PLACEHOLDER) != 1:
@@ -170,32 +164,7 @@ class TextEncoder:
 
     @cached_property
     def _session(self) -> InferenceSession:
-        path = self._bundle.file(self._bundle.manifest.text.graph)
-        return open_session(path, self._threads)
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        path = self._bundle.file(self._bundle.manifest.text.tokenizer)
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self.max_tokens)
-        return tokenizer
-
-    @cached_property
-    def _words(self) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
-        table = self._bundle.manifest.text.words
-        values = np.load(self._bundle.file(table.values), mmap_mode="r", allow_pickle=False)
-        if table.scales is None:
-            return values, None
-        return values, np.load(self._bundle.file(table.scales), allow_pickle=False)
-
-
-def _valid(text: str) -> str:
-    """Undo what a terminal without Unicode does to an argument; what is left broken becomes `�`."""
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raw = text.encode("utf-8", "replace")
-    return raw.decode("utf-8", "replace")
+        path = self._graph or self._bundle.file(self._bundle.manifest.text.graph)
+        session = open_session(path, self._threads)
+        check_graph(session, path, {"word_embeddings", "mask"}, {"vector", "token_states"})
+        return session

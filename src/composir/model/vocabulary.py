@@ -1,0 +1,90 @@
+"""From texts to word embeddings: the tokeniser and the table of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.model.bundle import Bundle
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class Vocabulary:
+    """Tokenise texts and look words up; files open at the first text."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Prepare; nothing is read yet."""
+        self._bundle = bundle
+
+    @property
+    def max_tokens(self) -> int:
+        """Longer texts are cut here, the two tokens that frame a sentence included."""
+        return self._bundle.manifest.text.max_tokens
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, framed, at most `max_tokens`."""
+        # A word is at least one character and a token: cutting characters first keeps a text of
+        # millions of characters from costing memory, and changes nothing below the token limit.
+        limit = self.max_tokens * 64
+        return [
+            encoding.ids
+            for encoding in self._tokenizer.encode_batch([_valid(text[:limit]) for text in texts])
+        ]
+
+    def embed(self, ids: Sequence[int]) -> FloatArray:
+        """Word embeddings of token ids, (length, Dw) float32."""
+        values, scales = self._words
+        rows = np.asarray(values[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
+        if scales is None:
+            return rows
+        return rows * scales[np.asarray(ids, dtype=np.int64)][:, None].astype(np.float32)
+
+    def nearest_words(self, pseudo_words: FloatArray, count: int = 5) -> list[list[str]]:
+        """Words whose embeddings are closest in cosine to each pseudo-word.
+
+        Args:
+            pseudo_words: (n, Dw) float32.
+            count: Words a pseudo-word.
+
+        Returns:
+            n lists of words, nearest first.
+        """
+        values, _ = self._words
+        table = np.asarray(values, dtype=np.float32)
+        table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
+        order = np.argsort(-(pseudo_words @ table.T), axis=1)[:, :count]
+        return [[str(self._tokenizer.id_to_token(int(i))) for i in row] for row in order]
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        path = self._bundle.file(self._bundle.manifest.text.tokenizer)
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.max_tokens)
+        return tokenizer
+
+    @cached_property
+    def _words(self) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+        table = self._bundle.manifest.text.words
+        values = np.load(self._bundle.file(table.values), mmap_mode="r", allow_pickle=False)
+        if table.scales is None:
+            return values, None
+        return values, np.load(self._bundle.file(table.scales), allow_pickle=False)
+
+
+def _valid(text: str) -> str:
+    """Undo what a terminal without Unicode does to an argument; what is left broken becomes `�`."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
