@@ -1,0 +1,203 @@
+"""Composing adapters: a few trained weights in every block of a frozen text tower.
+
+The frozen tower composes as badly as captions taught it: "a photo of [w] that is red" is not how
+people write. Adapters teach it that sentence (Map-to-Compose, arXiv 2504.17990, stage 2) without
+touching a weight of it: they live in a second tower that shares the frozen weights, so the tower
+itself stays as it was, bit for bit.
+
+Two kinds, both starting at exactly the frozen tower because their last matrix is zero:
+
+- *bottleneck* (Houlsby et al. 2019, arXiv 1902.00751): `h + Up(GELU(Down(h)))` on what attention
+  and what the feed-forward part of a block add to the residual stream;
+- *LoRA* (Hu et al. 2021, arXiv 2106.09685): `W x + (alpha / r) B A x` in the attention matrices.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.foundation.text_tower import Block, TextSpec, TextTower
+
+# Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
+PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """Which adapters.
+
+    Attributes:
+        kind: `bottleneck` or `lora`.
+        width: Of the bottleneck, or LoRA's rank.
+        alpha: LoRA's scale is `alpha / width`; the bottleneck has none.
+        dropout: On the bottleneck's hidden units, or on LoRA's input.
+    """
+
+    kind: str = "bottleneck"
+    width: int = 64
+    alpha: float = 64.0
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            TrainingError: If the kind is unknown or a number is out of range.
+        """
+        if self.kind not in PLACES:
+            raise TrainingError(
+                f"adapters.kind must be one of {', '.join(PLACES)}, not {self.kind}"
+            )
+        if self.width < 1:
+            raise TrainingError(f"adapters.width must be at least 1, not {self.width}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise TrainingError(f"adapters.dropout must be from 0 to below 1, not {self.dropout}")
+
+
+class Bottleneck(nn.Module):
+    """A linear layer followed by a residual bottleneck on its output."""
+
+    def __init__(self, linear: nn.Linear, config: AdapterConfig) -> None:
+        """Wrap a layer; the up projection starts at zero."""
+        super().__init__()
+        self.linear = linear
+        self.down = nn.Linear(linear.out_features, config.width)
+        self.up = nn.Linear(config.width, linear.out_features)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(…, in) -> (…, out)."""
+        hidden: Tensor = self.linear(inputs)
+        correction: Tensor = self.up(self.dropout(functional.gelu(self.down(hidden))))
+        return hidden + correction
+
+
+class LowRank(nn.Module):
+    """A linear layer whose matrix gets a low-rank addition."""
+
+    def __init__(self, linear: nn.Linear, config: AdapterConfig) -> None:
+        """Wrap a layer; the up matrix starts at zero."""
+        super().__init__()
+        self.linear = linear
+        self.down = nn.Linear(linear.in_features, config.width, bias=False)
+        self.up = nn.Linear(config.width, linear.out_features, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scale = config.alpha / config.width
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(…, in) -> (…, out)."""
+        hidden: Tensor = self.linear(inputs)
+        correction: Tensor = self.up(self.down(self.dropout(inputs)))
+        return hidden + self.scale * correction
+
+    def merged(self) -> nn.Linear:
+        """One plain layer that computes the same (without dropout)."""
+        merged = copy.deepcopy(self.linear)
+        with torch.no_grad():
+            merged.weight += self.scale * self.up.weight @ self.down.weight
+        return merged
+
+
+class AdaptedTower(nn.Module):
+    """A frozen text tower with adapters in every block; called like the tower.
+
+    Attributes:
+        frozen: The tower, untouched; `forward` with `enabled` false is this tower's own.
+        adapted: A second tower that shares all its weights and holds the adapters.
+        enabled: Whether the adapters take part.
+    """
+
+    def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
+        """Wrap a tower.
+
+        Args:
+            tower: Stays as it is; its weights must be frozen by the caller (`FrozenFoundation`).
+            config: Which adapters.
+        """
+        super().__init__()
+        self.frozen = tower
+        self.adapted = _with_shared_weights(tower)
+        self.enabled = True
+        self._adapters = nn.ModuleList(
+            adapter
+            for block in self.adapted.blocks
+            for adapter in _adapt(cast(Block, block), config)
+        )
+
+    @property
+    def spec(self) -> TextSpec:
+        """Sizes of the tower."""
+        return self.frozen.spec
+
+    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode spliced sentences; as `TextTower.forward`."""
+        tower = self.adapted if self.enabled else self.frozen
+        encoded: tuple[Tensor, Tensor] = tower(words, mask)
+        return encoded
+
+    def train(self, mode: bool = True) -> AdaptedTower:
+        """Turn the adapters' dropout on or off; the frozen parts always stay in evaluation mode."""
+        super().train(mode=False)
+        for adapter in self._adapters:
+            cast(nn.Module, adapter.dropout).train(mode)
+        return self
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The adapters' own weights by name, in a fixed order."""
+        return {
+            f"{number}.{name}": parameter
+            for number, adapter in enumerate(self._adapters)
+            for name, parameter in adapter.named_parameters()
+            if not name.startswith("linear.")
+        }
+
+    def load_trained(self, weights: dict[str, Tensor]) -> None:
+        """Set the adapters' weights.
+
+        Raises:
+            TrainingError: If they are of other adapters.
+        """
+        own = self.trained()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in weights.items()}:
+            raise TrainingError("the saved adapters are of another kind, width or text tower")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(weights[name])
+
+    def parameter_count(self) -> int:
+        """Trained parameters."""
+        return sum(parameter.numel() for parameter in self.trained().values())
+
+    def exportable(self) -> nn.Module:
+        """What to export: a tower in evaluation mode, with LoRA merged into plain matrices."""
+        tower = _with_shared_weights(self.adapted)
+        for block in tower.blocks:
+            for name, layer in block.named_children():
+                if isinstance(layer, LowRank):
+                    setattr(block, name, layer.merged())
+        return tower.eval()
+
+
+def _with_shared_weights(tower: TextTower) -> TextTower:
+    """A copy of the modules around the same parameters."""
+    return copy.deepcopy(tower, {id(parameter): parameter for parameter in tower.parameters()})
+
+
+def _adapt(block: Block, config: AdapterConfig) -> list[nn.Module]:
+    """Put adapters into a block; the adapters, in a fixed order."""
+    kind: type[LowRank] | type[Bottleneck] = LowRank if config.kind == "lora" else Bottleneck
+    adapters: list[nn.Module] = []
+    for name in PLACES[config.kind]:
+        adapters.append(kind(getattr(block, name), config))
+        setattr(block, name, adapters[-1])
+    return adapters

@@ -1,0 +1,223 @@
+"""Hard negatives: images that a lazy composition would find instead of the target.
+
+- the *reference* itself: found by a query that ignores the text;
+- its *neighbours*: found by a query that keeps too much of the reference;
+- what fits the *text* alone: found by a query that ignores the reference;
+- what was *shown* and not clicked, where there is a click log.
+
+Candidates of each kind come from cached vectors, once. Every `refresh_every` steps they are put in
+the order in which the current queries find them, so that the negatives stay hard (Map-to-Compose,
+arXiv 2504.17990, stage 2; the refreshing as in ANCE, arXiv 2007.00808). A target, and what is all
+but the same picture as a target, is never a negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.errors import TrainingError
+from composir.types import FloatArray
+
+Rows: TypeAlias = NDArray[np.int64]
+NONE = -1
+BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MiningConfig:
+    """How many negatives of each kind a query gets at a step; 0 switches a kind off.
+
+    Attributes:
+        reference: The reference itself, 1 or 0.
+        neighbours: Nearest images of the reference.
+        text: Images that fit the text alone.
+        shown: Images that were shown for the query and not chosen.
+        pool: Candidates of each kind.
+        hardest: How many of them, hardest for the current query first, a step draws from.
+        refresh_every: Steps between two refreshings; 0 keeps the first order.
+        same_picture: Images at least this similar (cosine) to a target count as the target.
+    """
+
+    reference: int = 1
+    neighbours: int = 4
+    text: int = 4
+    shown: int = 4
+    pool: int = 64
+    hardest: int = 24
+    refresh_every: int = 50
+    same_picture: float = 0.98
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range.
+
+        Raises:
+            TrainingError: If a number is out of range.
+        """
+        if self.reference not in (0, 1):
+            raise TrainingError(f"mining.reference must be 1 or 0, not {self.reference}")
+        for name in ("neighbours", "text", "shown", "refresh_every"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"mining.{name} must not be negative")
+        if self.hardest < max(self.neighbours, self.text, self.shown):
+            raise TrainingError("mining.hardest must not be below the negatives that a step draws")
+        if self.pool < self.hardest:
+            raise TrainingError("mining.pool must not be below mining.hardest")
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Triplets as rows of the image vectors.
+
+    Attributes:
+        references: (m,) rows of the references.
+        texts: m modification texts.
+        targets: m sets of rows that answer.
+        shown: m tuples of rows that were shown and not chosen.
+        text_vectors: (m, D) float32, unit norm, of the modification texts.
+    """
+
+    references: Rows
+    texts: tuple[str, ...]
+    targets: tuple[frozenset[int], ...]
+    shown: tuple[tuple[int, ...], ...]
+    text_vectors: FloatArray
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.texts)
+
+
+class HardNegatives:
+    """Candidates of every kind for every question, ordered by hardness."""
+
+    def __init__(
+        self, questions: Questions, images: FloatArray, config: MiningConfig, seed: int
+    ) -> None:
+        """Find the candidates.
+
+        Args:
+            questions: The training triplets.
+            images: (n, D) float32, unit norm: vectors of all images.
+            config: Which and how many.
+            seed: Of the draws.
+        """
+        self.config, self._seed, self._images = config, seed, images
+        self._references = questions.references
+        self._answers = [
+            _same(images, targets, config.same_picture) for targets in questions.targets
+        ]
+        # A reference that looks all but like its target would push the target away too.
+        pairs = zip(questions.references.tolist(), self._answers, strict=True)
+        self._own = np.array([NONE if row in same else row for row, same in pairs], dtype=np.int64)
+        self._pools: dict[str, Rows] = {}
+        if config.neighbours:
+            of_reference = images[questions.references]
+            self._pools["neighbours"] = self._nearest(of_reference)
+        if config.text:
+            self._pools["text"] = self._nearest(questions.text_vectors)
+        if config.shown and any(questions.shown):
+            self._pools["shown"] = self._of_lists(questions.shown)
+
+    @property
+    def width(self) -> int:
+        """Negatives a question at a step."""
+        return self.config.reference + sum(self._wanted(kind) for kind in self._pools)
+
+    def refresh_due(self, step: int) -> bool:
+        """Whether the order has to be renewed before this step."""
+        every = self.config.refresh_every
+        return bool(every and self._pools and (step - 1) % every == 0)
+
+    def refresh(self, queries: FloatArray) -> None:
+        """Put the candidates in the order in which current queries find them.
+
+        Args:
+            queries: (m, D) float32, one for each question.
+        """
+        for kind, pool in self._pools.items():
+            ordered = np.empty_like(pool)
+            for start in range(0, len(pool), BLOCK):
+                block = pool[start : start + BLOCK]
+                vectors = self._images[np.maximum(block, 0)]
+                scores = np.einsum("mpd,md->mp", vectors, queries[start : start + BLOCK])
+                scores[block == NONE] = -np.inf
+                order = np.argsort(-scores, axis=1, kind="stable")
+                ordered[start : start + BLOCK] = np.take_along_axis(block, order, axis=1)
+            self._pools[kind] = ordered
+
+    def draw(self, rows: Rows, step: int) -> Rows:
+        """Negatives of some questions at a step, a function of order and step alone.
+
+        Args:
+            rows: (b,) which questions.
+            step: Number of the step.
+
+        Returns:
+            (b, width) rows of images, `NONE` where a question has too few candidates.
+        """
+        generator = np.random.default_rng((self._seed, step))
+        parts = []
+        if self.config.reference:
+            parts.append(self._own[rows][:, None])
+        for kind, pool in self._pools.items():
+            hardest = pool[rows, : self.config.hardest]
+            # Places without a candidate come last, so that they are drawn only for want of others.
+            keys = generator.random(hardest.shape) + 2.0 * (hardest == NONE)
+            chosen = np.argsort(keys, axis=1)[:, : self._wanted(kind)]
+            parts.append(np.take_along_axis(hardest, chosen, axis=1))
+        return np.concatenate(parts, axis=1) if parts else np.empty((len(rows), 0), np.int64)
+
+    def answers(self, row: int) -> frozenset[int]:
+        """Images that must never be a negative of a question: its targets and their doubles."""
+        return self._answers[row]
+
+    def _wanted(self, kind: str) -> int:
+        return min(int(getattr(self.config, kind)), self._pools[kind].shape[1])
+
+    def _nearest(self, vectors: FloatArray) -> Rows:
+        """Nearest images of each question's vector, (m, pool), without answers and reference."""
+        found = np.full((len(vectors), self.config.pool), NONE, dtype=np.int64)
+        for start in range(0, len(vectors), BLOCK):
+            scores = vectors[start : start + BLOCK] @ self._images.T
+            for row, line in enumerate(scores, start=start):
+                excluded = [*self._answers[row], self._references[row]]
+                line[excluded] = -np.inf
+                nearest = _top(line, min(self.config.pool, len(line) - len(set(excluded))))
+                found[row, : len(nearest)] = nearest
+        return found
+
+    def _of_lists(self, lists: Sequence[tuple[int, ...]]) -> Rows:
+        found = np.full((len(lists), self.config.pool), NONE, dtype=np.int64)
+        for row, listed in enumerate(lists):
+            kept = [image for image in listed if image not in self._answers[row]]
+            found[row, : len(kept)] = kept[: self.config.pool]
+        return found
+
+
+def epoch_rows(count: int, batch: int, step: int, seed: int) -> Rows:
+    """The batch of a step out of an endless sequence of seeded shuffles of `count` rows, (batch,).
+
+    Within one shuffle no row comes twice, and neither does it in a batch that a shuffle ends in.
+    """
+    per_epoch = max(1, count // batch)
+    epoch, place = divmod(step - 1, per_epoch)
+    order = np.random.default_rng((seed, 7, epoch)).permutation(count)
+    return order[place * batch : (place + 1) * batch]
+
+
+def _same(images: FloatArray, targets: frozenset[int], similarity: float) -> frozenset[int]:
+    vectors = images[sorted(targets)]
+    doubles = np.flatnonzero((images @ vectors.T).max(axis=1) >= similarity)
+    return targets | {int(image) for image in doubles}
+
+
+def _top(scores: FloatArray, count: int) -> Rows:
+    if count <= 0:
+        return np.empty(0, dtype=np.int64)
+    nearest = np.argpartition(-scores, min(count, len(scores) - 1))[:count]
+    return nearest[np.argsort(-scores[nearest], kind="stable")].astype(np.int64)

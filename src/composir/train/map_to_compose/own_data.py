@@ -1,0 +1,334 @@
+"""Triplets from files of one's own: read, checked row by row, split so that nothing leaks.
+
+Three forms, told apart by what is there:
+
+- a data set folder (`gallery.jsonl`, `queries.jsonl`), as `composir triplets make` writes it;
+- JSONL or CSV with `reference`, `text` and `target` or `targets`;
+- click logs, JSONL or CSV with `reference`, `text`, `clicked` and `shown`: what was clicked is a
+  target, what was shown beside it and not clicked is a hard negative.
+
+Several files in one CSV field are separated by `|`. Paths are relative to the file's own folder
+unless an image folder is named.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from composir.errors import DatasetError
+
+GALLERY, QUERIES = "gallery.jsonl", "queries.jsonl"
+TARGET_KEYS = ("targets", "target", "clicked")
+SEPARATOR = "|"
+SHOWN_PROBLEMS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """One example of composing.
+
+    Attributes:
+        reference: File of the reference image.
+        text: The modification text.
+        targets: Files that answer it.
+        shown: Files that were shown for it and not chosen.
+        group: Rows of one group are never split between training and held-out parts; the
+            reference's name where the data say nothing else.
+        where: File and line, for messages.
+    """
+
+    reference: Path
+    text: str
+    targets: tuple[Path, ...]
+    shown: tuple[Path, ...]
+    group: str
+    where: str
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """All files that the triplet names."""
+        return (self.reference, *self.targets, *self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that cannot be used: where it is and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TripletData:
+    """What was read.
+
+    Attributes:
+        triplets: The good rows; rows with the same reference and text are one triplet.
+        problems: Rows left out.
+        repeats: Rows that say again what another row said.
+        gallery: Images to search among: all of the folder, or all that rows name.
+    """
+
+    triplets: tuple[Triplet, ...]
+    problems: tuple[Problem, ...]
+    repeats: int
+    gallery: tuple[Path, ...]
+
+    def summary(self) -> str:
+        """One line for people, and one for each of the first problems."""
+        head = (
+            f"{len(self.triplets):,} triplets over {len(self.gallery):,} images; "
+            f"{self.repeats:,} repeated rows, {len(self.problems):,} rows left out"
+        )
+        lines = [f"  {p.where}: {p.reason}" for p in self.problems[:SHOWN_PROBLEMS]]
+        return "\n".join([head, *lines])
+
+
+@dataclass(frozen=True, slots=True)
+class TripletSplit:
+    """Training, dev (chooses the checkpoint and the weights) and held-out (the table) triplets.
+
+    Attributes:
+        train: For training.
+        dev: For choices.
+        held_out: For the before/after table.
+        dropped: Training rows left out because dev or held-out rows know the same two images.
+    """
+
+    train: tuple[Triplet, ...]
+    dev: tuple[Triplet, ...]
+    held_out: tuple[Triplet, ...]
+    dropped: int = 0
+
+
+def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1) -> TripletData:
+    """Read triplets in any of the forms.
+
+    Args:
+        source: A data set folder, or a `.jsonl` or `.csv` file.
+        images: Folder that file names are relative to; None for the source's own folder.
+        max_bad: Largest share of unusable rows, 0 to 1.
+
+    Returns:
+        The triplets, and what was left out.
+
+    Raises:
+        DatasetError: If nothing is there, a file is of no known form, no row is usable, or more
+            than `max_bad` of the rows are not.
+    """
+    resolve = _Files(source, images)
+    good: list[Triplet] = []
+    problems: list[Problem] = []
+    for where, row in _rows(resolve.rows_file):
+        outcome = _triplet(where, row, resolve) if isinstance(row, Mapping) else str(row)
+        if isinstance(outcome, Triplet):
+            good.append(outcome)
+        else:
+            problems.append(Problem(where, outcome))
+    _refuse(resolve.rows_file, len(good), problems, max_bad)
+    merged = _merged(good)
+    gallery = resolve.gallery or _unique(file for t in merged for file in t.images)
+    repeats = len(good) - len(merged)
+    return TripletData(tuple(merged), tuple(problems), repeats, tuple(gallery))
+
+
+def subset(triplets: Sequence[Triplet], count: int) -> tuple[Triplet, ...]:
+    """The first `count` in an order that depends on the triplets alone; all where it is negative.
+
+    Smaller subsets are part of larger ones, so a curve over the count adds and never swaps.
+    """
+    if count < 0:
+        return tuple(triplets)
+    chosen = sorted(triplets, key=lambda t: _key(f"{t.reference.name}\n{t.text}"))[:count]
+    members = {id(triplet) for triplet in chosen}
+    return tuple(t for t in triplets if id(t) in members)
+
+
+def split_triplets(triplets: Sequence[Triplet], dev: float, held_out: float) -> TripletSplit:
+    """Split by reference (or group), the same way every time.
+
+    Training rows whose reference and target are the two images of a dev or held-out row, e.g. the
+    way back, are dropped.
+
+    Args:
+        triplets: All.
+        dev: Share of references for choices; at least one if above 0.
+        held_out: Share of references for the table; at least one if above 0.
+
+    Raises:
+        DatasetError: If there are too few references to split.
+    """
+    groups = sorted({t.group for t in triplets}, key=_key)
+    tests = _count(held_out, len(groups))
+    choices = _count(dev, len(groups))
+    if tests + choices >= len(groups):
+        raise DatasetError(
+            f"{len(groups)} references (or groups) are too few for {choices} dev and {tests} "
+            "held-out ones: bring more triplets, or set dev and held_out lower"
+        )
+    place = {g: 2 if i < tests else 1 if i < tests + choices else 0 for i, g in enumerate(groups)}
+    parts = [tuple(t for t in triplets if place[t.group] == part) for part in range(3)]
+    known = {pair for part in parts[1:] for t in part for pair in _pairs(t)}
+    train = tuple(t for t in parts[0] if not known & _pairs(t))
+    return TripletSplit(train, parts[1], parts[2], len(parts[0]) - len(train))
+
+
+class _Files:
+    """Where rows are, and what file a name in them means."""
+
+    def __init__(self, source: Path, images: Path | None) -> None:
+        if not source.exists():
+            raise DatasetError(f"{source}: no such file or folder of triplets")
+        folder = source if source.is_dir() else source.parent
+        self.rows_file = source / QUERIES if source.is_dir() else source
+        self.root = images or folder
+        self.by_id = _gallery_files(source / GALLERY, self.root) if source.is_dir() else {}
+        self.gallery = tuple(self.by_id.values())
+        self._exists: dict[Path, bool] = {}
+
+    def __call__(self, name: object) -> Path:
+        """The file that a name means.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        path = self.by_id.get(str(name)) or self.root / str(name)
+        if path not in self._exists:
+            self._exists[path] = path.is_file()
+        if not self._exists[path]:
+            raise ValueError(f"no image {str(name)!r} (looked for {path})")
+        return path
+
+    def name_of(self, path: Path) -> str:
+        """The file relative to the image folder, so that splits do not depend on the machine."""
+        inside = path.is_relative_to(self.root)
+        return path.relative_to(self.root).as_posix() if inside else path.name
+
+
+def _gallery_files(path: Path, root: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for where, row in _rows(path):
+        if not isinstance(row, Mapping) or not isinstance(row.get("file"), str) or "id" not in row:
+            raise DatasetError(f"{where}: a gallery row needs 'id' and 'file'")
+        if str(row["id"]) in files:
+            raise DatasetError(f"{where}: the gallery id {row['id']!r} comes twice")
+        files[str(row["id"])] = root / row["file"]
+    return files
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Where each row is, and the row, or in words why it is none."""
+    kinds = {".jsonl": _json_rows, ".ndjson": _json_rows, ".csv": _csv_rows}
+    if path.suffix.lower() not in kinds:
+        raise DatasetError(
+            f"{path}: triplets come as a data set folder, .jsonl or .csv, not {path.suffix!r}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text ({error})") from error
+    return kinds[path.suffix.lower()](path, text)
+
+
+def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield where, f"not JSON ({error.msg})"
+            continue
+        yield where, row if isinstance(row, dict) else "not a JSON object"
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = set(reader.fieldnames or ())
+    if not {"reference", "text"} <= columns or not columns & set(TARGET_KEYS):
+        raise DatasetError(
+            f"{path}, line 1: the columns are {', '.join(sorted(columns)) or 'none'}; needed are "
+            "reference, text and targets (or clicked, shown)"
+        )
+    for row in reader:
+        yield f"{path}, line {reader.line_num}", row
+
+
+def _triplet(where: str, row: Mapping[str, Any], resolve: _Files) -> Triplet | str:
+    """A row's triplet, or in words what is wrong with it."""
+    text = row.get("text")
+    if not isinstance(text, str) or not text.strip():
+        return "the text is empty"
+    if not row.get("reference"):
+        return "no reference"
+    try:
+        reference = resolve(row["reference"])
+        targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
+        shown = _unique(resolve(name) for name in _names(row.get("shown")))
+    except ValueError as error:
+        return str(error)
+    if not targets:
+        return "no target"
+    if reference in targets:
+        return f"the target is the reference itself ({reference.name})"
+    others = tuple(file for file in shown if file not in targets and file != reference)
+    group = str(row.get("group") or resolve.name_of(reference))
+    return Triplet(reference, text.strip(), targets, others, group, where)
+
+
+def _names(value: object) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [str(name) for name in value]
+    return [name.strip() for name in str(value).split(SEPARATOR) if name.strip()]
+
+
+def _merged(triplets: Sequence[Triplet]) -> list[Triplet]:
+    """One triplet for each reference and text: their targets are answers to the same question."""
+    found: dict[tuple[Path, str], Triplet] = {}
+    for new in triplets:
+        key = (new.reference, new.text.casefold())
+        old = found.get(key, new)
+        targets = _unique([*old.targets, *new.targets])
+        shown = tuple(f for f in _unique([*old.shown, *new.shown]) if f not in targets)
+        found[key] = replace(old, targets=targets, shown=shown)
+    return list(found.values())
+
+
+def _refuse(file: Path, good: int, problems: Sequence[Problem], max_bad: float) -> None:
+    total = good + len(problems)
+    first = "\n".join(f"  {p.where}: {p.reason}" for p in problems[:SHOWN_PROBLEMS])
+    if good == 0:
+        raise DatasetError(f"{file}: none of {total:,} rows can be used\n{first}".rstrip())
+    if len(problems) > max_bad * total:
+        raise DatasetError(
+            f"{file}: {len(problems):,} of {total:,} rows cannot be used, more than "
+            f"{max_bad:.0%} (mend them, or allow it with --set max_bad=0.5):\n{first}"
+        )
+
+
+def _unique(items: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _pairs(triplet: Triplet) -> set[frozenset[Path]]:
+    return {frozenset((triplet.reference, target)) for target in triplet.targets}
+
+
+def _count(share: float, total: int) -> int:
+    return max(1, round(share * total)) if share > 0 else 0
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
