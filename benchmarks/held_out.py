@@ -1,8 +1,9 @@
-"""The parts of the development sets that training has not seen, as data set folders.
+"""The parts of the development sets as training splits them, as data set folders.
 
 Training (`composir.train.foundation.corpus`) splits fashion by title group and PACS by picture.
-This writes what is left of them in the folder format, pictures linked, for tuning (`dev`) and for
-reports (`test`):
+This writes what it has not seen of them in the folder format, pictures linked, for tuning (`dev`)
+and for reports (`test`), and the training part of every source, without queries, for mappers and
+triplets (`train`):
 
     python benchmarks/held_out.py --data FOLDER --out FOLDER
 """
@@ -31,7 +32,16 @@ def main() -> None:
 
 def write_held_out(data: Path, out: Path) -> list[Path]:
     """Write all held-out sets; returns their folders."""
-    return [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
+    held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
+    return held_out + [write_training(data, out, name) for name in SOURCES]
+
+
+def write_training(data: Path, out: Path, name: str) -> Path:
+    """Pictures of one source that training may see."""
+    rows = [
+        row for row in read_rows(data / name / "gallery.jsonl") if part_of(name, row) == "train"
+    ]
+    return write(data, out, name, "train", [row for row in rows if SOURCES[name].texts(row)], [])
 
 
 def write_fashion(data: Path, out: Path, part: str) -> Path:
@@ -64,17 +74,17 @@ def part_of(name: str, row: Row) -> str:
 
 def read(data: Path, name: str) -> tuple[list[Row], list[Row]]:
     """Gallery and query rows of a data set folder."""
-    gallery, queries = (
-        [json.loads(line) for line in (data / name / file).read_text("utf-8").splitlines()]
-        for file in ("gallery.jsonl", "queries.jsonl")
-    )
-    return gallery, queries
+    return read_rows(data / name / "gallery.jsonl"), read_rows(data / name / "queries.jsonl")
+
+
+def read_rows(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def write(
     data: Path, out: Path, name: str, part: str, rows: Iterable[Row], queries: Iterable[Row]
 ) -> Path:
-    folder = out / f"{name}-{part}"
+    folder = out / f"{name.removesuffix('-train')}-{part}"
     folder.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = json.loads((data / name / "dataset.json").read_text(encoding="utf-8"))
     card |= {"name": f"{name}-{part}", "images_from": f"the data set {name}"}
