@@ -87,12 +87,16 @@ class ImageEncoder:
         Raises:
             ModelError: If the bundle's graph gives no patch tokens.
         """
+        return self.encode_pixel_patches(self._preprocessed(images))
+
+    def encode_pixel_patches(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        """As `encode_patches`, of preprocessed pictures, (n, size, size, 3) uint8."""
         if PATCHES not in self._outputs:
             raise ModelError(
                 f"the bundle {self._bundle.folder} has no spatial features: its image graph gives "
                 f"no {PATCHES}; export it again with this version (composir train foundation)"
             )
-        vectors, patches = self._encode(self._preprocessed(images), ("vector", PATCHES))
+        vectors, patches = self._encode(pixels, ("vector", PATCHES))
         return vectors, patches
 
     def _preprocessed(self, images: Sequence[Image.Image]) -> PixelArray:

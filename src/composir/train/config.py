@@ -85,20 +85,32 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return float(value)
     if hint is Path and isinstance(value, str):
         return Path(value).expanduser()
-    if get_origin(hint) is Literal:
-        return _choose(get_args(hint), value, name)
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_convert(get_args(hint)[0], item, name) for item in value)
-    if get_origin(hint) is dict and isinstance(value, Mapping):
-        return {key: _convert(get_args(hint)[1], item, name) for key, item in value.items()}
+    if get_origin(hint) is not None:
+        return _convert_parts(hint, value, name)
     if (
         isinstance(hint, type)
         and isinstance(value, hint)
         and isinstance(value, bool) == (hint is bool)
     ):
         return value
+    raise _unfit(hint, value, name)
+
+
+def _convert_parts(hint: Any, value: Any, name: str) -> Any:
+    """A choice, or a collection whose items are converted one by one."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return _choose(parts, value, name)
+    if kind is tuple and isinstance(value, list):
+        return tuple(_convert(parts[0], item, name) for item in value)
+    if kind is dict and isinstance(value, Mapping):
+        return {key: _convert(parts[1], item, name) for key, item in value.items()}
+    raise _unfit(hint, value, name)
+
+
+def _unfit(hint: Any, value: Any, name: str) -> TrainingError:
     expected = getattr(hint, "__name__", str(hint))
-    raise TrainingError(f"setting {name} must be {expected}, not {value!r}")
+    return TrainingError(f"setting {name} must be {expected}, not {value!r}")
 
 
 def _choose(choices: tuple[Any, ...], value: Any, name: str) -> Any:

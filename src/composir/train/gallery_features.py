@@ -24,10 +24,12 @@ from composir.images import read_image
 from composir.model import Model
 from composir.preprocess import PreprocessSpec
 from composir.train.foundation.features import augment
+from composir.train.images import TrainingImage
 from composir.types import FloatArray, PixelArray
 
 Progress: TypeAlias = Callable[[int, int], None]
 HalfArray: TypeAlias = NDArray[np.float16]
+PictureFile: TypeAlias = Path | TrainingImage
 BATCH = 64
 
 
@@ -45,15 +47,17 @@ class GalleryFeatures:
     vectors: FloatArray
     patch_tokens: HalfArray
     kept: NDArray[np.int64]
-    failures: tuple[tuple[Path, str], ...]
+    failures: tuple[tuple[PictureFile, str], ...]
 
 
 def gallery_features(
     cache: Path,
-    files: Sequence[Path],
+    files: Sequence[PictureFile],
     model: Model,
     progress: Progress | None = None,
     view: int = 0,
+    *,
+    spatial: bool = True,
 ) -> GalleryFeatures:
     """Open the features of some pictures, computing what is not cached yet.
 
@@ -65,6 +69,7 @@ def gallery_features(
         model: The foundation model.
         progress: Called with (done, total).
         view: 0 for the plain picture, 1 and up for augmented ones, seeded by file and view.
+        spatial: Keep patch tokens; else they are (n, 0, 0) and the model need not have any.
 
     Raises:
         TrainingError: If there are no files, or none of them can be read.
@@ -72,8 +77,9 @@ def gallery_features(
     """
     if not files:
         raise TrainingError("no training images: give a folder or files that hold pictures")
-    store = _Store(cache / _name(files, model, view), files, model)
-    read_one = partial(_pixels, spec=model.image_spec, view=view)
+    name = _name(files, model, view) + ("" if spatial else "-vectors")
+    store = _Store(cache / name, files, model, spatial=spatial)
+    read_one = partial(read_pixels, spec=model.image_spec, view=view)
     with ThreadPoolExecutor(2) as pool:
         for start in range(store.done, len(files), BATCH):
             chosen = files[start : start + BATCH]
@@ -86,30 +92,35 @@ def gallery_features(
 class _Store:
     """Two growing files and a note of how far they are and what could not be read."""
 
-    def __init__(self, stem: Path, files: Sequence[Path], model: Model) -> None:
+    def __init__(
+        self, stem: Path, files: Sequence[PictureFile], model: Model, *, spatial: bool
+    ) -> None:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        self._files, self._model = files, model
+        self._files, self._model, self._spatial = files, model, spatial
         self._note = stem.with_suffix(".json")
         blank = np.zeros((1, model.image_spec.size, model.image_spec.size, 3), dtype=np.uint8)
-        _, patches = model.images.encode_patches(blank)
+        _, patches = self._encode(blank)
         self._vectors = _grown(stem.with_suffix(".vectors"), (len(files), model.dimension), "f4")
         self._patches = _grown(stem.with_suffix(".patches"), (len(files), *patches.shape[1:]), "f2")
         state = json.loads(self._note.read_text()) if self._note.exists() else {}
         self.done: int = state.get("done", 0)
         self._failed: dict[str, str] = state.get("failed", {})
 
-    def add(self, start: int, files: Sequence[Path], read: Sequence[PixelArray | str]) -> None:
+    def add(
+        self, start: int, files: Sequence[PictureFile], read: Sequence[PixelArray | str]
+    ) -> None:
         good = [row for row, pixels in enumerate(read) if not isinstance(pixels, str)]
         for row, pixels in enumerate(read):
             if isinstance(pixels, str):
                 self._failed[str(start + row)] = pixels
         if good:
             pixels = np.stack([np.asarray(read[row], dtype=np.uint8) for row in good])
-            vectors, patches = self._model.images.encode_patches(pixels)
-            rows = np.asarray(good) + start
-            self._vectors[rows], self._patches[rows] = vectors, patches
-        self._vectors.flush()
-        self._patches.flush()
+            vectors, patches = self._encode(pixels)
+            places = np.asarray(good) + start
+            self._vectors[places], self._patches[places] = vectors, patches
+        for rows in (self._vectors, self._patches):
+            if isinstance(rows, np.memmap):
+                rows.flush()
         self.done = start + len(files)
         unfinished = self._note.with_suffix(".partial")
         unfinished.write_text(json.dumps({"done": self.done, "failed": self._failed}))
@@ -130,16 +141,29 @@ class _Store:
         return GalleryFeatures(np.array(self._vectors[kept]), patches, kept, failures)
 
 
-def _grown(
-    path: Path, shape: tuple[int, ...], kind: str
-) -> np.memmap[tuple[int, ...], np.dtype[Any]]:
+def _grown(path: Path, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
+    if not np.prod(shape):
+        return np.empty(shape, dtype=kind)
     return np.memmap(path, dtype=kind, mode="r+" if path.exists() else "w+", shape=shape)
 
 
-def _pixels(file: Path, spec: PreprocessSpec, view: int) -> PixelArray | str:
-    """A picture as the encoder takes it, or why it cannot be read."""
+def read_pixels(file: PictureFile, spec: PreprocessSpec, view: int) -> PixelArray | str:
+    """A picture as an encoder takes it, or why it cannot be read.
+
+    Args:
+        file: The picture, as a path or a part of a shard.
+        spec: Preprocessing of the encoder.
+        view: 0 for the plain picture; an augmented one shows every encoder the same crop.
+
+    Returns:
+        (s, s, 3) uint8, or the reason.
+    """
     try:
-        rgb = read_image(file, min_side=2 * spec.size).rgb
+        side = 2 * spec.size
+        if isinstance(file, TrainingImage):
+            rgb = file.read(min_side=side)
+        else:
+            rgb = read_image(file, min_side=side).rgb
     except (ImageReadError, OSError) as error:
         return str(error)
     if view:
@@ -148,9 +172,16 @@ def _pixels(file: Path, spec: PreprocessSpec, view: int) -> PixelArray | str:
     return spec.apply(rgb)
 
 
-def _name(files: Sequence[Path], model: Model, view: int) -> str:
+def picture_stamp(file: PictureFile) -> str:
+    """What a cache knows a picture by, the same wherever its folder lies."""
+    if isinstance(file, TrainingImage):
+        return f"{file.name}/{file.size}"
+    size = file.stat().st_size if file.exists() else -1
+    return f"{file.parent.parent.name}/{file.name}/{size}"
+
+
+def _name(files: Sequence[PictureFile], model: Model, view: int) -> str:
     digest = hashlib.sha256(f"{model.fingerprint} {view}".encode())
     for file in files:
-        size = file.stat().st_size if file.exists() else -1
-        digest.update(f"{file.parent.parent.name}/{file.name}/{size}\n".encode())
+        digest.update(f"{picture_stamp(file)}\n".encode())
     return f"gallery-{digest.hexdigest()[:16]}-view{view}"

@@ -57,6 +57,11 @@ class TrainingImage:
         """
         return read_image(self._source(), min_side=min_side).rgb
 
+    @property
+    def file(self) -> Path | TrainingImage:
+        """Its path where it is a whole file, so that caches know it by that; else itself."""
+        return self if self.offset else self.path
+
     def _source(self) -> Path | bytes:
         if not self.offset:
             return self.path
@@ -113,7 +118,7 @@ def _images_of(spec: str, skip: Skip) -> Iterator[TrainingImage]:
     if path.exists():
         yield from _images_at(path.absolute(), skip)
     elif _GLOB & set(spec):
-        for match in sorted(glob.glob(str(path), recursive=True)):
+        for match in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 -- absolute patterns
             if not Path(match).is_dir():
                 yield from _images_at(Path(match).absolute(), skip)
     else:

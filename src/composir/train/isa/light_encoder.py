@@ -1,0 +1,263 @@
+"""The light side's image network: pixels to a feature map, split where features are cached.
+
+`lower` is frozen and runs once a picture; `upper` runs at every step. With a frozen trunk `lower`
+is all of it. Where the feature map comes from patch tokens of the gallery's encoder (the symmetric
+variant), nothing is left to run but the token learner.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from composir.errors import MissingExtraError, TrainingError
+from composir.preprocess import PreprocessSpec
+from composir.train.foundation.efficientnet_lite import (
+    CACHE_STAGE,
+    LITE_SPECS,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    STAGES,
+    EfficientNetLite,
+    load_efficientnet_lite,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LightEncoderConfig:
+    """Which network, and how much of it is trained.
+
+    Attributes:
+        name: `lite0` to `lite2`; `timm:NAME` or `transformers:NAME` where those are installed.
+        trained_blocks: How many of its last blocks are trained; 0 freezes it and caches its
+            output. Of a Lite network at most 2, the stages above the cached one.
+        fit: How pictures become square (`PreprocessSpec.fit`).
+    """
+
+    name: str = "lite0"
+    trained_blocks: int = 0
+    fit: Literal["squash", "centre-crop", "pad"] = "squash"
+
+
+class LightEncoder(Protocol):
+    """What training and export ask of a light image network; an `nn.Module`."""
+
+    channels: int
+    preprocess: PreprocessSpec
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        """Frozen part: uint8 pixels (n, s, s, 3) to what is cached."""
+
+    def upper(self, cached: Tensor) -> Tensor:
+        """The rest: what was cached to the feature map (n, channels, h, w) float32."""
+
+    def trained(self) -> tuple[nn.Parameter, ...]:
+        """Parameters of the trained blocks."""
+
+
+def load_light_encoder(config: LightEncoderConfig) -> nn.Module:
+    """Load a light image network with its published weights.
+
+    Args:
+        config: Which one.
+
+    Returns:
+        A module that is a `LightEncoder`, in evaluation mode.
+
+    Raises:
+        TrainingError: If there is no such network, or it has fewer blocks than are to be trained.
+        MissingExtraError: If the package that it comes from is not installed.
+    """
+    origin, _, name = config.name.rpartition(":")
+    if origin == "timm":
+        return _load_timm(name, config)
+    if origin == "transformers":
+        return _load_transformers(name, config)
+    if origin or name not in LITE_SPECS:
+        raise TrainingError(
+            f"no light encoder named {config.name}; known: {', '.join(LITE_SPECS)}, timm:NAME, "
+            "transformers:NAME"
+        )
+    return LiteEncoder(load_efficientnet_lite(name), config)
+
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite without its last, 1280-channel convolution."""
+
+    def __init__(self, trunk: EfficientNetLite, config: LightEncoderConfig) -> None:
+        """Take the stages of a trunk.
+
+        Raises:
+            TrainingError: If more blocks are to be trained than lie above the cached stage.
+        """
+        super().__init__()
+        above = len(trunk.stages) - CACHE_STAGE
+        if not 0 <= config.trained_blocks <= above:
+            raise TrainingError(f"light.trained_blocks of {config.name} must be 0 to {above}")
+        self.stem, self.stages = trunk.stem, trunk.stages
+        self.split = len(STAGES) - config.trained_blocks
+        self.channels = _output_channels(trunk.stages)
+        mean, std = PIXEL_MEAN / 255.0, PIXEL_STD / 255.0
+        self.preprocess = PreprocessSpec(
+            size=trunk.spec.resolution, fit=config.fit, mean=(mean,) * 3, std=(std,) * 3
+        )
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        """uint8 pixels (n, s, s, 3) to the map below the trained stages, (n, c, h, w)."""
+        hidden = torch.clamp(self.stem(_normalised(pixels, self.preprocess)), 0.0, 6.0)
+        for stage in self.stages[: self.split]:
+            hidden = stage(hidden)
+        return hidden
+
+    def upper(self, cached: Tensor) -> Tensor:
+        """The trained stages; (n, c, h, w) to (n, channels, h', w')."""
+        hidden = cached.float()
+        for stage in self.stages[self.split :]:
+            hidden = stage(hidden)
+        return hidden
+
+    def trained(self) -> tuple[nn.Parameter, ...]:
+        """Parameters of the stages above the split."""
+        return tuple(p for stage in self.stages[self.split :] for p in stage.parameters())
+
+
+class LibraryEncoder(nn.Module):
+    """Any image network whose forward gives a map or a sequence of patch tokens.
+
+    Frozen, its output is cached. With trained blocks the pixels are cached, and the whole network
+    runs at every step.
+    """
+
+    def __init__(
+        self, network: nn.Module, preprocess: PreprocessSpec, trained_blocks: int, name: str
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: Takes normalised pixels (n, 3, s, s); gives (n, C, h, w) or (n, N, C), where
+                tokens before the last square number (a class token) are left out.
+            preprocess: With `size`, `mean` and `std` of the network.
+            trained_blocks: Of its longest list of blocks, how many of the last.
+            name: For messages.
+
+        Raises:
+            TrainingError: If it gives something else or has fewer blocks.
+        """
+        super().__init__()
+        self.network, self.preprocess, self.name = network, preprocess, name
+        self.frozen = trained_blocks == 0
+        self._trained = _last_blocks(network, trained_blocks, name)
+        blank = torch.zeros(1, preprocess.size, preprocess.size, 3, dtype=torch.uint8)
+        with torch.no_grad():
+            self.channels = int(self._map(blank).shape[1])
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        """uint8 pixels (n, s, s, 3) to the map, or to themselves where blocks are trained."""
+        return self._map(pixels) if self.frozen else pixels
+
+    def upper(self, cached: Tensor) -> Tensor:
+        """To the map (n, channels, h, w)."""
+        return cached.float() if self.frozen else self._map(cached)
+
+    def trained(self) -> tuple[nn.Parameter, ...]:
+        """Parameters of the last blocks."""
+        return tuple(p for block in self._trained for p in block.parameters())
+
+    def _map(self, pixels: Tensor) -> Tensor:
+        output: Any = self.network(_normalised(pixels, self.preprocess))
+        output = getattr(output, "last_hidden_state", output)
+        if isinstance(output, list | tuple):
+            output = output[-1]
+        return as_map(output, self.name)
+
+
+class PatchTokens(nn.Module):
+    """The symmetric variant: the gallery's patch tokens are the feature map already."""
+
+    def __init__(self, channels: int) -> None:
+        """Take patch tokens of width `channels`."""
+        super().__init__()
+        self.channels = channels
+
+    def upper(self, cached: Tensor) -> Tensor:
+        """(n, N, Dp) to (n, Dp, h, w)."""
+        return as_map(cached.float(), "the gallery's encoder")
+
+    def trained(self) -> tuple[nn.Parameter, ...]:
+        """Nothing."""
+        return ()
+
+
+def as_map(output: Tensor, name: str) -> Tensor:
+    """Maps stay; patch tokens (n, N, C) become (n, C, h, w), h = w, leading extra tokens cut.
+
+    Raises:
+        TrainingError: If there is no map in the output.
+    """
+    if output.ndim == 4:
+        return output
+    if output.ndim != 3:
+        raise TrainingError(f"{name} gives {tuple(output.shape)}, neither a map nor patch tokens")
+    side = math.isqrt(output.shape[1])
+    patches = output[:, -side * side :].transpose(1, 2)
+    return patches.reshape(len(output), -1, side, side)
+
+
+def _normalised(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
+    """uint8 (n, s, s, 3) to float32 (n, 3, s, s)."""
+    mean = torch.tensor(spec.mean, device=pixels.device)[:, None, None] * 255.0
+    std = torch.tensor(spec.std, device=pixels.device)[:, None, None] * 255.0
+    return (pixels.permute(0, 3, 1, 2).float() - mean) / std
+
+
+def _output_channels(stages: nn.ModuleList) -> int:
+    convolutions = [module for module in stages.modules() if isinstance(module, nn.Conv2d)]
+    return convolutions[-1].out_channels
+
+
+def _last_blocks(network: nn.Module, count: int, name: str) -> list[nn.Module]:
+    lists = [m for m in network.modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
+    longest = max(lists, key=len, default=nn.ModuleList())
+    if count > len(longest):
+        raise TrainingError(f"{name} has {len(longest)} blocks; light.trained_blocks is {count}")
+    return list(longest.children())[len(longest) - count :]
+
+
+def _load_timm(name: str, config: LightEncoderConfig) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError("timm", "light-encoders") from error
+    if not timm.is_model(name):
+        raise TrainingError(f"timm has no model named {name}")
+    network = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
+    data = timm.data.resolve_model_data_config(network)
+    spec = PreprocessSpec(
+        size=data["input_size"][-1], fit=config.fit, mean=data["mean"], std=data["std"]
+    )
+    return LibraryEncoder(network.eval(), spec, config.trained_blocks, config.name)
+
+
+def _load_transformers(name: str, config: LightEncoderConfig) -> nn.Module:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "light-encoders") from error
+    try:
+        network = transformers.AutoModel.from_pretrained(name)
+        processor = transformers.AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"transformers cannot load {name}: {error}") from error
+    network = getattr(network, "vision_model", network)
+    size = network.config.image_size if hasattr(network.config, "image_size") else 224
+    spec = PreprocessSpec(
+        size=size,
+        fit=config.fit,
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+    )
+    return LibraryEncoder(network.eval(), spec, config.trained_blocks, config.name)

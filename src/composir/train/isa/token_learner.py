@@ -1,0 +1,237 @@
+"""The adaptive token learner: a feature map to a sentence of pseudo-words, and where each looked.
+
+[paper, arXiv 2403.01431] Salient visual patterns are selected by attention and mapped to several
+tokens in the word-embedding space. [ours] Everything that makes this concrete is a field of
+`TokenLearnerConfig`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.frozen import WordStatistics
+
+Norm: TypeAlias = Literal["layer", "batch", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLearnerConfig:
+    """Every choice of the token learner.
+
+    Attributes:
+        kind: `attention`, or `mlp`: average pooling and a perceptron, for the ablation.
+        num_tokens: L, pseudo-words a picture.
+        width: Of tokens while they are refined, and of the perceptron.
+        attention_width: Hidden width of the network that gives attention logits.
+        softmax: Axis of the attention's softmax: over `positions`, so that every token looks
+            somewhere, or over `tokens`, so that every position chooses one, then normalised.
+        refinement_blocks: Blocks of self-attention among tokens and cross-attention to the map.
+        heads: Attention heads of a refinement block.
+        norm: In the attention network.
+        activation: In the attention network and the perceptron.
+        output: How tokens become word-like: `statistics` (standardised, then mean and deviation of
+            real word embeddings by coordinate), `norm` (scaled to their mean norm), or `none`.
+        dropout: On the tokens before they are mapped to word embeddings.
+    """
+
+    kind: Literal["attention", "mlp"] = "attention"
+    num_tokens: int = 4
+    width: int = 384
+    attention_width: int = 128
+    softmax: Literal["positions", "tokens"] = "positions"
+    refinement_blocks: int = 1
+    heads: int = 6
+    norm: Norm = "layer"
+    activation: Literal["gelu", "relu"] = "gelu"
+    output: Literal["statistics", "norm", "none"] = "statistics"
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            TrainingError: If a number does not fit.
+        """
+        if self.num_tokens < 1 or self.width < 1 or self.attention_width < 1:
+            raise TrainingError("token_learner: num_tokens and widths must be at least 1")
+        if self.refinement_blocks < 0 or not 0.0 <= self.dropout < 1.0:
+            raise TrainingError("token_learner: refinement_blocks >= 0 and 0 <= dropout < 1")
+        if self.heads < 1 or self.width % self.heads:
+            raise TrainingError(
+                f"token_learner: width {self.width} is no multiple of {self.heads} heads"
+            )
+
+
+class TokenLearner(nn.Module):
+    """`A = softmax(W2 act(norm(W1 Z)))`, `U = A Z`, refined, mapped to word embeddings.
+
+    With `kind: mlp` the tokens come from a perceptron over the averaged map, and `A` is uniform.
+    """
+
+    def __init__(
+        self, channels: int, word_dimension: int, config: TokenLearnerConfig, words: WordStatistics
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            channels: C of the feature map.
+            word_dimension: Dw.
+            config: The choices.
+            words: What real word embeddings look like.
+        """
+        super().__init__()
+        self.config = config
+        attends = config.kind == "attention"
+        self.attention = _Attention(channels, config) if attends else None
+        self.features = nn.Linear(channels, config.width)
+        self.features_norm = nn.LayerNorm(config.width)
+        blocks = config.refinement_blocks if attends else 0
+        self.blocks = nn.ModuleList(Refinement(config.width, config.heads) for _ in range(blocks))
+        self.activation = _activation(config.activation)
+        spread = nn.Linear(config.width, config.num_tokens * config.width)
+        self.spread = nn.Identity() if attends else spread
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.project = nn.Linear(config.width, word_dimension)
+        self.word_like = WordLike(config.output, words)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the sentence.
+
+        Args:
+            features: (n, C, h, w), the map Z.
+
+        Returns:
+            Tokens (n, L, Dw), and attention (n, L, h, w) that sums to 1 over positions.
+        """
+        count, _, height, width = features.shape
+        flat = features.flatten(2).transpose(1, 2)
+        values = self.features_norm(self.features(flat))
+        attention, tokens = self._tokens(flat, values)
+        for block in self.blocks:
+            tokens = block(tokens, values)
+        words = self.word_like(self.project(self.dropout(self.norm(tokens))))
+        return words, attention.reshape(count, -1, height, width)
+
+    def _tokens(self, flat: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention (n, L, positions) and tokens (n, L, width)."""
+        if self.attention is not None:
+            attention: Tensor = self.attention(flat)
+            return attention, attention @ values
+        count = self.config.num_tokens
+        hidden = self.activation(values.mean(1))
+        spread = self.spread(hidden).reshape(len(flat), count, self.config.width)
+        uniform = torch.ones_like(flat[:, None, :, 0]).expand(-1, count, -1) / flat.shape[1]
+        return uniform, spread
+
+
+class _Attention(nn.Module):
+    """Two convolutions of one by one, and a softmax."""
+
+    def __init__(self, channels: int, config: TokenLearnerConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(channels, config.attention_width)
+        self.norm = _ChannelNorm(config.norm, config.attention_width)
+        self.activation = _activation(config.activation)
+        self.logits = nn.Linear(config.attention_width, config.num_tokens)
+        self.softmax = config.softmax
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """(n, positions, C) to (n, L, positions), summing to 1 over positions."""
+        logits = self.logits(self.activation(self.norm(self.inner(flat))))
+        if self.softmax == "positions":
+            return logits.softmax(dim=1).transpose(1, 2)
+        shares = logits.softmax(dim=2).transpose(1, 2)
+        normalised: Tensor = shares / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
+        return normalised
+
+
+class Refinement(nn.Module):
+    """Tokens look at each other, then at the map again, then think."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        """Build with random weights."""
+        super().__init__()
+        self.to_tokens = _MultiHead(width, heads)
+        self.to_map = _MultiHead(width, heads)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.inner = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, tokens: Tensor, values: Tensor) -> Tensor:
+        """Tokens (n, L, width) and the map (n, positions, width) to refined tokens."""
+        normed = self.norms[0](tokens)
+        tokens = tokens + self.to_tokens(normed, normed)
+        tokens = tokens + self.to_map(self.norms[1](tokens), values)
+        refined: Tensor = tokens + self.inner(self.norms[2](tokens))
+        return refined
+
+
+class WordLike(nn.Module):
+    """Bring tokens to where word embeddings live (`TokenLearnerConfig.output`)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, kind: str, words: WordStatistics) -> None:
+        """Keep the statistics; nothing is trained."""
+        super().__init__()
+        self.kind, self.word_norm = kind, words.norm
+        self.register_buffer("mean", words.mean.detach().clone(), persistent=False)
+        self.register_buffer("deviation", words.deviation.detach().clone(), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, L, Dw) to the same shape."""
+        if self.kind == "statistics":
+            standard = functional.layer_norm(tokens, tokens.shape[-1:])
+            return self.mean + self.deviation * standard
+        if self.kind == "norm":
+            return self.word_norm * functional.normalize(tokens, dim=-1)
+        return tokens
+
+
+class _MultiHead(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, queries: Tensor, values: Tensor) -> Tensor:
+        query = self._split(self.query(queries))
+        key, value = (self._split(part) for part in self.key_value(values).chunk(2, dim=-1))
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return attended
+
+    def _split(self, rows: Tensor) -> Tensor:
+        """(n, length, width) to (n, heads, length, width / heads)."""
+        return rows.reshape(len(rows), rows.shape[1], self.heads, -1).transpose(1, 2)
+
+
+class _ChannelNorm(nn.Module):
+    """Over channels of each position (`layer`), or over all positions of a batch (`batch`)."""
+
+    def __init__(self, kind: Norm, channels: int) -> None:
+        super().__init__()
+        makers = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
+        self.over_batch = kind == "batch"
+        self.norm = makers[kind](channels) if kind in makers else nn.Identity()
+
+    def forward(self, flat: Tensor) -> Tensor:
+        if self.over_batch:
+            normed: Tensor = self.norm(flat.transpose(1, 2)).transpose(1, 2)
+            return normed
+        plain: Tensor = self.norm(flat)
+        return plain
+
+
+def _activation(name: str) -> nn.Module:
+    return nn.ReLU() if name == "relu" else nn.GELU()
