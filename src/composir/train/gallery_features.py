@@ -106,6 +106,12 @@ class _Store:
         self.done: int = state.get("done", 0)
         self._failed: dict[str, str] = state.get("failed", {})
 
+    def _encode(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        if self._spatial:
+            return self._model.images.encode_pixel_patches(pixels)
+        vectors = self._model.encode_pixels(pixels)
+        return vectors, np.empty((len(vectors), 0, 0), dtype=np.float32)
+
     def add(
         self, start: int, files: Sequence[PictureFile], read: Sequence[PixelArray | str]
     ) -> None:

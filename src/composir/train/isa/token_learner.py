@@ -126,7 +126,7 @@ class TokenLearner(nn.Module):
             return attention, attention @ values
         count = self.config.num_tokens
         hidden = self.activation(values.mean(1))
-        spread = self.spread(hidden).reshape(len(flat), count, self.config.width)
+        spread: Tensor = self.spread(hidden).reshape(len(flat), count, self.config.width)
         uniform = torch.ones_like(flat[:, None, :, 0]).expand(-1, count, -1) / flat.shape[1]
         return uniform, spread
 
