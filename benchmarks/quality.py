@@ -30,7 +30,7 @@ from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.bench.vectors import VectorCache
 from composir.errors import QueryError
-from composir.model import load_model
+from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,18 +77,23 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_all(asked: argparse.Namespace, model: EmbeddingModel, cache: VectorCache) -> Report:
+def run_all(asked: argparse.Namespace, model: Model, cache: VectorCache) -> Report:
     report = Report([], [])
     for dev, test in reported_sets(asked):
         tuned = tuned_on(dev, model, cache)
         methods = tuple(Method(one.composer, one.settings, one) for one in tuned)
-        methods += tuple(Method(name, {}) for name in (model.default_composer, *FIXED))
+        methods += tuple(Method(name, {}) for name in untuned(model))
         report.tuned.extend(tuned)
         report.played.extend(run(replace(test, methods=methods), asked, model, cache))
     if asked.data is not None:
         for plan in sets_without_dev(asked.data):
             report.played.extend(run(plan, asked, model, cache))
     return report
+
+
+def untuned(model: Model) -> tuple[str, ...]:
+    """The bundle's default with its one setting for all sets, what has none, what is packaged."""
+    return tuple(dict.fromkeys((model.default_composer, "sum", *FIXED, *model.composer_folders())))
 
 
 def reported_sets(asked: argparse.Namespace) -> list[tuple[Plan, Plan]]:
