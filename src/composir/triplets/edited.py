@@ -1,0 +1,166 @@
+"""Triplets from edited pictures: any folder of pictures, no captions, no labels.
+
+Every reference is a picture as it is; its target is an edited copy (`triplets.edits`), so the text
+says exactly what differs. The result is a data set folder: originals are referenced where they
+are, edited copies lie in its `images/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from composir.errors import DatasetError, ImageReadError
+from composir.images import read_image
+from composir.triplets.edits import SIDE, apply_edit, prepare_scene
+from composir.triplets.records import pair_dice
+
+Progress = Callable[[int, int], None]
+QUALITY = 88
+SETTINGS = "edits.json"
+BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EditSettings:
+    """What determines the result, together with the pictures.
+
+    Attributes:
+        count: Triplets to make; a picture is edited again when there are more than pictures.
+        seed: Of the order of pictures and of all edits.
+    """
+
+    count: int = 4000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MadeEdits:
+    """What was made.
+
+    Attributes:
+        triplets: How many.
+        skipped: Pictures that could not be read, with the reason.
+        by_edit: How many of each edit.
+    """
+
+    triplets: int
+    skipped: tuple[tuple[str, str], ...]
+    by_edit: dict[str, int]
+
+
+def make_edited(
+    files: Sequence[Path], out: Path, settings: EditSettings, progress: Progress | None = None
+) -> MadeEdits:
+    """Edit pictures and write a data set folder.
+
+    Stopped at any time, the same call goes on: finished copies are kept.
+
+    Args:
+        files: Pictures.
+        out: The folder; a folder of other settings or pictures is refused.
+        settings: How many, and the seed.
+        progress: Called with (done, total).
+
+    Raises:
+        DatasetError: If there are no readable pictures, or `out` holds something else.
+    """
+    if not files:
+        raise DatasetError("no pictures to edit: name a folder that holds some")
+    chosen = [file.absolute() for file in sorted(files)]
+    _claim(out, chosen, settings)
+    rows, skipped = [], []
+    jobs = list(_jobs(chosen, settings))
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(jobs), BLOCK):
+            block = jobs[start : start + BLOCK]
+            for job, row in zip(block, pool.map(lambda j: _edit(j, out), block), strict=True):
+                if isinstance(row, str):
+                    skipped.append((str(job.file), row))
+                else:
+                    rows.append(row)
+            if progress:
+                progress(min(start + BLOCK, len(jobs)), len(jobs))
+    if not rows:
+        raise DatasetError(f"none of {len(chosen)} pictures could be read, e.g. {skipped[0]}")
+    _write(out, rows, settings)
+    counts: dict[str, int] = {}
+    for row in rows:
+        edit = str(row["provenance"]["edit"]).partition("/")[0]
+        counts[edit] = counts.get(edit, 0) + 1
+    return MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), dict(sorted(counts.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    number: int
+    file: Path
+    seed: int
+
+
+def _jobs(files: Sequence[Path], settings: EditSettings) -> Iterator[_Job]:
+    """Which picture is edited as which number: seeded shuffles, one after the other."""
+    for number in range(settings.count):
+        turn, place = divmod(number, len(files))
+        if place == 0:
+            order = np.random.default_rng((settings.seed, turn)).permutation(len(files))
+        yield _Job(number, files[int(order[place])], settings.seed)
+
+
+def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
+    """One triplet's row, its copy written if it is not there yet; or why not."""
+    try:
+        rgb = read_image(job.file, min_side=SIDE).rgb
+    except (ImageReadError, OSError) as error:
+        return str(error)
+    edited = apply_edit(prepare_scene(rgb), pair_dice(job.seed, job.file.name, str(job.number)))
+    name = f"edit-{job.number:06d}"
+    place = out / "images" / f"{name}.jpg"
+    if not place.exists():
+        partial = place.with_suffix(".partial")
+        edited.picture.save(partial, "JPEG", quality=QUALITY)
+        partial.replace(place)
+    return {
+        "id": f"q{job.number:06d}",
+        "reference": str(job.file),
+        "text": edited.words,
+        "targets": [name],
+        "provenance": {"writer": "edit", "edit": edited.name, "seed": job.seed},
+    }
+
+
+def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
+    """Take a new folder, or go on in one of the same settings and pictures."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    said = json.dumps(asdict(settings) | {"pictures": len(files), "first": files[0].name})
+    path = out / SETTINGS
+    if path.exists() and path.read_text(encoding="utf-8") != said:
+        raise DatasetError(
+            f"{out} holds edits of other settings or pictures (see {path}): choose another --out"
+        )
+    path.write_text(said, encoding="utf-8")
+
+
+def _write(out: Path, rows: Sequence[dict[str, Any]], settings: EditSettings) -> None:
+    references = dict.fromkeys(str(row["reference"]) for row in rows)
+    gallery = [{"id": f"original-{n:06d}", "file": file} for n, file in enumerate(references)]
+    ids = {item["file"]: item["id"] for item in gallery}
+    targets = [str(row["targets"][0]) for row in rows]
+    gallery += [{"id": name, "file": f"images/{name}.jpg"} for name in targets]
+    queries = [row | {"reference": ids[str(row["reference"])]} for row in rows]
+    card = {
+        "name": out.name,
+        "description": f"Edited pictures, seed {settings.seed}: the text says what differs.",
+        "exclude_reference": True,
+        "metrics": ["recall@1", "recall@10"],
+    }
+    (out / "dataset.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    for stem, items in (("gallery", gallery), ("queries", queries)):
+        lines = "".join(json.dumps(item) + "\n" for item in items)
+        (out / f"{stem}.jsonl").write_text(lines, encoding="utf-8")
