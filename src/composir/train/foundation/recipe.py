@@ -118,6 +118,9 @@ class FoundationConfig:
         joint_loop: Its steps.
         attributes: Contrast of the third stage.
         attributes_loop: Its steps.
+        attributes_share: Share of the third stage's weights in the outcome; the rest are those of
+            the second. Between the two lie models that keep what either knows (interpolation of
+            weights, arXiv 2109.01903).
         seed: Of everything random.
     """
 
@@ -154,6 +157,7 @@ class FoundationConfig:
             checkpoint_every=10,
         )
     )
+    attributes_share: float = 0.5
     seed: int = 0
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
@@ -189,7 +193,14 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
     texts = TextBank(towers[1], _all_texts(corpus), config.joint.text_blocks)
     # Opened before anything is trained: caches are named by the weights that made them.
     banks = {lower: _banks(config, towers[0].trunk, corpus, lower, say) for lower in (False, True)}
-    figures = {name: _stage(name, config, folder, towers, banks, texts, say) for name in STAGES}
+    figures = {}
+    for name in STAGES:
+        before = [{k: v.clone() for k, v in tower.state_dict().items()} for tower in towers]
+        figures[name] = _stage(name, config, folder, towers, banks, texts, say)
+    for tower, earlier in zip(towers, before, strict=True):
+        mix_weights(tower, earlier, config.attributes_share)
+    figures["mixed"] = _task("attributes", config, towers, banks, texts).evaluate()
+    say(f"mixed {figures['mixed']}")
     manifest = _export(config, folder / "bundle", towers, figures, quantise=True)
     _export(config, folder / "bundle-fp32", towers, figures, quantise=False)
     say(f"wrote {folder / 'bundle'}")
@@ -251,9 +262,33 @@ def _stage(
     texts: TextBank,
     say: Say,
 ) -> dict[str, float]:
-    contrast, loop = config.stage(name)
-    task = ContrastTask(towers, banks[contrast.image_stages], texts, contrast, config.seed)
+    loop = config.stage(name)[1]
+    task = _task(name, config, towers, banks, texts)
     return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
+
+
+def _task(
+    name: str,
+    config: FoundationConfig,
+    towers: tuple[ImageTower, TextTower],
+    banks: Mapping[bool, Mapping[str, Bank]],
+    texts: TextBank,
+) -> ContrastTask:
+    contrast = config.stage(name)[0]
+    return ContrastTask(towers, banks[contrast.image_stages], texts, contrast, config.seed)
+
+
+def mix_weights(module: torch.nn.Module, earlier: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move a module's weights back towards earlier ones.
+
+    Args:
+        module: Changed in place.
+        earlier: Its weights before, as in `state_dict`.
+        share: 1 leaves the module as it is, 0 gives the earlier weights.
+    """
+    with torch.no_grad():
+        for name, weight in module.state_dict().items():
+            weight.copy_(torch.lerp(earlier[name], weight, share))
 
 
 def _banks(
