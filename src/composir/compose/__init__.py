@@ -1,15 +1,22 @@
 """Composers: from a reference image and a modification text to a query.
 
-One idea a file; `COMPOSERS` is the table. Adding one: docs/adding-a-composer.md.
+One idea a file. `COMPOSERS` is the table of those without training; trained ones are folders, and
+`KINDS` says which file runs which kind. Adding one: docs/adding-a-composer.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
-from composir.errors import QueryError
-from composir.model.base import EmbeddingModel
+from composir.errors import ModelError, QueryError
+from composir.model.base import EmbeddingModel, SplicingModel
+
+if TYPE_CHECKING:
+    from composir.compose.spliced import SplicedComposer
 
 COMPOSERS: dict[str, str] = {
     "image": "composir.compose.arithmetic:ImageOnly",
@@ -19,34 +26,122 @@ COMPOSERS: dict[str, str] = {
     "product": "composir.compose.arithmetic:Product",
 }
 
+KINDS: dict[str, str] = {
+    "sentence": "composir.compose.sentence:open_composer",
+    "pseudo_word": "composir.compose.pseudo_word:open_composer",
+    "adapted": "composir.compose.adapted:open_composer",
+}
+
+Settings = Mapping[str, float | int | str]
+
 
 def load_composer(
-    name: str | None, model: EmbeddingModel, **settings: float | int | str
+    name: str | Path | None, model: EmbeddingModel, **settings: float | int | str
 ) -> Composer:
     """Make a composer for a model.
 
     Args:
-        name: Name in `COMPOSERS`; None for the model's default.
+        name: Name in `COMPOSERS`, or of a trained composer that comes with the model, or the folder
+            of any trained composer; None for the model's default.
         model: Encodes the texts; its bundle's settings, chosen on dev splits, are the defaults.
         **settings: Override those, e.g. `alpha=0.3`.
 
     Returns:
-        The composer.
+        The composer; graphs are read at first use.
 
     Raises:
         QueryError: If the name or a setting is unknown, or a value is out of range.
+        BundleError: If a trained composer's folder is incomplete or damaged.
+        ModelError: If it was trained for another model.
     """
-    chosen = name or model.default_composer
-    if chosen not in COMPOSERS:
-        raise QueryError(f"no composer named {chosen}; known: {', '.join(COMPOSERS)}")
-    module, attribute = COMPOSERS[chosen].split(":")
-    make = getattr(import_module(module), attribute)
+    chosen = str(name or model.default_composer)
     values = {**model.composer_settings.get(chosen, {}), **settings}
-    try:
-        composer: Composer = make(model, **values)
-    except TypeError as error:
-        raise QueryError(f"composer {chosen}: {error}".replace("__init__() ", "")) from error
+    if chosen in COMPOSERS:
+        return _arithmetic(chosen, model, values)
+    folder = packaged_composers(model).get(chosen) or Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise QueryError(_unknown(chosen, model))
+    return _named(chosen, lambda: open_trained(folder, model).with_settings(**values))
+
+
+def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
+    """Open the folder of a trained composer.
+
+    Args:
+        folder: It holds `composer.json`.
+        model: The model it was trained for.
+
+    Raises:
+        BundleError: If the folder is no composer, incomplete or damaged.
+        ModelError: If it was trained for another model.
+    """
+    from composir.compose.trained import ComposerFolder
+
+    opened = ComposerFolder.load(folder)
+    capable = _splicing(model, folder)
+    words = capable.texts.word_dimension
+    opened.check_model(model.name, model.fingerprint, capable.text_checksum, words)
+    composer: SplicedComposer = _imported(KINDS[opened.manifest.kind])(opened, capable)
     return composer
 
 
-__all__ = ["COMPOSERS", "ComposedQueries", "Composer", "QueryBatch", "load_composer"]
+def packaged_composers(model: EmbeddingModel) -> Mapping[str, Path]:
+    """Folders of the trained composers that come with a model, by name; many models have none."""
+    folders: Callable[[], Mapping[str, Path]] | None = getattr(model, "composer_folders", None)
+    return folders() if folders else {}
+
+
+def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
+    """Names of all composers that can be had for a model without giving a folder."""
+    return (*COMPOSERS, *(name for name in packaged_composers(model) if name not in COMPOSERS))
+
+
+def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
+    make = _imported(COMPOSERS[name])
+    try:
+        composer: Composer = make(model, **values)
+    except TypeError as error:
+        raise QueryError(f"composer {name}: {error}".replace("__init__() ", "")) from error
+    return composer
+
+
+def _named(name: str, make: Callable[[], Composer]) -> Composer:
+    try:
+        return make()
+    except QueryError as error:
+        raise QueryError(f"composer {name}: {error}") from error
+
+
+def _splicing(model: EmbeddingModel, folder: Path) -> SplicingModel:
+    """Protocols cannot be tested with isinstance through the wrappers that benchmarks use."""
+    wanted = ("texts", "text_checksum", "threads", "encode_patches", "with_text_graph")
+    missing = [name for name in wanted if not hasattr(model, name)]
+    if missing:
+        raise ModelError(
+            f"the composer {folder} puts pseudo-words among words, which the model {model.name} "
+            f"does not offer ({', '.join(missing)}); use a bundle, or another composer, e.g. sum"
+        )
+    return cast(SplicingModel, model)
+
+
+def _imported(path: str) -> Any:
+    module, attribute = path.split(":")
+    return getattr(import_module(module), attribute)
+
+
+def _unknown(name: str, model: EmbeddingModel) -> str:
+    known = ", ".join(composer_names(model))
+    return f"no composer named {name}; known: {known}; or give the folder of a trained one"
+
+
+__all__ = [
+    "COMPOSERS",
+    "KINDS",
+    "ComposedQueries",
+    "Composer",
+    "QueryBatch",
+    "composer_names",
+    "load_composer",
+    "open_trained",
+    "packaged_composers",
+]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.sphere import normalised, pushed_away
 from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
@@ -51,12 +52,7 @@ class _Arithmetic:
         return ComposedQueries(self._push_away(vectors, batch)[:, None])
 
     def _push_away(self, vectors: FloatArray, batch: QueryBatch) -> FloatArray:
-        pushed = vectors.copy()
-        for row, negatives in enumerate(batch.negatives):
-            if negatives:
-                unwanted = self.model.encode_texts(negatives).sum(axis=0)
-                pushed[row] -= np.float32(self.negative_weight) * unwanted
-        return normalised(pushed)
+        return pushed_away(vectors, batch.negatives, self.model, self.negative_weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +171,6 @@ def slerp(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:
     first = np.where(apart, np.sin((1 - alpha) * angle) / safe, 1 - alpha)
     second = np.where(apart, np.sin(alpha * angle) / safe, alpha)
     return normalised((first * start + second * end).astype(np.float32))
-
-
-def normalised(vectors: FloatArray) -> FloatArray:
-    """Scale each row to unit norm; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
 def _only(image: FloatArray | None, text: FloatArray | None) -> FloatArray:

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from composir.compose.blend import BlendWeights
 from composir.compose.template import TEXT, check_template
-from composir.errors import BundleError, ModelError, QueryError
+from composir.errors import BundleError, ModelError
 from composir.model.bundle import COMPOSER_MANIFEST, Source
 from composir.model.checked_files import (
     CheckedFiles,
     FileEntry,
-    first_problem,
     list_files,
     read_manifest,
     write_manifest,
@@ -65,37 +65,15 @@ class Templates(_Part):
         return self
 
 
-class BlendWeights(_Part):
-    """Weights of what a query is made of, see `compose.blend`; chosen on dev splits.
-
-    Attributes:
-        sentence: Of the composed sentence q.
-        direction: Of q - s, the way from the reference's own sentence to the composed one.
-        image: Of the reference's vector v; on the device it costs the gallery's encoder.
-        text: Of the modification's vector t.
-        negative_weight: How far a negative text pushes the query away.
-    """
-
-    sentence: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    direction: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    image: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    text: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    negative_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _blend_something(self) -> BlendWeights:
-        if not (self.sentence or self.direction or self.image or self.text):
-            raise ValueError("all weights of the blend are 0")
-        return self
-
-
 class QueryCosts(_Part):
-    """What the query side costs; None where unknown.
+    """What a graph costs that turns a reference into tokens or a vector; None where unknown.
+
+    The text encoder, which every method shares, is not counted.
 
     Attributes:
-        query_parameters: Parameters that one query passes through.
-        query_flops: Multiply-adds times two, a query.
-        query_bytes: Size of the files that the query side loads.
+        query_parameters: Parameters that a reference passes through.
+        query_flops: Multiply-adds times two, a reference.
+        query_bytes: Size of the files.
     """
 
     query_parameters: int | None = None
@@ -125,7 +103,8 @@ class ComposerManifest(_Part):
         licence: Of the weights in this folder.
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
-        efficiency: What the query side costs.
+        efficiency: What the query graph alone costs; where the gallery encoder is needed too, its
+            own costs are added (`SplicedComposer.efficiency`).
         files: All other files.
     """
 
@@ -252,20 +231,3 @@ def save_composer(folder: Path, fields: Mapping[str, Any]) -> ComposerManifest:
     )
     write_manifest(folder / MANIFEST_NAME, manifest)
     return manifest
-
-
-def changed(weights: BlendWeights, settings: Mapping[str, float | int | str]) -> BlendWeights:
-    """Weights with some of them replaced.
-
-    Args:
-        weights: As trained.
-        settings: New values by name.
-
-    Raises:
-        QueryError: If there is no such weight or a value is out of range.
-    """
-    try:
-        return BlendWeights.model_validate({**weights.model_dump(), **settings})
-    except ValidationError as error:
-        known = ", ".join(BlendWeights.model_fields)
-        raise QueryError(f"{first_problem(error)}; a trained composer has {known}") from error

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from composir.compose import COMPOSERS, QueryBatch, load_composer
-from composir.compose.arithmetic import normalised, slerp
+from composir.compose.arithmetic import slerp
+from composir.compose.sphere import normalised
 from composir.errors import QueryError
 from composir.types import FloatArray
 from tests.fakes import ColourModel

@@ -1,0 +1,125 @@
+"""What a trained composer's query is made of: four unit vectors and their weights.
+
+With q the composed sentence, s the reference's own sentence, v the reference's vector and t the
+modification's:
+
+    query = normalise(sentence q + direction (q - s) + image v + text t)
+
+Plain composing is `sentence` alone. `direction` and `image` are the arithmetic of directions (docs:
+methods, section 3): what the words change is moved to where the reference really is, which keeps
+what pseudo-words lose of it. Weights are chosen on dev splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from composir.compose.sphere import normalised
+from composir.errors import QueryError
+from composir.model.checked_files import first_problem
+from composir.types import FloatArray
+
+
+class BlendWeights(BaseModel):
+    """Weights of what a query is made of.
+
+    Attributes:
+        sentence: Of the composed sentence q.
+        direction: Of q - s, the way from the reference's own sentence to the composed one.
+        image: Of the reference's vector v; on the device it costs the gallery's encoder.
+        text: Of the modification's vector t.
+        negative_weight: How far a negative text pushes the query away.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sentence: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    direction: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    image: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    text: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    negative_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _blend_something(self) -> BlendWeights:
+        if not (self.sentence or self.direction or self.image or self.text):
+            raise ValueError("all weights of the blend are 0")
+        return self
+
+    def changed(self, settings: Mapping[str, float | int | str]) -> BlendWeights:
+        """These weights with some of them replaced.
+
+        Args:
+            settings: New values by name.
+
+        Raises:
+            QueryError: If there is no such weight or a value is out of range.
+        """
+        try:
+            return BlendWeights.model_validate({**self.model_dump(), **settings})
+        except ValidationError as error:
+            known = ", ".join(BlendWeights.model_fields)
+            raise QueryError(f"{first_problem(error)}; its settings are {known}") from error
+
+
+_Term = Callable[[], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Functions that compute the vectors of a batch, (n, D) float32 of unit norm each.
+
+    Attributes:
+        composed: q; None without a text or without a reference.
+        sentence: s; None without a reference.
+        image: v; None without a reference.
+        text: t; None without a text.
+    """
+
+    composed: _Term | None = None
+    sentence: _Term | None = None
+    image: _Term | None = None
+    text: _Term | None = None
+
+    def remembered(self) -> Terms:
+        """The same, each computed at most once."""
+        terms = (self.composed, self.sentence, self.image, self.text)
+        return Terms(*(term and cache(term) for term in terms))
+
+
+def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
+    """Blend what a batch has; what has no weight is not computed.
+
+    Args:
+        weights: Of the terms.
+        terms: What there is. Words alone give t. A reference alone gives
+            `normalise(sentence s + image v)`, or s where both weights are 0.
+
+    Returns:
+        (n, D) float32, unit norm.
+
+    Raises:
+        QueryError: If there is neither a reference nor a text.
+    """
+    parts = [np.float32(weight) * term() for weight, term in _weighted(weights, terms) if weight]
+    return normalised(np.sum(parts, axis=0, dtype=np.float32))
+
+
+def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
+    if terms.sentence is None or terms.image is None:
+        if terms.text is None:
+            raise QueryError("an empty query: give an image, words, or both")
+        return [(1.0, terms.text)]
+    if terms.composed is None or terms.text is None:
+        alone = 0.0 if weights.sentence or weights.image else 1.0
+        return [(weights.sentence + alone, terms.sentence), (weights.image, terms.image)]
+    return [
+        (weights.sentence + weights.direction, terms.composed),
+        (-weights.direction, terms.sentence),
+        (weights.image, terms.image),
+        (weights.text, terms.text),
+    ]

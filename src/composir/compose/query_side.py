@@ -1,0 +1,152 @@
+"""The query side of a trained composer: from references to pseudo-words on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from composir.compose.base import QueryBatch
+from composir.compose.trained import ComposerFolder
+from composir.errors import ModelError, QueryError
+from composir.model.base import SplicingModel
+from composir.model.sessions import check_graph, open_session
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_CHUNK = 8
+_INPUTS = {
+    "pixels": {"pixels"},
+    "patch_tokens": {"patch_tokens", "vector"},
+    "vector": {"vector"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a query side makes of references.
+
+    Attributes:
+        words: (n, L, Dw) float32, the pseudo-words.
+        attention: (n, L, h, w) float32, where each of them looked, 1 in sum; None where the graph
+            does not tell.
+    """
+
+    words: FloatArray
+    attention: FloatArray | None = None
+
+
+class QuerySide:
+    """Runs a composer's query graph; its session opens at the first reference."""
+
+    def __init__(self, composer: ComposerFolder, model: SplicingModel) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            composer: Brings the graph.
+            model: Gives patch tokens, where the graph takes them.
+        """
+        self._composer = composer
+        self._model = model
+
+    def tokens(self, batch: QueryBatch) -> Tokens:
+        """Turn the references of a batch into pseudo-words.
+
+        Args:
+            batch: Queries with references: pictures, or vectors where the graph takes vectors.
+
+        Raises:
+            QueryError: If the batch lacks what the graph takes.
+            ModelError: If the graph gives something else than its manifest says.
+        """
+        parts = [self._run(feeds) for feeds in self._feeds(batch)]
+        words = np.concatenate([part.words for part in parts])
+        maps = [part.attention for part in parts if part.attention is not None]
+        return Tokens(words, np.concatenate(maps) if maps else None)
+
+    def _feeds(self, batch: QueryBatch) -> Iterator[dict[str, Any]]:
+        """Inputs of the graph, a few references at a time, so that few pictures are in memory."""
+        made = self._composer.manifest
+        if made.input == "vector":
+            vectors = self._given(batch.image_vectors, "the references' vectors")
+            return ({"vector": chunk} for chunk in _chunks(vectors, 256))
+        pictures = self._given(batch.images, "the references' pixels, not their vectors alone")
+        prepare = self._pixels if made.input == "pixels" else self._patches
+        return (prepare(chunk) for chunk in _chunks(pictures, _CHUNK))
+
+    def _given(self, part: Any, what: str) -> Any:
+        if part is None:
+            raise QueryError(
+                f"the composer {self._composer.manifest.name} needs {what}; "
+                "give pictures, or use another composer, e.g. sum"
+            )
+        return part
+
+    def _pixels(self, pictures: Sequence[Callable[[], Image.Image]]) -> dict[str, Any]:
+        spec = self._composer.manifest.preprocess
+        assert spec is not None  # the manifest was checked
+        return {"pixels": np.stack([spec.apply(opened()) for opened in pictures])}
+
+    def _patches(self, pictures: Sequence[Callable[[], Image.Image]]) -> dict[str, Any]:
+        vectors, patches = self._model.encode_patches([opened() for opened in pictures])
+        return {"patch_tokens": patches, "vector": vectors}
+
+    def _run(self, feeds: Mapping[str, Any]) -> Tokens:
+        outputs = ["tokens", "attention"] if self._attends else ["tokens"]
+        try:
+            found = self._session.run(outputs, dict(feeds))
+        except Exception as error:  # the runtime raises a private family of exceptions
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
+            raise ModelError(f"{self._path} refuses {shapes}: {error}") from error
+        return Tokens(checked_words(self._composer, found[0]), found[1] if self._attends else None)
+
+    @property
+    def _path(self) -> str:
+        return str(self._composer.folder / self._composer.manifest.graph)
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        made = self._composer.manifest
+        path = self._composer.file(made.graph)
+        session = open_session(path, self._model.threads)
+        check_graph(session, path, _INPUTS[made.input], {"tokens"})
+        return session
+
+    @cached_property
+    def _attends(self) -> bool:
+        return any(output.name == "attention" for output in self._session.get_outputs())
+
+
+def checked_words(composer: ComposerFolder, words: FloatArray) -> FloatArray:
+    """Refuse pseudo-words that are not what a composer's manifest says.
+
+    Args:
+        composer: Whose.
+        words: From its graph, or from a device that ran it.
+
+    Returns:
+        The same, (n, L, Dw) float32.
+
+    Raises:
+        ModelError: If their shape is another, or a number is NaN or infinite.
+    """
+    made = composer.manifest
+    expected = (made.tokens, made.word_dimension)
+    if words.ndim != 3 or words.shape[1:] != expected:
+        raise ModelError(
+            f"the composer {made.name} makes pseudo-words of shape (n, {expected[0]}, "
+            f"{expected[1]}), not {words.shape}"
+        )
+    if not np.isfinite(words).all():
+        raise ModelError(f"the composer {made.name}: pseudo-words that are NaN or infinite")
+    return words.astype(np.float32, copy=False)
+
+
+def _chunks(items: Any, size: int) -> Iterator[Any]:
+    return (items[start : start + size] for start in range(0, len(items), size))

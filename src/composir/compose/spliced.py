@@ -1,0 +1,169 @@
+"""Trained composers: pseudo-words of the reference among the words of a sentence.
+
+What kinds share: references become pseudo-words (`query_side`), pseudo-words and the modification
+become sentences (`template`), the text encoder reads them, and their vectors are blended (`blend`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.query_side import QuerySide, Tokens, checked_words
+from composir.compose.sphere import pushed_away
+from composir.compose.template import REFERENCE, filled, without_reference
+from composir.compose.trained import ComposerFolder, QueryCosts
+from composir.errors import QueryError
+from composir.model.base import SplicingEncoder, SplicingModel
+from composir.types import FloatArray
+
+_FLOAT16 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SplicedComposer:
+    """A trained composer of any kind.
+
+    Attributes:
+        folder: Its manifest and files.
+        model: The model it was trained for.
+        weights: Of the blend.
+        query_side: Makes pseudo-words of references.
+        composed_texts: Gives the encoder of composed sentences: the model's, or an adapted one.
+    """
+
+    folder: ComposerFolder
+    model: SplicingModel
+    weights: BlendWeights
+    query_side: QuerySide
+    composed_texts: Callable[[], SplicingEncoder]
+    placeholder = REFERENCE
+
+    @property
+    def name(self) -> str:
+        """As the manifest says, e.g. `isa`."""
+        return self.folder.manifest.name
+
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """Weights of the blend."""
+        return dict(self.weights.model_dump())
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the gallery's encoder has to see the reference too."""
+        return self.folder.manifest.input != "pixels" or self.weights.image > 0
+
+    @property
+    def efficiency(self) -> QueryCosts:
+        """What a reference costs: the query graph, and the gallery's encoder where it is needed."""
+        own = self.folder.manifest.efficiency
+        if not self.needs_vectors:
+            return own
+        stated = getattr(getattr(self.model, "manifest", None), "efficiency", {})
+        return QueryCosts(
+            **{
+                name: None if value is None or name not in stated else value + round(stated[name])
+                for name, value in own.model_dump().items()
+            }
+        )
+
+    @property
+    def travel_bytes(self) -> int | None:
+        """Bytes of the pseudo-words in float16 where a light query side makes them.
+
+        None where the gallery's encoder is on the query side: the query's vector travels then.
+        """
+        made = self.folder.manifest
+        return None if self.needs_vectors else _FLOAT16 * made.tokens * made.word_dimension
+
+    def with_settings(self, **settings: float | int | str) -> SplicedComposer:
+        """The same composer with some weights of the blend replaced.
+
+        Raises:
+            QueryError: If there is no such weight or a value is out of range.
+        """
+        return replace(self, weights=self.weights.changed(settings))
+
+    def tokens(self, batch: QueryBatch) -> Tokens:
+        """Pseudo-words of the references, and where each of them looked.
+
+        Raises:
+            QueryError: If the batch lacks what the query side takes.
+        """
+        return self.query_side.tokens(batch)
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Compose sentences and blend them; words alone and references alone work too."""
+        return self.compose_terms(self.terms(batch), batch)
+
+    def compose_tokens(self, words: FloatArray, batch: QueryBatch) -> ComposedQueries:
+        """Compose from pseudo-words that a device has made.
+
+        Args:
+            words: (n, L, Dw) float32.
+            batch: The texts and negatives; vectors of the references only where they are blended.
+
+        Raises:
+            QueryError: If the references' vectors are blended and missing.
+            ModelError: If the pseudo-words are of another composer.
+        """
+        checked = checked_words(self.folder, words)
+        if len(checked) != len(batch):
+            raise QueryError(f"{len(checked)} rows of pseudo-words for {len(batch)} queries")
+        return self.compose_terms(self._terms(batch, lambda: checked), batch)
+
+    def terms(self, batch: QueryBatch) -> Terms:
+        """What the blend is made of, computed where it is asked for."""
+        if batch.image_vectors is None and batch.images is None:
+            return Terms(text=self._texts(batch))
+        return self._terms(batch, lambda: self.tokens(batch).words)
+
+    def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
+        """Blend the terms of a batch and turn the queries away from negatives."""
+        vectors = blend(self.weights, terms)
+        weight = self.weights.negative_weight
+        pushed = pushed_away(vectors, batch.negatives, self.model, weight)
+        return ComposedQueries(pushed[:, None])
+
+    def _terms(self, batch: QueryBatch, words: Callable[[], FloatArray]) -> Terms:
+        made: list[FloatArray] = []
+
+        def once() -> FloatArray:
+            if not made:
+                made.append(words())
+            return made[0]
+
+        text = self._texts(batch)
+        return Terms(
+            composed=None if text is None else lambda: self._composed(batch, once()),
+            sentence=lambda: self._sentence(once()),
+            image=lambda: self._vectors(batch),
+            text=text,
+        )
+
+    def _texts(self, batch: QueryBatch) -> Callable[[], FloatArray] | None:
+        if not any(batch.texts):
+            return None
+        return lambda: self.model.encode_texts([without_reference(text) for text in batch.texts])
+
+    def _composed(self, batch: QueryBatch, words: FloatArray) -> FloatArray:
+        template = self.folder.manifest.templates.composed
+        sentences = [filled(template, text) for text in batch.texts]
+        return self.composed_texts().encode_spliced(sentences, list(words))[0]
+
+    def _sentence(self, words: FloatArray) -> FloatArray:
+        template = self.folder.manifest.templates.image
+        return self.model.texts.encode_spliced([template] * len(words), list(words))[0]
+
+    def _vectors(self, batch: QueryBatch) -> FloatArray:
+        if batch.image_vectors is None:
+            raise QueryError(
+                f"the composer {self.name} blends in the reference's own vector (image="
+                f"{self.weights.image}), which is missing: send it too, or set image=0"
+            )
+        return np.asarray(batch.image_vectors, dtype=np.float32)
