@@ -19,6 +19,7 @@ from typing import Any
 from composir.train.foundation.corpus import SOURCES, Row, split_of
 
 PARTS = ("dev", "test")
+CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"
 
 
 def main() -> None:
@@ -33,7 +34,15 @@ def main() -> None:
 def write_held_out(data: Path, out: Path) -> list[Path]:
     """Write all held-out sets; returns their folders."""
     held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
+    held_out += [write_catalogue(out, part) for part in PARTS]
     return held_out + [write_training(data, out, name) for name in SOURCES]
+
+
+def write_catalogue(out: Path, part: str) -> Path:
+    """One split of the sample catalogue's queries over its whole gallery."""
+    rows, queries = read(CATALOGUE.parent, CATALOGUE.name)
+    asked = [query for query in queries if query["split"] == part]
+    return write(CATALOGUE.parent, out, CATALOGUE.name, part, rows, asked)
 
 
 def write_training(data: Path, out: Path, name: str) -> Path:
