@@ -10,14 +10,16 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.watch import Curves, Watch
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -47,6 +49,34 @@ class LoopConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """What a run may add to its loop; apart from `LoopConfig`, which old run folders record.
+
+    Attributes:
+        precision: On a GPU: `auto` takes bfloat16 where the GPU computes in it, for a plain task's
+            loss and for what a `BackwardTask` encodes. On a CPU always float32.
+        watch: A figure of the dev split, higher is better; the weights that were best by it are
+            kept in the end.
+        patience: Stop after this many evaluations without a better figure; 0: never.
+        tensorboard: Write curves for TensorBoard too (extra `tensorboard`).
+    """
+
+    precision: Literal["auto", "float32"] = "auto"
+    watch: str = ""
+    patience: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse patience without a figure to wait for.
+
+        Raises:
+            TrainingError: If so.
+        """
+        if self.patience < 0 or (self.patience and not self.watch):
+            raise TrainingError("options.patience >= 0, and it needs options.watch, a dev figure")
+
+
+@dataclass(frozen=True, slots=True)
 class ParameterGroup:
     """Parameters that share a peak learning rate."""
 
@@ -67,11 +97,37 @@ class Task(Protocol):
         """Figures on the dev split with the weights as they are."""
 
 
+@runtime_checkable
+class BackwardTask(Protocol):
+    """A task that computes gradients itself, e.g. in chunks or with other processes."""
+
+    def backward(self, step: int) -> Tensor:
+        """Add the gradients of a step's loss to the parameters; the loss, detached."""
+
+
+@runtime_checkable
+class StatefulTask(Protocol):
+    """A task with state beside its parameters, which the checkpoint then carries."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+
+
 Report: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 def train(
-    task: Task, config: LoopConfig, folder: Path, seed: int = 0, report: Report | None = None
+    task: Task,
+    config: LoopConfig,
+    folder: Path,
+    seed: int = 0,
+    report: Report | None = None,
+    options: LoopOptions | None = None,
+    *,
+    writes: bool = True,
 ) -> dict[str, float]:
     """Train a task; go on from the folder's checkpoint if there is one.
 
@@ -81,31 +137,44 @@ def train(
         folder: Gets `checkpoint.pt` and `metrics.jsonl`.
         seed: With the step's number it seeds torch before each step.
         report: Called with every metrics record.
+        options: What to add; None for nothing.
+        writes: Whether this process writes files; one of several does.
 
     Returns:
-        The last evaluation; the task's weights are then the averaged ones.
+        The last evaluation; the task's weights are then the averaged ones, or the best of them by
+        `options.watch`.
 
     Raises:
         TrainingError: If the loss is not finite; the last checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(task, config)
+    chosen = options or LoopOptions()
+    run = _Run(task, config, chosen)
     first = run.resume(folder / CHECKPOINT) + 1
+    curves = Curves(folder, tensorboard=chosen.tensorboard and writes)
     started = time.monotonic()
     for step in range(first, config.steps + 1):
+        if run.watch.over:
+            break
         torch.manual_seed(seed * 1_000_003 + step)
         loss = run.step(step)
         last = step == config.steps
         if last or step % config.evaluate_every == 0:
             record = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
             record |= run.evaluate_average()
-            _append(folder / METRICS, record)
-            if report:
-                report(record)
-        if last or step % config.checkpoint_every == 0:
+            _publish(record, folder, curves, report if writes else None, writes=writes)
+        if writes and (last or run.watch.over or step % config.checkpoint_every == 0):
             run.save(folder / CHECKPOINT, step)
+    curves.close()
     run.use_average()
     return task.evaluate()
+
+
+def mixed_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 on a GPU that does; else leave everything as it is."""
+    if precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
 
 
 def learning_rate_factor(step: int, config: LoopConfig) -> float:
@@ -119,8 +188,9 @@ def learning_rate_factor(step: int, config: LoopConfig) -> float:
 class _Run:
     """Optimiser, averaged weights and their checkpoint."""
 
-    def __init__(self, task: Task, config: LoopConfig) -> None:
-        self.task, self.config = task, config
+    def __init__(self, task: Task, config: LoopConfig, options: LoopOptions) -> None:
+        self.task, self.config, self.options = task, config, options
+        self.watch = Watch(options.watch, options.patience)
         self.groups = list(task.groups())
         self.parameters = [p for group in self.groups for p in group.parameters]
         self.average = [p.detach().clone() for p in self.parameters]
@@ -138,14 +208,8 @@ class _Run:
         factor = learning_rate_factor(step, self.config)
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
-        loss = self.task.loss(step)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {step}; the last checkpoint is kept: "
-                "lower the learning rate or raise the temperature, then run the same command"
-            )
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(step)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         self.optimiser.step()
         decay = min(self.config.average, step / (step + 10))
@@ -153,14 +217,36 @@ class _Run:
             average.lerp_(parameter.detach(), 1.0 - decay)
         return float(loss.detach())
 
+    def _backward(self, step: int) -> Tensor:
+        if isinstance(self.task, BackwardTask):
+            loss = self.task.backward(step)
+            self._check(loss, step)
+            return loss
+        with mixed_precision(self.parameters[0].device, self.options.precision):
+            loss = self.task.loss(step)
+        self._check(loss, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _check(self, loss: Tensor, step: int) -> None:
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {step}; the last checkpoint is kept: "
+                "lower the learning rate or raise the temperature, then run the same command"
+            )
+
     def evaluate_average(self) -> dict[str, float]:
         self._swap()
         try:
-            return self.task.evaluate()
+            figures = self.task.evaluate()
         finally:
             self._swap()
+        self.watch.see(figures, self.average)
+        return figures
 
     def use_average(self) -> None:
+        """Leave the task with the weights that are kept."""
+        self.average = self.watch.weights or self.average
         self._swap()
 
     def _swap(self) -> None:
@@ -175,6 +261,8 @@ class _Run:
             "parameters": [p.detach() for p in self.parameters],
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
+            "watch": self.watch.state(),
+            "task": self.task.state() if isinstance(self.task, StatefulTask) else {},
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
@@ -193,6 +281,9 @@ class _Run:
                 for saved, p in zip(state["average"], self.parameters, strict=True)
             ]
             self.optimiser.load_state_dict(state["optimiser"])
+            self.watch.load_state(state.get("watch", {}), self.parameters[0].device)
+            if isinstance(self.task, StatefulTask):
+                self.task.load_state(state["task"])
         except Exception as error:  # torch raises many kinds for damaged files
             raise TrainingError(
                 f"{path} does not fit this run or is damaged ({error}); "
@@ -208,6 +299,12 @@ def _by_decay(group: ParameterGroup, weight_decay: float) -> list[tuple[list[nn.
     return [(c, d) for c, d in ((matrices, weight_decay), (others, 0.0)) if c]
 
 
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+def _publish(
+    record: dict[str, Any], folder: Path, curves: Curves, report: Report | None, *, writes: bool
+) -> None:
+    if writes:
+        with (folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    curves.add(record)
+    if report:
+        report(record)

@@ -113,20 +113,20 @@ class TokenLearner(nn.Module):
         count, _, height, width = features.shape
         flat = features.flatten(2).transpose(1, 2)
         values = self.features_norm(self.features(flat))
-        attention, tokens = self._tokens(flat, values)
+        attention, tokens = self._first_tokens(flat, values)
         for block in self.blocks:
             tokens = block(tokens, values)
         words = self.word_like(self.project(self.dropout(self.norm(tokens))))
         return words, attention.reshape(count, -1, height, width)
 
-    def _tokens(self, flat: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _first_tokens(self, flat: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Attention (n, L, positions) and tokens (n, L, width)."""
         if self.attention is not None:
             attention: Tensor = self.attention(flat)
             return attention, attention @ values
         count = self.config.num_tokens
         hidden = self.activation(values.mean(1))
-        spread: Tensor = self.spread(hidden).reshape(len(flat), count, self.config.width)
+        spread = self.spread(hidden).reshape(len(flat), count, self.config.width)
         uniform = torch.ones_like(flat[:, None, :, 0]).expand(-1, count, -1) / flat.shape[1]
         return uniform, spread
 
