@@ -1,0 +1,25 @@
+"""Which rows a step sees: a function of the step's number alone, so that runs resume exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def drawn_rows(rows: int, step: int, count: int, seed: int) -> list[int]:
+    """The step's part of an endless sequence of seeded shuffles: every row once an epoch.
+
+    Args:
+        rows: How many there are.
+        step: From 1.
+        count: Rows a step; may exceed `rows`.
+        seed: Of the shuffles.
+
+    Returns:
+        `count` rows.
+    """
+    places = range((step - 1) * count, step * count)
+    orders = {
+        epoch: np.random.default_rng((seed, epoch, rows)).permutation(rows)
+        for epoch in {place // rows for place in places}
+    }
+    return [int(orders[place // rows][place % rows]) for place in places]

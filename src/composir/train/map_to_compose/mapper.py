@@ -1,0 +1,245 @@
+"""From a reference's vector to pseudo-words, with visual semantic injection.
+
+Stage 1 of Map-to-Compose (arXiv 2504.17990; docs: methods, section 2; the form of the modules is
+ours, see docs/fidelity.md):
+
+    w0 = MLP(v),    w = words(w0 + gate * CrossAttention(w0; P))
+
+`words` gives a pseudo-word the mean and deviation of real word embeddings. The gate starts at zero,
+so training starts from the plain mapper exactly. Without injection this is the mapping network of
+Pic2Word (arXiv 2302.03084).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.frozen import WordStatistics
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class MapperConfig:
+    """Sizes of the mapper, and what makes it robust.
+
+    Attributes:
+        tokens: L, pseudo-words a picture.
+        width: Of the MLP's hidden layers.
+        layers: Hidden layers of the MLP, 1 or more.
+        dropout: After each hidden layer.
+        injection_layers: Cross-attention layers over the patch tokens; 0 is the plain mapper.
+        injection_heads: Attention heads in each.
+        injection_width: Width of keys and values over all heads.
+        patch_dropout: Share of patch tokens hidden from each picture's injection in training.
+        vector_noise: Length of the random vector added to v in training, relative to v.
+        token_dropout: Share of pseudo-words replaced by the mean word in training; one is always
+            kept, so it does nothing for one token.
+    """
+
+    tokens: int = 1
+    width: int = 1024
+    layers: int = 2
+    dropout: float = 0.1
+    injection_layers: int = 1
+    injection_heads: int = 6
+    injection_width: int = 384
+    patch_dropout: float = 0.2
+    vector_noise: float = 0.0
+    token_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be built.
+
+        Raises:
+            TrainingError: Naming the field.
+        """
+        for name in ("tokens", "width", "layers", "injection_heads", "injection_width"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"mapper.{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.injection_layers <= 3:
+            raise TrainingError(
+                f"mapper.injection_layers must be 0 to 3, not {self.injection_layers}"
+            )
+        if self.injection_width % self.injection_heads:
+            raise TrainingError(
+                f"mapper.injection_width {self.injection_width} is no multiple of "
+                f"mapper.injection_heads {self.injection_heads}"
+            )
+        for name in ("dropout", "patch_dropout", "token_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise TrainingError(f"mapper.{name} must be in [0, 1), not {getattr(self, name)}")
+
+
+class AsWords(nn.Module):
+    """Gives vectors the mean and the deviation, by coordinate, of real word embeddings."""
+
+    def __init__(self, statistics: WordStatistics) -> None:
+        """Keep the statistics; nothing is trained."""
+        super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", statistics.mean.clone())
+        self.register_buffer("deviation", statistics.deviation.clone())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """(..., Dw) of any scale to (..., Dw) like words."""
+        return self.mean + self.deviation * functional.layer_norm(raw, self.mean.shape)
+
+
+class Injection(nn.Module):
+    """One gated cross-attention from pseudo-words to patch tokens: `gate * CrossAttention(w; P)`.
+
+    There are few pseudo-words and many patches, so keys and values are never computed: a head's
+    query is taken into the space of the patches (`q Wk`), and the attended mean of patches is
+    projected afterwards (`(A P) Wv`). The outcome is the same, at a fraction of the cost.
+    """
+
+    def __init__(self, word_width: int, patch_width: int, config: MapperConfig) -> None:
+        """Build; the gate is zero."""
+        super().__init__()
+        self.heads, self.drop = config.injection_heads, config.patch_dropout
+        inner = config.injection_width
+        self.norm = nn.LayerNorm(word_width)
+        self.query = nn.Linear(word_width, inner)
+        self.key = nn.Parameter(torch.empty(self.heads, inner // self.heads, patch_width))
+        self.value = nn.Parameter(torch.empty(self.heads, patch_width, inner // self.heads))
+        self.output = nn.Linear(inner, word_width)
+        self.gate = nn.Parameter(torch.zeros(()))
+        for matrix in (self.key, self.value):
+            nn.init.normal_(matrix, std=patch_width**-0.5)
+
+    def forward(self, words: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend.
+
+        Args:
+            words: (n, L, Dw), not yet like words in scale.
+            patches: (n, N, Dp), normalised by patch.
+
+        Returns:
+            What to add, (n, L, Dw), and attention (n, L, N), the mean over heads.
+        """
+        query = self.query(self.norm(words)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        among = patches.unsqueeze(1)
+        logits = (query @ self.key) @ among.transpose(-1, -2) / math.sqrt(self.key.shape[1])
+        attention = torch.softmax(self._hidden(logits), dim=-1)
+        mixed = ((attention @ among) @ self.value).transpose(1, 2).flatten(-2)
+        return self.gate * self.output(mixed), attention.mean(1)
+
+    def _hidden(self, logits: Tensor) -> Tensor:
+        """Hide some patches of each picture from all its words and heads."""
+        if not self.training or not self.drop:
+            return logits
+        hidden = torch.rand(len(logits), 1, 1, logits.shape[-1], device=logits.device) < self.drop
+        return logits.masked_fill(hidden & ~hidden.all(-1, keepdim=True), -1e4)
+
+
+class Mapper(nn.Module):
+    """Vectors (and patch tokens) to pseudo-words.
+
+    Attributes:
+        injections: Cross-attention layers; empty for the plain mapper.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        statistics: WordStatistics,
+        patch_width: int | None,
+        config: MapperConfig,
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            dimension: D of the vectors.
+            statistics: Of real word embeddings, (Dw,).
+            patch_width: Dp of the patch tokens; None for the plain mapper.
+            config: Sizes.
+
+        Raises:
+            TrainingError: If injection is asked for without patch tokens.
+        """
+        super().__init__()
+        if config.injection_layers and patch_width is None:
+            raise TrainingError(
+                "visual semantic injection needs patch tokens; set mapper.injection_layers=0 for "
+                "a model without them"
+            )
+        self.config, self.word_width = config, len(statistics.mean)
+        self.patch_width = patch_width or 0
+        self.mlp = _mlp(dimension, config.tokens * self.word_width, config)
+        self.injections = nn.ModuleList(
+            Injection(self.word_width, self.patch_width, config)
+            for _ in range(config.injection_layers)
+        )
+        self.as_words = AsWords(statistics)
+
+    def forward(
+        self, vectors: Tensor, patch_tokens: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map.
+
+        Args:
+            vectors: (n, D), unit norm.
+            patch_tokens: (n, N, Dp); needed by injection alone.
+
+        Returns:
+            Pseudo-words (n, L, Dw), and the last injection's attention (n, L, N) or None.
+        """
+        raw = self.mlp(self._noisy(vectors)).unflatten(-1, (self.config.tokens, -1))
+        attention = None
+        if self.injections:
+            assert patch_tokens is not None
+            patches = functional.layer_norm(patch_tokens, (self.patch_width,))
+            for injection in self.injections:
+                added, attention = injection(raw, patches)
+                raw = raw + added
+        return self._dropped(self.as_words(raw)), attention
+
+    def _noisy(self, vectors: Tensor) -> Tensor:
+        if not self.training or not self.config.vector_noise:
+            return vectors
+        noise = functional.normalize(torch.randn_like(vectors), dim=-1)
+        return functional.normalize(vectors + self.config.vector_noise * noise, dim=-1)
+
+    def _dropped(self, words: Tensor) -> Tensor:
+        if not self.training or not self.config.token_dropout:
+            return words
+        draws = torch.rand(words.shape[:2], device=words.device)
+        # The word with the highest draw always stays.
+        gone = (draws < self.config.token_dropout) & (draws < draws.amax(1, keepdim=True))
+        return torch.where(gone.unsqueeze(-1), self.as_words.mean, words)
+
+
+class QueryGraph(nn.Module):
+    """The mapper as a composer's query graph: `tokens`, and `attention` where it injects."""
+
+    def __init__(self, mapper: Mapper) -> None:
+        """Wrap a trained mapper; the side of its square grid of patches is known at export."""
+        super().__init__()
+        self.mapper = mapper
+
+    def forward(
+        self, first: Tensor, vector: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(vector) or (patch_tokens, vector) to tokens (n, L, Dw), attention (n, L, h, w)."""
+        if vector is None:
+            words: Tensor = self.mapper(first)[0]
+            return words
+        words, attention = self.mapper(vector, first)
+        side = math.isqrt(first.shape[1])
+        return words, attention.unflatten(-1, (side, side))
+
+
+def _mlp(inputs: int, outputs: int, config: MapperConfig) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(config.layers):
+        layers += [nn.Linear(inputs, config.width), nn.GELU(), nn.Dropout(config.dropout)]
+        inputs = config.width
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))

@@ -1,0 +1,170 @@
+"""Pictures that mapping is trained on, with the texts that are known of some of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from composir.errors import TrainingError
+from composir.train.foundation.corpus import SOURCES, read_corpus
+from composir.train.gallery_features import PictureFile
+from composir.train.images import is_dev, training_images
+from composir.triplets.records import Source, SourceImage
+from composir.triplets.source import read_captioned, read_data_set
+
+Say: TypeAlias = Callable[[str], None]
+LISTING = "gallery.jsonl"
+OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
+
+
+@dataclass(frozen=True, slots=True)
+class MapPicture:
+    """One picture.
+
+    Attributes:
+        source: Name of the data set or folder.
+        file: The picture, or its place in a tar shard.
+        texts: What is known of it; may be empty.
+        split: `train`, or `dev` for the contrast's own figures.
+    """
+
+    source: str
+    file: PictureFile
+    texts: tuple[str, ...]
+    split: Literal["train", "dev"]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSources:
+    """Where pictures come from.
+
+    Attributes:
+        data: Data set folders, or folders of such folders.
+        images: Folders, globs or tables of plain pictures.
+        captions: Table of captions of the pictures in `images`; then that must be one folder.
+        dev_share: Share of pictures set aside for figures where a set has no split of its own.
+    """
+
+    data: tuple[Path, ...] = ()
+    images: tuple[str, ...] = ()
+    captions: Path = Path()
+    dev_share: float = 0.03
+
+
+def read_pictures(
+    sources: PictureSources, held_out: Collection[Path], say: Say
+) -> list[MapPicture]:
+    """Find the pictures to train on.
+
+    The sets that the packaged model knows (`foundation.corpus.SOURCES`) keep their splits: their
+    test parts are left out. Other sets use the column `split` of their rows, else a hash.
+
+    Args:
+        sources: Where to look.
+        held_out: Files that dev queries ask about; they are left out.
+        say: Takes notices: what is left out, what does not fit.
+
+    Returns:
+        The pictures, in a fixed order; each file once.
+
+    Raises:
+        TrainingError: If nothing is named, or no picture is left.
+        DatasetError: If a data set or the captions are at fault.
+    """
+    if not sources.data and not sources.images:
+        raise TrainingError("no training images: name data set folders or images")
+    found = [p for folder in sources.data for p in _data_pictures(folder, sources, say)]
+    found += _plain_pictures(sources, say)
+    once = {_identity(picture.file): picture for picture in reversed(found)}
+    hidden = {_identity(file) for file in held_out} & once.keys()
+    if hidden:
+        say(f"{len(hidden):,} pictures that the dev queries ask about are left out of training")
+    kept = [p for file, p in reversed(once.items()) if file not in hidden]
+    if not any(picture.split == "train" for picture in kept):
+        raise TrainingError("no training images are left: name more data set folders or images")
+    counts = Counter((picture.source, picture.split) for picture in kept)
+    say("pictures: " + ", ".join(f"{n} {s} {c:,}" for (n, s), c in sorted(counts.items())))
+    return kept
+
+
+def _identity(file: PictureFile) -> tuple[Path, int]:
+    """What makes two mentions of a picture the same: the file behind links, and the place in it."""
+    if isinstance(file, Path):
+        return file.resolve(), 0
+    return file.path.resolve(), file.offset
+
+
+def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[MapPicture]:
+    for one in _data_sets(folder):
+        if one.name in SOURCES:
+            for known in read_corpus(one.parent, (one.name,)):
+                if known.split != "test":
+                    yield MapPicture(known.source, known.file, known.texts, known.split)
+            continue
+        source = read_data_set(one)
+        _tell(source, say)
+        for image in source.images:
+            split = _own_split(image, source.name, sources.dev_share)
+            if split:
+                yield MapPicture(source.name, image.file, _texts(image), split)
+
+
+def _data_sets(folder: Path) -> list[Path]:
+    absolute = folder.expanduser().absolute()
+    if (absolute / LISTING).is_file():
+        return [absolute]
+    inside = sorted(path.parent for path in absolute.glob(f"*/{LISTING}"))
+    if not inside:
+        raise TrainingError(
+            f"{folder} is no data set folder: neither it nor a folder in it has a {LISTING}; "
+            "for plain pictures use --images"
+        )
+    return inside
+
+
+def _own_split(image: SourceImage, name: str, share: float) -> Literal["train", "dev"] | None:
+    named = image.facts.get("split")
+    if named is None:
+        return "dev" if is_dev(f"{name}/{image.id}", share) else "train"
+    known = OWN_SPLITS.get(str(named))
+    return None if known is None else ("dev" if known == "dev" else "train")
+
+
+def _texts(image: SourceImage) -> tuple[str, ...]:
+    title = image.attributes.get("title")
+    return tuple(dict.fromkeys([*image.captions, *([title] if title else [])]))
+
+
+def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
+    if not sources.images:
+        return []
+    texts = _caption_texts(sources, say)
+    pictures = []
+    for image in training_images(
+        sources.images, lambda failure: say(f"skipping {failure.path}: {failure.reason}")
+    ):
+        split: Literal["train", "dev"] = "dev" if is_dev(image.name, sources.dev_share) else "train"
+        own = () if image.offset else texts.get(image.path.resolve(), ())
+        pictures.append(MapPicture("images", image, own, split))
+    return pictures
+
+
+def _caption_texts(sources: PictureSources, say: Say) -> dict[Path, tuple[str, ...]]:
+    if sources.captions == Path():
+        return {}
+    if len(sources.images) != 1 or not Path(sources.images[0]).is_dir():
+        raise TrainingError(
+            f"captions ({sources.captions}) need exactly one folder of images, whose files their "
+            "names are relative to"
+        )
+    source = read_captioned(Path(sources.images[0]), sources.captions)
+    _tell(source, say)
+    return {image.file.resolve(): _texts(image) for image in source.images}
+
+
+def _tell(source: Source, say: Say) -> None:
+    for notice in source.notices:
+        say(f"{source.name}: {notice}")

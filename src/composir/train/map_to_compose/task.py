@@ -1,0 +1,199 @@
+"""Stage 1 of Map-to-Compose as a training task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from composir.errors import TrainingError
+from composir.train.draws import drawn_rows
+from composir.train.frozen import FrozenFoundation
+from composir.train.loop import ParameterGroup
+from composir.train.map_to_compose.losses import image_contrast, soft_text_alignment
+from composir.train.map_to_compose.mapper import Mapper
+from composir.train.sentences import encode_sentences
+
+MOST_DEV = 512
+
+
+@dataclass(frozen=True, slots=True)
+class MapObjective:
+    """What is asked of the mapper.
+
+    Attributes:
+        batch: Pictures a step.
+        rate: Peak learning rate.
+        temperature: Of the image contrast.
+        negatives: Further pictures that each sentence is contrasted with.
+        alignment: Weight of the soft text alignment; 0 switches it off.
+        teacher_temperature: Of the picture's fit to texts.
+        student_temperature: Of its sentence's fit to texts.
+        bank: Texts of the bank drawn a step, besides one of each picture of the batch.
+        templates: Sentences of training, one drawn a step; none for the bundle's own alone.
+    """
+
+    batch: int = 256
+    rate: float = 5e-4
+    temperature: float = 0.03
+    negatives: int = 1024
+    alignment: float = 1.0
+    teacher_temperature: float = 0.03
+    student_temperature: float = 0.05
+    bank: int = 512
+    templates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            TrainingError: Naming the field.
+        """
+        for name in ("temperature", "teacher_temperature", "student_temperature", "rate"):
+            if not getattr(self, name) > 0.0:
+                raise TrainingError(f"objective.{name} must be above 0, not {getattr(self, name)}")
+        for name in ("negatives", "bank", "alignment"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"objective.{name} must be 0 or more")
+        if self.batch < 2:
+            raise TrainingError("objective.batch must be 2 or more: a contrast needs two pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class MapBank:
+    """Pictures as the gallery's encoder sees them, and texts.
+
+    Attributes:
+        vectors: (n, D) float32.
+        patch_tokens: (n, N, Dp) float16, memory-mapped; None for the plain mapper.
+        train: Rows to train on.
+        dev: Rows for figures.
+        texts: (t, D) float32, vectors of all texts; t may be 0 without alignment.
+        own: By row, which texts are the picture's own.
+    """
+
+    vectors: Tensor
+    patch_tokens: NDArray[np.float16] | None
+    train: NDArray[np.int64]
+    dev: NDArray[np.int64]
+    texts: Tensor
+    own: Sequence[Sequence[int]]
+
+
+class DevCheck(Protocol):
+    """Figures of a mapper on dev queries."""
+
+    def __call__(self, mapper: Mapper) -> Mapping[str, float]:
+        """The figures, by name; the mapper is in evaluation mode."""
+
+
+class MappingTask:
+    """Image contrast and soft text alignment over cached features (a `loop.Task`)."""
+
+    def __init__(
+        self,
+        foundation: FrozenFoundation,
+        mapper: Mapper,
+        bank: MapBank,
+        objective: MapObjective,
+        seed: int,
+        dev_checks: Sequence[DevCheck] = (),
+    ) -> None:
+        """Prepare.
+
+        Args:
+            foundation: The frozen text tower.
+            mapper: Trained here.
+            bank: Features.
+            objective: Losses and batches.
+            seed: Of the order of pictures and the choice of texts.
+            dev_checks: Called at every evaluation.
+
+        Raises:
+            TrainingError: If there are fewer training pictures than a batch holds.
+        """
+        if len(bank.train) < objective.batch:
+            raise TrainingError(
+                f"{len(bank.train)} training pictures are fewer than a batch of {objective.batch}: "
+                "add pictures, or set objective.batch lower"
+            )
+        self.foundation, self.mapper, self.bank = foundation, mapper, bank
+        self.objective, self.seed, self.dev_checks = objective, seed, dev_checks
+        self.templates = objective.templates or (foundation.templates["pseudo_word"],)
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """The mapper, injection included."""
+        return [ParameterGroup(tuple(self.mapper.parameters()), self.objective.rate)]
+
+    def loss(self, step: int) -> Tensor:
+        """Contrast and alignment of one batch."""
+        self.mapper.train()
+        objective, bank = self.objective, self.bank
+        generator = np.random.default_rng((self.seed, step))
+        places = drawn_rows(len(bank.train), step, objective.batch, self.seed)
+        rows = bank.train[places]
+        vectors = bank.vectors[rows]
+        template = self.templates[generator.integers(len(self.templates))]
+        sentences = self._sentences(rows, template)
+        negatives = self._negatives(rows, generator)
+        loss = image_contrast(sentences, vectors, objective.temperature, negatives)
+        if objective.alignment:
+            loss = loss + objective.alignment * soft_text_alignment(
+                sentences,
+                vectors,
+                bank.texts[self._texts(rows, generator)],
+                objective.teacher_temperature,
+                objective.student_temperature,
+            )
+        return loss
+
+    def evaluate(self) -> dict[str, float]:
+        """How often a dev picture's sentence finds its picture among all, and the dev checks."""
+        self.mapper.eval()
+        figures: dict[str, float] = {}
+        with torch.no_grad():
+            rows = self.bank.dev[:MOST_DEV]
+            if len(rows) > 1:
+                sentences = self._sentences(rows, self.templates[0])
+                figures["contrast_accuracy"] = _accuracy(sentences, self.bank.vectors[rows])
+            for check in self.dev_checks:
+                figures |= check(self.mapper)
+        return figures
+
+    def _sentences(self, rows: NDArray[np.int64], template: str) -> Tensor:
+        tokens, _ = self.mapper(self.bank.vectors[rows], self._patches(rows))
+        return encode_sentences(self.foundation, self.foundation.text, template, tokens).vectors
+
+    def _patches(self, rows: NDArray[np.int64]) -> Tensor | None:
+        if self.bank.patch_tokens is None or not self.mapper.injections:
+            return None
+        chosen = np.asarray(self.bank.patch_tokens[rows])
+        return torch.from_numpy(chosen).to(self.bank.vectors.device).float()
+
+    def _negatives(self, rows: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
+        others = np.setdiff1d(self.bank.train, rows)
+        count = min(self.objective.negatives, len(others))
+        return self.bank.vectors[generator.choice(others, count, replace=False)]
+
+    def _texts(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """One own text of each picture that has any, and some of the bank; each once."""
+        own = [
+            self.bank.own[row][generator.integers(len(self.bank.own[row]))]
+            for row in rows
+            if len(self.bank.own[row])
+        ]
+        count = min(self.objective.bank, len(self.bank.texts))
+        drawn = generator.choice(len(self.bank.texts), count, replace=False)
+        return np.unique(np.concatenate([np.asarray(own, dtype=np.int64), drawn]))
+
+
+def _accuracy(sentences: Tensor, vectors: Tensor) -> float:
+    """Percent of sentences whose own picture comes first."""
+    nearest = (sentences @ vectors.T).argmax(1)
+    own = torch.arange(len(sentences), device=nearest.device)
+    return 100.0 * float((nearest == own).float().mean())
