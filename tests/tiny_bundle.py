@@ -55,7 +55,8 @@ gallery (uint8[n,{SIZE},{SIZE},3] pixels) => (float[n,{WIDTH}] vector, float[n,4
 """
 _TEXT = """
 <ir_version: 9, opset_import: ["" : 18]>
-text (float[n,l,4] word_embeddings, float[n,l] mask) => (float[n,4] vector, float[n,l,4] token_states)
+text (float[n,l,4] word_embeddings, float[n,l] mask)
+    => (float[n,4] vector, float[n,l,4] token_states)
 {
     last = Constant <value = int64[1] {-1}> ()
     middle = Constant <value = int64[1] {1}> ()
@@ -87,18 +88,18 @@ query (uint8[n,{SIZE},{SIZE},3] pixels) => (float[n,1,4] tokens, float[n,1,2,2] 
     attention = Reshape (shares, map_shape)
 }}
 """,
-    "patch_tokens": f"""
+    "patch_tokens": """
 <ir_version: 9, opset_import: ["" : 18]>
-query (float[n,4,3] patch_tokens, float[n,4] vector) => (float[n,1,4] tokens) {{
-    first = Constant <value = int64[1] {{1}}> ()
-    place = Constant <value = int64[1] {{1}}> ()
+query (float[n,4,3] patch_tokens, float[n,4] vector) => (float[n,1,4] tokens) {
+    first = Constant <value = int64[1] {1}> ()
+    place = Constant <value = int64[1] {1}> ()
     mean = ReduceMean <keepdims = 0> (patch_tokens, first)
-    pads = Constant <value = int64[4] {{0, 0, 0, 1}}> ()
+    pads = Constant <value = int64[4] {0, 0, 0, 1}> ()
     wide = Pad (mean, pads)
     zero = Sub (wide, wide)
     same = Add (vector, zero)
     tokens = Unsqueeze (same, place)
-}}
+}
 """,
     "vector": f"""
 <ir_version: 9, opset_import: ["" : 18]>
@@ -177,24 +178,24 @@ def make_bundle(folder: Path, *, patches: bool = True, **fields: Any) -> Model:
     return Model(Bundle.load(folder), threads=1)
 
 
-def make_composer(folder: Path, model: Model, kind: str = "vector", **fields: Any) -> Path:
+def make_composer(folder: Path, model: Model, takes: str = "vector", **fields: Any) -> Path:
     """Write a composer for a tiny bundle.
 
     Args:
         folder: Made if missing.
         model: The tiny bundle.
-        kind: `pixels`, `patch_tokens` or `vector`: the input of its query graph.
+        takes: `pixels`, `patch_tokens` or `vector`: the input of its query graph.
         **fields: Of the manifest, over the usual ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_graph(_QUERY[kind], folder / "query.onnx")
+    write_graph(_QUERY[takes], folder / "query.onnx")
     made: dict[str, Any] = {
         "name": "tiny-map",
-        "kind": "pseudo_word" if kind == "vector" else "sentence",
+        "kind": "pseudo_word" if takes == "vector" else "sentence",
         "model": {"name": model.name, "fingerprint": model.fingerprint},
         "text": model.text_checksum,
-        "input": kind,
-        "preprocess": SPEC if kind == "pixels" else None,
+        "input": takes,
+        "preprocess": SPEC if takes == "pixels" else None,
         "tokens": 1,
         "word_dimension": WIDTH,
         "licence": "none",

@@ -1,0 +1,289 @@
+"""Trained composers of every kind, run on graphs small enough to work their vectors out by hand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from composir.compose import QueryBatch, composer_names, load_composer, open_trained
+from composir.compose.sphere import normalised
+from composir.compose.spliced import SplicedComposer
+from composir.compose.trained import save_composer
+from composir.errors import BundleError, ModelError, QueryError
+from composir.model import Model, load_model
+from composir.model.bundle import save_manifest
+from composir.types import FloatArray
+from tests.fakes import COLOURS, ColourModel
+from tests.tiny_bundle import colour_vector, make_bundle, make_composer, text_graph, write_graph
+
+INPUTS = ("vector", "patch_tokens", "pixels")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return make_bundle(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def picture(colour: str) -> Callable[[], Image.Image]:
+    return lambda: Image.new("RGB", (30, 20), COLOURS[colour])
+
+
+def ask(model: Model, *texts: str, colour: str = "red", **fields: object) -> QueryBatch:
+    opened = [picture(colour)] * len(texts)
+    vectors = model.encode_images([one() for one in opened])
+    return replace(QueryBatch(texts, vectors, opened), **fields)
+
+
+def mixed(*colours: str, weights: tuple[float, ...] | None = None) -> FloatArray:
+    rows = np.stack([colour_vector(colour) for colour in colours])
+    return normalised(np.average(rows, axis=0, weights=weights)[None].astype(np.float32))[0]
+
+
+@pytest.mark.parametrize("takes", INPUTS)
+def test_a_reference_takes_its_place_among_the_words(
+    model: Model, tmp_path: Path, takes: str
+) -> None:
+    composer = load_composer(make_composer(tmp_path, model, takes), model)
+    composed = composer.compose(ask(model, "is blue", "is green")).vectors
+
+    assert composer.name == "tiny-map"
+    np.testing.assert_allclose(composed[0, 0], mixed("red", "blue"), atol=1e-3)
+    np.testing.assert_allclose(composed[1, 0], mixed("red", "green"), atol=1e-3)
+
+
+@pytest.mark.parametrize("takes", INPUTS)
+def test_an_image_alone_is_its_own_sentence_and_words_alone_their_text(
+    model: Model, tmp_path: Path, takes: str
+) -> None:
+    composer = load_composer(make_composer(tmp_path, model, takes), model)
+    alone = composer.compose(ask(model, "")).vectors[0, 0]
+    words = composer.compose(QueryBatch(("a blue photo of *",))).vectors[0, 0]
+
+    np.testing.assert_allclose(alone, colour_vector("red"), atol=1e-3)
+    np.testing.assert_allclose(words, colour_vector("blue"), atol=1e-3)
+
+
+def test_the_blend_follows_its_weights(model: Model, tmp_path: Path) -> None:
+    settings = {"sentence": 0.0, "direction": 1.5, "image": 1.0, "text": 0.5}
+    folder = make_composer(tmp_path, model, settings=settings)
+    composed = load_composer(folder, model).compose(ask(model, "is blue")).vectors[0, 0]
+    red, blue = colour_vector("red"), colour_vector("blue")
+    expected = 1.5 * (mixed("red", "blue") - red) + red + 0.5 * blue
+
+    np.testing.assert_allclose(composed, normalised(expected[None])[0], atol=1e-3)
+
+
+def test_settings_override_the_composers_own(model: Model, tmp_path: Path) -> None:
+    folder = make_composer(tmp_path, model)
+    composer = load_composer(folder, model, sentence=0.0, text=1.0)
+
+    np.testing.assert_allclose(
+        composer.compose(ask(model, "is blue")).vectors[0, 0], colour_vector("blue"), atol=1e-3
+    )
+    assert composer.settings["text"] == 1.0
+    with pytest.raises(QueryError, match="tiny.*alpha.*its settings are sentence, direction"):
+        load_composer(make_composer(tmp_path / "tiny", model), model, alpha=0.5)
+
+
+def test_negatives_push_away(model: Model, tmp_path: Path) -> None:
+    composer = load_composer(make_composer(tmp_path, model), model)
+    plain = composer.compose(ask(model, "is blue")).vectors[0, 0]
+    pushed = composer.compose(ask(model, "is blue", negatives=(("green",),))).vectors[0, 0]
+
+    assert pushed @ colour_vector("green") < plain @ colour_vector("green")
+    assert np.linalg.norm(pushed) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_star_says_where_the_reference_stands(model: Model, tmp_path: Path) -> None:
+    composer = load_composer(make_composer(tmp_path, model), model)
+    composed = composer.compose(ask(model, "a blue blue photo of *")).vectors[0, 0]
+
+    np.testing.assert_allclose(composed, mixed("red", "blue", weights=(1, 2)), atol=1e-3)
+
+
+def test_an_adapted_text_encoder_reads_composed_sentences_alone(
+    model: Model, tmp_path: Path
+) -> None:
+    text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0))
+    folder = make_composer(tmp_path, model, kind="adapted", text_graph="text.onnx")
+    composer = load_composer(folder, model)
+    both = composer.compose(ask(model, "is blue")).vectors[0, 0]
+    expected = mixed("red", "blue") * np.array([1, 1, 3, 1], dtype=np.float32)
+
+    np.testing.assert_allclose(both, normalised(expected[None])[0], atol=1e-3)
+    alone = composer.compose(ask(model, "")).vectors[0, 0]
+    np.testing.assert_allclose(alone, colour_vector("red"), atol=1e-3)
+
+
+def test_tokens_and_attention_are_told(model: Model, tmp_path: Path) -> None:
+    composer = open_trained(make_composer(tmp_path, model, "pixels"), model)
+    half = Image.new("RGB", (8, 8), (127, 127, 127))
+    half.paste((0, 0, 255), (4, 4, 8, 8))
+    tokens = composer.tokens(QueryBatch(("",), images=[lambda: half]))
+
+    assert tokens.words.shape == (1, 1, 4)
+    assert tokens.attention is not None
+    assert tokens.attention.shape == (1, 1, 2, 2)
+    assert tokens.attention.sum() == pytest.approx(1.0, abs=1e-5)
+    assert tokens.attention[0, 0].argmax() == 3
+    vector = open_trained(make_composer(tmp_path / "v", model, "vector"), model)
+    assert vector.tokens(ask(model, "")).attention is None
+
+
+def test_tokens_from_a_device_compose_as_pictures_do(model: Model, tmp_path: Path) -> None:
+    composer = open_trained(make_composer(tmp_path, model, "pixels"), model)
+    batch = ask(model, "is blue")
+    words = composer.tokens(batch).words
+    sent = QueryBatch(batch.texts)
+
+    np.testing.assert_array_equal(
+        composer.compose_tokens(words, sent).vectors, composer.compose(batch).vectors
+    )
+    with pytest.raises(ModelError, match=r"shape \(n, 1, 4\), not \(1, 2, 4\)"):
+        composer.compose_tokens(np.zeros((1, 2, 4), np.float32), sent)
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        composer.compose_tokens(words * np.float32(np.inf), sent)
+    with pytest.raises(QueryError, match="2 rows of pseudo-words for 1 queries"):
+        composer.compose_tokens(np.concatenate([words, words]), sent)
+    with pytest.raises(QueryError, match=r"own vector \(image=0\.5\), which is missing"):
+        composer.with_settings(image=0.5).compose_tokens(words, sent)
+
+
+@pytest.mark.parametrize("takes", ["patch_tokens", "pixels"])
+def test_vectors_alone_do_not_serve_a_composer_that_looks(
+    model: Model, tmp_path: Path, takes: str
+) -> None:
+    composer = load_composer(make_composer(tmp_path, model, takes), model)
+    blind = ask(model, "is blue", images=None)
+    with pytest.raises(QueryError, match="needs the references' pixels, not their vectors alone"):
+        composer.compose(blind)
+
+
+def test_many_references_go_in_order(model: Model, tmp_path: Path) -> None:
+    composer = open_trained(make_composer(tmp_path, model, "pixels"), model)
+    colours = ["red", "green", "blue", "yellow"] * 5
+    batch = QueryBatch(("",) * 20, images=[picture(colour) for colour in colours])
+    expected = np.stack([colour_vector(colour) for colour in colours])
+
+    np.testing.assert_allclose(composer.tokens(batch).words[:, 0], expected, atol=1e-3)
+
+
+def test_a_light_query_side_needs_no_gallery_encoder(model: Model, tmp_path: Path) -> None:
+    costs = {"query_parameters": 10, "query_flops": 20, "query_bytes": 30}
+    light = open_trained(make_composer(tmp_path, model, "pixels", efficiency=costs), model)
+
+    assert light.efficiency.query_parameters == 10
+    assert light.travel_bytes == 8
+    assert not light.needs_vectors
+    heavy = light.with_settings(image=0.5)
+    assert heavy.needs_vectors
+    assert heavy.efficiency.query_parameters is None  # the bundle does not state its own
+    assert heavy.travel_bytes is None
+
+
+def test_the_gallery_encoders_costs_are_added_where_it_is_needed(tmp_path: Path) -> None:
+    stated = {"query_parameters": 100.0, "query_flops": 1000.0}
+    model = make_bundle(tmp_path / "tiny", efficiency=stated)
+    costs = {"query_parameters": 10, "query_flops": 20, "query_bytes": 30}
+    found = open_trained(make_composer(tmp_path / "c", model, efficiency=costs), model).efficiency
+
+    assert (found.query_parameters, found.query_flops, found.query_bytes) == (110, 1020, None)
+
+
+def test_composers_of_a_bundle_go_by_name(tmp_path: Path) -> None:
+    model = make_bundle(tmp_path / "tiny")
+    make_composer(tmp_path / "tiny" / "composers" / "tiny-map", model)
+    packaged = make_bundle(
+        tmp_path / "tiny",
+        default_composer="tiny-map",
+        composers={"tiny-map": {"image": 0.25}},
+    )
+
+    assert packaged.fingerprint == model.fingerprint
+    assert composer_names(packaged)[-1] == "tiny-map"
+    assert load_composer(None, packaged).settings["image"] == 0.25
+    assert load_composer("tiny-map", packaged, image=0.75).settings["image"] == 0.75
+    with pytest.raises(QueryError, match=r"known: image, .*, tiny-map; or give the folder"):
+        load_composer("magic", packaged)
+
+
+def test_a_damaged_packaged_composer_is_found(tmp_path: Path) -> None:
+    model = make_bundle(tmp_path / "tiny")
+    folder = make_composer(tmp_path / "tiny" / "composers" / "tiny-map", model)
+    packaged = make_bundle(tmp_path / "tiny")
+    graph = folder / "query.onnx"
+    graph.write_bytes(bytes(reversed(graph.read_bytes())))
+
+    composer = load_composer("tiny-map", packaged)
+    with pytest.raises(BundleError, match=r"query\.onnx is damaged"):
+        composer.compose(ask(packaged, "is blue"))
+
+
+def test_another_model_is_refused(model: Model, tmp_path: Path) -> None:
+    folder = make_composer(tmp_path / "c", model)
+    other = make_bundle(tmp_path / "other", patches=False)
+    with pytest.raises(ModelError, match="another gallery encoder"):
+        load_composer(folder, other)
+    shutil.copytree(model.bundle.folder, tmp_path / "reworded")
+    text_graph(tmp_path / "reworded" / "text.onnx", factor=(1, 2, 1, 1))
+    fields = model.manifest.model_dump(exclude={"schema_version", "files"})
+    save_manifest(tmp_path / "reworded", fields)
+    with pytest.raises(ModelError, match="another text encoder"):
+        load_composer(folder, load_model(tmp_path / "reworded"))
+    with pytest.raises(ModelError, match="the model colours does not offer"):
+        load_composer(folder, ColourModel())
+
+
+def test_a_bundle_without_patch_tokens_says_so(tmp_path: Path) -> None:
+    plain = make_bundle(tmp_path / "plain", patches=False)
+    composer = load_composer(make_composer(tmp_path / "c", plain, "patch_tokens"), plain)
+    with pytest.raises(ModelError, match="has no spatial features"):
+        composer.compose(ask(plain, "is blue"))
+
+
+def test_a_graph_that_gives_something_else_is_refused(model: Model, tmp_path: Path) -> None:
+    wide = make_composer(tmp_path / "wide", model, tokens=2)
+    with pytest.raises(ModelError, match=r"shape \(n, 2, 4\), not \(1, 1, 4\)"):
+        load_composer(wide, model).compose(ask(model, "is blue"))
+    (tmp_path / "named").mkdir()
+    graph = """<ir_version: 9, opset_import: ["" : 18]>
+    query (float[n,4] vector) => (float[n,4] words) { words = Identity (vector) }"""
+    named = make_composer(tmp_path / "named", model)
+    write_graph(graph, named / "query.onnx")
+    fields = open_trained(wide, model).folder.manifest.model_dump(
+        exclude={"schema_version", "files"}
+    )
+    save_composer(named, fields)
+    with pytest.raises(ModelError, match=r"gives words; it must take vector and give tokens"):
+        load_composer(named, model).compose(ask(model, "is blue"))
+
+
+def test_a_sentence_is_not_made_of_a_vector(model: Model, tmp_path: Path) -> None:
+    folder = make_composer(tmp_path, model, "vector", kind="sentence")
+    with pytest.raises(BundleError, match="made of pixels or patch tokens"):
+        load_composer(folder, model)
+
+
+def test_a_search_encodes_its_reference_once(model: Model) -> None:
+    red = picture("red")()
+    vector = model.encode_images([red])
+    vectors, patches = model.encode_patches([red])
+
+    np.testing.assert_array_equal(vector, vectors)
+    assert patches.shape == (1, 4, 3)
+    several, _ = model.encode_patches([red, picture("blue")(), red])
+    np.testing.assert_allclose(several[1], colour_vector("blue"), atol=1e-3)
+    np.testing.assert_array_equal(model.encode_images([picture("blue")()])[0], several[1])
+
+
+def test_a_trained_composer_is_a_composer(model: Model, tmp_path: Path) -> None:
+    composer = load_composer(make_composer(tmp_path, model), model)
+
+    assert isinstance(composer, SplicedComposer)
+    assert composer.placeholder == "*"
