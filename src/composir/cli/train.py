@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -54,6 +57,204 @@ def foundation(
     settings = read_config(FoundationConfig, config, chosen)
     try:
         train_foundation(settings, out, note)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command goes on from the last checkpoint in {out}")
+        raise
+
+
+@app.command(
+    epilog="`composir train compose --from runs/map --triplets triplets/ --out runs/compose`\n\n"
+    "`composir train compose --from runs/map --triplets clicks.jsonl --out runs/own`\n\n"
+    "`composir search --composer runs/compose/composer …`"
+)
+def compose(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")],
+    triplets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|FILE",
+            help="Data set folder, or JSONL/CSV with reference, text, targets (or clicked, shown).",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FOLDER", help="Stage 1: a run; default: the model's own."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER", help="Foundation model.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Settings; see the run's config.json.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
+    ] = None,
+) -> None:
+    """Teach a trained composer to compose, from triplets or click logs (Map-to-Compose, stage 2).
+
+    Triplets are checked and split by reference; the run ends with a table of held-out triplets
+    before and after. Stop it at any time: the same command goes on from the last checkpoint.
+    """
+    from composir.train.config import read_config
+    from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
+
+    named = {"triplets": triplets, "start": start, "model": model}
+    chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
+    settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
+    try:
+        train_composing(settings, out, note)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command goes on from the last checkpoint in {out}")
+        raise
+
+
+Model = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="The foundation model.")]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER", exists=True, help="Data set folder, or a folder of them; repeat."
+    ),
+]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FOLDER|GLOB|TAR|PARQUET", help="Plain pictures; repeat."),
+]
+Captions = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", exists=True, help="Captions of the pictures in --images."),
+]
+Dev = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER",
+        exists=True,
+        help="Data set folder whose composed queries are scored during training and choose the "
+        "blend; what they ask about is not trained on; repeat.",
+    ),
+]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")]
+Settings = Annotated[Path | None, typer.Option(metavar="TOML", help="Settings.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
+]
+
+
+@app.command(
+    name="map",
+    epilog="`composir train map --data data/flickr8k-train --out runs/map`\n\n"
+    "`composir train map --images photos/ --captions captions.jsonl --dev my-dev/ --out runs/map`",
+)
+def mapping(
+    *,
+    out: Out,
+    model: Model = "mini",
+    data: Data = None,
+    images: Images = None,
+    captions: Captions = None,
+    dev: Dev = None,
+    config: Settings = None,
+    assignments: Set = None,
+) -> None:
+    """Train stage 1 of Map-to-Compose: a reference becomes a pseudo-word.
+
+    Needs pictures alone; captions help where there are some. The result is a composer:
+    `composir search --composer OUT/composer`.
+    """
+    from composir.train.config import read_config
+    from composir.train.map_to_compose.stage1 import MapConfig, train_map
+
+    chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
+    settings = read_config(MapConfig, config, chosen)
+    with _resumable(out):
+        train_map(settings, out, note)
+
+
+@app.command(
+    epilog="`composir train baseline pic2word --data data/flickr8k-train --out runs/pic2word`\n\n"
+    "`composir train baseline text-map --data data/flickr8k-train --out runs/text-map`"
+)
+def baseline(
+    name: Annotated[Literal["pic2word", "text-map"], typer.Argument(help="Which.")],
+    *,
+    out: Out,
+    model: Model = "mini",
+    data: Data = None,
+    images: Images = None,
+    captions: Captions = None,
+    dev: Dev = None,
+    config: Settings = None,
+    assignments: Set = None,
+) -> None:
+    """Train a published mapping to compare with: pic2word from pictures, text-map from captions."""
+    from composir.train.baselines.pic2word import PRESET, train_pic2word
+    from composir.train.baselines.text_only import TextMapConfig, train_text_map
+    from composir.train.config import read_config
+    from composir.train.map_to_compose.stage1 import MapConfig
+
+    chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
+    with _resumable(out):
+        if name == "text-map":
+            train_text_map(read_config(TextMapConfig, config, chosen), out, note)
+        else:
+            train_pic2word(read_config(MapConfig, config, [*PRESET, *chosen]), out, note)
+
+
+@app.command(epilog="`composir train blend runs/isa/composer --dev my-dev/`")
+def blend(
+    composer: Annotated[
+        Path, typer.Argument(metavar="COMPOSER", help="Folder of a trained composer.")
+    ],
+    *,
+    dev: Dev = None,
+    model: Model = "mini",
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fix", metavar="WEIGHT=VALUE", help="Keep a weight as it is, e.g. image=0; repeat."
+        ),
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of cached features.")
+    ] = Path(".cache/features"),
+) -> None:
+    """Choose the weights of a composer's blend on dev queries and write them into its settings."""
+    from composir.model import load_model
+    from composir.train.blend import choose_blend, parse_fixed
+
+    choice = choose_blend(load_model(model), composer, dev or [], cache, parse_fixed(fixed or []))
+    chosen = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
+    note(f"{chosen}: mean recall@10 {choice.score:.1f} % on the dev queries")
+
+
+def _mapping_settings(
+    model: str,
+    data: list[Path] | None,
+    images: list[str] | None,
+    captions: Path | None,
+    dev: list[Path] | None,
+) -> list[str]:
+    """Options as assignments, the form that settings take."""
+    lists = {"sources.data": data, "sources.images": images, "dev": dev}
+    given = [f"{key}={_toml(list(map(str, values)))}" for key, values in lists.items() if values]
+    return [
+        *([f"model={_toml(model)}"] if model != "mini" else []),
+        *given,
+        *([f"sources.captions={_toml(str(captions))}"] if captions else []),
+    ]
+
+
+def _toml(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Say on Ctrl-C how to go on."""
+    try:
+        yield
     except KeyboardInterrupt:
         note(f"stopped; the same command goes on from the last checkpoint in {out}")
         raise

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.text_tower import Block, TextSpec, TextTower
+from composir.train.foundation.text_tower import Block, TextTower
 
 # Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
 PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
@@ -108,49 +108,37 @@ class LowRank(nn.Module):
         return merged
 
 
-class AdaptedTower(nn.Module):
-    """A frozen text tower with adapters in every block; called like the tower.
+Adapter: TypeAlias = Bottleneck | LowRank
+
+
+class AdaptedTower:
+    """A frozen text tower, and its twin with adapters in every block.
 
     Attributes:
-        frozen: The tower, untouched; `forward` with `enabled` false is this tower's own.
-        adapted: A second tower that shares all its weights and holds the adapters.
-        enabled: Whether the adapters take part.
+        frozen: The tower, untouched: adapters off.
+        adapted: A tower around the same weights that holds the adapters: adapters on.
     """
 
     def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
-        """Wrap a tower.
+        """Make the twin.
 
         Args:
             tower: Stays as it is; its weights must be frozen by the caller (`FrozenFoundation`).
             config: Which adapters.
         """
-        super().__init__()
         self.frozen = tower
         self.adapted = _with_shared_weights(tower)
-        self.enabled = True
-        self._adapters = nn.ModuleList(
+        self._adapters = [
             adapter
             for block in self.adapted.blocks
             for adapter in _adapt(cast(Block, block), config)
-        )
+        ]
 
-    @property
-    def spec(self) -> TextSpec:
-        """Sizes of the tower."""
-        return self.frozen.spec
-
-    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode spliced sentences; as `TextTower.forward`."""
-        tower = self.adapted if self.enabled else self.frozen
-        encoded: tuple[Tensor, Tensor] = tower(words, mask)
-        return encoded
-
-    def train(self, mode: bool = True) -> AdaptedTower:
+    def train(self, *, mode: bool = True) -> None:
         """Turn the adapters' dropout on or off; the frozen parts always stay in evaluation mode."""
-        super().train(mode=False)
+        self.adapted.eval()
         for adapter in self._adapters:
-            cast(nn.Module, adapter.dropout).train(mode)
-        return self
+            adapter.dropout.train(mode)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The adapters' own weights by name, in a fixed order."""
@@ -161,24 +149,18 @@ class AdaptedTower(nn.Module):
             if not name.startswith("linear.")
         }
 
-    def load_trained(self, weights: dict[str, Tensor]) -> None:
-        """Set the adapters' weights.
-
-        Raises:
-            TrainingError: If they are of other adapters.
-        """
-        own = self.trained()
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in weights.items()}:
-            raise TrainingError("the saved adapters are of another kind, width or text tower")
+    def reset(self) -> None:
+        """Back to the frozen tower: the last matrix of every adapter to zero."""
         with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(weights[name])
+            for name, parameter in self.trained().items():
+                if ".up." in name:
+                    parameter.zero_()
 
     def parameter_count(self) -> int:
         """Trained parameters."""
         return sum(parameter.numel() for parameter in self.trained().values())
 
-    def exportable(self) -> nn.Module:
+    def exportable(self) -> TextTower:
         """What to export: a tower in evaluation mode, with LoRA merged into plain matrices."""
         tower = _with_shared_weights(self.adapted)
         for block in tower.blocks:
@@ -193,10 +175,10 @@ def _with_shared_weights(tower: TextTower) -> TextTower:
     return copy.deepcopy(tower, {id(parameter): parameter for parameter in tower.parameters()})
 
 
-def _adapt(block: Block, config: AdapterConfig) -> list[nn.Module]:
+def _adapt(block: Block, config: AdapterConfig) -> list[Adapter]:
     """Put adapters into a block; the adapters, in a fixed order."""
-    kind: type[LowRank] | type[Bottleneck] = LowRank if config.kind == "lora" else Bottleneck
-    adapters: list[nn.Module] = []
+    kind: type[Adapter] = LowRank if config.kind == "lora" else Bottleneck
+    adapters: list[Adapter] = []
     for name in PLACES[config.kind]:
         adapters.append(kind(getattr(block, name), config))
         setattr(block, name, adapters[-1])

@@ -93,7 +93,11 @@ class Questions:
 
 
 class HardNegatives:
-    """Candidates of every kind for every question, ordered by hardness."""
+    """Candidates of every kind for every question, ordered by hardness.
+
+    Attributes:
+        pools: By kind, (m, pool) int64 rows of images, hardest first, `NONE` behind the last.
+    """
 
     def __init__(
         self, questions: Questions, images: FloatArray, config: MiningConfig, seed: int
@@ -114,24 +118,24 @@ class HardNegatives:
         # A reference that looks all but like its target would push the target away too.
         pairs = zip(questions.references.tolist(), self._answers, strict=True)
         self._own = np.array([NONE if row in same else row for row, same in pairs], dtype=np.int64)
-        self._pools: dict[str, Rows] = {}
+        self.pools: dict[str, Rows] = {}
         if config.neighbours:
             of_reference = images[questions.references]
-            self._pools["neighbours"] = self._nearest(of_reference)
+            self.pools["neighbours"] = self._nearest(of_reference)
         if config.text:
-            self._pools["text"] = self._nearest(questions.text_vectors)
+            self.pools["text"] = self._nearest(questions.text_vectors)
         if config.shown and any(questions.shown):
-            self._pools["shown"] = self._of_lists(questions.shown)
+            self.pools["shown"] = self._of_lists(questions.shown)
 
     @property
     def width(self) -> int:
         """Negatives a question at a step."""
-        return self.config.reference + sum(self._wanted(kind) for kind in self._pools)
+        return self.config.reference + sum(self._wanted(kind) for kind in self.pools)
 
     def refresh_due(self, step: int) -> bool:
         """Whether the order has to be renewed before this step."""
         every = self.config.refresh_every
-        return bool(every and self._pools and (step - 1) % every == 0)
+        return bool(every and self.pools and (step - 1) % every == 0)
 
     def refresh(self, queries: FloatArray) -> None:
         """Put the candidates in the order in which current queries find them.
@@ -139,7 +143,7 @@ class HardNegatives:
         Args:
             queries: (m, D) float32, one for each question.
         """
-        for kind, pool in self._pools.items():
+        for kind, pool in self.pools.items():
             ordered = np.empty_like(pool)
             for start in range(0, len(pool), BLOCK):
                 block = pool[start : start + BLOCK]
@@ -148,7 +152,7 @@ class HardNegatives:
                 scores[block == NONE] = -np.inf
                 order = np.argsort(-scores, axis=1, kind="stable")
                 ordered[start : start + BLOCK] = np.take_along_axis(block, order, axis=1)
-            self._pools[kind] = ordered
+            self.pools[kind] = ordered
 
     def draw(self, rows: Rows, step: int) -> Rows:
         """Negatives of some questions at a step, a function of order and step alone.
@@ -164,7 +168,7 @@ class HardNegatives:
         parts = []
         if self.config.reference:
             parts.append(self._own[rows][:, None])
-        for kind, pool in self._pools.items():
+        for kind, pool in self.pools.items():
             hardest = pool[rows, : self.config.hardest]
             # Places without a candidate come last, so that they are drawn only for want of others.
             keys = generator.random(hardest.shape) + 2.0 * (hardest == NONE)
@@ -177,7 +181,7 @@ class HardNegatives:
         return self._answers[row]
 
     def _wanted(self, kind: str) -> int:
-        return min(int(getattr(self.config, kind)), self._pools[kind].shape[1])
+        return min(int(getattr(self.config, kind)), len(self.pools[kind][0]))
 
     def _nearest(self, vectors: FloatArray) -> Rows:
         """Nearest images of each question's vector, (m, pool), without answers and reference."""
@@ -197,17 +201,6 @@ class HardNegatives:
             kept = [image for image in listed if image not in self._answers[row]]
             found[row, : len(kept)] = kept[: self.config.pool]
         return found
-
-
-def epoch_rows(count: int, batch: int, step: int, seed: int) -> Rows:
-    """The batch of a step out of an endless sequence of seeded shuffles of `count` rows, (batch,).
-
-    Within one shuffle no row comes twice, and neither does it in a batch that a shuffle ends in.
-    """
-    per_epoch = max(1, count // batch)
-    epoch, place = divmod(step - 1, per_epoch)
-    order = np.random.default_rng((seed, 7, epoch)).permutation(count)
-    return order[place * batch : (place + 1) * batch]
 
 
 def _same(images: FloatArray, targets: frozenset[int], similarity: float) -> frozenset[int]:

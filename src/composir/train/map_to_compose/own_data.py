@@ -107,6 +107,11 @@ class TripletSplit:
     held_out: tuple[Triplet, ...]
     dropped: int = 0
 
+    @property
+    def parts(self) -> tuple[tuple[Triplet, ...], ...]:
+        """Training, dev and held-out triplets."""
+        return self.train, self.dev, self.held_out
+
 
 def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1) -> TripletData:
     """Read triplets in any of the forms.

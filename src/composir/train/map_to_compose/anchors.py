@@ -1,0 +1,97 @@
+"""Texts that adapters must leave alone, and what they cost in plain text search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from composir.bench.protocol import outcomes, rank
+from composir.bench.run import Source, load_tasks, prepare
+from composir.bench.task import LoadOptions
+from composir.bench.vectors import VectorCache
+from composir.compose.base import ComposedQueries
+from composir.errors import DatasetError
+from composir.model import Model
+from composir.model.text_encoder import TextEncoder
+from composir.triplets.source import read_data_set
+
+# A run draws fewer than this; encoding more would only cost time.
+MOST_TEXTS = 10_000
+METRICS = ("recall@1", "recall@10")
+
+
+def anchor_texts(sources: Sequence[Path]) -> tuple[str, ...]:
+    """Plain captions, each once; every so manieth where there are more than `MOST_TEXTS`.
+
+    Args:
+        sources: Data set folders whose `gallery.jsonl` has captions or titles, or text files with
+            one caption a line.
+
+    Raises:
+        DatasetError: If a source cannot be read or holds no caption.
+    """
+    found: list[str] = []
+    for source in sources:
+        texts = _folder_texts(source) if source.is_dir() else _lines(source)
+        if not texts:
+            raise DatasetError(f"{source} holds no captions (column captions, caption or title)")
+        found += texts
+    unique = tuple(dict.fromkeys(found))
+    return unique[:: -(-len(unique) // MOST_TEXTS) or 1]
+
+
+def _folder_texts(folder: Path) -> list[str]:
+    images = read_data_set(folder).images
+    titles = [image.attributes["title"] for image in images if "title" in image.attributes]
+    return [caption for image in images for caption in image.captions] + titles
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file} is not UTF-8 text ({error})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def text_search_cost(
+    folder: Path, model: Model, adapted: TextEncoder, cache: Path
+) -> dict[str, float]:
+    """Text-only search with adapters off and on.
+
+    Search itself keeps them off where there is no reference; this says how far they have moved.
+
+    Args:
+        folder: A data set folder with text-only queries, e.g. `flickr8k-dev`.
+        model: The foundation model.
+        adapted: The text encoder with adapters.
+        cache: Folder of caches.
+
+    Returns:
+        Recall in percent, e.g. `text/recall@1/off`, `.../on`.
+
+    Raises:
+        DatasetError: If the folder has no text-only queries.
+    """
+    task = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())[2][0]
+    asked = tuple(query for query in task.queries if query.reference is None)
+    if not asked:
+        raise DatasetError(f"{folder}: no query is of words alone")
+    vectors = VectorCache(cache / "dev-vectors.sqlite")
+    prepared = prepare(replace(task, queries=asked), Source(model=model, cache=vectors))
+    gallery = prepared.table.rows(task.gallery, task.name)
+    texts = [query.texts[0] for query in asked]
+    figures: dict[str, float] = {}
+    for name, encoder in (("off", model.texts), ("on", adapted)):
+        queries = ComposedQueries(encoder.encode(texts)[:, None])
+        values = np.asarray(outcomes(rank(prepared.task, queries, gallery), list(METRICS)))
+        figures |= {
+            f"text/{metric}/{name}": 100.0 * float(column.mean())
+            for metric, column in zip(METRICS, values.T, strict=True)
+        }
+    return figures

@@ -1,0 +1,155 @@
+"""What stage 2 changed: arithmetic, stage 1 and stage 2 on held-out triplets, side by side.
+
+A query is a blend of four vectors, and so are its scores; each vector's scores are computed once,
+and trying weights is adding them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from composir.bench.significance import Outcomes, PairedTest, bootstrap, paired_test
+from composir.errors import TrainingError
+from composir.train.map_to_compose.mining import Questions
+from composir.train.map_to_compose.ranking import CUTS, ranks
+from composir.types import FloatArray
+
+DIRECTIONS = (0.0, 0.5, 1.0, 1.5)
+IMAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+TEXTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What queries are blended from, (m, D) float32 each, unit norm.
+
+    Attributes:
+        composed: q, the composed sentences.
+        sentence: s, the references' own sentences.
+        image: v, the references.
+        text: t, the modifications.
+    """
+
+    composed: FloatArray
+    sentence: FloatArray
+    image: FloatArray
+    text: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: The method, as shown.
+        weights: Of its blend.
+        recall: Percent, by `CUTS`.
+        low: Lower ends of the 95 % intervals.
+        high: Upper ends.
+        found: (m, len(CUTS)) float64, whether each question found a target, for paired comparisons.
+    """
+
+    name: str
+    weights: Weights
+    recall: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    found: Outcomes
+
+
+class Scores:
+    """Scores of every part of a blend over all images, (m, n) each."""
+
+    def __init__(self, vectors: Vectors, images: FloatArray, questions: Questions) -> None:
+        """Compute them.
+
+        Args:
+            vectors: To blend.
+            images: (n, D) float32, unit norm.
+            questions: m of them.
+        """
+        self.questions = questions
+        self._parts = {
+            "sentence": vectors.composed @ images.T,
+            "direction": (vectors.composed - vectors.sentence) @ images.T,
+            "image": vectors.image @ images.T,
+            "text": vectors.text @ images.T,
+        }
+
+    def found(self, weights: Weights) -> Outcomes:
+        """(m, len(CUTS)) float64, 1 where a target is among the first k."""
+        total = sum(np.float32(w) * self._parts[name] for name, w in weights.items() if w)
+        if isinstance(total, int):
+            raise TrainingError("all weights of a blend are 0")
+        place = ranks(total, self.questions)
+        return np.stack([place <= cut for cut in CUTS], axis=1).astype(np.float64)
+
+    def mean_recall(self, weights: Weights) -> float:
+        """Mean of R@1, R@5 and R@10, percent: what choices go by."""
+        return 100.0 * float(self.found(weights).mean())
+
+
+def choose_blend(scores: Scores) -> dict[str, float]:
+    """The best weights of a grid beside `sentence` 1; the plainest among equals."""
+    grid = [
+        {"sentence": 1.0, "direction": d, "image": i, "text": t}
+        for d, i, t in product(DIRECTIONS, IMAGES, TEXTS)
+    ]
+    return max(grid, key=scores.mean_recall)
+
+
+def choose_alpha(scores: Scores) -> dict[str, float]:
+    """The best weighted sum of reference and text vector."""
+    return max(({"image": 1.0 - a, "text": a} for a in ALPHAS), key=scores.mean_recall)
+
+
+def row(name: str, scores: Scores, weights: Weights) -> Row:
+    """Measure one method."""
+    found = scores.found(weights)
+    intervals = bootstrap([found], seed=0)
+    return Row(
+        name,
+        {key: value for key, value in weights.items() if value},
+        tuple(100.0 * interval.value for interval in intervals),
+        tuple(100.0 * interval.low for interval in intervals),
+        tuple(100.0 * interval.high for interval in intervals),
+        found,
+    )
+
+
+def compared(first: Row, second: Row) -> PairedTest:
+    """Difference in R@1 of two methods on the same questions, as a share."""
+    return paired_test([first.found[:, :1]], [second.found[:, :1]], seed=0)[0]
+
+
+def as_markdown(rows: Sequence[Row], questions: int, images: int) -> str:
+    """The table for card and terminal."""
+    head = " | ".join(f"R@{cut}" for cut in CUTS)
+    lines = [f"| method | {head} | weights |", f"|---|{'---|' * len(CUTS)}---|"]
+    for one in rows:
+        cells = " | ".join(
+            f"{value:.1f} ({low:.1f}-{high:.1f})"
+            for value, low, high in zip(one.recall, one.low, one.high, strict=True)
+        )
+        weights = ", ".join(f"{name} {value:g}" for name, value in one.weights.items())
+        lines.append(f"| {one.name} | {cells} | {weights} |")
+    note = f"{questions:,} held-out triplets, {images:,} images, percent, 95 % intervals."
+    return "\n".join([*lines, "", note])
+
+
+def as_records(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """The table for programs."""
+    return [
+        {
+            "method": one.name,
+            "weights": dict(one.weights),
+            **{f"recall@{cut}": value for cut, value in zip(CUTS, one.recall, strict=True)},
+        }
+        for one in rows
+    ]

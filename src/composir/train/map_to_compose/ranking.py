@@ -1,0 +1,35 @@
+"""Recall of triplets over a gallery of cached vectors, the reference taken out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from composir.train.map_to_compose.mining import Questions, Rows
+from composir.types import FloatArray
+
+CUTS = (1, 5, 10)
+
+
+def ranks(scores: FloatArray, questions: Questions) -> Rows:
+    """Rank of the best target of each question; the reference does not take part, ties count ahead.
+
+    Args:
+        scores: (m, n), higher is better.
+        questions: Their references and targets are columns.
+
+    Returns:
+        (m,) int64, from 1.
+    """
+    found = np.empty(len(questions), dtype=np.int64)
+    for row, line in enumerate(scores):
+        targets = sorted(questions.targets[row])
+        ahead = line >= line[targets].max()
+        ahead[[*targets, questions.references[row]]] = False
+        found[row] = 1 + np.count_nonzero(ahead)
+    return found
+
+
+def recalls(scores: FloatArray, questions: Questions) -> dict[str, float]:
+    """Recall at 1, 5 and 10, percent: the share of questions with any target among the first k."""
+    found = ranks(scores, questions)
+    return {f"recall@{k}": 100.0 * float((found <= k).mean()) for k in CUTS}

@@ -1,0 +1,301 @@
+"""Stage 2, composing: adapters learn to read "a photo of [w] that …" (arXiv 2504.17990).
+
+Image encoder, mapper and injection are frozen, so images are cached vectors and references are
+cached tokens; a step costs only the text tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from composir.compose.trained import Templates
+from composir.errors import TrainingError
+from composir.train.draws import drawn_rows
+from composir.train.frozen import FrozenFoundation
+from composir.train.loop import ParameterGroup
+from composir.train.map_to_compose.adapters import AdaptedTower
+from composir.train.map_to_compose.mining import (
+    NONE,
+    HardNegatives,
+    MiningConfig,
+    Questions,
+    Rows,
+)
+from composir.train.map_to_compose.ranking import recalls
+from composir.train.sentences import encode_sentences
+from composir.types import FloatArray
+
+WATCHED = "dev/mean_recall"
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class BlendConfig:
+    """Weights of what a query is made of while it is trained, see `compose.blend`.
+
+    Attributes:
+        sentence: Of the composed sentence q.
+        direction: Of q - s, the way from the reference's own sentence to the composed one.
+        image: Of the reference's vector v.
+        text: Of the modification's vector t.
+    """
+
+    sentence: float = 1.0
+    direction: float = 0.0
+    image: float = 0.0
+    text: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComposingConfig:
+    """What a step is made of.
+
+    Attributes:
+        batch: Triplets.
+        rate: Peak learning rate of the adapters.
+        temperature: τ of the contrast.
+        blend: What is contrasted with the target; by default the composed sentence alone.
+        anchor_texts: Plain captions a step that must stay where the frozen tower puts them.
+        anchor_images: Image-only sentences a step, likewise.
+        anchor_weight: Of the anchor's loss; 0 switches it off.
+    """
+
+    batch: int = 128
+    rate: float = 1e-3
+    temperature: float = 0.05
+    blend: BlendConfig = field(default_factory=BlendConfig)
+    anchor_texts: int = 32
+    anchor_images: int = 32
+    anchor_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range.
+
+        Raises:
+            TrainingError: If a number is out of range.
+        """
+        if self.batch < 2:
+            raise TrainingError(f"composing.batch must be at least 2, not {self.batch}")
+        if self.temperature <= 0:
+            raise TrainingError(f"composing.temperature must be above 0, not {self.temperature}")
+        if min(self.anchor_texts, self.anchor_images) < 0 or self.anchor_weight < 0:
+            raise TrainingError("composing.anchor_* must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Triplets of one split with everything that is frozen about them.
+
+    Attributes:
+        questions: As rows of the image vectors.
+        tokens: (m, L, Dw) float32 of their references.
+        sentences: (m, D) float32, s: the references' image-only sentences in the frozen tower.
+    """
+
+    questions: Questions
+    tokens: Tensor
+    sentences: Tensor
+
+
+def composing_loss(
+    queries: Tensor, targets: Tensor, hard: Tensor, mask: Tensor, temperature: float
+) -> Tensor:
+    r"""InfoNCE of composed queries against targets, with each query's own hard negatives.
+
+    $$ L = -\frac1b \sum_i \log \frac{e^{q_i v_i / \tau}}
+        {e^{q_i v_i / \tau} + \sum_{j \ne i} m_{ij} e^{q_i v_j / \tau}
+         + \sum_h m_{ih} e^{q_i n_{ih} / \tau}} $$
+
+    Args:
+        queries: (b, D), unit norm.
+        targets: (b, D), unit norm; row i is the target of query i.
+        hard: (b, h, D), unit norm, hard negatives of each query.
+        mask: (b, b + h), true where a column counts; the diagonal does.
+        temperature: τ.
+
+    Returns:
+        Scalar.
+    """
+    logits = torch.cat([queries @ targets.T, torch.einsum("bd,bhd->bh", queries, hard)], dim=1)
+    logits = (logits / temperature).masked_fill(~mask, -torch.inf)
+    return functional.cross_entropy(logits, torch.arange(len(queries), device=queries.device))
+
+
+def blend(
+    weights: BlendConfig, composed: Tensor, image_only: Tensor, image: Tensor, text: Tensor
+) -> Tensor:
+    """`normalise(sentence q + direction (q - s) + image v + text t)` as `compose.blend`."""
+    own = weights.sentence + weights.direction
+    return (
+        own * composed
+        - weights.direction * image_only
+        + weights.image * image
+        + weights.text * text
+    )
+
+
+class ComposingTask:
+    """Adapters trained on triplets over cached vectors and tokens (`train.loop.Task`).
+
+    Attributes:
+        tower: The adapted tower.
+    """
+
+    def __init__(
+        self,
+        foundation: FrozenFoundation,
+        tower: AdaptedTower,
+        images: FloatArray,
+        parts: tuple[Part, Part],
+        captions: Sequence[str],
+        templates: Templates,
+        configs: tuple[ComposingConfig, MiningConfig],
+        seed: int,
+    ) -> None:
+        """Prepare; the hard negatives' candidates are found here.
+
+        Args:
+            foundation: Tokeniser, word embeddings and the frozen tower.
+            tower: Its text tower with adapters.
+            images: (n, D) float32, unit norm: vectors of all images.
+            parts: Training and dev triplets.
+            captions: Plain texts for the anchor.
+            templates: The sentences.
+            configs: Of steps and of hard negatives.
+            seed: Of order and draws.
+
+        Raises:
+            TrainingError: If there are fewer training triplets than a batch.
+        """
+        self.foundation, self.tower, self._seed = foundation, tower, seed
+        self._train, self._dev = parts
+        self._templates = templates
+        self._config, mining = configs
+        count = len(self._train.questions)
+        if count < self._config.batch:
+            raise TrainingError(
+                f"{count} training triplets are fewer than a batch of {self._config.batch}: "
+                "bring more, or set composing.batch lower (--set composing.batch=16)"
+            )
+        self._images = images
+        self._vectors = torch.from_numpy(images)
+        self._negatives = HardNegatives(self._train.questions, images, mining, seed)
+        self._captions = tuple(dict.fromkeys(captions))
+        self._anchors = foundation.encode_texts(self._captions) if self._captions else None
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """The adapters."""
+        return [ParameterGroup(tuple(self.tower.trained().values()), self._config.rate)]
+
+    def loss(self, step: int) -> Tensor:
+        """Contrast of one batch of triplets, and the anchor."""
+        if self._negatives.refresh_due(step):
+            self._negatives.refresh(self.queries(self._train).numpy())
+        self.tower.train()
+        generator = np.random.default_rng((self._seed, step))
+        count, batch = len(self._train.questions), self._config.batch
+        rows = np.asarray(drawn_rows(count, step, batch, self._seed), dtype=np.int64)
+        targets = self._targets(rows, generator)
+        negatives = self._negatives.draw(rows, step)
+        loss = composing_loss(
+            self._queries(self._train, rows),
+            self._vectors[targets],
+            self._vectors[np.maximum(negatives, 0)],
+            self._mask(rows, targets, negatives),
+            self._config.temperature,
+        )
+        if self._config.anchor_weight:
+            loss = loss + self._config.anchor_weight * self._anchor_loss(rows, generator)
+        return loss
+
+    def evaluate(self) -> dict[str, float]:
+        """Recall on the dev triplets (percent), and how far captions have moved."""
+        part = self._dev
+        scores = self.queries(part).numpy() @ self._images.T
+        figures = {f"dev/{k}": v for k, v in recalls(scores, part.questions).items()}
+        figures[WATCHED] = float(np.mean(list(figures.values())))
+        figures["anchor/cosine"] = self._anchor_cosine()
+        return figures
+
+    def state(self) -> dict[str, Tensor]:
+        """The order of the hard negatives, for checkpoints."""
+        return {kind: torch.from_numpy(pool) for kind, pool in self._negatives.pools.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with the order that a checkpoint has."""
+        self._negatives.pools = {kind: pool.numpy() for kind, pool in state.items()}
+
+    def queries(self, part: Part) -> Tensor:
+        """Blended queries of a whole part with the weights as they are, (m, D), no gradient."""
+        self.tower.train(mode=False)
+        every = np.arange(len(part.questions))
+        with torch.inference_mode():
+            blocks = [
+                self._queries(part, every[at : at + EVALUATION_BATCH])
+                for at in range(0, len(every), EVALUATION_BATCH)
+            ]
+        return torch.cat(blocks)
+
+    def _queries(self, part: Part, rows: Rows) -> Tensor:
+        texts = [part.questions.texts[row] for row in rows]
+        composed = encode_sentences(
+            self.foundation, self.tower.adapted, self._templates.composed, part.tokens[rows], texts
+        ).vectors
+        image = self._vectors[part.questions.references[rows]]
+        text = torch.from_numpy(part.questions.text_vectors[rows])
+        return blend(self._config.blend, composed, part.sentences[rows], image, text)
+
+    def _targets(self, rows: Rows, generator: np.random.Generator) -> Rows:
+        """One of the targets of each question, (b,)."""
+        answers = [sorted(self._train.questions.targets[row]) for row in rows]
+        return np.array([own[generator.integers(len(own))] for own in answers], dtype=np.int64)
+
+    def _mask(self, rows: Rows, targets: Rows, negatives: Rows) -> Tensor:
+        """Which columns count: no in-batch image that answers the query, no empty place."""
+        answers = [self._negatives.answers(int(row)) for row in rows]
+        others = np.array([[target not in own for target in targets.tolist()] for own in answers])
+        np.fill_diagonal(others, val=True)
+        return torch.from_numpy(np.concatenate([others, negatives != NONE], axis=1))
+
+    def _anchor_loss(self, rows: Rows, generator: np.random.Generator) -> Tensor:
+        """`1 - cosine` to the frozen tower, on captions and on image-only sentences."""
+        losses = []
+        if self._anchors is not None and self._config.anchor_texts:
+            count = min(self._config.anchor_texts, len(self._captions))
+            chosen = generator.choice(len(self._captions), count, replace=False)
+            moved = self._encode_plain([self._captions[row] for row in chosen])
+            losses.append(1.0 - (moved * self._anchors[chosen]).sum(-1).mean())
+        if self._config.anchor_images:
+            chosen = rows[: self._config.anchor_images]
+            tokens = self._train.tokens[chosen]
+            moved = encode_sentences(
+                self.foundation, self.tower.adapted, self._templates.image, tokens
+            ).vectors
+            losses.append(1.0 - (moved * self._train.sentences[chosen]).sum(-1).mean())
+        return torch.stack(losses).mean() if losses else torch.zeros(())
+
+    def _encode_plain(self, texts: Sequence[str]) -> Tensor:
+        """Sentences without pseudo-words through the adapted tower, (n, D)."""
+        opening, closing = self.foundation.frame
+        limit = self.foundation.model.texts.max_tokens - 2
+        ids = [[opening, *self.foundation.word_ids(t)[:limit], closing] for t in texts]
+        words = [self.foundation.embed(sentence) for sentence in ids]
+        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)
+        lengths = torch.tensor([len(sentence) for sentence in ids])
+        mask = (torch.arange(padded.shape[1])[None] < lengths[:, None]).float()
+        vectors: Tensor = self.tower.adapted(padded, mask)[0]
+        return vectors
+
+    def _anchor_cosine(self) -> float:
+        """Mean cosine of captions to where the frozen tower puts them; 1 where there are none."""
+        if self._anchors is None:
+            return 1.0
+        with torch.inference_mode():
+            moved = self._encode_plain(self._captions[:EVALUATION_BATCH])
+        return float((moved * self._anchors[: len(moved)]).sum(-1).mean())
