@@ -157,7 +157,7 @@ class FoundationConfig:
             checkpoint_every=10,
         )
     )
-    attributes_share: float = 0.5
+    attributes_share: float = 0.7
     seed: int = 0
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
