@@ -258,3 +258,57 @@ def _resumable(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         note(f"stopped; the same command goes on from the last checkpoint in {out}")
         raise
+
+
+@app.command(
+    epilog="`composir train isa --images ~/photos --out runs/isa`\n\n"
+    "`composir train isa --config isa.toml --set token_learner.num_tokens=6 --out runs/isa-6`\n\n"
+    "`composir search --composer runs/isa/composer …`"
+)
+def isa(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|GLOB|TAR|PARQUET", help="Unlabelled pictures to train on; repeat."
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Data set folders; their training parts; repeat."),
+    ] = None,
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Dev queries that choose the blend; repeat."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER", help="Foundation model.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Settings; see the run's config.json.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
+    ] = None,
+) -> None:
+    """Train an ISA composer: a light query side that turns a picture into a sentence.
+
+    Unlabelled pictures are enough. Features are cached first, then the token learner is trained.
+    Stop it at any time: the same command goes on from the last checkpoint.
+    """
+    from composir.train.config import read_config
+    from composir.train.isa.recipe import IsaConfig, train_isa
+
+    named = {"images": images, "data": data, "dev": dev}
+    chosen = [
+        f"{k}={json.dumps([str(v) for v in values])}" for k, values in named.items() if values
+    ]
+    chosen += [f"model={model}"] if model else []
+    settings = read_config(IsaConfig, config, [*chosen, *(assignments or [])])
+    try:
+        train_isa(settings, out, note)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command goes on from the last checkpoint in {out}")
+        raise

@@ -144,7 +144,7 @@ class _Attention(nn.Module):
 
     def forward(self, flat: Tensor) -> Tensor:
         """(n, positions, C) to (n, L, positions), summing to 1 over positions."""
-        logits = self.logits(self.activation(self.norm(self.inner(flat))))
+        logits: Tensor = self.logits(self.activation(self.norm(self.inner(flat))))
         if self.softmax == "positions":
             return logits.softmax(dim=1).transpose(1, 2)
         shares = logits.softmax(dim=2).transpose(1, 2)

@@ -1,0 +1,144 @@
+"""Which pictures, views and phrases a step sees: all of it a function of the step's number.
+
+So the FIFO queue of teacher vectors is no state either: it is what the steps before drew, and a
+resumed run sees the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from composir.train.draws import drawn_rows
+from composir.train.isa.losses import steering_targets
+from composir.train.isa.objective import ObjectiveConfig
+from composir.train.isa.pictures import PictureBank
+from composir.train.isa.token_learner import TokenLearnerConfig
+
+NO_PHRASE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything about a step that is known before anything is encoded.
+
+    Attributes:
+        step: Its number.
+        rows: Of the pictures.
+        views: Of each picture, which one the light side sees.
+        phrases: Of each picture, the phrase beside its sentence; `NO_PHRASE` for none.
+        targets: (n + q, D), the pictures' teacher vectors, then the queue's.
+        valid: (n, n + q) bool, false where a column is the row's own picture once more.
+        goals: (m, D), where the m sentences with a phrase should lead.
+        kept: (l,) int64, tokens that this step sees.
+    """
+
+    step: int
+    rows: Sequence[int]
+    views: Sequence[int]
+    phrases: Sequence[int]
+    targets: Tensor
+    valid: Tensor
+    goals: Tensor
+    kept: Tensor
+
+    def at(self, places: Sequence[int]) -> Batch:
+        """The same batch with some of the pictures only; targets stay whole."""
+        return replace(
+            self,
+            rows=[self.rows[place] for place in places],
+            views=[self.views[place] for place in places],
+            phrases=[self.phrases[place] for place in places],
+        )
+
+
+class Batches:
+    """Draws batches."""
+
+    def __init__(
+        self,
+        bank: PictureBank,
+        objective: ObjectiveConfig,
+        phrase_vectors: Tensor,
+        learner: TokenLearnerConfig,
+        seed: int,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            bank: The pictures.
+            objective: Sizes and shares.
+            phrase_vectors: (p, D), t of every phrase.
+            learner: Its number of tokens.
+            seed: Of every draw.
+        """
+        self._bank, self._objective, self._seed = bank, objective, seed
+        self._phrases, self._tokens = phrase_vectors, learner.num_tokens
+
+    def draw(self, step: int) -> Batch:
+        """The batch of a step, counted from 1."""
+        rows, views = self._pictures(step)
+        columns, column_views = self._queue(step)
+        vectors = self._bank.targets([*rows, *columns], [*views, *column_views])
+        targets = torch.from_numpy(vectors).to(self._phrases.device)
+        generator = np.random.default_rng((self._seed, step, 2))
+        phrases = self._phrases_of(len(rows), generator)
+        return Batch(
+            step=step,
+            rows=rows,
+            views=views,
+            phrases=phrases,
+            targets=targets,
+            valid=_valid(rows, columns).to(targets.device),
+            goals=self._goals(targets, phrases),
+            kept=self._kept(generator).to(targets.device),
+        )
+
+    def _pictures(self, step: int) -> tuple[list[int], list[int]]:
+        train, count = self._bank.train, self._objective.batch
+        rows = [int(train[row]) for row in drawn_rows(len(train), step, count, self._seed)]
+        generator = np.random.default_rng((self._seed, step, 1))
+        return rows, generator.integers(0, len(self._bank.views), count).tolist()
+
+    def _queue(self, step: int) -> tuple[list[int], list[int]]:
+        """The last pictures drawn before a step, newest first."""
+        rows: list[int] = []
+        views: list[int] = []
+        size = self._objective.gcd.queue
+        while step > 1 and len(rows) < size:
+            step -= 1
+            before, before_views = self._pictures(step)
+            rows += before
+            views += before_views
+        return rows[:size], views[:size]
+
+    def _phrases_of(self, count: int, generator: np.random.Generator) -> list[int]:
+        """Every so-manieth picture gets one, so that each process and chunk gets its share."""
+        steering = self._objective.steering
+        drawn = generator.integers(0, len(self._phrases), count)
+        marks = np.floor(np.arange(1, count + 1) * steering.phrase_share)
+        gets = np.diff(marks, prepend=0) > 0
+        return [int(p) if g else NO_PHRASE for p, g in zip(drawn, gets, strict=True)]
+
+    def _goals(self, targets: Tensor, phrases: Sequence[int]) -> Tensor:
+        rows = [row for row, phrase in enumerate(phrases) if phrase >= 0]
+        texts = self._phrases[[phrases[row] for row in rows]]
+        return steering_targets(targets[rows], texts, self._objective.steering.text_weight)
+
+    def _kept(self, generator: np.random.Generator) -> Tensor:
+        """All tokens, or with the chance of token dropout a random part of them, in order."""
+        count = self._tokens
+        drops = generator.random() < self._objective.steering.token_dropout and count > 1
+        kept = int(generator.integers(1, count)) if drops else count
+        return torch.from_numpy(np.sort(generator.permutation(count)[:kept]))
+
+
+def _valid(rows: Sequence[int], columns: Sequence[int]) -> Tensor:
+    everything = torch.tensor([*rows, *columns])
+    valid = everything[: len(rows), None] != everything[None]
+    valid[range(len(rows)), range(len(rows))] = True
+    return valid

@@ -1,0 +1,238 @@
+"""From a trained token learner to a composer folder: query graph, costs, card, manifest."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from composir.compose.trained import ComposerManifest, save_composer
+from composir.model.bundle import Source
+from composir.train.blend import BlendChoice
+from composir.train.composer_export import export_query_graph
+from composir.train.config import as_dict
+from composir.train.frozen import FrozenFoundation
+from composir.train.graph_costs import graph_costs
+from composir.train.isa.token_learner import TokenLearner
+from composir.train.map_to_compose.finish import LICENCES, public_config
+
+if TYPE_CHECKING:
+    from composir.train.isa.recipe import IsaConfig
+
+GRAPH = "query.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class IsaRun:
+    """A finished training and what is to be said about it.
+
+    Attributes:
+        config: Its settings.
+        figures: The last dev figures.
+        sources: Names of the pictures' folders or data sets.
+        pictures: How many were trained on.
+    """
+
+    config: IsaConfig
+    figures: Mapping[str, float]
+    sources: Sequence[str]
+    pictures: int
+
+    @property
+    def command(self) -> str:
+        """What made it, without machine paths."""
+        config = self.config
+        named = [("images", spec) for spec in config.images]
+        named += [("data", str(path)) for path in config.data]
+        named += [("dev", str(path)) for path in config.dev]
+        words = [word for option, value in named for word in (f"--{option}", Path(value).name)]
+        model = Path(config.model).name
+        return shlex.join(["composir", "train", "isa", *words, "--model", model])
+
+
+class PixelQuery(nn.Module):
+    """uint8 pixels (n, s, s, 3) to tokens and attention."""
+
+    def __init__(self, encoder: nn.Module, learner: TokenLearner) -> None:
+        """Join both."""
+        super().__init__()
+        self.encoder, self.learner = encoder, learner
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (n, L, Dw) and attention (n, L, h, w)."""
+        made: tuple[Tensor, Tensor] = self.learner(self.encoder.upper(self.encoder.lower(pixels)))
+        return made
+
+
+class PatchQuery(nn.Module):
+    """Patch tokens (n, N, Dp) to tokens and attention; the vector (n, D) is not read."""
+
+    def __init__(self, encoder: nn.Module, learner: TokenLearner) -> None:
+        """Join both."""
+        super().__init__()
+        self.encoder, self.learner = encoder, learner
+
+    def forward(self, patch_tokens: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002 -- every graph on patch tokens takes it
+        """Tokens (n, L, Dw) and attention (n, L, h, w)."""
+        made: tuple[Tensor, Tensor] = self.learner(self.encoder.upper(patch_tokens))
+        return made
+
+
+def write_composer(
+    run: IsaRun,
+    foundation: FrozenFoundation,
+    encoder: nn.Module,
+    learner: TokenLearner,
+    folder: Path,
+    choice: BlendChoice | None = None,
+) -> ComposerManifest:
+    """Export the query side and write card and manifest beside it.
+
+    Args:
+        run: What to say about it.
+        foundation: What it was trained on.
+        encoder: The light side; moved to the CPU.
+        learner: Likewise.
+        folder: The composer; made if missing.
+        choice: The blend chosen on dev queries, if any.
+
+    Returns:
+        The manifest as written.
+    """
+    parity = _export(run, foundation, encoder.cpu().eval(), learner.cpu().eval(), folder / GRAPH)
+    fields = _fields(run, foundation, folder, parity, choice)
+    if run.config.side == "asymmetric":
+        fields["preprocess"] = encoder.preprocess
+    write_card(folder, run, fields, choice)
+    return save_composer(folder, fields)
+
+
+def write_card(
+    folder: Path, run: IsaRun, fields: Mapping[str, Any], choice: BlendChoice | None
+) -> None:
+    """Write the composer's `README.md`."""
+    config, learner, costs = run.config, run.config.token_learner, fields["efficiency"]
+    reads = (
+        f"{config.light.name} reads the reference at {fields['preprocess'].size} px"
+        if config.side == "asymmetric"
+        else "the token learner reads the patch tokens of the gallery's encoder"
+    )
+    chosen = (
+        "not chosen on dev queries; the default of the configuration"
+        if choice is None
+        else f"chosen among {choice.tried} on dev queries, mean recall@10 {choice.score:.1f} % "
+        "(a figure of choosing, not a result)"
+    )
+    sources = "\n".join(f"| {s.name} | {s.licence} | {s.use} |" for s in fields["sources"])
+    text = f"""# {config.name}
+ISA (Image2Sentence based asymmetrical composed retrieval, arXiv 2403.01431), {config.side}: {reads};
+a token learner ({learner.kind}) turns it into {learner.num_tokens} pseudo-words for the frozen text
+encoder. Trained on {run.pictures:,} unlabelled pictures, without composed triplets.
+
+- Model: {fields["model"]["name"]} ({fields["model"]["fingerprint"]}), frozen.
+- Sentences: `{fields["templates"]["image"]}`, `{fields["templates"]["composed"]}`.
+- Blend: `{json.dumps(fields["settings"])}`, {chosen}.
+- Query side: {_count(costs.query_parameters)} parameters, {_count(costs.query_flops)} operations,
+  {_count(costs.query_bytes)} bytes; weights int8, arithmetic float32.
+- It knows what its training pictures showed; people, places and things unlike them are mapped
+  poorly. It inherits the biases of the model and of the pictures.
+
+## How it was made
+`{run.command}` (seed {config.seed}, torch {fields["training"]["torch"]}), settings in `composer.json`.
+Figures on dev pictures at the end (`image/…`: sentences that find their own picture, percent;
+`…/both@10`: found pictures that fit a neutral phrase and stay like the reference, both judged by
+the frozen model itself; `sum/…` is the untrained sum of both vectors):
+```json
+{json.dumps(dict(run.figures), indent=2)}
+```
+
+## Sources and licences
+| source | licence | use |
+|---|---|---|
+{sources}
+
+Licence of the weights: {fields["licence"]}.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _export(
+    run: IsaRun, foundation: FrozenFoundation, encoder: nn.Module, learner: TokenLearner, path: Path
+) -> float:
+    outputs = ["tokens", "attention"]
+    if run.config.side == "asymmetric":
+        size = encoder.preprocess.size
+        pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+        return export_query_graph(PixelQuery(encoder, learner), {"pixels": pixels}, outputs, path)
+    size = foundation.model.image_spec.size
+    blank = torch.zeros(2, size, size, 3, dtype=torch.uint8).numpy()
+    vectors, patches = map(torch.from_numpy, foundation.model.images.encode_pixel_patches(blank))
+    inputs = {"patch_tokens": torch.randn_like(patches), "vector": vectors}
+    return export_query_graph(PatchQuery(encoder, learner), inputs, outputs, path)
+
+
+def _fields(
+    run: IsaRun,
+    foundation: FrozenFoundation,
+    folder: Path,
+    parity: float,
+    choice: BlendChoice | None,
+) -> dict[str, Any]:
+    config, model = run.config, foundation.model
+    public = public_config(as_dict(config))
+    blend = {} if choice is None else {"blend": choice.provenance}
+    return {
+        "name": config.name,
+        "kind": "sentence",
+        "model": {"name": model.name, "fingerprint": model.fingerprint},
+        "text": model.text_checksum,
+        "input": "pixels" if config.side == "asymmetric" else "patch_tokens",
+        "preprocess": None,
+        "graph": GRAPH,
+        "tokens": config.token_learner.num_tokens,
+        "word_dimension": foundation.word_dimension,
+        "templates": {
+            "image": config.objective.image_template,
+            "composed": config.objective.composed_template,
+        },
+        "settings": asdict(config.blend) if choice is None else dict(choice.settings),
+        "licence": config.licence or model.manifest.licence,
+        "sources": _sources(run, foundation),
+        "training": {
+            "command": run.command,
+            "config": public,
+            "seed": config.seed,
+            "pictures": run.pictures,
+            "dev_figures": dict(run.figures),
+            "parity": parity,
+            "weights": "int8",
+            "torch": version("torch"),
+        }
+        | blend,
+        "efficiency": graph_costs(folder / GRAPH),
+    }
+
+
+def _sources(run: IsaRun, foundation: FrozenFoundation) -> list[Source]:
+    model = foundation.model
+    used = [Source(name=f"model {model.name}", licence=model.manifest.licence, use="frozen")]
+    light = run.config.light.name
+    if run.config.side == "asymmetric":
+        known = "Apache-2.0" if ":" not in light else "not stated"
+        used.append(Source(name=f"{light}, published weights", licence=known, use="light side"))
+    names = dict.fromkeys(run.sources)
+    return used + [
+        Source(name=name, licence=LICENCES.get(name, "not stated"), use="training: pictures alone")
+        for name in names
+    ]
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"

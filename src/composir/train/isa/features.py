@@ -1,0 +1,164 @@
+"""What the frozen part of the light encoder gives for training pictures, computed once and kept.
+
+As `train.gallery_features`, of which it sees the same pictures and the same augmented crops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from composir.train.gallery_features import PictureFile, Progress, picture_stamp, read_pixels
+from composir.types import PixelArray
+
+Rows: TypeAlias = NDArray[Any]
+Runner: TypeAlias = Callable[[PixelArray], Rows]
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LightFeatures:
+    """One view of the pictures.
+
+    Attributes:
+        rows: (n, ...) float16, or uint8 pixels where the whole network is trained; memory-mapped,
+            one row for every given file.
+        failures: Reason by row, for pictures that cannot be read; their rows are zeros.
+    """
+
+    rows: Rows
+    failures: Mapping[int, str]
+
+
+def light_features(
+    cache: Path,
+    files: Sequence[PictureFile],
+    encoder: nn.Module,
+    name: str,
+    view: int,
+    progress: Progress | None = None,
+) -> LightFeatures:
+    """Open one view, computing what is not cached yet; goes on where it was interrupted.
+
+    Args:
+        cache: Folder of caches; made if missing.
+        files: The pictures, in order.
+        encoder: A `LightEncoder`.
+        name: What the cached numbers depend on beside the encoder's weights and preprocessing.
+        view: 0 for the plain picture, 1 and up for augmented ones.
+        progress: Called with (done, total).
+    """
+    spec = encoder.preprocess
+    stem = cache / _cache_name(files, encoder, name, view)
+    store = _Store(stem, len(files), _example(encoder, spec.size))
+    if store.done < len(files):
+        run = _runner(encoder, spec.size)
+        read_one = partial(read_pixels, spec=spec, view=view)
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(store.done, len(files), BATCH):
+                store.add(start, list(pool.map(read_one, files[start : start + BATCH])), run)
+                if progress:
+                    progress(store.done, len(files))
+    return store.features()
+
+
+class _Store:
+    """A file of rows, and a note of how many are done and which could not be read."""
+
+    def __init__(self, stem: Path, count: int, example: Tensor) -> None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._note = stem.with_suffix(".rows"), stem.with_suffix(".json")
+        self._kind: Any = np.uint8 if example.dtype == torch.uint8 else np.float16
+        self._shape = (count, *example.shape[1:])
+        mode: Any = "r+" if self._path.exists() and self._note.exists() else "w+"
+        self._rows: Rows = np.memmap(self._path, self._kind, mode, shape=self._shape)
+        state = json.loads(self._note.read_text()) if mode == "r+" else {"done": 0, "failed": {}}
+        self.done: int = state["done"]
+        self._failed: dict[str, str] = state["failed"]
+
+    def add(self, start: int, read: Sequence[PixelArray | str], run: Runner) -> None:
+        good = [place for place, pixels in enumerate(read) if not isinstance(pixels, str)]
+        self._failed |= {str(start + p): x for p, x in enumerate(read) if isinstance(x, str)}
+        if good:
+            pixels = np.stack([np.asarray(read[place], dtype=np.uint8) for place in good])
+            self._rows[np.asarray(good) + start] = run(pixels).astype(self._kind)
+            self._rows.flush()
+        self.done = start + len(read)
+        unfinished = self._note.with_suffix(".partial")
+        unfinished.write_text(json.dumps({"done": self.done, "failed": self._failed}))
+        unfinished.replace(self._note)
+
+    def features(self) -> LightFeatures:
+        rows = np.memmap(self._path, self._kind, "r", shape=self._shape)
+        return LightFeatures(rows, {int(row): why for row, why in self._failed.items()})
+
+
+class _Lower(nn.Module):
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        lower: Tensor = self.encoder.lower(pixels)
+        return lower
+
+
+def _example(encoder: nn.Module, size: int) -> Tensor:
+    device = next(encoder.parameters()).device
+    with torch.no_grad():
+        return _Lower(encoder)(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=device))
+
+
+def _runner(encoder: nn.Module, size: int) -> Runner:
+    """The frozen part where it is fastest: on the GPU, else through ONNX Runtime."""
+    if _example(encoder, size).dtype == torch.uint8:
+        return lambda pixels: pixels
+    device = next(encoder.parameters()).device
+    if device.type == "cpu":
+        return _onnx_runner(encoder, size)
+    return partial(_run_on, encoder, device)
+
+
+def _run_on(encoder: nn.Module, device: torch.device, pixels: PixelArray) -> Rows:
+    with torch.inference_mode():
+        features: Rows = _Lower(encoder)(torch.from_numpy(pixels).to(device)).cpu().numpy()
+        return features
+
+
+def _onnx_runner(encoder: nn.Module, size: int) -> Runner:
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "lower.onnx")
+        torch.onnx.export(
+            _Lower(encoder).eval(),
+            (torch.zeros(1, size, size, 3, dtype=torch.uint8),),
+            path,
+            input_names=["pixels"],
+            output_names=["features"],
+            dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}},
+            dynamo=False,
+        )
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
+
+
+def _cache_name(files: Sequence[PictureFile], encoder: nn.Module, name: str, view: int) -> str:
+    weights = float(sum(p.detach().double().abs().sum() for p in encoder.parameters()))
+    described = f"{name} {encoder.preprocess.model_dump_json()} {weights:.6e} {view}"
+    digest = hashlib.sha256(described.encode())
+    for file in files:
+        digest.update(f"{picture_stamp(file)}\n".encode())
+    return f"light-{digest.hexdigest()[:16]}-view{view}"

@@ -1,0 +1,123 @@
+"""What a step of ISA computes: every weight, temperature and size, as settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from composir.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class GcdConfig:
+    """Global contrastive distillation; a weight of 0 switches a term off.
+
+    Attributes:
+        contrastive_weight: Of InfoNCE.
+        temperature: Of InfoNCE, τ.
+        distillation_weight: Of the Kullback-Leibler term.
+        teacher_temperature: τ_teacher.
+        student_temperature: τ_student.
+        queue: Teacher vectors of earlier steps that both terms also see; 0 for the batch alone.
+    """
+
+    contrastive_weight: float = 1.0
+    temperature: float = 0.05
+    distillation_weight: float = 1.0
+    teacher_temperature: float = 0.05
+    student_temperature: float = 0.05
+    queue: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LarConfig:
+    """Local alignment regularisation.
+
+    Attributes:
+        weight: λ; 0 switches it off.
+        temperature: Of its InfoNCE, or of the draw of hard negatives in the matching form.
+        width: Of the training-only projections.
+        group: Rows contrasted with each other; 0 for the whole batch, which costs more.
+    """
+
+    weight: float = 0.2
+    temperature: float = 0.05
+    width: int = 128
+    group: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringConfig:
+    """[ours] What keeps words their say beside the pseudo-words; off for the paper's setting.
+
+    Attributes:
+        phrase_weight: Of the loss of sentences with a random phrase; 0 switches it off.
+        phrase_share: Of a batch's rows that get a phrase.
+        text_weight: How much the phrase weighs in their targets.
+        temperature: Of their contrast; 0 for the plain cosine.
+        token_dropout: Chance that a step sees only some of the tokens, so that none relies on the
+            others.
+    """
+
+    phrase_weight: float = 0.3
+    phrase_share: float = 0.25
+    text_weight: float = 1.0
+    temperature: float = 0.05
+    token_dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlendConfig:
+    """Weights of a query's parts (`compose.blend`) in the dev figures and in the composer made."""
+
+    sentence: float = 1.0
+    direction: float = 0.5
+    image: float = 0.0
+    text: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """What a step computes.
+
+    Attributes:
+        batch: Pictures.
+        chunk: Pictures encoded at a time; the contrast is the whole batch's all the same. 0: all.
+        rate: Peak learning rate of the token learner.
+        encoder_rate: Of trained blocks of the light encoder.
+        gcd: Global contrastive distillation.
+        lar: Local alignment regularisation.
+        steering: What keeps sentences steerable.
+        image_template: Sentence of a picture alone.
+        composed_template: Sentence with a phrase.
+    """
+
+    batch: int = 256
+    chunk: int = 0
+    rate: float = 1e-3
+    encoder_rate: float = 1e-4
+    gcd: GcdConfig = field(default_factory=GcdConfig)
+    lar: LarConfig = field(default_factory=LarConfig)
+    steering: SteeringConfig = field(default_factory=SteeringConfig)
+    image_template: str = "a photo of {}"
+    composed_template: str = "a photo of {} that {text}"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be computed.
+
+        Raises:
+            TrainingError: If a number is out of range, or every weight is 0.
+        """
+        gcd, lar, steering = self.gcd, self.lar, self.steering
+        if self.batch < 2 or min(self.chunk, gcd.queue, lar.group) < 0:
+            raise TrainingError("objective: batch at least 2; chunk, queue and group at least 0")
+        if min(gcd.temperature, gcd.teacher_temperature, gcd.student_temperature) <= 0:
+            raise TrainingError("objective.gcd: temperatures must be above 0")
+        if lar.temperature <= 0 or lar.width < 1:
+            raise TrainingError("objective.lar: temperature must be above 0, width at least 1")
+        if not (0 < steering.phrase_share <= 1 and 0 <= steering.token_dropout <= 1):
+            raise TrainingError(
+                "objective.steering: 0 < phrase_share <= 1, 0 <= token_dropout <= 1"
+            )
+        weights = (gcd.contrastive_weight, gcd.distillation_weight, lar.weight)
+        if min(*weights, steering.phrase_weight) < 0 or not any(weights):
+            raise TrainingError("objective: weights must be at least 0, and not all be 0")

@@ -1,0 +1,275 @@
+"""ISA as a recipe: pictures, cached features, training, a composer folder.
+
+`side` chooses what the token learner reads: a light network's map (asymmetric, the paper's), or
+the patch tokens of the gallery's encoder (symmetric). Everything else is the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from composir.compose.trained import ComposerManifest
+from composir.errors import ModelError, TrainingError
+from composir.train.blend import choose_blend, open_dev_set
+from composir.train.frozen import FrozenFoundation
+from composir.train.gallery_features import PictureFile, gallery_features
+from composir.train.images import is_dev, training_images
+from composir.train.isa.export import IsaRun, write_composer
+from composir.train.isa.features import light_features
+from composir.train.isa.light_encoder import LightEncoderConfig, PatchTokens, load_light_encoder
+from composir.train.isa.objective import BlendConfig, ObjectiveConfig
+from composir.train.isa.phrases import read_phrases
+from composir.train.isa.pictures import PictureBank, View
+from composir.train.isa.task import IsaTask
+from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
+from composir.train.loop import LoopConfig, LoopOptions, train
+from composir.train.map_to_compose.pictures import PictureSources, read_pictures
+from composir.train.run_folder import claim
+from composir.train.workers import Workers, open_workers
+
+Say: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class IsaConfig:
+    """Everything that changes the outcome.
+
+    Attributes:
+        images: Folders, globs, tar shards or Parquet tables of unlabelled pictures.
+        data: Data set folders, or folders of such; their training parts alone are trained on.
+        dev: Data set folders whose composed queries choose the blend in the end; what they ask
+            about is left out of training.
+        model: The foundation model: a name or a bundle's folder.
+        side: `asymmetric`, with a light network, or `symmetric`, on the gallery's patch tokens.
+        light: The light network.
+        token_learner: From its map to pseudo-words.
+        objective: Losses, batches, templates.
+        phrases: Own list of neutral phrases, one a line; empty for the packaged one.
+        views: Cached views of each picture; the first is plain, the others are augmented.
+        teacher: Whose vectors are the targets of an augmented view: its own, or the plain one's.
+        dev_share: Share of pictures kept for dev figures, by the hash of their names.
+        dev_images: At most so many are evaluated.
+        blend: Weights of a query where no `dev` chooses them.
+        loop: Steps.
+        options: Precision, early stopping, curves.
+        cache: Folder of cached features.
+        name: Of the composer.
+        licence: Of the weights; empty for the model's.
+        seed: Of everything random.
+    """
+
+    images: tuple[str, ...] = ()
+    data: tuple[Path, ...] = ()
+    dev: tuple[Path, ...] = ()
+    model: str = "mini"
+    side: Literal["asymmetric", "symmetric"] = "asymmetric"
+    light: LightEncoderConfig = field(default_factory=LightEncoderConfig)
+    token_learner: TokenLearnerConfig = field(default_factory=TokenLearnerConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    phrases: Path = Path()
+    views: int = 1
+    teacher: Literal["own", "plain"] = "own"
+    dev_share: float = 0.05
+    dev_images: int = 400
+    blend: BlendConfig = field(default_factory=BlendConfig)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=500, warmup=25, evaluate_every=50)
+    )
+    options: LoopOptions = field(default_factory=LoopOptions)
+    cache: Path = Path(".cache/features")
+    name: str = "isa"
+    licence: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range.
+
+        Raises:
+            TrainingError: If there is one.
+        """
+        if self.views < 1 or not 0.0 <= self.dev_share < 1.0:
+            raise TrainingError("views must be at least 1, dev_share from 0 to below 1")
+        if not self.images and not self.data:
+            raise TrainingError("no training images: name a folder with --images")
+
+
+def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
+    """Train, export and describe an ISA composer.
+
+    Args:
+        config: What to do.
+        folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`.
+        say: Takes lines of progress.
+
+    Returns:
+        The composer's manifest.
+
+    Raises:
+        TrainingError: If there are no images, none that can be read, fewer than a batch, or the
+            folder holds another run.
+        BundleError: If the foundation model is missing or damaged.
+        ModelError: If it has no spatial features where those are needed.
+    """
+    workers = open_workers()
+    main = workers.rank == 0
+    tell: Say = say if main else lambda _: None
+    phrases = read_phrases(config.phrases)
+    if main:
+        claim(folder, config)
+    torch.manual_seed(config.seed)
+    foundation = FrozenFoundation.load(config.model, str(workers.device))
+    files, in_dev, sources = _files(config, foundation, tell)
+    encoder = _encoder(config, foundation, workers)
+    bank = _bank(config, foundation, encoder, files, in_dev, tell)
+    tell(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
+    learner = TokenLearner(
+        encoder.channels,
+        foundation.word_dimension,
+        config.token_learner,
+        foundation.word_statistics,
+    )
+    task = IsaTask(
+        foundation,
+        encoder,
+        learner,
+        bank,
+        config.objective,
+        phrases,
+        config.blend,
+        config.seed,
+        workers=workers,
+        precision=config.options.precision,
+        dev_images=config.dev_images,
+    )
+    figures = train(
+        task,
+        config.loop,
+        folder,
+        config.seed,
+        lambda record: tell(_line(record)),
+        config.options,
+        writes=main,
+    )
+    run = IsaRun(config, figures, sources, len(bank.train))
+    return _finish(run, foundation, encoder, learner, folder / "composer", tell)
+
+
+def _finish(
+    run: IsaRun,
+    foundation: FrozenFoundation,
+    encoder: nn.Module,
+    learner: TokenLearner,
+    folder: Path,
+    say: Say,
+) -> ComposerManifest:
+    """The composer, its blend chosen on dev queries where there are some."""
+    manifest = write_composer(run, foundation, encoder, learner, folder)
+    if run.config.dev:
+        # The device has no gallery encoder, so the reference's own vector is not to be had there.
+        fixed = {"image": 0.0} if run.config.side == "asymmetric" else {}
+        model, cache = foundation.model, run.config.cache
+        choice = choose_blend(model, folder, run.config.dev, cache, fixed)
+        say(f"blend {dict(choice.settings)}: dev recall@10 {choice.score:.1f} %")
+        manifest = write_composer(run, foundation, encoder, learner, folder, choice)
+    say(f"wrote {folder}: use it with --composer {folder}")
+    return manifest
+
+
+def _files(
+    config: IsaConfig, foundation: FrozenFoundation, say: Say
+) -> tuple[list[PictureFile], list[bool], list[str]]:
+    """Files to read, whether each is for dev figures, and names of where they come from."""
+    hidden = _held_out(config, foundation)
+    files: dict[PictureFile, bool] = {}
+    sources: list[str] = []
+    if config.data:
+        found = read_pictures(PictureSources(config.data, dev_share=config.dev_share), hidden, say)
+        files |= {picture.file: picture.split == "dev" for picture in found}
+        sources += dict.fromkeys(picture.source for picture in found)
+    if config.images:
+        plain = training_images(config.images, lambda f: say(f"skipping {f.path}: {f.reason}"))
+        for image in plain:
+            if image.offset or image.path.resolve() not in hidden:
+                files.setdefault(image.file, is_dev(image.name, config.dev_share))
+        sources += [Path(spec).name for spec in config.images]
+    return list(files), list(files.values()), sources
+
+
+def _held_out(config: IsaConfig, foundation: FrozenFoundation) -> set[Path]:
+    """Files that dev queries ask about."""
+    sets = [open_dev_set(folder, foundation.model, config.cache) for folder in config.dev]
+    return {file.resolve() for one in sets for file in one.asked_about}
+
+
+def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> nn.Module:
+    if config.side == "asymmetric":
+        return load_light_encoder(config.light).to(workers.device).eval()
+    size = foundation.model.image_spec.size
+    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
+    return PatchTokens(foundation.model.images.encode_pixel_patches(blank)[1].shape[2])
+
+
+def _bank(
+    config: IsaConfig,
+    foundation: FrozenFoundation,
+    encoder: nn.Module,
+    files: Sequence[PictureFile],
+    in_dev: Sequence[bool],
+    say: Say,
+) -> PictureBank:
+    views = [_view(config, foundation, encoder, files, view, say) for view in range(config.views)]
+    for file, reason in views[0].gallery.failures:
+        say(f"skipping {getattr(file, 'path', file)}: {reason}")
+    if views[0].gallery.failures:
+        say(f"{len(views[0].gallery.failures):,} of {len(files):,} pictures cannot be read")
+    return PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")
+
+
+def _view(
+    config: IsaConfig,
+    foundation: FrozenFoundation,
+    encoder: nn.Module,
+    files: Sequence[PictureFile],
+    view: int,
+    say: Say,
+) -> View:
+    spatial = config.side == "symmetric" or config.objective.lar.weight > 0
+    progress = partial(_progress, say, f"gallery features, view {view}")
+    try:
+        gallery = gallery_features(
+            config.cache, files, foundation.model, progress, view, spatial=spatial
+        )
+    except ModelError as error:
+        hint = "" if config.side == "symmetric" else "; or train without: objective.lar.weight=0"
+        raise ModelError(f"{error}{hint}") from error
+    if config.side == "symmetric":
+        return View.of(len(files), None, gallery)
+    light = light_features(
+        config.cache,
+        files,
+        encoder,
+        f"{config.light.name} {config.light.trained_blocks}",
+        view,
+        partial(_progress, say, f"light features, view {view}"),
+    )
+    return View.of(len(files), light, gallery)
+
+
+def _progress(say: Say, what: str, done: int, total: int) -> None:
+    """A line about every twentieth of the way."""
+    if done == total or done * 20 // total != max(0, done - 64) * 20 // total:
+        say(f"{what}: {done:,} of {total:,}")
+
+
+def _line(record: dict[str, float]) -> str:
+    step, seconds = int(record["step"]), record["seconds"]
+    shown = ("image/recall@1", "sentence/both@10", "blend/both@10", "sum/both@10")
+    figures = ", ".join(f"{name} {record[name]:.1f}" for name in shown if name in record)
+    return f"step {step}, {seconds:.0f} s, loss {record['loss']:.3f}, dev: {figures or 'none'}"

@@ -1,0 +1,285 @@
+"""What the loop trains for ISA: token learner, projections of LAR, upper light blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.frozen import FrozenFoundation
+from composir.train.gradient_cache import Encodings, backward_in_chunks
+from composir.train.isa.batches import Batch, Batches
+from composir.train.isa.dev_figures import blended, own_picture_figures, steering_figures
+from composir.train.isa.losses import (
+    MatchingEncoder,
+    alignment_loss,
+    contrastive_loss,
+    distillation_loss,
+    matching_loss,
+    steering_loss,
+)
+from composir.train.isa.objective import BlendConfig, GcdConfig, LarConfig, ObjectiveConfig
+from composir.train.isa.pictures import PictureBank, RowNumbers
+from composir.train.isa.token_learner import TokenLearner
+from composir.train.loop import ParameterGroup, mixed_precision
+from composir.train.sentences import encode_sentences
+from composir.train.workers import OneWorker, Workers, own_slice
+
+EVALUATION_BATCH = 128
+PHRASES_A_PICTURE = 2
+
+
+class IsaTask(nn.Module):
+    """Pictures to sentences, sentences to the gallery's vectors (`train.loop.Task`).
+
+    Attributes:
+        encoder: The light side's network; only its trained blocks have gradients.
+        learner: The token learner.
+        projections: Of states and patches, for LAR alone; training-only.
+    """
+
+    def __init__(
+        self,
+        foundation: FrozenFoundation,
+        encoder: nn.Module,
+        learner: TokenLearner,
+        bank: PictureBank,
+        objective: ObjectiveConfig,
+        phrases: Sequence[str],
+        blend: BlendConfig,
+        seed: int,
+        *,
+        workers: Workers | None = None,
+        precision: str = "auto",
+        dev_images: int = 400,
+        matcher: MatchingEncoder | None = None,
+    ) -> None:
+        """Prepare; frozen parts are frozen here.
+
+        Args:
+            foundation: Text tower and tokeniser, frozen.
+            encoder: A `LightEncoder`, or `PatchTokens`.
+            learner: To be trained.
+            bank: The pictures.
+            objective: What a step computes.
+            phrases: Neutral phrases.
+            blend: Weights of a query, for the dev figures.
+            seed: Of every draw.
+            workers: The processes that share a batch.
+            precision: As `LoopOptions.precision`.
+            dev_images: At most so many are evaluated.
+            matcher: The foundation's frozen matching encoder, for the matching form of LAR.
+
+        Raises:
+            TrainingError: If there are fewer pictures than a batch.
+        """
+        super().__init__()
+        if len(bank.train) < objective.batch:
+            raise TrainingError(
+                f"{len(bank.train)} training images are fewer than a batch of {objective.batch}: "
+                "bring more, or lower it (--set objective.batch=32)"
+            )
+        self.workers = workers or OneWorker(foundation.device)
+        self._foundation, self._bank, self._matcher = foundation, bank, matcher
+        self._objective, self._blend, self._precision = objective, blend, precision
+        self._dev = bank.dev[:dev_images]
+        self._phrases, self._phrase_vectors = tuple(phrases), foundation.encode_texts(phrases)
+        self.batches = Batches(bank, objective, self._phrase_vectors, learner.config, seed)
+        self.encoder, self.learner = encoder, learner
+        self.projections = _projections(foundation, bank, objective.lar, matcher)
+        self.requires_grad_(requires_grad=False).to(foundation.device).eval()
+        for group in self.groups():
+            for parameter in group.parameters:
+                parameter.requires_grad = True
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Token learner and projections; trained blocks of the encoder."""
+        new = (*self.learner.parameters(), *self.projections.parameters())
+        groups = [ParameterGroup(new, self._objective.rate)]
+        blocks = tuple(self.encoder.trained())
+        if blocks:
+            groups.append(ParameterGroup(blocks, self._objective.encoder_rate))
+        return groups
+
+    def loss(self, step: int) -> Tensor:
+        """Loss of a whole batch at once."""
+        self.learner.train()
+        batch = self.batches.draw(step)
+        return self._contrast(batch, *self._encode(batch, range(len(batch.rows))))
+
+    def backward(self, step: int) -> Tensor:
+        """Gradients of the same loss, in chunks and shared by the processes."""
+        if self.workers.count == 1 and not self._objective.chunk:
+            loss = self.loss(step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+        self.learner.train()
+        batch = self.batches.draw(step)
+        own = range(len(batch.rows))[own_slice(len(batch.rows), self.workers)]
+        size = self._objective.chunk or len(own)
+        chunks = [own[at : at + size] for at in range(0, len(own), size)]
+        loss = backward_in_chunks(
+            lambda chunk: self._encode(batch, chunk),
+            chunks,
+            lambda *encodings: self._contrast(batch, *encodings),
+            self.workers,
+        )
+        self.workers.sum_gradients(p for group in self.groups() for p in group.parameters)
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """Running statistics of normalisation, where there are any."""
+        return dict(self.learner.named_buffers())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for name, buffer in self.learner.named_buffers():
+            buffer.copy_(state[name])
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the dev pictures (`dev_figures`); none where there are fewer than three."""
+        if len(self._dev) < 3:
+            return {}
+        self.eval()
+        with torch.no_grad():
+            return self._figures()
+
+    def tokens(self, rows: Sequence[int], views: Sequence[int]) -> Tensor:
+        """Pseudo-words of pictures, (n, L, Dw)."""
+        features = torch.from_numpy(self._bank.features(rows, views)).to(self._foundation.device)
+        tokens: Tensor = self.learner(self.encoder.upper(features))[0]
+        return tokens
+
+    def _encode(self, batch: Batch, places: Sequence[int]) -> Encodings:
+        """What the contrast needs of some of the batch's rows: s, then LAR's parts, then q."""
+        chosen, objective = batch.at(places), self._objective
+        with mixed_precision(self._foundation.device, self._precision):
+            tokens = self.tokens(chosen.rows, chosen.views)[:, batch.kept]
+            own = encode_sentences(
+                self._foundation, self._foundation.text, objective.image_template, tokens
+            )
+            parts = [own.vectors]
+            if objective.lar.weight:
+                first = int(own.start[0])
+                states = own.states[:, first : first + tokens.shape[1]]
+                parts += self._local(chosen, tokens, states)
+            if objective.steering.phrase_weight:
+                parts.append(self._composed(chosen, tokens, own.vectors))
+        return tuple(part.float() for part in parts)
+
+    def _local(self, chosen: Batch, tokens: Tensor, states: Tensor) -> list[Tensor]:
+        patches = self._patches(chosen)
+        if self._matcher is not None:
+            return [tokens, patches]
+        projected = (self.projections["states"](states), self.projections["patches"](patches))
+        return [functional.normalize(part, dim=-1) for part in projected]
+
+    def _patches(self, chosen: Batch) -> Tensor:
+        patches = self._bank.patches(chosen.rows, chosen.views)
+        return torch.from_numpy(patches).to(self._foundation.device).float()
+
+    def _composed(self, chosen: Batch, tokens: Tensor, vectors: Tensor) -> Tensor:
+        """Sentences with a phrase, of the rows that have one; (m, D)."""
+        rows = [row for row, phrase in enumerate(chosen.phrases) if phrase >= 0]
+        if not rows:
+            return vectors[:0]
+        texts = [self._phrases[chosen.phrases[row]] for row in rows]
+        template = self._objective.composed_template
+        foundation = self._foundation
+        return encode_sentences(foundation, foundation.text, template, tokens[rows], texts).vectors
+
+    def _contrast(self, batch: Batch, sentences: Tensor, *parts: Tensor) -> Tensor:
+        objective, rest = self._objective, list(parts)
+        loss = gcd_loss(sentences, batch, objective.gcd)
+        if objective.lar.weight:
+            left, right = rest.pop(0), rest.pop(0)
+            loss = loss + objective.lar.weight * self._alignment(batch, left, right)
+        if objective.steering.phrase_weight:
+            steered = steering_loss(rest.pop(0), batch.goals, objective.steering.temperature)
+            loss = loss + objective.steering.phrase_weight * steered
+        return loss
+
+    def _alignment(self, batch: Batch, left: Tensor, right: Tensor) -> Tensor:
+        lar = self._objective.lar
+        if self._matcher is None:
+            return alignment_loss(left, right, lar.temperature, lar.group)
+        draw = torch.Generator(device=left.device).manual_seed(batch.step)
+        own = batch.targets[: len(left)]
+        return matching_loss(self._matcher, left, right, own, lar.temperature, draw)
+
+    def _figures(self) -> dict[str, float]:
+        device = self._foundation.device
+        vectors = torch.from_numpy(self._bank.views[0].vectors(self._dev)).to(device)
+        tokens = torch.cat([self.tokens(rows, [0] * len(rows)) for rows in _parts(self._dev)])
+        sentences = self._sentences(self._objective.image_template, tokens)
+        figures = own_picture_figures(sentences, vectors)
+        reference = torch.arange(len(vectors), device=device).repeat(PHRASES_A_PICTURE)
+        asked = (torch.arange(len(reference), device=device) * 7) % len(self._phrases)
+        texts = [self._phrases[phrase] for phrase in asked.tolist()]
+        composed = self._sentences(self._objective.composed_template, tokens[reference], texts)
+        own, v, t = sentences[reference], vectors[reference], self._phrase_vectors[asked]
+        queries = {
+            "sentence": composed,
+            "blend": blended(asdict(self._blend), composed, own, v, t),
+            "sum": functional.normalize(v + t, dim=-1),
+        }
+        for name, query in queries.items():
+            figures |= steering_figures(name, query, reference, t, vectors)
+        return figures
+
+    def _sentences(
+        self, template: str, tokens: Tensor, texts: Sequence[str] | None = None
+    ) -> Tensor:
+        foundation, parts = self._foundation, []
+        for at in range(0, len(tokens), EVALUATION_BATCH):
+            some = slice(at, at + EVALUATION_BATCH)
+            words = None if texts is None else texts[some]
+            encoded = encode_sentences(foundation, foundation.text, template, tokens[some], words)
+            parts.append(encoded.vectors)
+        return torch.cat(parts)
+
+
+def gcd_loss(sentences: Tensor, batch: Batch, gcd: GcdConfig) -> Tensor:
+    """Both terms of global contrastive distillation, weighted; a term of weight 0 costs nothing."""
+    loss = sentences.new_zeros(())
+    if gcd.contrastive_weight:
+        contrast = contrastive_loss(sentences, batch.targets, gcd.temperature, batch.valid)
+        loss = loss + gcd.contrastive_weight * contrast
+    if gcd.distillation_weight:
+        taught = distillation_loss(
+            sentences,
+            batch.targets,
+            gcd.teacher_temperature,
+            gcd.student_temperature,
+            batch.valid,
+        )
+        loss = loss + gcd.distillation_weight * taught
+    return loss
+
+
+def _projections(
+    foundation: FrozenFoundation,
+    bank: PictureBank,
+    lar: LarConfig,
+    matcher: MatchingEncoder | None,
+) -> nn.ModuleDict:
+    """Of token states and patch tokens, where late interaction is trained."""
+    if not lar.weight or matcher is not None:
+        return nn.ModuleDict()
+    patches = bank.views[0].gallery.patch_tokens
+    return nn.ModuleDict(
+        {
+            "states": nn.Linear(foundation.text.spec.width, lar.width),
+            "patches": nn.Linear(patches.shape[2], lar.width),
+        }
+    )
+
+
+def _parts(rows: RowNumbers) -> list[list[int]]:
+    numbers = [int(row) for row in rows]
+    return [numbers[at : at + EVALUATION_BATCH] for at in range(0, len(numbers), EVALUATION_BATCH)]
