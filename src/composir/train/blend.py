@@ -296,6 +296,27 @@ def choose_blend(
     return choice
 
 
+def parse_fixed(texts: Sequence[str]) -> dict[str, float]:
+    """Read weights that stay as they are from the command line.
+
+    Args:
+        texts: Each `WEIGHT=VALUE`.
+
+    Raises:
+        TrainingError: If one is malformed or names no weight of the blend.
+    """
+    fixed = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            fixed[name] = float(value)
+        except ValueError as error:
+            raise TrainingError(f"--fix {text}: write WEIGHT=VALUE, e.g. image=0") from error
+        if name not in TERMS or not 0.0 <= fixed[name] < float("inf"):
+            raise TrainingError(f"--fix {text}: the weights are {', '.join(TERMS)}, 0 or more")
+    return fixed
+
+
 def record_choice(folder: Path, choice: BlendChoice) -> None:
     """Write chosen weights, and what they were chosen on, into a composer's manifest."""
     made = ComposerFolder.load(folder).manifest

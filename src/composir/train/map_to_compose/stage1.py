@@ -21,7 +21,7 @@ from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures, gallery_features
-from composir.train.loop import LoopConfig, train
+from composir.train.loop import LoopConfig, LoopOptions, train
 from composir.train.map_to_compose.finish import (
     MappedRun,
     finish,
@@ -77,8 +77,8 @@ class MapConfig:
         mapper: Sizes.
         objective: Losses and batches.
         loop: Steps.
+        options: Early stopping and the like.
         blend: Weights without dev queries.
-        about: What the composer's card says it is; empty for the usual text.
         seed: Of everything random.
     """
 
@@ -96,18 +96,22 @@ class MapConfig:
             steps=600, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
         )
     )
+    options: LoopOptions = field(default_factory=LoopOptions)
     blend: BlendSettings = field(default_factory=BlendSettings)
-    about: str = ""
     seed: int = 0
 
 
-def train_map(config: MapConfig, folder: Path, say: Say) -> ComposerManifest:
+def train_map(
+    config: MapConfig, folder: Path, say: Say, *, verb: str = "map", about: str = ABOUT
+) -> ComposerManifest:
     """Train a mapper and write its composer.
 
     Args:
         config: What to do.
         folder: Run folder: `config.json`, `checkpoint.pt`, `metrics.jsonl`, `composer/`.
         say: Takes lines of progress.
+        verb: What of `composir train` this is, for the card.
+        about: What the composer is, for the card.
 
     Returns:
         The composer's manifest.
@@ -130,9 +134,11 @@ def train_map(config: MapConfig, folder: Path, say: Say) -> ComposerManifest:
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = _dev_checks(config, foundation, dev, templates, say)
     task = MappingTask(foundation, mapper, bank, config.objective, config.seed, checks)
-    figures = train(task, config.loop, folder, config.seed, lambda record: say(_line(record)))
+    figures = train(
+        task, config.loop, folder, config.seed, lambda record: say(line(record)), config.options
+    )
     sources = [picture.source for picture in pictures if picture.split == "train"]
-    run = _described(config, folder, templates, figures, sources)
+    run = _described(config, folder, (verb, about), templates, figures, sources)
     manifest = finish(run, foundation, mapper, folder / "composer", dev)
     say(f"wrote {folder / 'composer'}")
     return manifest
@@ -166,7 +172,7 @@ def open_dev_sets(
         TrainingError: If one has no composed query.
     """
     return [
-        open_dev_set(folder, foundation.model, cache, _progress(f"dev {folder.name}", say))
+        open_dev_set(folder, foundation.model, cache, tenths(f"dev {folder.name}", say))
         for folder in folders
     ]
 
@@ -231,11 +237,12 @@ def dev_check(
 def _described(
     config: MapConfig,
     folder: Path,
+    told: tuple[str, str],
     templates: Templates,
     figures: Mapping[str, float],
     sources: Sequence[str],
 ) -> MappedRun:
-    verb = "map" if config.name == "map" else f"baseline {config.name}"
+    verb, about = told
     named = {
         "model": [config.model],
         "data": map(str, config.sources.data),
@@ -245,7 +252,7 @@ def _described(
     }
     return MappedRun(
         name=config.name,
-        about=config.about or ABOUT,
+        about=about,
         command=public_command(verb, named),
         config=public_config(as_dict(config)),
         seed=config.seed,
@@ -277,8 +284,8 @@ def _dev_patches(
 ) -> FloatArray | None:
     if not config.mapper.injection_layers:
         return None
-    say_progress = _progress(f"patches of {dev.name}", say)
-    found = gallery_features(config.cache, dev.files, foundation.model, say_progress)
+    progress = tenths(f"patches of {dev.name}", say)
+    found = gallery_features(config.cache, dev.files, foundation.model, progress)
     if found.failures:
         file, reason = found.failures[0]
         raise TrainingError(f"the dev picture {file} cannot be read: {reason}")
@@ -294,7 +301,7 @@ def _bank(
     known = {text: place for place, text in enumerate(texts)}
     vectors = np.zeros((0, foundation.dimension), dtype=np.float32)
     if texts:
-        progress = _progress("texts", say)
+        progress = tenths("texts", say)
         vectors = text_vectors(config.cache, foundation.model, texts, progress)
     split = np.array([picture.split for picture in kept])
     return MapBank(
@@ -312,7 +319,7 @@ def _features(
 ) -> GalleryFeatures:
     files = [picture.file for picture in pictures]
     spatial = config.mapper.injection_layers > 0
-    progress = _progress("features", say)
+    progress = tenths("features", say)
     features = gallery_features(config.cache, files, foundation.model, progress, spatial=spatial)
     for file, reason in features.failures[:10]:
         say(f"skipping {file}: {reason}")
@@ -327,8 +334,8 @@ def _texts(pictures: Sequence[MapPicture]) -> list[str]:
     return list(dict.fromkeys([*own, *neutral_phrases()]))
 
 
-def _progress(what: str, say: Say) -> Callable[[int, int], None]:
-    """A line every tenth of the way."""
+def tenths(what: str, say: Say) -> Callable[[int, int], None]:
+    """Progress that says a line every tenth of the way."""
     told = [0]
 
     def progress(done: int, total: int) -> None:
@@ -340,7 +347,8 @@ def _progress(what: str, say: Say) -> Callable[[int, int], None]:
     return progress
 
 
-def _line(record: Mapping[str, object]) -> str:
+def line(record: Mapping[str, object]) -> str:
+    """A metrics record in one line."""
     shown = (
         f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in record.items()

@@ -1,0 +1,1 @@
+"""Published mappings, trained here so that they stand in the same tables."""
