@@ -101,13 +101,10 @@ def compose(
     from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
 
     named = {"triplets": triplets, "start": start, "model": model}
-    chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
+    chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value is not None]
     settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
-    try:
+    with _resumable(out):
         train_composing(settings, out, note)
-    except KeyboardInterrupt:
-        note(f"stopped; the same command goes on from the last checkpoint in {out}")
-        raise
 
 
 Model = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="The foundation model.")]
