@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.sphere import normalised
 from composir.errors import QueryError
 from composir.types import FloatArray
 
@@ -18,7 +19,7 @@ ALONE = Terms(sentence=lambda: S, image=lambda: V)
 
 def unit(*numbers: float) -> FloatArray:
     row = np.array([numbers], dtype=np.float32)
-    return row / np.float32(np.linalg.norm(row))
+    return normalised(np.asarray(row, dtype=np.float32))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def unit(*numbers: float) -> FloatArray:
     ],
 )
 def test_image_and_words(weights: dict[str, float], expected: FloatArray) -> None:
-    np.testing.assert_allclose(blend(BlendWeights(**weights), ALL), expected, atol=1e-6)
+    np.testing.assert_allclose(blend(BlendWeights().changed(weights), ALL), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_image_and_words(weights: dict[str, float], expected: FloatArray) -> Non
     ],
 )
 def test_an_image_alone(weights: dict[str, float], expected: FloatArray) -> None:
-    np.testing.assert_allclose(blend(BlendWeights(**weights), ALONE), expected, atol=1e-6)
+    np.testing.assert_allclose(blend(BlendWeights().changed(weights), ALONE), expected, atol=1e-6)
 
 
 def test_words_alone_are_the_texts_vector() -> None:
@@ -82,11 +83,11 @@ def test_nothing_cannot_be_blended() -> None:
 
 def test_weights_change_by_name_and_are_checked() -> None:
     assert BlendWeights().changed({"image": 1}).image == 1.0
-    with pytest.raises(QueryError, match="alpha.*its settings are sentence, direction, image"):
+    with pytest.raises(QueryError, match=r"alpha.*its settings are sentence, direction, image"):
         BlendWeights().changed({"alpha": 1.0})
-    with pytest.raises(QueryError, match="image: .*greater than or equal to 0"):
+    with pytest.raises(QueryError, match=r"image: .*greater than or equal to 0"):
         BlendWeights().changed({"image": -1.0})
     with pytest.raises(QueryError, match="all weights of the blend are 0"):
         BlendWeights().changed({"sentence": 0.0})
-    with pytest.raises(QueryError, match="text: .*finite"):
+    with pytest.raises(QueryError, match=r"text: .*finite"):
         BlendWeights().changed({"text": float("nan")})

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def picture(colour: str) -> Callable[[], Image.Image]:
     return lambda: Image.new("RGB", (30, 20), COLOURS[colour])
 
 
-def ask(model: Model, *texts: str, colour: str = "red", **fields: object) -> QueryBatch:
+def ask(model: Model, *texts: str, colour: str = "red", **fields: Any) -> QueryBatch:
     opened = [picture(colour)] * len(texts)
     vectors = model.encode_images([one() for one in opened])
     return replace(QueryBatch(texts, vectors, opened), **fields)
@@ -42,7 +43,11 @@ def ask(model: Model, *texts: str, colour: str = "red", **fields: object) -> Que
 
 def mixed(*colours: str, weights: tuple[float, ...] | None = None) -> FloatArray:
     rows = np.stack([colour_vector(colour) for colour in colours])
-    return normalised(np.average(rows, axis=0, weights=weights)[None].astype(np.float32))[0]
+    return unit(np.average(rows, axis=0, weights=weights))
+
+
+def unit(row: FloatArray) -> FloatArray:
+    return normalised(np.asarray(row, dtype=np.float32))
 
 
 @pytest.mark.parametrize("takes", INPUTS)
@@ -76,7 +81,7 @@ def test_the_blend_follows_its_weights(model: Model, tmp_path: Path) -> None:
     red, blue = colour_vector("red"), colour_vector("blue")
     expected = 1.5 * (mixed("red", "blue") - red) + red + 0.5 * blue
 
-    np.testing.assert_allclose(composed, normalised(expected[None])[0], atol=1e-3)
+    np.testing.assert_allclose(composed, unit(expected), atol=1e-3)
 
 
 def test_settings_override_the_composers_own(model: Model, tmp_path: Path) -> None:
@@ -87,7 +92,7 @@ def test_settings_override_the_composers_own(model: Model, tmp_path: Path) -> No
         composer.compose(ask(model, "is blue")).vectors[0, 0], colour_vector("blue"), atol=1e-3
     )
     assert composer.settings["text"] == 1.0
-    with pytest.raises(QueryError, match="tiny.*alpha.*its settings are sentence, direction"):
+    with pytest.raises(QueryError, match=r"tiny.*alpha.*its settings are sentence, direction"):
         load_composer(make_composer(tmp_path / "tiny", model), model, alpha=0.5)
 
 
@@ -116,7 +121,7 @@ def test_an_adapted_text_encoder_reads_composed_sentences_alone(
     both = composer.compose(ask(model, "is blue")).vectors[0, 0]
     expected = mixed("red", "blue") * np.array([1, 1, 3, 1], dtype=np.float32)
 
-    np.testing.assert_allclose(both, normalised(expected[None])[0], atol=1e-3)
+    np.testing.assert_allclose(both, unit(expected), atol=1e-3)
     alone = composer.compose(ask(model, "")).vectors[0, 0]
     np.testing.assert_allclose(alone, colour_vector("red"), atol=1e-3)
 
