@@ -1,0 +1,108 @@
+"""The search for a blend finds what a dev set needs, the same every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from composir.bench.run import Prepared
+from composir.bench.task import BenchQuery, Picture, Task
+from composir.bench.vectors import VectorTable
+from composir.compose.blend import BlendWeights, Terms
+from composir.compose.sphere import normalised
+from composir.errors import TrainingError
+from composir.train.blend import DevSet, choose_weights, dev_score, parse_fixed
+from composir.types import FloatArray
+
+COUNT, WIDTH = 40, 16
+
+
+def unit(seed: int, count: int = COUNT) -> FloatArray:
+    rows = np.random.default_rng(seed).standard_normal((count, WIDTH))
+    return normalised(rows.astype(np.float32))
+
+
+def dev_set(gallery: FloatArray, name: str = "dev") -> DevSet:
+    """Query i asks for picture i + 1; a query's reference is picture i."""
+    ids = tuple(map(str, range(COUNT)))
+    queries = tuple(
+        BenchQuery(id=i, texts=("in blue",), reference=i, targets=(str((int(i) + 1) % COUNT),))
+        for i in ids
+    )
+    task = Task(
+        name=name,
+        split="all",
+        variant="",
+        gallery=ids,
+        queries=queries,
+        pictures={i: Picture(Path(f"{i}.png")) for i in ids},
+        exclude_reference=True,
+        metrics=("recall@10",),
+        headline="recall@10",
+        checksum="",
+        images_from="",
+    )
+    prepared = Prepared(task, VectorTable(ids, gallery, "made"), None, None)
+    rows = tuple((number, "in blue") for number in range(COUNT))
+    return DevSet(prepared, gallery, rows, ids, np.arange(COUNT), gallery, unit(9))
+
+
+def terms(composed: FloatArray, own: FloatArray, image: FloatArray, text: FloatArray) -> Terms:
+    return Terms(lambda: composed, lambda: own, lambda: image, lambda: text)
+
+
+def test_a_direction_is_found_where_only_the_direction_leads_there() -> None:
+    gallery = unit(0)
+    own, change = unit(1), unit(2)
+    targets = np.roll(gallery, -1, axis=0)
+    # q - s leads from the reference to the target; q itself lies nowhere near.
+    composed = own + targets - gallery
+    dev = dev_set(gallery)
+    choice = choose_weights([(dev, terms(composed, own, gallery, change))])
+
+    assert choice.settings["direction"] > 0
+    assert choice.score > 90.0
+    assert choice.scores == {"dev": choice.score}
+
+
+def test_useless_terms_get_no_weight_and_the_choice_repeats() -> None:
+    gallery = unit(0)
+    targets = np.roll(gallery, -1, axis=0)
+    made = terms(targets, unit(1), unit(2), unit(3))
+    dev = dev_set(gallery)
+    first, second = (choose_weights([(dev, made)]) for _ in range(2))
+
+    assert first == second
+    assert first.score == 100.0
+    assert first.settings["sentence"] > 0
+
+
+def test_fixed_weights_stay_and_the_mean_over_sets_decides() -> None:
+    gallery = unit(0)
+    targets = np.roll(gallery, -1, axis=0)
+    made = terms(unit(4), unit(1), targets, unit(3))
+    free = choose_weights([(dev_set(gallery), made)])
+    held = choose_weights([(dev_set(gallery), made)], {"image": 0.0})
+
+    assert free.settings["image"] > 0
+    assert held.settings["image"] == 0.0
+    assert held.score < free.score
+    with pytest.raises(TrainingError, match="nothing to blend"):
+        choose_weights([(dev_set(gallery), made)], dict.fromkeys(free.settings, 0.0))
+
+
+def test_the_score_takes_the_reference_out() -> None:
+    gallery = unit(0)
+    made = terms(unit(4), unit(1), gallery, unit(3))
+
+    score = dev_score(dev_set(gallery), made, BlendWeights(sentence=0.0, image=1.0))
+    assert score < 60.0
+
+
+def test_fixed_weights_of_the_command_line() -> None:
+    assert parse_fixed(["image=0", "text=0.5"]) == {"image": 0.0, "text": 0.5}
+    for wrong in ("image", "image=x", "colour=1", "image=-1", "image=nan"):
+        with pytest.raises(TrainingError, match="--fix"):
+            parse_fixed([wrong])
