@@ -100,8 +100,8 @@ def test_text_map_takes_plain_text_files_and_no_pictures(bundle: Path, tmp_path:
     config = replace(text_config(bundle, tmp_path), sources=PictureSources(), texts=(lines,))
 
     assert train_text_map(config, tmp_path / "run", lambda _: None).tokens == 1
+    missing = replace(config, texts=(tmp_path / "none.txt",))
     with pytest.raises(TrainingError, match="cannot be read as text"):
-        missing = replace(config, texts=(tmp_path / "none.txt",))
         train_text_map(missing, tmp_path / "other", lambda _: None)
 
 

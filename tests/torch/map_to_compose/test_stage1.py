@@ -81,12 +81,11 @@ def test_a_run_gives_a_composer_that_composes_and_its_blend_is_chosen(
     assert found.attention is not None
     assert found.attention.sum() == pytest.approx(1.0, abs=1e-5)
     assert composer.compose(batch).vectors.shape == (1, 1, model.dimension)
-    assert {"contrast_accuracy", "dev/sentence/recall@10", "dev/blend/recall@10"} <= set(
-        records[-1]
-    )
+    figures = {"contrast_accuracy", "dev/sentence/recall@10", "dev/blend/recall@10"}
+    assert figures <= set(records[-1])
     assert manifest.training["blend"]["by_dev_set"].keys() == {"dev"}
     assert str(tmp_path) not in (folder / "README.md").read_text() + manifest.model_dump_json()
-    assert any("left out of training" in line for line in told) is False
+    assert not any("left out of training" in line for line in told)
 
 
 def test_dev_queries_pictures_are_not_trained_on(bundle: Path, tmp_path: Path) -> None:
@@ -182,5 +181,5 @@ def test_alignment_alone_pulls_sentences_towards_the_pictures_texts(
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
 
     assert np.isfinite(json.loads(rows[-1])["loss"])
-    with pytest.raises(TrainingError, match="objective.batch must be 2"):
+    with pytest.raises(TrainingError, match=r"objective\.batch must be 2"):
         replace(objective, batch=1)
