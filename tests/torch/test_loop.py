@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,11 +14,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from torch import Tensor, nn  # noqa: E402
 
-from composir.errors import TrainingError  # noqa: E402
+from composir.errors import MissingExtraError, TrainingError  # noqa: E402
 from composir.train.loop import (  # noqa: E402
     CHECKPOINT,
     METRICS,
     LoopConfig,
+    LoopOptions,
     ParameterGroup,
     learning_rate_factor,
     train,
@@ -121,3 +124,109 @@ def test_the_rate_warms_up_and_ends_low() -> None:
     assert factors[:2] == [0.5, pytest.approx(0.02 + 0.98 * 0.9330127)]
     assert factors[-1] == pytest.approx(0.02)
     assert factors[1:] == sorted(factors[1:], reverse=True)
+
+
+class Rising(Regression):
+    """Its dev figure falls after the second evaluation; it counts in a state of its own."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__(stop_at)
+        self.evaluations = 0
+
+    def evaluate(self) -> dict[str, float]:
+        self.evaluations += 1
+        return {"figure": float(min(self.evaluations, 4 - self.evaluations))}
+
+    def state(self) -> dict[str, int]:
+        return {"evaluations": self.evaluations}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        self.evaluations = state["evaluations"]
+
+
+PATIENT = LoopConfig(steps=40, warmup=2, evaluate_every=4, checkpoint_every=4, average=0.9)
+OPTIONS = LoopOptions(watch="figure", patience=2)
+
+
+def test_a_run_stops_when_patience_ends_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    task = Rising()
+    train(task, PATIENT, tmp_path, options=OPTIONS)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+
+    assert saved["step"] == 16  # best at the second evaluation, two more without a better one
+    assert torch.equal(weights(task), saved["watch"]["weights"][0])
+    assert not torch.equal(weights(task), saved["average"][0])
+
+
+def test_an_interrupted_run_keeps_its_patience_and_state(tmp_path: Path) -> None:
+    whole = Rising()
+    train(whole, PATIENT, tmp_path / "whole", options=OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        train(Rising(stop_at=11), PATIENT, tmp_path / "parts", options=OPTIONS)
+    resumed = Rising()
+    train(resumed, PATIENT, tmp_path / "parts", options=OPTIONS)
+    train(Rising(), PATIENT, tmp_path / "parts", options=OPTIONS)  # over already: no step more
+
+    assert torch.equal(weights(resumed), weights(whole))
+    assert torch.load(tmp_path / "parts" / CHECKPOINT, weights_only=True)["step"] == 16
+
+
+def test_a_watched_figure_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no dev figure recall; there are: weight"):
+        train(Regression(), CONFIG, tmp_path, options=LoopOptions(watch="recall"))
+    with pytest.raises(TrainingError, match=r"needs options\.watch"):
+        LoopOptions(patience=3)
+
+
+def test_a_task_may_compute_its_own_gradients(tmp_path: Path) -> None:
+    class Own(Regression):
+        def backward(self, step: int) -> Tensor:
+            loss = self.loss(step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+
+    plain, own = Regression(), Own()
+    train(plain, CONFIG, tmp_path / "1")
+    train(own, CONFIG, tmp_path / "2")
+
+    assert torch.equal(weights(plain), weights(own))
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train(Own(nan_at=2), CONFIG, tmp_path / "3")
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    train(Regression(), CONFIG, tmp_path, writes=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_curves_without_tensorboard_name_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"composir\[tensorboard\]"):
+        train(Regression(), CONFIG, tmp_path, options=LoopOptions(tensorboard=True))
+
+
+def test_curves_get_a_point_for_every_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points: list[tuple[str, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            points.append((name, step))
+
+        def close(self) -> None:
+            points.append(("closed", 0))
+
+    module = SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    train(Regression(), CONFIG, tmp_path, options=LoopOptions(tensorboard=True))
+
+    assert ("loss", 4) in points
+    assert ("weight", 12) in points
+    assert points[-1] == ("closed", 0)

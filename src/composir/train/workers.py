@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ class Workers(Protocol):
     count: int
     device: torch.device
 
+    def main_first(self) -> AbstractContextManager[Any]:
+        """Process 0 runs what is within before the others do, e.g. to fill a cache."""
+
     def gather(self, rows: Tensor) -> Tensor:
         """Join everyone's rows by rank, without gradient; all have the same number of rows."""
 
@@ -43,6 +47,10 @@ class OneWorker:
         """Choose the device if none is given."""
         self.rank, self.count = 0, 1
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def main_first(self) -> AbstractContextManager[Any]:
+        """There is nobody to wait for."""
+        return nullcontext()
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows themselves."""
@@ -69,6 +77,11 @@ class AccelerateWorkers:
         self.rank: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device
+
+    def main_first(self) -> AbstractContextManager[Any]:
+        """Others wait until process 0 has left."""
+        waiting: AbstractContextManager[Any] = self._accelerator.main_process_first()
+        return waiting
 
     def gather(self, rows: Tensor) -> Tensor:
         """Everyone's rows, by rank."""

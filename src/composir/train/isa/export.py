@@ -132,9 +132,9 @@ def write_card(
     )
     sources = "\n".join(f"| {s.name} | {s.licence} | {s.use} |" for s in fields["sources"])
     text = f"""# {config.name}
-ISA (Image2Sentence based asymmetrical composed retrieval, arXiv 2403.01431), {config.side}: {reads};
-a token learner ({learner.kind}) turns it into {learner.num_tokens} pseudo-words for the frozen text
-encoder. Trained on {run.pictures:,} unlabelled pictures, without composed triplets.
+ISA (Image2Sentence based asymmetrical composed retrieval, arXiv 2403.01431), {config.side}:
+{reads}; a token learner ({learner.kind}) turns it into {learner.num_tokens} pseudo-words for
+the frozen text encoder. Trained on {run.pictures:,} unlabelled pictures, without composed triplets.
 
 - Model: {fields["model"]["name"]} ({fields["model"]["fingerprint"]}), frozen.
 - Sentences: `{fields["templates"]["image"]}`, `{fields["templates"]["composed"]}`.
@@ -145,7 +145,8 @@ encoder. Trained on {run.pictures:,} unlabelled pictures, without composed tripl
   poorly. It inherits the biases of the model and of the pictures.
 
 ## How it was made
-`{run.command}` (seed {config.seed}, torch {fields["training"]["torch"]}), settings in `composer.json`.
+`{run.command}` (seed {config.seed}, torch {fields["training"]["torch"]}), with the settings in
+`composer.json`.
 Figures on dev pictures at the end (`image/…`: sentences that find their own picture, percent;
 `…/both@10`: found pictures that fit a neutral phrase and stay like the reference, both judged by
 the frozen model itself; `sum/…` is the untrained sum of both vectors):

@@ -125,9 +125,10 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         claim(folder, config)
     torch.manual_seed(config.seed)
     foundation = FrozenFoundation.load(config.model, str(workers.device))
-    files, in_dev, sources = _files(config, foundation, tell)
     encoder = _encoder(config, foundation, workers)
-    bank = _bank(config, foundation, encoder, files, in_dev, tell)
+    with workers.main_first():
+        files, in_dev, sources = _files(config, foundation, tell)
+        bank = _bank(config, foundation, encoder, files, in_dev, tell)
     tell(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
     learner = TokenLearner(
         encoder.channels,

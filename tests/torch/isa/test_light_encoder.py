@@ -1,0 +1,113 @@
+"""The light side's network: the same map in two parts, libraries by name, patch tokens."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from torch import Tensor, nn  # noqa: E402
+
+from composir.errors import MissingExtraError, TrainingError  # noqa: E402
+from composir.preprocess import PreprocessSpec  # noqa: E402
+from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
+from composir.train.isa.light_encoder import (  # noqa: E402
+    LibraryEncoder,
+    LightEncoderConfig,
+    LiteEncoder,
+    PatchTokens,
+    load_light_encoder,
+)
+from tests.torch.towers import LITE, SIZE  # noqa: E402
+
+pytestmark = pytest.mark.torch
+SPEC = PreprocessSpec(size=8)
+
+
+def lite(blocks: int) -> LiteEncoder:
+    torch.manual_seed(0)
+    return LiteEncoder(EfficientNetLite(LITE), LightEncoderConfig(trained_blocks=blocks)).eval()
+
+
+def pixels(size: int = SIZE) -> Tensor:
+    return torch.randint(0, 256, (2, size, size, 3), generator=torch.manual_seed(1)).byte()
+
+
+def test_the_cut_does_not_change_the_map() -> None:
+    maps = [encoder.upper(encoder.lower(pixels())) for encoder in (lite(0), lite(1), lite(2))]
+
+    assert maps[0].shape[1:] == (lite(0).channels, 2, 2)
+    assert torch.allclose(maps[0], maps[1], atol=1e-5)
+    assert torch.allclose(maps[0], maps[2], atol=1e-5)
+
+
+def test_a_frozen_trunk_is_cached_whole_and_trained_blocks_are_not() -> None:
+    assert lite(0).lower(pixels()).shape[2:] == (2, 2)
+    assert lite(2).lower(pixels()).shape[2:] == (4, 4)
+    assert lite(0).trained() == ()
+    assert len(lite(2).trained()) > len(lite(1).trained()) > 0
+
+
+def test_more_blocks_than_lie_above_the_cache_are_refused() -> None:
+    with pytest.raises(TrainingError, match="must be 0 to 2"):
+        lite(3)
+
+
+def test_an_unknown_name_lists_what_is_known() -> None:
+    with pytest.raises(TrainingError, match="known: lite0, lite1, lite2, timm:NAME"):
+        load_light_encoder(LightEncoderConfig(name="resnet"))
+
+
+@pytest.mark.parametrize("name", ["timm", "transformers"])
+def test_a_missing_library_says_which_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=rf"{name}.*composir\[light-encoders\]"):
+        load_light_encoder(LightEncoderConfig(name=f"{name}:any"))
+
+
+class TinyTransformer(nn.Module):
+    """As `transformers` has them: a class token, then patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 4, stride=4)
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, images: Tensor) -> SimpleNamespace:
+        tokens = self.embed(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)
+        for layer in self.layers:
+            tokens = tokens + layer(tokens)
+        return SimpleNamespace(last_hidden_state=tokens)
+
+
+def test_a_librarys_patch_tokens_become_a_map_without_the_class_token() -> None:
+    network = TinyTransformer()
+    encoder = LibraryEncoder(network, SPEC, trained_blocks=0, name="tiny")
+    features = encoder.upper(encoder.lower(pixels(8)))
+    normalised = (pixels(8).permute(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
+    states = network(normalised).last_hidden_state
+
+    assert (encoder.channels, encoder.trained()) == (6, ())
+    assert torch.allclose(features.flatten(2).transpose(1, 2), states[:, 1:], atol=1e-5)
+
+
+def test_trained_blocks_of_a_library_cache_pixels() -> None:
+    encoder = LibraryEncoder(TinyTransformer(), SPEC, trained_blocks=2, name="tiny")
+
+    assert torch.equal(encoder.lower(pixels(8)), pixels(8))
+    assert encoder.upper(pixels(8)).shape == (2, 6, 2, 2)
+    assert len(encoder.trained()) == 4
+    with pytest.raises(TrainingError, match="tiny has 3 blocks"):
+        LibraryEncoder(TinyTransformer(), SPEC, trained_blocks=4, name="tiny")
+
+
+def test_patch_tokens_are_a_map_already() -> None:
+    tokens = torch.arange(2 * 9 * 5).reshape(2, 9, 5).half()
+    features = PatchTokens(5).upper(tokens)
+
+    assert features.shape == (2, 5, 3, 3)
+    assert torch.equal(features[1, :, 2, 1], tokens[1, 7].float())
