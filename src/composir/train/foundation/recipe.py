@@ -45,6 +45,7 @@ from composir.train.foundation.provenance import LICENCE, SOURCES_OF_MINI
 from composir.train.foundation.task import Bank, ContrastConfig, ContrastTask
 from composir.train.foundation.text_tower import TextTower, load_minilm, minilm_folder
 from composir.train.foundation.texts import TextBank
+from composir.train.graph_costs import graph_costs
 from composir.train.loop import LoopConfig, train
 
 Say: TypeAlias = Callable[[str], None]
@@ -350,6 +351,7 @@ def _export(
         "licence": LICENCE,
         "sources": SOURCES_OF_MINI,
         "training": training,
+        "efficiency": graph_costs(folder / IMAGE_GRAPH).model_dump(),
     }
     write_card(folder, fields)
     return save_manifest(folder, fields)
