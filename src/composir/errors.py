@@ -65,3 +65,7 @@ class MissingExtraError(ComposirError):
         super().__init__(
             f"{package} is not installed; it comes with an extra: pip install 'composir[{extra}]'"
         )
+
+
+class DeviceMessageError(QueryError):
+    """A device's query message is damaged, of another version, or belongs to another model."""

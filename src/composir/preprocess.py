@@ -69,13 +69,16 @@ class PreprocessSpec(BaseModel):
                 f"a picture of mode {rgb.mode} and {rgb.width} x {rgb.height} pixels cannot go to "
                 "a model: read it with composir.images.read_image first"
             )
-        fitted = self._scaled(rgb, *self._window(rgb))
+        fitted = self._scaled(rgb, *self.window(rgb))
         if fitted.size != (self.size, self.size):
             fitted = self._padded(fitted)
         return np.array(fitted, dtype=np.uint8)
 
-    def _window(self, rgb: Image.Image) -> tuple[float, float]:
-        """Width and height of the part of the plane that becomes the input, in picture pixels."""
+    def window(self, rgb: Image.Image) -> tuple[float, float]:
+        """Width and height of the part of the plane that becomes the input, in picture pixels.
+
+        It lies over the middle of the picture, and reaches beyond it where there is padding.
+        """
         if self.fit == "squash":
             return rgb.size
         long, short = max(rgb.size), min(rgb.size)

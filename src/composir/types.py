@@ -52,11 +52,14 @@ class Query:
         image: The reference image, or None for words alone.
         text: The modification text (with an image) or a description (without).
         negatives: Texts for what the hits should not show, e.g. `("people",)`.
+        from_device: Whether the reference stayed on a device, whose pseudo-words stand for it
+            (docs/device.md); its composer holds them.
     """
 
     image: ImageInput | None = None
     text: str = ""
     negatives: tuple[str, ...] = ()
+    from_device: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an empty query.
@@ -64,7 +67,7 @@ class Query:
         Raises:
             QueryError: If neither an image nor words are given, or a negative is empty.
         """
-        if self.image is None and not self.text.strip():
+        if self.image is None and not self.text.strip() and not self.from_device:
             raise QueryError("an empty query: give an image, words, or both")
         if any(not negative.strip() for negative in self.negatives):
             raise QueryError("an empty negative text: say what must not be there, or leave it out")

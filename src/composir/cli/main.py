@@ -37,6 +37,8 @@ VERBS = {
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
     "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),
+    "triplets": Verb("composir.cli.triplets", "Make triplets to train on, and look at them."),
+    "export": Verb("composir.cli.export", "Write what a phone or a browser needs to ask queries."),
     "train": Verb("composir.cli.train", "Train models (needs the train extra)."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,9 @@ from composir.errors import ImageReadError, QueryError
 from composir.types import Query, SearchResult
 
 if TYPE_CHECKING:
+    from composir.compose.base import Composer
     from composir.gallery import Gallery
+    from composir.model.base import EmbeddingModel
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -38,6 +41,14 @@ def search(
     image: Annotated[
         Path | None, typer.Option("--image", "-i", metavar="FILE", help="The reference image.")
     ] = None,
+    message: Annotated[
+        Path | None,
+        typer.Option(
+            "--message",
+            metavar="FILE",
+            help="A device's query message, instead of image and words.",
+        ),
+    ] = None,
     negatives: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="WORDS", help="What must not be there; repeat for more."),
@@ -50,7 +61,9 @@ def search(
     composer: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="How image and words become one query.", show_default="the model's"
+            metavar="NAME|FOLDER",
+            help="How image and words become one query.",
+            show_default="the model's",
         ),
     ] = None,
     gallery: GalleryOption = None,
@@ -67,24 +80,83 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of the hits.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open that page in the browser.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write why these are the hits: .html for people, .json for programs.",
+        ),
+    ] = None,
 ) -> None:
     """Search a gallery by an image, words, or both."""
-    query = _query(words or [], image, negatives or [])
+    if explain is not None:
+        _check_format(explain)
     opened = models.existing_gallery(gallery, model, threads)
+    if message is None:
+        asked = Asked(_query(words or [], image, negatives or []), composer)
+    else:
+        _check_alone(words, image, negatives, explain)
+        asked = asked_by_message(message, composer, opened.model)
+    options = SearchOptions(count, where, include_reference, not no_collapse)
     try:
-        result = opened.search(
-            query,
-            k=count,
-            where=where,
-            composer=composer,
-            include_reference=include_reference,
-            collapse_duplicates=not no_collapse,
-        )
+        result = options.search(opened, asked)
+        if explain is not None:
+            _write_explanation(explain, result, opened, asked, options)
     except ImageReadError as error:
         raise QueryError(f"cannot read the reference image {image}: {error}") from error
     if html or show:
         _write_page(html, result, opened, where, show)
     _print(result, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query and who composes it: a name, a folder, None for the model's own, or an open one."""
+
+    query: Query
+    composer: str | Composer | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What the options of one command say about the hits."""
+
+    count: int
+    where: str | None
+    include_reference: bool
+    collapse_duplicates: bool
+
+    def search(self, gallery: Gallery, asked: Asked) -> SearchResult:
+        """Ask a gallery."""
+        return gallery.search(
+            asked.query,
+            k=self.count,
+            where=self.where,
+            composer=asked.composer,
+            include_reference=self.include_reference,
+            collapse_duplicates=self.collapse_duplicates,
+        )
+
+
+def asked_by_message(path: Path, composer: str | None, model: EmbeddingModel) -> Asked:
+    """Read a device's message; the composer is the one it names unless another is given."""
+    from composir.compose import load_composer
+    from composir.device.message import read_message
+    from composir.device.server import message_composer
+
+    message = read_message(path)
+    bound = message_composer(message, load_composer(composer or message.composer, model))
+    query = Query(text=message.text, negatives=message.negatives, from_device=True)
+    return Asked(query, bound)
+
+
+def _check_alone(
+    words: list[str] | None, image: Path | None, negatives: list[str] | None, explain: Path | None
+) -> None:
+    if words or image is not None or negatives:
+        raise QueryError("--message brings its own picture, words and --not: leave those out")
+    if explain is not None:
+        raise QueryError("--explain needs the picture, which a message does not hold: use --image")
 
 
 def _query(words: list[str], image: Path | None, negatives: list[str]) -> Query:
@@ -116,3 +188,26 @@ def _write_page(
     note(f"page: {printable(str(page))}")
     if show:
         typer.launch(page.as_uri())
+
+
+def _check_format(explain: Path) -> None:
+    from composir.explain.write import check_format
+
+    check_format(explain)
+
+
+def _write_explanation(
+    destination: Path,
+    result: SearchResult,
+    gallery: Gallery,
+    asked: Asked,
+    options: SearchOptions,
+) -> None:
+    from composir.explain import ExplainSettings, explain_search, write_explanation
+
+    settings = ExplainSettings(
+        options.where, options.include_reference, options.collapse_duplicates
+    )
+    explanation = explain_search(result, gallery, asked.composer, settings)
+    written = write_explanation(destination, explanation)
+    note(f"explanation: {printable(str(written))}")

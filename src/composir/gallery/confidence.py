@@ -65,7 +65,7 @@ def calibration_of(
     """
     if composer.name != model.default_composer:
         return ConfidenceCalibration()
-    kind = "words" if query.image is None else "image"
+    kind = "words" if query.image is None and not query.from_device else "image"
     try:
         return ConfidenceCalibration(**model.confidence_settings.get(kind, {}))  # type: ignore[arg-type]
     except TypeError as error:

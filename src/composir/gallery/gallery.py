@@ -163,7 +163,7 @@ class Gallery:
 
         if batch_size < 1:
             raise GalleryError(f"batch_size is {batch_size}; give at least 1")
-        model = self._model()
+        model = self.model
         sidecar = None if metadata is None else _read_sidecar(metadata)
         folders = [absolute(root) for root in roots]
         settings = IndexSettings(tuple(exclude), retry_failures, batch_size)
@@ -211,7 +211,7 @@ class Gallery:
         from composir.compose import load_composer
         from composir.gallery.search import SearchSettings, answer
 
-        model = self._model()
+        model = self.model
         if composer is None or isinstance(composer, str):
             composer = load_composer(composer, model)
         chosen = composer
@@ -270,7 +270,14 @@ class Gallery:
         """Number of images."""
         return self._ask(lambda newest: len(newest.store))
 
-    def _model(self) -> EmbeddingModel:
+    @property
+    def model(self) -> EmbeddingModel:
+        """The model that made the vectors; loaded when it is first needed.
+
+        Raises:
+            ModelError: If it is not to be had.
+            BundleMismatchError: If the one of that name is another by now.
+        """
         if self._given_model is None:
             from composir.model import load_model
 

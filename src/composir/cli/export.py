@@ -1,0 +1,75 @@
+"""`composir export`: write parts of a model for other places to run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from composir.cli import models
+from composir.cli.options import JsonOption, ModelOption
+from composir.cli.terminal import echo, file_size, print_json, printable
+from composir.errors import QueryError
+
+if TYPE_CHECKING:
+    from composir.compose.spliced import SplicedComposer
+    from composir.device.export import Export
+
+app = typer.Typer(name="export", no_args_is_help=True, help="Write what other devices need.")
+
+
+@app.callback()
+def export() -> None:
+    """Write what other devices need."""
+
+
+@app.command("query-side", epilog="`composir export query-side --composer isa --out device/`")
+def query_side(
+    *,
+    composer: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER", help="A trained composer that takes pixels.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty, or exported before.")],
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the query side of a composer: its graph, what to know about it, and a client.
+
+    A phone or a browser turns a picture into pseudo-words with it and sends those, not the picture;
+    `composir search --message` answers.
+    """
+    from composir.device.export import export_query_side
+
+    opened = _trained(composer, model)
+    written = export_query_side(opened.folder, out)
+    if as_json:
+        print_json(asdict(written))
+        return
+    _print(written, opened)
+
+
+def _trained(name: str, model: str | None) -> SplicedComposer:
+    from composir.compose import load_composer
+    from composir.compose.spliced import SplicedComposer
+
+    composer = load_composer(name, models.resolve_model(model, None))
+    if not isinstance(composer, SplicedComposer):
+        raise QueryError(
+            f"the composer {composer.name} is arithmetic: there is nothing of it to export; "
+            "give a trained one"
+        )
+    return composer
+
+
+def _print(written: Export, composer: SplicedComposer) -> None:
+    for name, size in written.sizes.items():
+        echo(f"{file_size(size):>10}  {printable(str(written.folder / name))}")
+    echo(f"{file_size(sum(written.sizes.values())):>10}  in all")
+    for encoding, length in written.message_bytes.items():
+        shown = "too long" if length is None else f"{length:,} bytes"
+        echo(f"a query as {encoding}: {shown}, and its words")
+    if composer.weights.image > 0:
+        echo("note: this composer blends in the reference's vector; for messages, which have none,")
+        echo("the reference's own sentence takes its place (docs/device.md)")

@@ -1,0 +1,103 @@
+"""Picture and words to a query message, on the device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .resize import preprocess
+from .wire import QueryMessage, pack
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+CARD = "query_side.json"
+SCHEMA = 1
+
+
+class QuerySide:
+    """The query side of one composer: its graph, its preprocessing, its fingerprints.
+
+    Attributes:
+        card: What `query_side.json` says.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], threads: int = 1) -> None:
+        """Open what `composir export query-side` wrote.
+
+        Args:
+            folder: Holds `query_side.json` and the graph.
+            threads: Of the runtime.
+
+        Raises:
+            ValueError: If the folder is of a newer schema or the graph is damaged.
+            OSError: If a file is missing.
+        """
+        self.card: dict[str, Any] = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))
+        if self.card["schema_version"] > SCHEMA:
+            raise ValueError(f"{folder} is of a newer version: use the client that lies in it")
+        graph = (Path(folder) / self.card["graph"]["file"]).read_bytes()
+        if hashlib.sha256(graph).hexdigest() != self.card["graph"]["sha256"]:
+            raise ValueError(f"{self.card['graph']['file']} in {folder} is damaged: copy it again")
+        self._session = _open(graph, threads)
+
+    def look(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Turn a picture into pseudo-words.
+
+        Args:
+            rgb: (height, width, 3) uint8, upright, sRGB.
+
+        Returns:
+            Tokens (L, Dw) float32, and for composers that attend, where each token looked:
+            (L, h, w) float32 that sums to 1 over positions.
+        """
+        pixels = preprocess(rgb, self.card["preprocess"])
+        names = self.card["graph"]["outputs"]
+        found = dict(zip(names, self._session.run(names, {"pixels": pixels[None]}), strict=True))
+        attention = found.get("attention")
+        return found["tokens"][0], None if attention is None else attention[0]
+
+    def message(
+        self,
+        rgb: np.ndarray,
+        text: str = "",
+        negatives: Sequence[str] = (),
+        encoding: str = "fp16",
+    ) -> bytes:
+        """Make the message to send.
+
+        Args:
+            rgb: (height, width, 3) uint8, upright, sRGB.
+            text: How the hits differ from the picture; empty for pictures like it.
+            negatives: What must not be there.
+            encoding: `fp16`, or `int8` for half the bytes.
+
+        Raises:
+            WireError: If a text is too long, or the message would be.
+        """
+        query = QueryMessage(
+            tokens=self.look(rgb)[0],
+            text=text,
+            negatives=tuple(negatives),
+            composer=self.card["composer"],
+            composer_fingerprint=self.card["composer_fingerprint"],
+            gallery_fingerprint=self.card["gallery_fingerprint"],
+            text_checksum=self.card["text_checksum"],
+        )
+        return pack(query, encoding)
+
+
+def _open(graph: bytes, threads: int) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Weights are int8, arithmetic is float32: expand them once, at loading.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

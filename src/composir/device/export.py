@@ -1,0 +1,185 @@
+"""Write what a phone or a browser needs to ask queries, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from composir.compose.trained import ComposerFolder
+from composir.device.client import wire
+from composir.device.client.query_side import CARD, SCHEMA
+from composir.device.message import IDENTITY_DIGITS
+from composir.errors import ComposirError, QueryError
+from composir.model.checked_files import sha256_of
+
+GRAPH = "query.onnx"
+CLIENT = "composir_client"
+CHECKSUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        sizes: Bytes of each file, by name.
+        message_bytes: Size of a message without texts, by encoding; None where it is too long.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    message_bytes: dict[str, int | None]
+
+
+def export_query_side(composer: ComposerFolder, out: Path) -> Export:
+    """Write the query side of a composer to a folder of its own.
+
+    Args:
+        composer: Its query graph has to take pixels.
+        out: A new or empty folder, or one that an earlier export wrote.
+
+    Raises:
+        QueryError: If the query graph needs the gallery's encoder, or the folder holds others.
+        ComposirError: If it cannot be written.
+    """
+    made = composer.manifest
+    if made.input != "pixels":
+        raise QueryError(
+            f"the composer {made.name} takes {made.input.replace('_', ' ')} of the gallery's "
+            "encoder, so it has no query side of its own to export; train one that takes pixels: "
+            "composir train isa"
+        )
+    _check_free(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(composer.file(made.graph), out / GRAPH)
+        _copy_client(out / CLIENT)
+        _write(out / CARD, json.dumps(card(composer), indent=2, ensure_ascii=False) + "\n")
+        _write(out / "README.md", _readme(composer))
+        _write(out / CHECKSUMS, _checksums(out))
+    except OSError as error:
+        raise ComposirError(
+            f"cannot write to {out}: {error.strerror}; name another folder with --out"
+        ) from error
+    sizes = {name: (out / name).stat().st_size for name in _written(out)}
+    return Export(out, sizes, _message_bytes(made.tokens, made.word_dimension))
+
+
+def card(composer: ComposerFolder) -> dict[str, Any]:
+    """What `query_side.json` says: all that a client has to know beside the graph.
+
+    Args:
+        composer: Whose query side.
+    """
+    made = composer.manifest
+    assert made.preprocess is not None  # the manifest was checked: it takes pixels
+    return {
+        "schema_version": SCHEMA,
+        "composer": made.name,
+        "composer_fingerprint": composer.fingerprint[:IDENTITY_DIGITS],
+        "model": made.model.name,
+        "gallery_fingerprint": made.model.fingerprint[:IDENTITY_DIGITS],
+        "text_checksum": made.text[:IDENTITY_DIGITS],
+        "tokens": made.tokens,
+        "word_dimension": made.word_dimension,
+        "graph": {
+            "file": GRAPH,
+            "bytes": made.files[made.graph].bytes,
+            "sha256": made.files[made.graph].sha256,
+            "input": "pixels",
+            "outputs": _outputs(composer),
+        },
+        "preprocess": made.preprocess.model_dump(mode="json"),
+        "message": {
+            "version": wire.VERSION,
+            "encodings": wire.ENCODINGS,
+            "max_bytes": wire.MAX_BYTES,
+            "max_text_bytes": wire.MAX_TEXT_BYTES,
+            "max_negatives": wire.MAX_NEGATIVES,
+        },
+        "licence": made.licence,
+        "sources": [source.model_dump() for source in made.sources],
+    }
+
+
+def _outputs(composer: ComposerFolder) -> list[str]:
+    from composir.model.sessions import open_session
+
+    session = open_session(composer.file(composer.manifest.graph), threads=1)
+    names = {output.name for output in session.get_outputs()}
+    return [name for name in ("tokens", "attention") if name in names]
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise QueryError(f"{out} is a file; name a folder with --out")
+    strangers = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if strangers and CARD not in strangers:
+        raise QueryError(
+            f"{out} holds other things ({strangers[0]}); name a new or empty folder with --out"
+        )
+
+
+def _copy_client(destination: Path) -> None:
+    destination.mkdir(exist_ok=True)
+    with as_file(files("composir.device").joinpath("client")) as source:
+        for path in sorted(source.glob("*.py")):
+            shutil.copyfile(path, destination / path.name)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _written(out: Path) -> list[str]:
+    client = sorted(f"{CLIENT}/{path.name}" for path in (out / CLIENT).glob("*.py"))
+    return [GRAPH, CARD, "README.md", *client, CHECKSUMS]
+
+
+def _checksums(out: Path) -> str:
+    """In the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks a copy."""
+    names = [name for name in _written(out) if name != CHECKSUMS]
+    return "".join(f"{sha256_of(out / name)}  {name}\n" for name in names)
+
+
+def _message_bytes(tokens: int, width: int) -> dict[str, int | None]:
+    fixed = wire.HEADER.size + 4
+    sizes = {"fp16": fixed + tokens * width * 2, "int8": fixed + tokens * (width + 4)}
+    return {name: size if size <= wire.MAX_BYTES else None for name, size in sizes.items()}
+
+
+def _readme(composer: ComposerFolder) -> str:
+    made = composer.manifest
+    side = made.preprocess.size if made.preprocess else 0
+    return f"""# Query side of the composer {made.name} for the model {made.model.name}
+
+Turns a picture into {made.tokens} pseudo-words on the device. They travel to the server together
+with the words of the query; the picture does not.
+
+| file | for |
+| --- | --- |
+| `{GRAPH}` | ONNX; in: `pixels` (1, {side}, {side}, 3) uint8; out: `tokens` |
+| `{CARD}` | preprocessing, fingerprints, limits of the message |
+| `{CLIENT}/` | reference client in Python: numpy and onnxruntime |
+| `{CHECKSUMS}` | `sha256sum -c {CHECKSUMS}` checks a copy |
+
+```python
+import numpy as np
+from PIL import Image  # or anything else that decodes pictures
+from {CLIENT} import QuerySide
+
+side = QuerySide(".")
+rgb = np.asarray(Image.open("ref.jpg").convert("RGB"))
+open("query.cir", "wb").write(side.message(rgb, "but at night"))
+```
+
+On the server: `composir search --message query.cir`. The bytes are described in composir's
+documentation, page `device.md`.
+
+Licence of the weights: {made.licence}
+"""

@@ -1,0 +1,99 @@
+"""The gallery's side: queries composed from a device's tokens alone.
+
+The device never sends the picture nor its vector v. A blend with a share of v takes the reference's
+own sentence s = T("a photo of {tokens}") in its place, which lies in the same space and was trained
+to be near v: the query of directions becomes `s + direction (q - s)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.spliced import SplicedComposer
+from composir.device.client.wire import QueryMessage
+from composir.device.message import check_belongs
+from composir.errors import DeviceMessageError
+from composir.types import FloatArray
+
+
+def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> ComposedQueries:
+    """Compose the query of one message.
+
+    Args:
+        message: From `message.unpack`.
+        composer: The one whose query side made the tokens.
+
+    Returns:
+        One composed query.
+
+    Raises:
+        DeviceMessageError: If the tokens are of another composer or model.
+    """
+    check_belongs(message, composer.folder)
+    words = message.tokens[None]
+    batch = QueryBatch(
+        (message.text,),
+        image_vectors=_own_sentence(words, composer) if composer.weights.image > 0 else None,
+        negatives=(message.negatives,),
+    )
+    return composer.compose_tokens(words, batch)
+
+
+def _own_sentence(words: FloatArray, composer: SplicedComposer) -> FloatArray:
+    """s, (n, D) float32, unit norm."""
+    alone = composer.with_settings(sentence=1.0, direction=0.0, image=0.0, text=0.0)
+    return alone.compose_tokens(words, QueryBatch(("",) * len(words))).vectors[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageComposer:
+    """Plays a composer to a gallery: whatever the batch, the query is that of one message.
+
+    Attributes:
+        message: From a device.
+        composer: The one that it belongs to.
+    """
+
+    message: QueryMessage
+    composer: SplicedComposer
+
+    @property
+    def name(self) -> str:
+        """The composer's."""
+        return self.composer.name
+
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """The composer's."""
+        return self.composer.settings
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Compose the message's query.
+
+        Raises:
+            DeviceMessageError: If the message belongs to another composer or model.
+        """
+        if len(batch) != 1:
+            raise DeviceMessageError(f"one message cannot answer {len(batch)} queries")
+        return composed_from_message(self.message, self.composer)
+
+
+def message_composer(message: QueryMessage, composer: Composer) -> MessageComposer:
+    """Make the composer of a message's query, checked already.
+
+    Args:
+        message: From a device.
+        composer: The one at hand.
+
+    Raises:
+        DeviceMessageError: If the message belongs to another composer or model, or the composer
+            at hand does not work with tokens at all.
+    """
+    if not isinstance(composer, SplicedComposer):
+        raise DeviceMessageError(
+            f"the composer {composer.name} takes no tokens; the message needs {message.composer}: "
+            f"--composer {message.composer}, or the folder of that composer"
+        )
+    check_belongs(message, composer.folder)
+    return MessageComposer(message, composer)

@@ -1,0 +1,71 @@
+"""A modification text as phrases that can be left out one at a time.
+
+The rule, simple on purpose: a phrase ends at a comma, semicolon or full stop, and before a word
+that joins or places things (`and`, `but`, `with`, `without`, `instead`, `in`, `on`, `at`, ...).
+Such words in a row stay together, so "and in front" is one phrase. It knows English words only; a
+text of another language is split at its commas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_JOINING = frozenset({"and", "but", "or", "plus"})
+_PLACING = frozenset(
+    {"about", "above", "across", "after", "against", "along", "among", "around", "at", "before"}
+    | {"behind", "below", "beneath", "beside", "between", "by", "during", "for", "from", "in"}
+    | {"inside", "instead", "into", "near", "next", "off", "on", "onto", "outside", "over"}
+    | {"through", "toward", "towards", "under", "wearing", "while", "with", "within", "without"}
+)
+_ENDS = (",", ";", ".", "，", "、", "。")
+
+
+def split_phrases(text: str) -> tuple[str, ...]:
+    """Split a modification text.
+
+    Args:
+        text: E.g. `"in brass, without the shade and at night"`.
+
+    Returns:
+        Its phrases in order, e.g. `("in brass,", "without the shade", "and at night")`; joined with
+        spaces they are the text again, up to white space.
+    """
+    phrases: list[list[str]] = []
+    for word in text.split():
+        if not phrases or _begins(word, phrases[-1]):
+            phrases.append([])
+        phrases[-1].append(word)
+    return tuple(" ".join(words) for words in phrases)
+
+
+def without(phrases: Sequence[str], left_out: int) -> str:
+    """The text without one phrase.
+
+    Args:
+        phrases: From `split_phrases`.
+        left_out: Which.
+
+    Returns:
+        What is left, without a joining word at its beginning or a comma at its end.
+    """
+    rest = [phrase for index, phrase in enumerate(phrases) if index != left_out]
+    words = " ".join(rest).split()
+    while words and _bare(words[0]) in _JOINING:
+        words = words[1:]
+    return " ".join(words).rstrip(",;，、 ")
+
+
+def shown(phrase: str) -> str:
+    """A phrase for people: without the punctuation at its end."""
+    return phrase.rstrip(",;.，、。 ") or phrase
+
+
+def _begins(word: str, before: Sequence[str]) -> bool:
+    if before[-1].endswith(_ENDS):
+        return True
+    opens = _bare(word) in _JOINING | _PLACING
+    return opens and any(_bare(other) not in _JOINING | _PLACING for other in before)
+
+
+def _bare(word: str) -> str:
+    return word.strip(",;.!?").lower()
