@@ -68,9 +68,24 @@ def write_contact_sheet(
     Raises:
         ComposirError: If the file cannot be written.
     """
+    return write_page(destination, contact_sheet(searches, title=title, intro=intro))
+
+
+def write_page(destination: Path, page: str) -> Path:
+    """Write any page in one go.
+
+    Args:
+        destination: The HTML file; its folder is made where it is missing.
+        page: The whole document.
+
+    Returns:
+        The page's absolute path.
+
+    Raises:
+        ComposirError: If the file cannot be written.
+    """
     from composir.gallery.files import replaced_atomically
 
-    page = contact_sheet(searches, title=title, intro=intro)
     destination = destination.expanduser().absolute()
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,311 @@
+"""`composir triplets`: make synthetic triplets, and look at them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from composir.cli import models
+from composir.cli.options import JsonOption, ModelOption, ThreadsOption
+from composir.cli.paths import data_folder
+from composir.cli.stages import stage_progress
+from composir.cli.terminal import echo, note, print_json, printable
+from composir.cli.triplet_writers import (
+    EndpointOptions,
+    agree_on_budget,
+    language_model_writer,
+    told_usage,
+)
+from composir.errors import DatasetError
+
+if TYPE_CHECKING:
+    from composir.bench.vectors import VectorCache
+    from composir.model.base import EmbeddingModel
+    from composir.triplets import Made, MakeSettings, Source
+    from composir.triplets.language_model import LanguageModelWriter
+    from composir.triplets.make import Prepared
+    from composir.triplets.templates import TemplateWriter
+
+app = typer.Typer(
+    name="triplets",
+    no_args_is_help=True,
+    help="Make triplets (reference, text, target) to train composers on, and look at them.",
+)
+
+
+class WriterName(StrEnum):
+    """Who writes the texts."""
+
+    TEMPLATES = "templates"
+    OPENAI = "openai"
+
+
+class PairName(StrEnum):
+    """Which pictures are paired."""
+
+    ATTRIBUTE = "attribute"
+    IMAGE = "image"
+    CAPTION = "caption"
+
+
+@app.command(
+    epilog="`composir triplets make --images photos/ --captions captions.jsonl --out triplets/`\n\n"
+    "`composir triplets make --data shop/ --vary colour --group title --out triplets/`\n\n"
+    "`composir triplets make --data shop/ --out better/ --writer openai "
+    "--base-url http://localhost:8000/v1 --language-model NAME`"
+)
+def make(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures.")
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV, JSONL or Parquet that describes the pictures."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", exists=True, help="Data set folder with gallery.jsonl."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many triplets, at most.")] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="Of all choices: the same seed, the same triplets.")
+    ] = 0,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    only: Annotated[
+        Path | None, typer.Option(metavar="FILE", exists=True, help="Ids to use, one a line.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Use rows of --data whose column `split` says so.")
+    ] = None,
+    pairs: Annotated[
+        list[PairName] | None,
+        typer.Option(help="Kinds of pairs; repeat. Default: all that the data allows."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="What differs in a pair, e.g. colour; repeat."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="What is the same in a pair, e.g. title; repeat."),
+    ] = None,
+    caption_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Columns of descriptions; default: caption(s), ..."),
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=1, max=100, help="Nearest pictures to choose a target from.")
+    ] = 16,
+    margin: Annotated[
+        float, typer.Option(help="By how much (cosine) the text must fit the target better.")
+    ] = 0.0,
+    max_similarity: Annotated[
+        float, typer.Option(min=0.0, max=1.01, help="Pictures this alike are near duplicates.")
+    ] = 0.97,
+    per_reference: Annotated[int, typer.Option(min=1, help="Most triplets of one picture.")] = 4,
+    writer: Annotated[WriterName, typer.Option(help="Who writes.")] = WriterName.TEMPLATES,
+    base_url: Annotated[
+        str, typer.Option(metavar="URL", help="Of --writer openai, e.g. http://localhost:8000/v1.")
+    ] = "",
+    language_model: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --writer openai, as the endpoint calls it.")
+    ] = "",
+    key_variable: Annotated[
+        str, typer.Option(metavar="VARIABLE", help="Environment variable with the endpoint's key.")
+    ] = "OPENAI_API_KEY",
+    max_requests: Annotated[int, typer.Option(min=1, help="Budget of requests.")] = 5000,
+    concurrency: Annotated[int, typer.Option(min=1, max=128, help="Requests at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 60.0,
+    request: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="More fields of each request; null takes one out."),
+    ] = None,
+    price_in: Annotated[float | None, typer.Option(help="Of a million tokens read.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="Of a million tokens written.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to the budget.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make triplets from captioned or labelled pictures, as a data set folder to train on.
+
+    Pictures are paired where they look or are described alike, or share all attributes but one;
+    templates or a language model write what leads from one to the other. It may be stopped at any
+    time: the same command goes on.
+    """
+    from composir.triplets.filters import FilterSettings
+    from composir.triplets.make import MakeSettings
+
+    source = _read(images, captions, data, caption_column or [], only, split)
+    for notice in source.notices:
+        note(f"note: {notice}")
+    settings = MakeSettings(
+        count=count,
+        seed=seed,
+        kinds=tuple(kind.value for kind in dict.fromkeys(pairs or [])),
+        vary=tuple(vary or ()),
+        group=tuple(group or ()),
+        neighbours=neighbours,
+        filters=FilterSettings(max_similarity, margin, per_reference),
+    )
+    asked = EndpointOptions(
+        *(base_url, language_model, key_variable, max_requests, concurrency, timeout),
+        *(request or [], price_in, price_out, yes),
+    )
+    endpoint = asked if writer is WriterName.OPENAI else None
+    encoder = models.resolve_model(model, threads)
+    run = _Run(
+        source, settings, encoder, _writer(endpoint, seed), endpoint, _vector_cache(no_cache)
+    )
+    _make(run, out, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Everything that one run needs."""
+
+    source: Source
+    settings: MakeSettings
+    model: EmbeddingModel
+    writer: TemplateWriter | LanguageModelWriter
+    endpoint: EndpointOptions | None
+    cache: VectorCache | None
+
+
+def _read(
+    images: Path | None,
+    captions: Path | None,
+    data: Path | None,
+    columns: list[str],
+    only: Path | None,
+    split: str | None,
+) -> Source:
+    from composir.triplets import read_captioned, read_data_set
+
+    if data is not None and images is None and captions is None:
+        return read_data_set(data, columns=columns, only=only, split=split)
+    if data is not None or images is None or captions is None:
+        raise DatasetError("say where the pictures are: --images with --captions, or --data alone")
+    if split is not None:
+        raise DatasetError("--split reads a column of --data; use --only FILE with --images")
+    return read_captioned(images, captions, columns=columns, only=only)
+
+
+def _writer(endpoint: EndpointOptions | None, seed: int) -> TemplateWriter | LanguageModelWriter:
+    from composir.triplets.templates import TemplateWriter
+
+    return TemplateWriter(seed) if endpoint is None else language_model_writer(endpoint, seed)
+
+
+def _make(run: _Run, out: Path, as_json: bool) -> None:
+    from composir.triplets import make_triplets
+    from composir.triplets.folder import claim_folder, recipe_of, write_triplets
+
+    recipe = recipe_of(run.source, run.model, run.writer, run.settings)
+    claim_folder(out, recipe)
+    try:
+        with stage_progress() as show:
+            made = make_triplets(
+                *(run.source, run.model, run.writer, run.settings),
+                cache=run.cache,
+                progress=show,
+                ready=lambda prepared: _before_writing(run, prepared),
+            )
+    except KeyboardInterrupt:
+        note("stopped; what was encoded and answered is kept, and the same command goes on")
+        raise
+    report = _report(run, made)
+    write_triplets(out, run.source, made, recipe, report)
+    if as_json:
+        print_json({"folder": out.absolute(), **report})
+    else:
+        echo("\n".join(_summary(run, made, out)))
+
+
+def _before_writing(run: _Run, prepared: Prepared) -> None:
+    _tell_columns(prepared)
+    if run.endpoint is not None:
+        writer = cast("LanguageModelWriter", run.writer)
+        agree_on_budget(writer, run.endpoint, prepared, run.settings)
+
+
+def _tell_columns(prepared: Prepared) -> None:
+    for name, share in prepared.seen.items():
+        note(f"column {printable(name)}: the model sees it in {100 * share:.0f} % (50 is chance)")
+    for grouping in prepared.groupings:
+        same = ", ".join((*grouping.titles, *grouping.values)) or "nothing (the look decides)"
+        note(f"varied: {printable(grouping.vary)}; the same: {printable(same)}")
+
+
+def _vector_cache(off: bool) -> VectorCache | None:
+    from composir.bench.vectors import VectorCache
+
+    folder = data_folder(os.environ, sys.platform, Path.home())
+    return None if off else VectorCache(folder / "bench" / "vectors.sqlite")
+
+
+def _report(run: _Run, made: Made) -> dict[str, Any]:
+    return {
+        "triplets": len(made.triplets),
+        "images": len(made.images),
+        "kinds": dict(Counter(triplet.pair.label for triplet in made.triplets)),
+        "dropped": dict(made.dropped),
+        "unreadable": len(made.failures),
+        "columns_seen": {name: round(share, 3) for name, share in made.seen.items()},
+        "notices": list(run.source.notices),
+        **(
+            {"usage": told_usage(cast("LanguageModelWriter", run.writer), run.endpoint)}
+            if run.endpoint
+            else {}
+        ),
+    }
+
+
+def _summary(run: _Run, made: Made, out: Path) -> list[str]:
+    kinds = Counter(triplet.pair.label for triplet in made.triplets)
+    lines = [f"{len(made.triplets):,} triplets in {printable(str(out))}"]
+    lines += [f"  {number:>7,}  {printable(kind)}" for kind, number in kinds.most_common()]
+    if made.dropped:
+        lines.append("dropped on the way:")
+        lines += [f"  {number:>7,}  {printable(why)}" for why, number in made.dropped.items()]
+    lines += [f"cannot be read: {printable(str(f.path))}: {f.reason}" for f in made.failures[:10]]
+    if run.endpoint is not None:
+        lines.append(told_usage(cast("LanguageModelWriter", run.writer), run.endpoint))
+    if len(made.triplets) < run.settings.count:
+        why = "the budget of requests is used up" if run.writer.is_spent else "no pair is left"
+        lines.append(f"fewer than the {run.settings.count:,} asked for: {why}")
+    return lines
+
+
+@app.command(epilog="`composir triplets look triplets/ --html sheet.html`")
+def look(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, help="Triplets.")],
+    *,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 60,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+) -> None:
+    """Show triplets: reference, text, target, and where each text comes from."""
+    from composir.triplets.page import choose_rows, read_rows, triplet_page
+
+    rows = read_rows(folder)
+    chosen = choose_rows(rows, count, seed)
+    if html is None:
+        for row in chosen:
+            words = (str(row["reference"]), f'"{row["text"]}"', str(row["targets"][0]))
+            echo("\t".join(printable(word) for word in words))
+        return
+    from composir.sheet.write import write_page
+
+    echo(f"wrote {write_page(html, triplet_page(folder, chosen, len(rows)))}")

@@ -1,0 +1,63 @@
+"""Answers of language models on disk, by the hash of what was asked: nothing is paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from composir.errors import DatasetError
+from composir.triplets.chat import Answer
+
+
+def request_key(base_url: str, body: Mapping[str, Any]) -> str:
+    """What identifies a request: endpoint and JSON. The key of the endpoint is no part of it."""
+    asked = json.dumps([base_url.rstrip("/"), body], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class AnswerCache:
+    """Answers by request key, safe to share between threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the cache, or start it.
+
+        Args:
+            path: The SQLite file.
+
+        Raises:
+            DatasetError: If it cannot be opened or is something else.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as connection, connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, text TEXT,"
+                    " tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
+                )
+        except (sqlite3.Error, OSError) as error:
+            raise DatasetError(
+                f"{path}: the cache of answers cannot be used ({error}); move it away"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=60)
+
+    def get(self, request: str) -> Answer | None:
+        """The answer to a request, if it is known."""
+        with closing(self._connect()) as connection:
+            row = connection.execute(
+                "SELECT text, tokens_in, tokens_out FROM answers WHERE request = ?", (request,)
+            ).fetchone()
+        return None if row is None else Answer(*row)
+
+    def put(self, request: str, answer: Answer) -> None:
+        """Keep an answer."""
+        row = (request, answer.text, answer.tokens_in, answer.tokens_out)
+        with closing(self._connect()) as connection, connection:
+            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)

@@ -1,0 +1,92 @@
+"""Tables of captions: CSV, JSONL or Parquet, one or several rows a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from composir.errors import DatasetError
+from composir.gallery.sidecar import KEY_COLUMNS
+from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
+
+_READERS: Mapping[str, Callable[[Path], RawTable]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRow:
+    """What a table says about one picture: captions in its order, and other text columns."""
+
+    captions: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
+    """Read a table of captions.
+
+    Args:
+        path: The file.
+        columns: Names of caption columns; those that are there are used. A cell may hold a list.
+
+    Returns:
+        Rows by the name that the table gives a picture.
+
+    Raises:
+        DatasetError: If the file is missing or malformed, or has no column of names.
+    """
+    table = _read(path)
+    key = next((name for name in KEY_COLUMNS for own in table.columns if own.lower() == name), None)
+    if key is None:
+        raise DatasetError(
+            f"{path}: no column names the pictures; call it 'file' (or one of "
+            f"{', '.join(KEY_COLUMNS[:6])}, ...)"
+        )
+    own_key = next(name for name in table.columns if name.lower() == key)
+    rows: dict[str, CaptionRow] = {}
+    for place, name in enumerate(table.columns[own_key]):
+        if name is None or not str(name).strip():
+            raise DatasetError(f"{path}:{table.lines[place]}: the column {own_key!r} is empty")
+        row = _row(table, place, own_key, columns)
+        rows[str(name)] = merged(rows.get(str(name), CaptionRow()), row)
+    return rows
+
+
+def merged(known: CaptionRow, more: CaptionRow) -> CaptionRow:
+    """Two rows on one picture; what the first says about an attribute holds."""
+    captions = dict.fromkeys((*known.captions, *more.captions))
+    return CaptionRow(tuple(captions), {**more.attributes, **known.attributes})
+
+
+def _read(path: Path) -> RawTable:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(f"{path}: captions come as {', '.join(_READERS)}")
+    try:
+        return reader(path)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: there is no such file of captions") from error
+
+
+def _row(table: RawTable, place: int, key: str, columns: Sequence[str]) -> CaptionRow:
+    cells = {name: values[place] for name, values in table.columns.items() if name != key}
+    captions = tuple(text for name in columns for text in texts_of(cells.get(name)))
+    attributes = {
+        name: value.strip()
+        for name, value in cells.items()
+        if name not in columns and isinstance(value, str) and value.strip()
+    }
+    return CaptionRow(captions, attributes)
+
+
+def texts_of(cell: object) -> Iterator[str]:
+    """Texts of a cell that holds one, a list of them, or something else."""
+    if isinstance(cell, str) and cell.strip():
+        yield cell.strip()
+    elif isinstance(cell, list | tuple):
+        yield from (text.strip() for text in cell if isinstance(text, str) and text.strip())

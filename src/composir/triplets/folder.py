@@ -1,0 +1,165 @@
+"""Triplets on disk: a data set folder that `composir bench` and `composir train` read as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from composir.errors import DatasetError
+from composir.gallery.files import replaced_atomically
+from composir.model.base import EmbeddingModel
+from composir.triplets.make import Made, MakeSettings
+from composir.triplets.records import Source, Triplet, Writer
+
+RECIPE = "recipe.json"
+_MOST_TARGETS = 200
+_METRICS = ["recall@1", "recall@5", "recall@10", "map@10"]
+
+
+def recipe_of(
+    source: Source, model: EmbeddingModel, writer: Writer, settings: MakeSettings
+) -> dict[str, Any]:
+    """Everything that decides the triplets, as plain values."""
+    return {
+        "source": source.name,
+        "source_checksum": source.checksum,
+        "model": model.name,
+        "model_fingerprint": model.fingerprint,
+        "writer": dict(writer.settings),
+        **settings.as_dict(),
+    }
+
+
+def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Take a folder for one recipe, before any work is done.
+
+    Args:
+        folder: New, empty, or of an earlier run of the same recipe, which then goes on.
+        recipe: Everything that decides the triplets.
+
+    Raises:
+        DatasetError: If it holds triplets of another recipe, or something else.
+    """
+    path = folder / RECIPE
+    if path.is_file():
+        _refuse_other_recipe(folder, _read_recipe(path), json.loads(json.dumps(recipe)))
+        return
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DatasetError(f"{folder} holds something else; name a new folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path, json.dumps(recipe, indent=1) + "\n")
+    except OSError as error:
+        raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} is damaged ({error}); name a new folder with --out") from error
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _refuse_other_recipe(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    different = [
+        f"{name} ({json.dumps(old.get(name))} there, {json.dumps(new.get(name))} asked)"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+    if different:
+        raise DatasetError(
+            f"{folder} is of another recipe: {'; '.join(different)}; name a new folder with --out"
+        )
+
+
+def write_triplets(
+    folder: Path, source: Source, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
+) -> None:
+    """Write the data set; each file is replaced in one go, `queries.jsonl` last.
+
+    Args:
+        folder: Claimed by `claim_folder`.
+        source: Where the pictures come from.
+        made: The triplets.
+        recipe: As claimed.
+        report: What the run counted, for `dataset.json`.
+
+    Raises:
+        DatasetError: If the disk refuses.
+    """
+    names = [image.id for image in made.images]
+    gallery = (
+        {"id": image.id, "file": _place(image.file, folder), **image.row} for image in made.images
+    )
+    queries = (_query(n, t, names, recipe) for n, t in enumerate(made.triplets))
+    try:
+        _replace(folder / "dataset.json", json.dumps(_card(source, made, recipe, report), indent=1))
+        _replace(folder / "gallery.jsonl", _lines(gallery))
+        _replace(folder / "queries.jsonl", _lines(queries))
+    except OSError as error:
+        raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _card(
+    source: Source, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "name": f"{source.name}-triplets",
+        "description": f"{len(made.triplets):,} synthetic triplets over {len(made.images):,} "
+        f"pictures of {source.name}; made for training, not for reports",
+        "exclude_reference": True,
+        "metrics": _METRICS,
+        "headline": "recall@10",
+        "reference": "composir triplets make",
+        "licence": f"pictures: {source.licence}",
+        "images_from": f"{source.name}, referenced in place",
+        "recipe": dict(recipe),
+        "report": dict(report),
+    }
+
+
+def _place(file: Path, folder: Path) -> str:
+    """Path relative to the data set, so that both may move together; absolute across drives."""
+    try:
+        return Path(os.path.relpath(file, folder.absolute())).as_posix()
+    except ValueError:
+        return file.as_posix()
+
+
+def _query(
+    number: int, triplet: Triplet, names: list[str], recipe: Mapping[str, Any]
+) -> dict[str, Any]:
+    pair, written = triplet.pair, triplet.written
+    also = (place for place in pair.equal if place not in {pair.target, pair.reference})
+    targets = [pair.target, *also][:_MOST_TARGETS]
+    return {
+        "id": f"t{number:06}",
+        "reference": names[pair.reference],
+        "text": written.text,
+        "targets": [names[place] for place in targets],
+        "type": pair.label,
+        "provenance": {
+            **written.origin,
+            "claim": written.claim,
+            "pair": pair.label,
+            **({"old": pair.old, "new": pair.new} if pair.column else {}),
+            "image_similarity": round(triplet.image_similarity, 4),
+            "target_fit": round(triplet.target_fit, 4),
+            "reference_fit": round(triplet.reference_fit, 4),
+            "model": recipe["model"],
+            "seed": recipe["seed"],
+        },
+    }
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _replace(path: Path, text: str) -> None:
+    with replaced_atomically(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))

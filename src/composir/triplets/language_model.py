@@ -1,0 +1,252 @@
+"""Texts from a language model behind any OpenAI-compatible endpoint.
+
+Captions and attributes are sent, never a picture. Answers are kept by request, so that a stopped
+run goes on, and a longer one pays for what is new alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, TypeAlias
+
+from composir.triplets.answers import AnswerCache, request_key
+from composir.triplets.chat import Answer, ChatClient, EndpointError, NoAnswer, RefusedRequest
+from composir.triplets.prompts import clean, estimated_tokens, messages, objection
+from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_dice
+
+NO_BUDGET = "the budget is used up"
+_TOKENS_OF_AN_ANSWER = 20
+_MAY_FAIL = 12
+_Body: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """How the language model is used.
+
+    Attributes:
+        model: As the endpoint calls it.
+        seed: Of styles and choices; also sent to the endpoint.
+        max_requests: Most requests that are not answered from the cache.
+        max_tokens: Of one answer.
+        attempts: How often a pair is asked for after nonsense, each time with another seed.
+        concurrency: Requests at a time.
+        extra: Further fields of the request's JSON; a None takes a field out.
+    """
+
+    model: str
+    seed: int = 0
+    max_requests: int = 2000
+    max_tokens: int = 120
+    attempts: int = 3
+    concurrency: int = 8
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a run has cost so far.
+
+    Attributes:
+        requests: Answered by the endpoint.
+        cached: Answered from the cache.
+        tokens_in: As the endpoint counts them, else estimated.
+        tokens_out: Likewise.
+        nonsense: Answers that were no use.
+    """
+
+    requests: int = 0
+    cached: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    nonsense: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may cost.
+
+    Attributes:
+        requests: At most.
+        tokens_in: Estimated for these.
+        tokens_out: Estimated for these.
+    """
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+
+    def price(self, per_million_in: float, per_million_out: float) -> float:
+        """In the currency of the prices per million tokens."""
+        return (self.tokens_in * per_million_in + self.tokens_out * per_million_out) / 1e6
+
+
+class LanguageModelWriter:
+    """Writes with a language model; keeps what it was told."""
+
+    def __init__(
+        self, client: ChatClient, base_url: str, settings: WriterSettings, cache: AnswerCache
+    ) -> None:
+        """Set up.
+
+        Args:
+            client: Speaks to the endpoint.
+            base_url: The endpoint's, for the cache and the provenance.
+            settings: Which model, how much.
+            cache: Where answers are kept.
+        """
+        self._client = client
+        self._base_url = base_url
+        self._settings = settings
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._begun = 0
+        self._failed_in_a_row = 0
+        self.usage = Usage()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that changes what it writes; a larger budget only lets it write more."""
+        chosen = self._settings
+        return {
+            "writer": "language model",
+            "language_model": chosen.model,
+            "base_url": self._base_url,
+            "max_tokens": chosen.max_tokens,
+            "attempts": chosen.attempts,
+            "extra": dict(chosen.extra),
+        }
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget of requests is used up."""
+        return self._begun >= self._settings.max_requests
+
+    def budget(self, pairs: list[Pair], images: tuple[SourceImage, ...], wanted: int) -> Budget:
+        """What making triplets may cost, estimated from the first pairs.
+
+        Args:
+            pairs: Some pairs, a few dozen.
+            images: All pictures.
+            wanted: How many triplets; a third more is asked for, because filters drop some.
+        """
+        requests = min(self._settings.max_requests, -(-wanted * 4 // 3))
+        sizes = [estimated_tokens(self._body(pair, images, 0)) for pair in pairs]
+        mean = sum(sizes) / max(1, len(sizes))
+        return Budget(requests, round(requests * mean), requests * _TOKENS_OF_AN_ANSWER)
+
+    def write(self, pairs: list[Pair], images: tuple[SourceImage, ...]) -> list[Written | Skipped]:
+        """One text, or the reason for none, a pair, in order.
+
+        Raises:
+            EndpointError: If the endpoint is not usable, or down for long; what was answered so
+                far is kept.
+        """
+        futures: list[Future[Written | Skipped]] = [Future() for _ in pairs]
+        jobs: SimpleQueue[int | None] = SimpleQueue()
+        for place in (*range(len(pairs)), *[None] * self._settings.concurrency):
+            jobs.put(place)
+
+        def work() -> None:
+            while (place := jobs.get()) is not None:
+                try:
+                    futures[place].set_result(self._one(pairs[place], images))
+                except BaseException as error:
+                    futures[place].set_exception(error)
+
+        # Daemons: Ctrl-C must not wait for answers that are still on their way.
+        for _ in range(min(self._settings.concurrency, len(pairs))):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            self._client.stop()
+            raise
+
+    def _one(self, pair: Pair, images: tuple[SourceImage, ...]) -> Written | Skipped:
+        reason = ""
+        for attempt in range(self._settings.attempts):
+            body = self._body(pair, images, attempt)
+            request = request_key(self._base_url, body)
+            answer = self._answer(request, body)
+            if isinstance(answer, Skipped):
+                return answer
+            text = clean(answer.text)
+            reason = objection(text, images[pair.reference].captions)
+            if not reason:
+                return Written(text, text, self._origin(request, attempt))
+            with self._lock:
+                self.usage.nonsense += 1
+        return Skipped(f"nonsense {self._settings.attempts} times: {reason}")
+
+    def _origin(self, request: str, attempt: int) -> dict[str, Any]:
+        model = self._settings.model
+        return {
+            "writer": "language model",
+            "language_model": model,
+            "base_url": self._base_url,
+            "request": request[:16],
+            "attempt": attempt + 1,
+        }
+
+    def _body(self, pair: Pair, images: tuple[SourceImage, ...], attempt: int) -> _Body:
+        names = (images[pair.reference].id, images[pair.target].id)
+        dice = pair_dice(self._settings.seed, pair.label, *names, str(attempt))
+        body: _Body = {
+            "model": self._settings.model,
+            "messages": messages(pair, images, dice),
+            "temperature": 0.7,
+            "max_tokens": self._settings.max_tokens,
+            "seed": int(dice.integers(2**31)),
+        }
+        body |= self._settings.extra
+        return {name: value for name, value in body.items() if value is not None}
+
+    def _answer(self, request: str, body: _Body) -> Answer | Skipped:
+        known = self._cache.get(request)
+        if known is not None:
+            with self._lock:
+                self.usage.cached += 1
+            return known
+        if not self._may_ask():
+            return Skipped(NO_BUDGET)
+        try:
+            answer = self._client.ask(body)
+        except RefusedRequest as error:
+            return Skipped(f"refused by the endpoint: {error}"[:120])
+        except NoAnswer as error:
+            return self._unanswered(error)
+        self._cache.put(request, answer)
+        self._count(answer, body)
+        return answer
+
+    def _may_ask(self) -> bool:
+        with self._lock:
+            if self.is_spent:
+                return False
+            self._begun += 1
+            return True
+
+    def _count(self, answer: Answer, body: _Body) -> None:
+        with self._lock:
+            self._failed_in_a_row = 0
+            self.usage.requests += 1
+            self.usage.tokens_in += answer.tokens_in or estimated_tokens(body)
+            self.usage.tokens_out += answer.tokens_out or -(-len(answer.text) // 4)
+
+    def _unanswered(self, error: NoAnswer) -> Skipped:
+        """One request without an answer is skipped; many in a row end the run."""
+        with self._lock:
+            self._failed_in_a_row += 1
+            is_down = self._failed_in_a_row >= max(_MAY_FAIL, self._settings.concurrency)
+            kept = self.usage.requests + self.usage.cached
+        if is_down:
+            raise EndpointError(
+                f"{error}; no answer to {_MAY_FAIL} requests in a row, so this run ends; {kept:,} "
+                f"answers are kept, and the same command goes on when the endpoint is well again"
+            )
+        return Skipped("no answer from the endpoint")

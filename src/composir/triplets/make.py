@@ -1,0 +1,243 @@
+"""The whole way from pictures to triplets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from composir.bench.vectors import VectorCache
+from composir.errors import DatasetError
+from composir.model.base import EmbeddingModel
+from composir.triplets.columns import Grouping, choose_groupings, find_columns, visibility
+from composir.triplets.filters import FilterSettings, Sieve
+from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
+from composir.triplets.records import Pair, PairKind, Source, SourceImage, Triplet, Writer
+from composir.triplets.vectors import ImageVectors, Progress, caption_vectors, image_vectors
+from composir.types import Failure, FloatArray
+
+KINDS: tuple[PairKind, ...] = ("attribute", "image", "caption")
+_SMALLEST_BATCH, _LARGEST_BATCH = 32, 512
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSettings:
+    """What triplets to make.
+
+    Attributes:
+        count: How many at most.
+        seed: Of all dice; the same seed gives the same triplets, and fewer of them are the first
+            of more.
+        kinds: Which pairs; none for all that the source allows.
+        vary: Columns that may differ within attribute pairs; none for all that pictures show.
+        group: Columns that must agree; none for all others that pictures show.
+        neighbours: How many nearest pictures may be paired with each.
+        filters: What is kept.
+    """
+
+    count: int = 1000
+    seed: int = 0
+    kinds: tuple[PairKind, ...] = ()
+    vary: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
+    neighbours: int = 16
+    filters: FilterSettings = field(default_factory=FilterSettings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Triplets and how they came about.
+
+    Attributes:
+        images: The pictures that could be read; pairs speak of places in it.
+        triplets: In the order in which they were made.
+        groupings: Which columns were varied within which others.
+        seen: How well the model sees each value column, 0.5 is chance.
+        dropped: How many were dropped, by reason.
+        failures: Pictures that could not be read.
+    """
+
+    images: tuple[SourceImage, ...]
+    triplets: tuple[Triplet, ...]
+    groupings: tuple[Grouping, ...]
+    seen: Mapping[str, float]
+    dropped: Mapping[str, int]
+    failures: tuple[Failure, ...]
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known before the first text is written."""
+
+    images: tuple[SourceImage, ...]
+    vectors: ImageVectors
+    groupings: tuple[Grouping, ...]
+    seen: Mapping[str, float]
+    captions: FloatArray | None
+
+
+def prepare(
+    source: Source,
+    model: EmbeddingModel,
+    settings: MakeSettings,
+    *,
+    cache: VectorCache | None = None,
+    progress: Progress = _silent,
+) -> Prepared:
+    """Encode pictures and captions and look at the columns.
+
+    Args:
+        source: The pictures.
+        model: Its vectors decide who is near whom, and what fits.
+        settings: What to make.
+        cache: Where vectors are kept.
+        progress: Told about the work.
+
+    Raises:
+        DatasetError: If fewer than two pictures can be read, or nothing can be said about them.
+    """
+    vectors = image_vectors(model, source.images, cache, progress)
+    images = tuple(source.images[place] for place in vectors.kept)
+    if len(images) < 2:
+        raise DatasetError(
+            f"{source.name}: a pair needs two pictures, and {len(images)} can be read"
+            + "".join(f"; {f.path.name}: {f.reason}" for f in vectors.failures[:3])
+        )
+    groupings, seen = _groupings(images, vectors.matrix, model, settings)
+    has_captions = any(image.captions for image in images)
+    _refuse_silence(source, settings, groupings, has_captions)
+    captions = (
+        caption_vectors(model, images, cache, progress)
+        if has_captions and _wants(settings, "caption")
+        else None
+    )
+    return Prepared(images, vectors, groupings, seen, captions)
+
+
+def _groupings(
+    images: Sequence[SourceImage],
+    matrix: FloatArray,
+    model: EmbeddingModel,
+    settings: MakeSettings,
+) -> tuple[tuple[Grouping, ...], dict[str, float]]:
+    if not _wants(settings, "attribute"):
+        return (), {}
+    columns = find_columns(images)
+    seen = {name: visibility(images, name, matrix, model.encode_texts) for name in columns.values}
+    return choose_groupings(images, seen, columns, settings.vary, settings.group), seen
+
+
+def _wants(settings: MakeSettings, kind: PairKind) -> bool:
+    return kind in (settings.kinds or KINDS)
+
+
+def _refuse_silence(
+    source: Source, settings: MakeSettings, groupings: Sequence[Grouping], has_captions: bool
+) -> None:
+    if groupings or (has_captions and {"image", "caption"} & set(settings.kinds or KINDS)):
+        return
+    raise DatasetError(
+        f"{source.name}: nothing to write triplets from: no captions, and no column (such as "
+        f"colour or class) in which pictures differ that agree in the others; give captions, or "
+        f"name columns with --vary and --group"
+    )
+
+
+def make_triplets(
+    source: Source,
+    model: EmbeddingModel,
+    writer: Writer,
+    settings: MakeSettings,
+    *,
+    cache: VectorCache | None = None,
+    progress: Progress = _silent,
+    ready: Callable[[Prepared], None] | None = None,
+) -> Made:
+    """Make triplets.
+
+    Args:
+        source: The pictures.
+        model: Its vectors decide who is near whom, and what fits.
+        writer: Writes the texts.
+        settings: What to make.
+        cache: Where vectors are kept, so that a stopped run goes on.
+        progress: Told about the work.
+        ready: Called when the texts are about to be written.
+
+    Returns:
+        At most `settings.count` triplets.
+
+    Raises:
+        DatasetError: If not one pair passes; says how many were dropped for which reason.
+    """
+    prepared = prepare(source, model, settings, cache=cache, progress=progress)
+    if ready is not None:
+        ready(prepared)
+    matrix = prepared.vectors.matrix
+    sieve = Sieve(settings.filters, prepared.images, matrix, model.encode_texts)
+    pairs = filter(sieve.is_worth_writing, propose(prepared, settings))
+    triplets = _written(pairs, sieve, writer, prepared.images, settings.count, progress)
+    if not triplets:
+        raise DatasetError(f"{source.name}: no triplet is left; {_reasons(sieve.dropped)}")
+    return Made(
+        prepared.images,
+        tuple(triplets),
+        prepared.groupings,
+        prepared.seen,
+        dict(sieve.dropped.most_common()),
+        prepared.vectors.failures,
+    )
+
+
+def propose(prepared: Prepared, settings: MakeSettings) -> Iterator[Pair]:
+    """All pairs, one of each kind in turn.
+
+    Args:
+        prepared: The pictures and their vectors.
+        settings: Kinds, seed, number of neighbours.
+    """
+    matrix, images, seed = prepared.vectors.matrix, prepared.images, settings.seed
+    below = settings.filters.max_similarity
+    streams = [attribute_pairs(g, images, matrix, below, seed) for g in prepared.groupings]
+    if _wants(settings, "image") and any(image.captions for image in images):
+        near = neighbours(matrix, settings.neighbours, below)
+        streams.append(near_pairs("image", near, images, seed))
+    if prepared.captions is not None:
+        near = neighbours(prepared.captions, settings.neighbours, below)
+        streams.append(near_pairs("caption", near, images, seed))
+    return alternate(streams)
+
+
+def _written(
+    pairs: Iterator[Pair],
+    sieve: Sieve,
+    writer: Writer,
+    images: tuple[SourceImage, ...],
+    count: int,
+    progress: Progress,
+) -> list[Triplet]:
+    kept: list[Triplet] = []
+    while len(kept) < count and not writer.is_spent:
+        size = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, round(1.3 * (count - len(kept)))))
+        batch = list(islice(pairs, size))
+        if not batch:
+            break
+        kept += sieve.passing(batch, writer.write(batch, images), count - len(kept))
+        progress("writing triplets", len(kept), count)
+    return kept
+
+
+def _reasons(dropped: Mapping[str, int]) -> str:
+    if not dropped:
+        return "no two pictures are near each other or share all attributes but one"
+    told = ", ".join(f"{count:,} x {reason}" for reason, count in dropped.items())
+    return f"dropped: {told}; loosen --margin or --max-similarity, or give better captions"

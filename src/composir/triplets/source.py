@@ -1,0 +1,219 @@
+"""Reading pictures together with what is known about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from composir.errors import DatasetError
+from composir.gallery.scan import scan
+from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
+from composir.triplets.records import Source, SourceImage
+from composir.types import Failure
+
+CAPTION_COLUMNS = ("captions", "caption", "description", "sentence", "text")
+"""Columns of descriptions, unless others are named."""
+
+_NO_ATTRIBUTE = frozenset({"id", "file", "path", "split", "url", "licence", "license"})
+_NAMED = 10
+
+
+def read_captioned(
+    images: Path, captions: Path, *, columns: Sequence[str] = (), only: Path | None = None
+) -> Source:
+    """Read a folder of pictures and a table of captions.
+
+    Args:
+        images: Searched through with all folders below; ids are paths relative to it.
+        captions: CSV, JSONL or Parquet with a column that names pictures (relative path, name, or
+            name without ending), captions, and any other columns as attributes; several rows may
+            speak of one picture.
+        columns: Names of the caption columns; none for `CAPTION_COLUMNS`.
+        only: File of ids to keep.
+
+    Returns:
+        The pictures that something is known about.
+
+    Raises:
+        DatasetError: If the table does not speak of any picture of the folder.
+    """
+    root = images.expanduser().absolute()
+    found = list(scan([root]))
+    files = [item.path for item in found if not isinstance(item, Failure)]
+    if not files:
+        raise DatasetError(f"no pictures below {images}: name the folder that holds them")
+    rows = read_captions(captions, columns or CAPTION_COLUMNS)
+    known, unknown = _matched(root, files, rows)
+    if not known:
+        raise DatasetError(
+            f"{captions} speaks of {len(rows):,} pictures ({_some(unknown)}), but of none below "
+            f"{images}; are its names relative to that folder?"
+        )
+    notices = [
+        _counted(len(unknown), "captions without a picture", unknown),
+        _counted(len(files) - len(known), "pictures without a caption are left out"),
+        *(f"{item.path}: {item.reason}" for item in found if isinstance(item, Failure)),
+    ]
+    chosen = _only(known, only, f"below {images}")
+    return _source(root.name, chosen, "not stated", notices)
+
+
+def read_data_set(
+    folder: Path, *, columns: Sequence[str] = (), only: Path | None = None, split: str | None = None
+) -> Source:
+    """Read a data set folder: `gallery.jsonl` with `id`, `file` and any metadata.
+
+    Args:
+        folder: The data set.
+        columns: Names of the caption columns; none for `CAPTION_COLUMNS`. Text columns that are
+            no captions are attributes.
+        only: File of ids to keep.
+        split: Keep rows whose column `split` says so.
+
+    Returns:
+        The pictures whose files are there.
+
+    Raises:
+        DatasetError: If files are missing or malformed, or nothing is left.
+    """
+    from composir.bench.datasets._files import read_lines
+
+    root = folder.expanduser().absolute()
+    rows = [_gallery_row(where, line) for where, line in read_lines(root / "gallery.jsonl")]
+    _refuse_twins(root / "gallery.jsonl", rows)
+    kept = [row for row in rows if split is None or str(row.get("split")) == split]
+    if not kept:
+        splits = sorted({str(row["split"]) for row in rows if "split" in row})
+        raise DatasetError(f"{root / 'gallery.jsonl'}: no rows of split {split!r}; it has {splits}")
+    images = [_image(root, row, tuple(columns or CAPTION_COLUMNS)) for row in kept]
+    chosen = _only(images, only, f"in {folder}")
+    there = [image for image in chosen if image.file.is_file()]
+    lost = [image.id for image in chosen if not image.file.is_file()]
+    if not there:
+        raise DatasetError(f"{folder}: none of its {len(lost):,} pictures is there: {_some(lost)}")
+    notices = [_counted(len(lost), "pictures whose file is missing are left out", lost)]
+    return _source(root.name, there, _licence(root), notices)
+
+
+def _matched(
+    root: Path, files: Sequence[Path], rows: Mapping[str, CaptionRow]
+) -> tuple[list[SourceImage], list[str]]:
+    """Pictures that rows speak of, in the order of the files, and names that lead nowhere."""
+    by_name = _by_name(root, files)
+    known: dict[Path, CaptionRow] = {}
+    unknown = []
+    for name, row in rows.items():
+        file = by_name.get(name) or by_name.get(name.removeprefix("./"))
+        if file is None:
+            unknown.append(name)
+        else:
+            known[file] = merged(known.get(file, CaptionRow()), row)
+    return [_captioned(root, file, known[file]) for file in files if file in known], unknown
+
+
+def _captioned(root: Path, file: Path, row: CaptionRow) -> SourceImage:
+    facts = {"captions": list(row.captions), **row.attributes}
+    name = file.relative_to(root).as_posix()
+    return SourceImage(name, file, row.captions, row.attributes, facts)
+
+
+def _by_name(root: Path, files: Iterable[Path]) -> dict[str, Path | None]:
+    """Every name a picture may go by; None where several pictures share one."""
+    names: dict[str, Path | None] = {}
+    exact: dict[str, Path | None] = {}
+    for file in files:
+        for short in {file.name, file.stem, str(file.relative_to(root).with_suffix("").as_posix())}:
+            names[short] = None if short in names else file
+        exact |= {file.relative_to(root).as_posix(): file, str(file): file}
+    return names | exact
+
+
+def _gallery_row(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{where}: not JSON ({error.msg})") from error
+    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("file"), str):
+        raise DatasetError(f"{where}: a row needs 'id' and 'file'")
+    return row
+
+
+def _refuse_twins(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if str(row["id"]) in seen:
+            raise DatasetError(f"{path}: the id {str(row['id'])!r} comes twice")
+        seen.add(str(row["id"]))
+
+
+def _image(root: Path, row: Mapping[str, Any], columns: tuple[str, ...]) -> SourceImage:
+    captions = [text for name in columns for text in texts_of(row.get(name))]
+    attributes = {
+        name: value.strip()
+        for name, value in row.items()
+        if isinstance(value, str) and value.strip() and name not in _NO_ATTRIBUTE | set(columns)
+    }
+    facts = {name: value for name, value in row.items() if name not in {"id", "file"}}
+    place = root / str(row["file"])
+    return SourceImage(str(row["id"]), place, tuple(captions), attributes, facts)
+
+
+def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[SourceImage]:
+    if only is None:
+        return list(images)
+    wanted = _ids(only)
+    chosen = [image for image in images if image.id in wanted]
+    lost = sorted(wanted - {image.id for image in chosen})
+    if lost:
+        raise DatasetError(f"{only}: {len(lost):,} of its ids are not {where}: {_some(lost)}")
+    return chosen
+
+
+def _ids(path: Path) -> set[str]:
+    """Ids of a file: one a line, plain or as JSON objects with `id`."""
+    from composir.bench.datasets._files import read_lines
+
+    ids = set()
+    for where, line in read_lines(path):
+        if not line.lstrip().startswith("{"):
+            ids.add(line.strip())
+            continue
+        try:
+            ids.add(str(json.loads(line)["id"]))
+        except (json.JSONDecodeError, KeyError) as error:
+            raise DatasetError(f"{path}: {where} is neither an id nor JSON with 'id'") from error
+    return ids
+
+
+def _licence(root: Path) -> str:
+    try:
+        card = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "not stated"
+    return str(card.get("licence", "not stated")) if isinstance(card, dict) else "not stated"
+
+
+def _source(
+    name: str, images: Sequence[SourceImage], licence: str, notices: Sequence[str]
+) -> Source:
+    if len(images) < 2:
+        raise DatasetError(f"{name}: a pair needs two pictures, and there is {len(images)} to use")
+    digest = hashlib.sha256()
+    for image in images:
+        facts = [image.id, image.captions, sorted(image.attributes.items())]
+        digest.update(json.dumps(facts).encode())
+    told = tuple(notice for notice in notices if notice)
+    return Source(name, tuple(images), licence, digest.hexdigest(), told)
+
+
+def _counted(count: int, what: str, names: Sequence[str] = ()) -> str:
+    if not count:
+        return ""
+    return f"{count:,} {what}" + (f": {_some(names)}" if names else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
