@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from composir.errors import TrainingError
 from composir.train.foundation.corpus import SOURCES, read_corpus
 from composir.train.gallery_features import PictureFile
-from composir.train.images import is_dev, training_images
+from composir.train.images import TrainingImage, is_dev, training_images
+from composir.triplets.caption_file import read_captions
 from composir.triplets.records import Source, SourceImage
-from composir.triplets.source import read_captioned, read_data_set
+from composir.triplets.source import CAPTION_COLUMNS, read_data_set
 
 Say: TypeAlias = Callable[[str], None]
 LISTING = "gallery.jsonl"
@@ -44,7 +45,7 @@ class PictureSources:
     Attributes:
         data: Data set folders, or folders of such folders.
         images: Folders, globs or tables of plain pictures.
-        captions: Table of captions of the pictures in `images`; then that must be one folder.
+        captions: Table of captions of the pictures in `images`.
         dev_share: Share of pictures set aside for figures where a set has no split of its own.
     """
 
@@ -126,7 +127,7 @@ def _data_sets(folder: Path) -> list[Path]:
 
 
 def _own_split(image: SourceImage, name: str, share: float) -> Literal["train", "dev"] | None:
-    named = image.facts.get("split")
+    named = image.row.get("split")
     if named is None:
         return "dev" if is_dev(f"{name}/{image.id}", share) else "train"
     known = OWN_SPLITS.get(str(named))
@@ -140,29 +141,64 @@ def _texts(image: SourceImage) -> tuple[str, ...]:
 
 def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
     if not sources.images:
+        if sources.captions != Path():
+            raise TrainingError(
+                f"the captions {sources.captions} belong to --images: name those too"
+            )
         return []
-    texts = _caption_texts(sources, say)
-    pictures = []
-    for image in training_images(
+    images = training_images(
         sources.images, lambda failure: say(f"skipping {failure.path}: {failure.reason}")
-    ):
-        split: Literal["train", "dev"] = "dev" if is_dev(image.name, sources.dev_share) else "train"
-        own = () if image.offset else texts.get(image.path.resolve(), ())
-        pictures.append(MapPicture("images", image, own, split))
-    return pictures
-
-
-def _caption_texts(sources: PictureSources, say: Say) -> dict[Path, tuple[str, ...]]:
-    if sources.captions == Path():
-        return {}
-    if len(sources.images) != 1 or not Path(sources.images[0]).is_dir():
-        raise TrainingError(
-            f"captions ({sources.captions}) need exactly one folder of images, whose files their "
-            "names are relative to"
+    )
+    texts = _caption_texts(sources.captions, images, say) if sources.captions != Path() else {}
+    return [
+        MapPicture(
+            "images",
+            image,
+            texts.get(image.name, ()),
+            "dev" if is_dev(image.name, sources.dev_share) else "train",
         )
-    source = read_captioned(Path(sources.images[0]), sources.captions)
-    _tell(source, say)
-    return {image.file.resolve(): _texts(image) for image in source.images}
+        for image in images
+    ]
+
+
+def _caption_texts(
+    captions: Path, images: Sequence[TrainingImage], say: Say
+) -> dict[str, tuple[str, ...]]:
+    """Captions by the name of their image."""
+    rows = read_captions(captions, CAPTION_COLUMNS)
+    names = _names(images)
+    found: dict[str, tuple[str, ...]] = {}
+    strangers = []
+    for name, row in rows.items():
+        image = names.get(name.removeprefix("./"))
+        if image is None:
+            strangers.append(name)
+        else:
+            found[image] = tuple(dict.fromkeys([*found.get(image, ()), *row.captions]))
+    some = ", ".join(strangers[:10]) + (", ..." if len(strangers) > 10 else "")
+    if not found:
+        raise TrainingError(
+            f"{captions} speaks of {len(rows):,} pictures ({some}), but of none of the "
+            f"{len(images):,} images; are its names relative to their folder?"
+        )
+    if strangers:
+        say(f"{len(strangers):,} captions without a picture: {some}")
+    say(f"{len(images) - len(found):,} of {len(images):,} images have no caption")
+    return found
+
+
+def _names(images: Sequence[TrainingImage]) -> dict[str, str | None]:
+    """Everything that an image may be called; None where several share it.
+
+    Path within its folder or shard, with and without ending, and the same of its name alone.
+    """
+    names: dict[str, str | None] = {}
+    for image in images:
+        within = PurePosixPath(image.name.partition("/")[2] or image.name)
+        calls = {image.name, str(within), str(within.with_suffix("")), within.name, within.stem}
+        for call in calls | (set() if image.offset else {str(image.path)}):
+            names[call] = image.name if names.get(call, image.name) == image.name else None
+    return names
 
 
 def _tell(source: Source, say: Say) -> None:
