@@ -4,8 +4,10 @@ Protocol: *query milliseconds* are the median over up to 20 queries, one at a ti
 warm up, from decoded reference pixels and text to the query vector (from the reference's vector
 where there are no pixels). *Gallery milliseconds per image* are the median of three batches of 16
 decoded images. *Bytes that travel* are those of the query vectors, four a number, unless the
-composer states what its device sends. Parameters, FLOPs and bytes of the query side are read from
-the bundle's manifest; unknown figures stay unknown.
+composer states what its device sends. Parameters, FLOPs and bytes are those of what a reference
+passes through until it is a vector or pseudo-words; the text encoder, which all methods share, is
+not counted. Trained composers state them; for the others they are the gallery encoder's, which the
+bundle states. Unknown figures stay unknown.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from composir.bench.protocol import compose
 from composir.bench.task import BenchQuery, Task
 from composir.compose.base import ComposedQueries, Composer
+from composir.compose.trained import QueryCosts
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
@@ -35,9 +38,9 @@ class Efficiency(BaseModel):
     """Costs of a method; None where unknown.
 
     Attributes:
-        query_parameters: Parameters that a query passes through.
-        query_flops: Multiply-adds times two, a query.
-        query_bytes: Size of the files that the query side loads.
+        query_parameters: Parameters that a reference passes through.
+        query_flops: Multiply-adds times two, a reference.
+        query_bytes: Size of the graphs that it passes through.
         query_ms: Milliseconds a query, see `query_covers`.
         query_covers: What was timed.
         travel_bytes: From the device to the gallery, a query.
@@ -79,7 +82,7 @@ def measure(
     numbers = int(np.prod(composed.vectors.shape[1:]))
     travel = getattr(composer, "travel_bytes", None)
     return Efficiency(
-        **_stated(model),
+        **_stated(model, composer),
         query_ms=_query_ms(task.queries, model, composer, vectors, openers),
         query_covers="composing alone" if openers is None else WHOLE_QUERY,
         travel_bytes=4 * numbers if travel is None else travel,
@@ -87,10 +90,19 @@ def measure(
     )
 
 
-def _stated(model: EmbeddingModel) -> dict[str, int]:
-    """What the bundle's manifest states of the query side."""
+def _stated(model: EmbeddingModel, composer: Composer) -> dict[str, int | None]:
+    """What the composer states of its query side, or else the bundle of the gallery's encoder."""
+    own: QueryCosts | None = getattr(composer, "efficiency", None)
+    if own is not None:
+        return own.model_dump()
+    if not _needs_vectors(composer):
+        return {}
     figures: Mapping[str, float] = getattr(getattr(model, "manifest", None), "efficiency", {})
     return {name: round(figures[name]) for name in _STATED if name in figures}
+
+
+def _needs_vectors(composer: Composer) -> bool:
+    return bool(getattr(composer, "needs_vectors", True))
 
 
 def _query_ms(
@@ -120,7 +132,9 @@ def _time_one(
         return time.perf_counter() - start
     picture = openers[name]()
     start = time.perf_counter()
-    vector = model.encode_images([picture])[0]
+    # A light query side does without the gallery's encoder; its vector is then at hand unused.
+    at_hand = not _needs_vectors(composer)
+    vector = vectors[name] if at_hand else model.encode_images([picture])[0]
     compose([query], composer, {name: vector}, {name: lambda: picture})
     return time.perf_counter() - start
 

@@ -1,12 +1,16 @@
-"""A model that remembers texts, so that many settings of a composer encode each text once."""
+"""Memory for tuning: many settings of a composer encode each text and each sentence once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from composir.compose import load_composer
+from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.blend import Terms
+from composir.compose.spliced import SplicedComposer
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
@@ -29,3 +33,47 @@ class _TextMemo:
 def remembering_texts(model: EmbeddingModel) -> EmbeddingModel:
     """Wrap a model: equal texts are encoded once, everything else is the model's own."""
     return cast(EmbeddingModel, _TextMemo(model))
+
+
+Settings: TypeAlias = Mapping[str, float | int | str]
+_Known: TypeAlias = dict[tuple[object, ...], Terms]
+
+
+class _TermsMemo:
+    """A trained composer that shares what its blend is made of with others of its kind."""
+
+    def __init__(self, composer: SplicedComposer, known: _Known) -> None:
+        self._composer = composer
+        self._known = known
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        images = None if batch.images is None else tuple(batch.images)
+        vectors = None if batch.image_vectors is None else batch.image_vectors.tobytes()
+        key = (batch.texts, images, vectors)
+        if key not in self._known:
+            self._known[key] = self._composer.terms(batch).remembered()
+        return self._composer.compose_terms(self._known[key], batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._composer, name)
+
+
+def composers_sharing(name: str, model: EmbeddingModel) -> Callable[[Settings], Composer]:
+    """Make one composer with many settings.
+
+    Args:
+        name: As for `load_composer`.
+        model: Best one that remembers texts.
+
+    Returns:
+        A function from settings to a composer; the trained ones that it gives run each query's
+        graphs once in all.
+
+    Raises:
+        QueryError: If there is no such composer.
+    """
+    first = load_composer(name, model)
+    if not isinstance(first, SplicedComposer):
+        return lambda settings: load_composer(name, model, **settings)
+    known: _Known = {}
+    return lambda settings: cast(Composer, _TermsMemo(first.with_settings(**settings), known))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from composir.bench.task import Crop, Picture
+from composir.errors import DatasetError, ImageReadError
 
 
 def open_picture(picture: Picture, *, min_side: int | None = None) -> Image.Image:
@@ -50,12 +52,18 @@ def _squared(part: Image.Image) -> Image.Image:
 
 
 def openers(pictures: Mapping[str, Picture]) -> dict[str, Callable[[], Image.Image]]:
-    """Functions that open each picture, for composers with an image encoder of their own."""
+    """Functions that open each picture, for composers with an image encoder of their own.
 
-    def opener(picture: Picture) -> Callable[[], Image.Image]:
-        return lambda: open_picture(picture)
+    They raise DatasetError, which names the picture, if its file cannot be read.
+    """
+    return {name: partial(_open_named, name, picture) for name, picture in pictures.items()}
 
-    return {name: opener(picture) for name, picture in pictures.items()}
+
+def _open_named(name: str, picture: Picture) -> Image.Image:
+    try:
+        return open_picture(picture)
+    except ImageReadError as error:
+        raise DatasetError(f"image {name!r}, {picture.path}: {error}") from error
 
 
 def content_key(picture: Picture, hash_file: Callable[[Path], str]) -> str:

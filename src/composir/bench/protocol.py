@@ -25,6 +25,7 @@ from composir.bench.metrics import (
 )
 from composir.bench.task import BenchQuery, Task
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.template import REFERENCE, without_reference
 from composir.errors import BenchError
 from composir.types import FloatArray
 
@@ -33,7 +34,6 @@ TOP = 50
 
 _BATCH = 256
 _BLOCK_CELLS = 32_000_000
-_PLACEHOLDER = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,8 @@ def _batch(
 
 def _spoken(text: str, composer: Composer) -> str:
     """A text as the composer takes it: only some know a placeholder for the reference."""
-    if _PLACEHOLDER not in text or getattr(composer, "placeholder", None) == _PLACEHOLDER:
-        return text
-    words = text.replace(f" of {_PLACEHOLDER}", "").replace(_PLACEHOLDER, "")
-    return " ".join(words.split()).strip(" ,")
+    knows = getattr(composer, "placeholder", None) == REFERENCE
+    return text if knows else without_reference(text)
 
 
 def _checked(composed: ComposedQueries, composer: Composer, count: int) -> ComposedQueries:

@@ -96,7 +96,7 @@ class Setup(_Frozen):
         vectors: File of precomputed image vectors.
         query_vectors: File of precomputed query vectors.
         model: As given to `load_model`; None for precomputed query vectors.
-        composer: Name in the table of composers.
+        composer: Its name, or the folder of a trained one.
         settings: Given to it.
         allow_missing: Whether missing images were allowed.
         seed: Of intervals and tests.
@@ -116,6 +116,12 @@ class Setup(_Frozen):
     allow_missing: bool = False
     seed: int = 0
     resamples: int = 1000
+
+    @property
+    def composer_label(self) -> str:
+        """The composer for tables and file names: of a folder, the run that it came out of."""
+        path = Path(self.composer)
+        return path.parent.name if path.name == "composer" and path.parent.name else path.name
 
 
 class ModelInfo(_Frozen):
@@ -155,6 +161,7 @@ class Header(_Frozen):
     packages: dict[str, str]
     setup: Setup
     tuning: Tuning | None = None
+    composer_fingerprint: str | None = None
 
     @property
     def method(self) -> str:

@@ -270,7 +270,7 @@ def _header(
         variant=first.task.variant,
         checksum=_joint_checksum(prepared),
         model=info,
-        composer=setup.composer,
+        composer=setup.composer_label,
         settings=dict(setup.settings) if composer is None else composer.settings,
         image_vectors=first.table.source,
         seed=setup.seed,
@@ -280,6 +280,7 @@ def _header(
         packages={name: version(name) for name in _PACKAGES},
         setup=setup,
         tuning=tuning,
+        composer_fingerprint=getattr(composer, "fingerprint", None),
     )
 
 

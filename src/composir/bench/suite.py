@@ -198,12 +198,18 @@ def _setup(plan: Plan, name: str, root: Path, method: Method) -> Setup:
         vectors=_absolute(plan.vectors),
         query_vectors=_absolute(plan.query_vectors),
         model=plan.model,
-        composer=method.composer,
+        composer=_composer(method.composer),
         settings=method.settings,
         allow_missing=plan.allow_missing,
         seed=plan.seed,
         resamples=plan.resamples,
     )
+
+
+def _composer(name: str) -> str:
+    """Names stay, folders become absolute: names hold no separator."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if len(folder.parts) > 1 and folder.is_dir() else name
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -238,7 +244,7 @@ def result_name(result: Result) -> str:
     model = header.model.name if header.model else ""
     parts = [header.dataset, header.split, setup.variant or "", model]
     told = slug("-".join(filter(None, parts)), {})
-    return f"{told}-{slug(setup.composer, setup.settings)}.json"
+    return f"{told}-{slug(setup.composer_label, setup.settings)}.json"
 
 
 def rerun(
@@ -286,6 +292,11 @@ def rerun(
         raise BenchError(
             f"made on annotations with checksum {header.checksum}, but those in "
             f"{plan.root} have {again.header.checksum}"
+        )
+    if again.header.composer_fingerprint != header.composer_fingerprint:
+        raise BenchError(
+            f"made with a composer of fingerprint {header.composer_fingerprint}, but "
+            f"{setup.composer} is {again.header.composer_fingerprint}"
         )
     return again
 

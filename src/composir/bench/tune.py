@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from composir.bench.memo import remembering_texts
+from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.results import Tuning
 from composir.bench.run import Prepared
@@ -144,18 +144,16 @@ def tune(
     Raises:
         BenchError: If the split's truth is hidden or the grid is empty.
     """
-    from composir.compose import load_composer
-
     tasks = [part.task for part in prepared]
     if any(task.hidden_truth for task in tasks):
         raise BenchError(f"{tasks[0].name}, {tasks[0].split}: the truth is not public")
     if not grid:
         raise BenchError("an empty grid: say what to try, e.g. --grid alpha=0:1:0.05")
     wanted = metric or tasks[0].headline
-    remembering = remembering_texts(model)
+    made = composers_sharing(composer, remembering_texts(model))
     trials = []
     for settings in _points(grid):
-        method = load_composer(composer, remembering, **settings)
+        method = made(settings)
         scores = []
         for part in prepared:
             composed = compose(part.task.queries, method, part.table.by_id(), part.openers)

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from composir.bench.pictures import content_key, open_picture
 from composir.bench.task import Picture, refuse_duplicates
 from composir.errors import BenchError, DatasetError, ImageReadError
 from composir.model.base import EmbeddingModel
+from composir.model.sessions import default_threads
 from composir.types import FloatArray, PixelArray
 
 _BATCH = 32
@@ -238,20 +239,21 @@ def encode_pictures(
 def _pixel_batches(
     model: EmbeddingModel, ids: Sequence[str], files: Sequence[Picture], todo: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], PixelArray]]:
-    """Batches of preprocessed pictures; the next one is decoded while the model works."""
+    """Batches of preprocessed pictures; threads decode the next one while the model works."""
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
+    with ThreadPoolExecutor(default_threads()) as pool:
 
-    def prepare(batch: Sequence[int]) -> PixelArray:
-        return np.stack([_pixels(model, ids[i], files[i]) for i in batch])
+        def begin(batch: Sequence[int]) -> list[Future[PixelArray]]:
+            return [pool.submit(_pixels, model, ids[i], files[i]) for i in batch]
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(prepare, batches[0]) if batches else None
-        for number, batch in enumerate(batches):
-            assert ahead is not None
-            pixels = ahead.result()
-            following = batches[number + 1 : number + 2]
-            ahead = pool.submit(prepare, following[0]) if following else None
-            yield batch, pixels
+        ahead = begin(batches[0]) if batches else []
+        try:
+            for number, batch in enumerate(batches):
+                pixels = np.stack([picture.result() for picture in ahead])
+                ahead = begin(batches[number + 1]) if number + 1 < len(batches) else []
+                yield batch, pixels
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _pixels(model: EmbeddingModel, name: str, picture: Picture) -> PixelArray:

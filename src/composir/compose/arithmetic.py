@@ -73,6 +73,7 @@ class TextOnly(_Arithmetic):
     """The text's vector; the reference is ignored."""
 
     name = "text"
+    needs_vectors = False
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Return the text vectors, pushed away from negatives."""

@@ -54,6 +54,11 @@ class SplicedComposer:
         return dict(self.weights.model_dump())
 
     @property
+    def fingerprint(self) -> str:
+        """Identifies its graphs, templates and model, whatever the weights of the blend."""
+        return self.folder.fingerprint
+
+    @property
     def needs_vectors(self) -> bool:
         """Whether the gallery's encoder has to see the reference too."""
         return self.folder.manifest.input != "pixels" or self.weights.image > 0

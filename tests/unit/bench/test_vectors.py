@@ -128,3 +128,25 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     files = pictures(write_folder(tmp_path / "set"))
     encode_pictures(ColourModel(), files, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(8, 8)]
+
+
+def test_pictures_decoded_by_several_threads_keep_their_order(tmp_path: Path) -> None:
+    from PIL import Image
+
+    files = {}
+    for number in range(70):
+        # The first ones take longest.
+        side = 400 - 5 * number
+        files[str(number)] = Picture(tmp_path / f"{number}.png")
+        Image.new("RGB", (side, side), (3 * number, 0, 0)).save(files[str(number)].path)
+    table = encode_pictures(ColourModel(), files)
+    assert table.ids == tuple(files)
+    assert (np.diff(table.matrix[:, 0] / table.matrix[:, 3]) > 0).all()
+
+
+def test_an_unreadable_picture_among_many_is_named(tmp_path: Path) -> None:
+    files = pictures(write_folder(tmp_path / "set"))
+    files["red"].path.write_bytes(b"\x89PNG nonsense")
+    many = {f"{name}-{copy}": file for copy in range(9) for name, file in files.items()}
+    with pytest.raises(DatasetError, match=r"image 'red-0', .*red.png"):
+        encode_pictures(ColourModel(), many)
