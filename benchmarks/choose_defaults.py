@@ -81,7 +81,7 @@ def choose_composers(model: Model, sets: list[Prepared]) -> list[Tuned]:
     """Score each composer by the mean of the dev sets, arithmetic tuned; best first."""
     grid = parse_grid(["alpha=0:1:0.05"])
     tuned = [tune(sets, model, name, grid, "recall@10") for name in TUNED]
-    as_they_are: dict[str, list[float | int | str]] = {"negative_weight": [0.5]}
+    as_they_are = {"negative_weight": [0.5]}
     others = ("product", *model.composer_folders())
     tuned += [tune(sets, model, name, as_they_are, "recall@10") for name in others]
     for one in tuned:

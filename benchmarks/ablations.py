@@ -1,0 +1,217 @@
+"""One choice at a time: short runs of ISA, mapping and composing, scored on dev parts.
+
+    python benchmarks/ablations.py isa|map|compose|count --data FOLDER --cache FOLDER
+        [--triplets FILE] [--from RUN]
+
+Each run is a `composir train` with one setting changed and fewer steps than what ships; a run that
+is finished is not repeated. Scores are R@10 on the *dev* parts of the three sets (catalogue,
+fashion title groups, PACS), as the composed sentence alone, as the best blend of what its tokens
+and the words give (all that a device sends), and as the best blend with the reference's vector.
+Nothing here touches a test part. Prints a table and writes it to docs/ablations/NAME.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from held_out import write_held_out
+
+from composir.compose.blend import BlendWeights
+from composir.model import Model, load_model
+from composir.train.blend import (
+    DevSet,
+    choose_weights,
+    composer_terms,
+    dev_score,
+    open_dev_set,
+)
+from composir.train.config import read_config
+from composir.train.isa.recipe import IsaConfig, train_isa
+from composir.train.map_to_compose.stage1 import MapConfig, train_map
+from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("flickr8k-train", "fashion-recolour", "pacs-domains", "grocery-train", "clothing-train")
+DEV = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
+Changes = Mapping[str, Sequence[str]]
+
+ISA: Changes = {
+    "as shipped, fewer steps": (),
+    "1 token": ("token_learner.num_tokens=1",),
+    "2 tokens": ("token_learner.num_tokens=2",),
+    "8 tokens": ("token_learner.num_tokens=8",),
+    "12 tokens": ("token_learner.num_tokens=12",),
+    "perceptron instead of token learner": ('token_learner.kind="mlp"',),
+    "softmax over tokens": ('token_learner.softmax="tokens"',),
+    "no refinement": ("token_learner.refinement_blocks=0",),
+    "GCD without contrast": ("objective.gcd.contrastive_weight=0",),
+    "GCD without distillation": ("objective.gcd.distillation_weight=0",),
+    "no queue": ("objective.gcd.queue=0",),
+    "no LAR": ("objective.lar.weight=0",),
+    "no phrases (paper)": ("objective.steering.phrase_weight=0",),
+    "symmetric": ('side="symmetric"',),
+}
+MAP: Changes = {
+    "as shipped, fewer steps": (),
+    "no injection": ("mapper.injection_layers=0",),
+    "no soft text alignment": ("objective.alignment=0",),
+    "neither (Pic2Word's objective)": ("mapper.injection_layers=0", "objective.alignment=0"),
+    "2 tokens": ("mapper.tokens=2",),
+}
+COMPOSE: Changes = {
+    "as shipped, fewer steps": (),
+    "reference is no hard negative": ("mining.reference=0",),
+    "no neighbours": ("mining.neighbours=0",),
+    "no images that fit the text": ("mining.text=0",),
+    "no hard negatives": ("mining.reference=0", "mining.neighbours=0", "mining.text=0"),
+    "no anchor": ("composing.anchor_weight=0",),
+    "LoRA": ('adapters.kind="lora"', "adapters.width=16"),
+    "trained as a sentence alone": ("composing.blend.image=0", "composing.blend.sentence=1"),
+}
+COUNT: Changes = {
+    str(count or "all"): (f"max_triplets={count if count is not None else -1}",)
+    for count in (0, 250, 1000, 4000, None)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every run is scored on."""
+
+    model: Model
+    dev: Sequence[DevSet]
+
+
+def main() -> None:
+    asked = arguments()
+    write_held_out(asked.data, asked.held_out)
+    model = load_model("mini")
+    dev = [open_dev_set(asked.held_out / name, model, asked.cache) for name in DEV]
+    bench = Bench(model, dev)
+    changes = {"isa": ISA, "map": MAP, "compose": COMPOSE, "count": COUNT}[asked.group]
+    chosen = {n: c for n, c in changes.items() if not asked.only or n in asked.only}
+    rows = []
+    for name, settings in chosen.items():
+        folder = train(asked, name, settings)
+        rows.append(scored(bench, name, folder))
+        print(rows[-1], flush=True)
+    write(asked, rows)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Ablations on dev parts.")
+    parser.add_argument("group", choices=("isa", "map", "compose", "count"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ablations")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--triplets", type=Path, help="for compose and count")
+    parser.add_argument("--from", dest="start", type=Path, help="stage 1, for compose and count")
+    parser.add_argument("--label", default="", help="of this series, e.g. the kind of triplets")
+    parser.add_argument("--only", action="append", help="run these alone; repeat")
+    return parser.parse_args()
+
+
+def train(asked: argparse.Namespace, name: str, settings: Sequence[str]) -> Path:
+    """Train one run unless it is there; its composer's folder."""
+    label = f"{asked.group}{'-' + asked.label if asked.label else ''}"
+    out: Path = asked.runs / f"{label}-{name.replace(' ', '-').replace(',', '')}"
+    composer = out / "composer"
+    if not (composer / "composer.json").exists():
+        runner, common = RUNNERS[asked.group]
+        runner(asked, [*common(asked), *settings], out)
+    return composer
+
+
+def run_isa(_asked: argparse.Namespace, settings: Sequence[str], out: Path) -> None:
+    train_isa(read_config(IsaConfig, None, settings), out, print)
+
+
+def run_map(_asked: argparse.Namespace, settings: Sequence[str], out: Path) -> None:
+    train_map(read_config(MapConfig, None, settings), out, print)
+
+
+def run_compose(_asked: argparse.Namespace, settings: Sequence[str], out: Path) -> None:
+    train_composing(read_config(ComposeConfig, None, settings), out, print)
+
+
+def loop(asked: argparse.Namespace) -> list[str]:
+    steps = asked.steps
+    return [
+        f"loop.steps={steps}",
+        f"loop.evaluate_every={steps}",
+        f"loop.checkpoint_every={steps}",
+        f"cache={json.dumps(str(asked.cache))}",
+    ]
+
+
+def with_data(asked: argparse.Namespace, key: str) -> list[str]:
+    folders = json.dumps([str(asked.data / name) for name in SOURCES])
+    dev = json.dumps([str(asked.held_out / name) for name in DEV])
+    return [f"{key}={folders}", f"dev={dev}", *loop(asked)]
+
+
+def with_triplets(asked: argparse.Namespace) -> list[str]:
+    named = {"triplets": asked.triplets, "start": asked.start}
+    return [*(f"{key}={json.dumps(str(value))}" for key, value in named.items()), *loop(asked)]
+
+
+Runner = Callable[[argparse.Namespace, Sequence[str], Path], None]
+RUNNERS: Mapping[str, tuple[Runner, Callable[[argparse.Namespace], list[str]]]] = {
+    "isa": (run_isa, lambda asked: with_data(asked, "data")),
+    "map": (run_map, lambda asked: with_data(asked, "sources.data")),
+    "compose": (run_compose, with_triplets),
+    "count": (run_compose, with_triplets),
+}
+
+
+def scored(bench: Bench, name: str, folder: Path) -> dict[str, Any]:
+    """R@10 by dev set of the sentence alone, and the mean of both best blends."""
+    terms = [(one, composer_terms(folder, bench.model, one)) for one in bench.dev]
+    alone = [dev_score(one, term, BlendWeights()) for one, term in terms]
+    device = choose_weights(terms, {"image": 0.0})
+    best = choose_weights(terms)
+    return {
+        "run": name,
+        "alone": alone,
+        "device": list(device.scores.values()),
+        "best": list(best.scores.values()),
+        "weights": {key: value for key, value in best.settings.items() if value},
+    }
+
+
+def write(asked: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table: mean, and by set (catalogue / fashion / PACS)."""
+    label = f"{asked.group}{'-' + asked.label if asked.label else ''}"
+    lines = [
+        f"# Ablations: {label}",
+        f"`python benchmarks/ablations.py {asked.group} …`, {asked.steps} steps a run. R@10 in "
+        "percent on dev parts: mean (catalogue / fashion / PACS). One seed: differences below "
+        "about two points are noise.",
+        "",
+        "| run | sentence alone | best blend of tokens and words | best blend with v |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['run']} | {cell(row['alone'])} | {cell(row['device'])} | {cell(row['best'])} |"
+        for row in rows
+    ]
+    place = ROOT / "docs" / "ablations" / f"{label}.md"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def cell(scores: Sequence[float]) -> str:
+    each = " / ".join(f"{score:.1f}" for score in scores)
+    return f"{sum(scores) / len(scores):.1f} ({each})"
+
+
+if __name__ == "__main__":
+    main()
