@@ -14,6 +14,7 @@ from composir.errors import ModelError
 
 if TYPE_CHECKING:
     from composir.gallery import Gallery, GalleryInfo
+    from composir.model import Model
     from composir.model.bundle import Bundle
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -37,7 +38,7 @@ def info(
 ) -> None:
     """Show what a gallery holds and which model made it."""
     if model_card:
-        _print_card(_bundle(model), as_json)
+        _print_card(_model(model).bundle, as_json)
         return
     from composir.gallery import open_gallery
 
@@ -53,13 +54,13 @@ def info(
         _print_facts({**_for_people(held), **facts})
 
 
-def _bundle(model: str | None) -> Bundle:
+def _model(model: str | None) -> Model:
     from composir.model import Model
 
     loaded = models.resolve_model(model, None)
     if not isinstance(loaded, Model):
         raise ModelError(f"the model {loaded.name} is no bundle and has no card")
-    return loaded.bundle
+    return loaded
 
 
 def _print_card(bundle: Bundle, as_json: bool) -> None:
@@ -106,11 +107,15 @@ def _for_people(held: GalleryInfo) -> dict[str, str]:
 
 def _model_facts(name: str) -> dict[str, Any]:
     """What the bundle's manifest says; that the model is not at hand is told, and no error."""
+    from composir.compose import composer_names
+
     try:
-        manifest = _bundle(name).manifest
+        model = _model(name)
     except ModelError as error:
         return {"model": str(error)}
+    manifest = model.manifest
     return {
+        "composers": list(composer_names(model)),
         "default composer": manifest.default_composer,
         "licence": manifest.licence,
         "trained with": ", ".join(f"{one.name} ({one.licence})" for one in manifest.sources),
@@ -120,4 +125,5 @@ def _model_facts(name: str) -> dict[str, Any]:
 def _print_facts(facts: dict[str, Any]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
-        echo(f"{name:<{width}}  {printable(str(value))}")
+        told = ", ".join(value) if isinstance(value, list) else str(value)
+        echo(f"{name:<{width}}  {printable(told)}")

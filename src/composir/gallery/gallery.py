@@ -102,6 +102,7 @@ class Gallery:
         if model is not None:
             self._check_bundle(model)
         self._kept: Snapshot | None = None
+        self._composers: dict[str | None, Composer] = {}
 
     @classmethod
     def create_or_open(cls, path: Path, model: EmbeddingModel) -> Gallery:
@@ -186,7 +187,7 @@ class Gallery:
         *,
         k: int = 10,
         where: str | None = None,
-        composer: str | Composer | None = None,
+        composer: str | Path | Composer | None = None,
         include_reference: bool = False,
         collapse_duplicates: bool = True,
     ) -> SearchResult:
@@ -196,7 +197,7 @@ class Gallery:
             query: An image, words, or both.
             k: Number of hits; more than there are gives all.
             where: SQL-like filter over the columns, applied before the search.
-            composer: Name of one, or one; None for the model's default.
+            composer: Name of one, a trained one's folder, or one; None for the model's default.
             include_reference: Let the reference and its duplicates be among the hits.
             collapse_duplicates: Show one of several duplicates, with the paths of the others.
 
@@ -208,12 +209,11 @@ class Gallery:
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
         """
-        from composir.compose import load_composer
         from composir.gallery.search import SearchSettings, answer
 
         model = self.model
-        if composer is None or isinstance(composer, str):
-            composer = load_composer(composer, model)
+        if composer is None or isinstance(composer, str | Path):
+            composer = self.composer(composer)
         chosen = composer
         settings = SearchSettings(
             k,
@@ -223,6 +223,23 @@ class Gallery:
             calibration=self._calibration or calibration_of(model, query, chosen),
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
+
+    def composer(self, name: str | Path | None = None) -> Composer:
+        """A composer for this gallery's model; what was opened once is kept.
+
+        Args:
+            name: Of one, or a trained one's folder; None for the model's default.
+
+        Raises:
+            QueryError: If there is no such composer.
+            ModelError: If a trained one is damaged or of another model.
+        """
+        from composir.compose import load_composer
+
+        key = None if name is None else str(name)
+        if key not in self._composers:
+            self._composers[key] = load_composer(key, self.model)
+        return self._composers[key]
 
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be indexed, with reasons."""
