@@ -131,13 +131,9 @@ def blend(
     weights: BlendConfig, composed: Tensor, image_only: Tensor, image: Tensor, text: Tensor
 ) -> Tensor:
     """`normalise(sentence q + direction (q - s) + image v + text t)` as `compose.blend`."""
-    own = weights.sentence + weights.direction
-    return (
-        own * composed
-        - weights.direction * image_only
-        + weights.image * image
-        + weights.text * text
-    )
+    mixed = (weights.sentence + weights.direction) * composed - weights.direction * image_only
+    mixed = mixed + weights.image * image + weights.text * text
+    return functional.normalize(mixed, dim=-1)
 
 
 class ComposingTask:
