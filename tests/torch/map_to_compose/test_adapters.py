@@ -1,0 +1,138 @@
+"""Composing adapters: they start at the frozen tower, learn alone, and can be taken off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from torch import Tensor  # noqa: E402
+
+from composir.errors import TrainingError  # noqa: E402
+from composir.model.sessions import open_session  # noqa: E402
+from composir.train.composer_export import export_adapted_text  # noqa: E402
+from composir.train.foundation.text_tower import TextTower  # noqa: E402
+from composir.train.map_to_compose.adapters import (  # noqa: E402
+    AdaptedTower,
+    AdapterConfig,
+    LowRank,
+)
+from tests.torch.towers import TEXT, text_tower  # noqa: E402
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
+Kind = Literal["bottleneck", "lora"]
+KINDS: tuple[Kind, ...] = ("bottleneck", "lora")
+
+
+def frozen_tower() -> TextTower:
+    return text_tower().requires_grad_(requires_grad=False)
+
+
+def sentences() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randn(3, 7, TEXT.width, generator=generator)
+    mask = torch.ones(3, 7)
+    mask[2, 4:] = 0.0
+    return words, mask
+
+
+def train_a_little(tower: AdaptedTower) -> None:
+    words, mask = sentences()
+    optimiser = torch.optim.SGD(tower.trained().values(), lr=1.0)
+    tower.train()
+    for _ in range(3):
+        optimiser.zero_grad()
+        vectors, _ = tower.adapted(words, mask)
+        vectors[:, 0].sum().backward()
+        optimiser.step()
+    tower.train(mode=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_start_exactly_at_the_frozen_tower(kind: Kind) -> None:
+    frozen = frozen_tower()
+    tower = AdaptedTower(frozen, AdapterConfig(kind, width=4))
+    tower.train(mode=False)
+
+    for ours, theirs in zip(tower.adapted(*sentences()), frozen(*sentences()), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_taking_trained_adapters_off_gives_the_frozen_tower_back_bit_for_bit(kind: Kind) -> None:
+    frozen = frozen_tower()
+    before = frozen(*sentences())[0]
+    weights = {name: value.clone() for name, value in frozen.state_dict().items()}
+    tower = AdaptedTower(frozen, AdapterConfig(kind, width=4))
+    train_a_little(tower)
+
+    assert not torch.allclose(tower.adapted(*sentences())[0], before, atol=1e-3)
+    assert torch.equal(tower.frozen(*sentences())[0], before)
+    assert tower.frozen.state_dict().keys() == weights.keys()
+    assert all(torch.equal(tower.frozen.state_dict()[name], weights[name]) for name in weights)
+
+    tower.reset()
+    assert torch.equal(tower.adapted(*sentences())[0], before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # Two bottlenecks a block on 64 channels, matrices and biases.
+        ("bottleneck", TEXT.layers * 2 * (64 * 4 + 4 + 4 * 64 + 64)),
+        # 64 -> 192 (query, key, value) and 64 -> 64 (output), no biases.
+        ("lora", TEXT.layers * (4 * (64 + 192) + 4 * (64 + 64))),
+    ],
+)
+def test_only_adapters_are_trained_and_they_are_in_every_block(kind: Kind, expected: int) -> None:
+    tower = AdaptedTower(frozen_tower(), AdapterConfig(kind, width=4))
+    vectors, _ = tower.adapted(*sentences())
+    vectors.sum().backward()
+
+    assert tower.parameter_count() == expected
+    assert all(parameter.grad is not None for parameter in tower.trained().values())
+    trained = {id(parameter) for parameter in tower.trained().values()}
+    learning = {id(p) for p in tower.adapted.parameters() if p.requires_grad}
+    assert learning == trained
+
+
+def test_lora_merges_into_plain_matrices() -> None:
+    tower = AdaptedTower(frozen_tower(), AdapterConfig("lora", width=4, alpha=8.0))
+    train_a_little(tower)
+    merged = tower.exportable()
+
+    assert not any(isinstance(module, LowRank) for module in merged.modules())
+    assert merged.state_dict().keys() == tower.frozen.state_dict().keys()
+    ours, theirs = merged(*sentences())[0], tower.adapted(*sentences())[0]
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exported_graph_computes_what_the_adapted_tower_computes(
+    kind: Kind, tmp_path: Path
+) -> None:
+    tower = AdaptedTower(frozen_tower(), AdapterConfig(kind, width=4))
+    train_a_little(tower)
+    export_adapted_text(tower.exportable(), tmp_path / "text.onnx")
+    words, mask = sentences()
+    session = open_session(tmp_path / "text.onnx")
+    ours = session.run(["vector"], {"word_embeddings": words.numpy(), "mask": mask.numpy()})[0]
+
+    assert float((ours * tower.adapted(words, mask)[0].detach().numpy()).sum(1).min()) > 0.999
+    assert np.abs(ours - tower.frozen(words, mask)[0].numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "prefix"}, {"width": 0}, {"dropout": 1.0}], ids=["kind", "width", "dropout"]
+)
+def test_adapters_that_cannot_be_built_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(TrainingError, match=f"adapters.{next(iter(wrong))}"):
+        AdapterConfig(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""The composing loss and task against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from torch import Tensor, nn  # noqa: E402
+
+from composir.compose.trained import ComposerFolder, Templates  # noqa: E402
+from composir.errors import TrainingError  # noqa: E402
+from composir.train.frozen import FrozenFoundation  # noqa: E402
+from composir.train.map_to_compose.adapters import AdaptedTower, AdapterConfig  # noqa: E402
+from composir.train.map_to_compose.mining import MiningConfig, Questions  # noqa: E402
+from composir.train.map_to_compose.own_data import read_triplets  # noqa: E402
+from composir.train.map_to_compose.ranking import ranks, recalls  # noqa: E402
+from composir.train.map_to_compose.stage2 import (  # noqa: E402
+    BlendConfig,
+    ComposingConfig,
+    ComposingTask,
+    blend,
+    composing_loss,
+)
+from composir.train.map_to_compose.stage2_data import (  # noqa: E402
+    encode_images,
+    make_part,
+    vectors_of,
+)
+from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
+    make_model,
+    make_stage1,
+    make_triplets,
+)
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
+CONFIG = ComposingConfig(batch=6, rate=3e-3, anchor_texts=2, anchor_images=2, anchor_weight=1.0)
+MINING = MiningConfig(neighbours=2, text=2, shown=0, pool=6, hardest=4, refresh_every=2)
+
+
+def test_the_loss_is_the_cross_entropy_of_the_target_among_what_counts() -> None:
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    targets = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    hard = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
+    mask = torch.tensor([[True, True, True], [False, True, False]])
+    first = -1.0 / 0.5 + math.log(math.exp(2.0) + math.exp(0.6 / 0.5) + math.exp(0.0))
+
+    loss = composing_loss(queries, targets, hard, mask, temperature=0.5)
+    assert float(loss) == pytest.approx((first + 0.0) / 2, abs=1e-6)
+
+
+def test_the_blend_is_that_of_queries() -> None:
+    q, s, v, t = (nn.functional.normalize(torch.randn(1, 4), dim=-1) for _ in range(4))
+    weights = BlendConfig(sentence=0.5, direction=2.0, image=0.25, text=0.75)
+    expected = 0.5 * q + 2.0 * (q - s) + 0.25 * v + 0.75 * t
+
+    assert torch.allclose(blend(weights, q, s, v, t), expected / expected.norm(), atol=1e-6)
+    assert torch.allclose(blend(BlendConfig(), q, s, v, t), q, atol=1e-6)
+
+
+def test_ranks_leave_the_reference_out_and_count_ties_ahead() -> None:
+    asked = Questions(
+        references=np.array([0, 1]),
+        texts=("", ""),
+        targets=(frozenset({2, 4}), frozenset({0})),
+        shown=((), ()),
+        text_vectors=np.zeros((2, 2), dtype=np.float32),
+    )
+    scores = np.array([[9, 5, 4, 5, 5], [3, 9, 3, 1, 4]], dtype=np.float32)
+
+    assert ranks(scores, asked).tolist() == [3, 3]
+    assert recalls(scores, asked) == {"recall@1": 0.0, "recall@5": 100.0, "recall@10": 100.0}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    make_stage1(folder / "map", make_model(folder / "bundle"))
+    make_triplets(folder / "triplets")
+    return folder
+
+
+def task(folder: Path, config: ComposingConfig = CONFIG, captions: int = 3) -> ComposingTask:
+    foundation = FrozenFoundation.load(folder / "bundle")
+    start = ComposerFolder.load(folder / "map" / "composer")
+    data = read_triplets(folder / "triplets")
+    references = frozenset(t.reference for t in data.triplets)
+    images = encode_images(
+        folder / "cache", data.gallery, references, start, foundation.model, lambda _: None
+    )
+    part = make_part(data.triplets, images, start, foundation.model)
+    torch.manual_seed(0)
+    tower = AdaptedTower(foundation.text, AdapterConfig(width=4, dropout=0.0))
+    texts = ["a red dog", "a blue lamp", "a photo of a dog"][:captions]
+    return ComposingTask(
+        foundation,
+        tower,
+        images.vectors,
+        (part, part),
+        texts,
+        Templates(),
+        (config, MINING),
+        seed=0,
+    )
+
+
+def gradients(made: ComposingTask) -> list[Tensor]:
+    found = [p.grad for group in made.groups() for p in group.parameters]
+    assert all(gradient is not None for gradient in found)
+    return [gradient for gradient in found if gradient is not None]
+
+
+def test_a_step_is_a_function_of_its_number_and_moves_adapters_alone(tiny: Path) -> None:
+    made = task(tiny)
+    torch.manual_seed(1)
+    first = made.loss(1)
+    first.backward()  # type: ignore[no-untyped-call]
+
+    assert torch.isfinite(first)
+    assert any(bool(gradient.abs().sum() > 0) for gradient in gradients(made))
+    assert all(p.grad is None for p in made.tower.frozen.parameters())
+    assert float(task(tiny).loss(1)) == pytest.approx(float(first), abs=1e-6)
+    assert float(task(tiny).loss(2)) != pytest.approx(float(first), abs=1e-6)
+
+
+def test_the_anchor_is_zero_at_the_start_and_pulls_back_later(tiny: Path) -> None:
+    plain = replace(CONFIG, anchor_weight=0.0)
+    started = float(task(tiny).loss(1)) - float(task(tiny, plain).loss(1))
+    assert started == pytest.approx(0.0, abs=1e-5)
+
+    moved, free = task(tiny), task(tiny, plain)
+    with torch.no_grad():
+        for made in (moved, free):
+            for parameter in made.tower.trained().values():
+                parameter.add_(0.1)
+    assert float(moved.loss(1)) > float(free.loss(1)) + 0.01
+
+
+def test_without_captions_the_image_sentences_are_anchored_alone(tiny: Path) -> None:
+    made = task(tiny, captions=0)
+
+    assert torch.isfinite(made.loss(1))
+    assert made.evaluate()["anchor/cosine"] == 1.0
+
+
+def test_torch_and_runtime_compose_the_same_queries(tiny: Path) -> None:
+    foundation = FrozenFoundation.load(tiny / "bundle")
+    start = ComposerFolder.load(tiny / "map" / "composer")
+    data = read_triplets(tiny / "triplets")
+    references = frozenset(t.reference for t in data.triplets)
+    images = encode_images(
+        tiny / "cache", data.gallery, references, start, foundation.model, lambda _: None
+    )
+    part = make_part(data.triplets, images, start, foundation.model)
+    template = start.manifest.templates.composed
+    ours = task(tiny).queries(part).numpy()
+    theirs = vectors_of(part, images, template, foundation.model.texts).composed
+
+    assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_fewer_triplets_than_a_batch_are_refused(tiny: Path) -> None:
+    with pytest.raises(TrainingError, match="24 training triplets are fewer than a batch of 99"):
+        task(tiny, replace(CONFIG, batch=99))
