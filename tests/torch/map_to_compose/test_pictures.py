@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the train extra")
 
-from composir.errors import DatasetError, TrainingError
+from composir.errors import TrainingError
 from composir.train.map_to_compose.phrases import neutral_phrases
 from composir.train.map_to_compose.pictures import (
     MapPicture,
@@ -67,7 +67,20 @@ def test_captions_meet_their_pictures_and_strangers_are_told(tmp_path: Path) -> 
     found = read_pictures(sources, set(), told.append)
 
     assert [picture.texts for picture in found] == [(), ("a dog",)]
-    assert any("1 captions without a picture: 99.png" in line for line in told)
+    assert "1 captions without a picture: 99.png" in told
+    assert "1 of 2 images have no caption" in told
+
+
+def test_a_name_that_two_pictures_share_fits_neither(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_pictures(tmp_path / "images" / folder, 2)
+    captions = tmp_path / "captions.csv"
+    captions.write_text("file,caption\n01.png,a dog\ntwo/00,a lamp\n")
+    found = read(images=(str(tmp_path / "images"),), captions=captions)
+
+    assert [picture.texts for picture in found] == [(), (), ("a lamp",), ()]
+    with pytest.raises(TrainingError, match="belong to --images"):
+        read(data=(write_data_set(tmp_path / "own", 2),), captions=captions)
 
 
 def test_captions_of_other_pictures_alone_are_refused(tmp_path: Path) -> None:
@@ -75,7 +88,7 @@ def test_captions_of_other_pictures_alone_are_refused(tmp_path: Path) -> None:
     captions = tmp_path / "captions.jsonl"
     captions.write_text('{"file": "99.png", "caption": "a cat"}\n')
 
-    with pytest.raises(DatasetError, match="of none below"):
+    with pytest.raises(TrainingError, match="but of none of the 2 images"):
         read(images=(str(tmp_path / "images"),), captions=captions)
 
 

@@ -126,17 +126,19 @@ class Injection(nn.Module):
             What to add, (n, L, Dw), and attention (n, L, N), the mean over heads.
         """
         query = self.query(self.norm(words)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        among = patches.unsqueeze(1)
-        logits = (query @ self.key) @ among.transpose(-1, -2) / math.sqrt(self.key.shape[1])
+        # Heads and words become rows of one product with the patches, which are never copied.
+        asked = (query @ self.key).flatten(1, 2)
+        logits = asked @ patches.transpose(1, 2) / math.sqrt(self.key.shape[1])
         attention = torch.softmax(self._hidden(logits), dim=-1)
-        mixed = ((attention @ among) @ self.value).transpose(1, 2).flatten(-2)
-        return self.gate * self.output(mixed), attention.mean(1)
+        attended = (attention @ patches).unflatten(1, (self.heads, -1))
+        mixed = (attended @ self.value).transpose(1, 2).flatten(-2)
+        return self.gate * self.output(mixed), attention.unflatten(1, (self.heads, -1)).mean(1)
 
     def _hidden(self, logits: Tensor) -> Tensor:
         """Hide some patches of each picture from all its words and heads."""
         if not self.training or not self.drop:
             return logits
-        hidden = torch.rand(len(logits), 1, 1, logits.shape[-1], device=logits.device) < self.drop
+        hidden = torch.rand(len(logits), 1, logits.shape[-1], device=logits.device) < self.drop
         return logits.masked_fill(hidden & ~hidden.all(-1, keepdim=True), -1e4)
 
 

@@ -157,7 +157,7 @@ class MappingTask:
         self.mapper.eval()
         figures: dict[str, float] = {}
         with torch.no_grad():
-            rows = self.bank.dev[:MOST_DEV]
+            rows = _spread(self.bank.dev)
             if len(rows) > 1:
                 sentences = self._sentences(rows, self.templates[0])
                 figures["contrast_accuracy"] = _accuracy(sentences, self.bank.vectors[rows])
@@ -190,6 +190,11 @@ class MappingTask:
         count = min(self.objective.bank, len(self.bank.texts))
         drawn = generator.choice(len(self.bank.texts), count, replace=False)
         return np.unique(np.concatenate([np.asarray(own, dtype=np.int64), drawn]))
+
+
+def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `MOST_DEV` rows from all over, because sources follow one another."""
+    return rows[:: max(1, -(-len(rows) // MOST_DEV))]
 
 
 def _accuracy(sentences: Tensor, vectors: Tensor) -> float:
