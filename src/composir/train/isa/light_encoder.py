@@ -204,7 +204,7 @@ def as_map(output: Tensor, name: str) -> Tensor:
         raise TrainingError(f"{name} gives {tuple(output.shape)}, neither a map nor patch tokens")
     side = math.isqrt(output.shape[1])
     patches = output[:, -side * side :].transpose(1, 2)
-    return patches.reshape(len(output), -1, side, side)
+    return patches.reshape(output.shape[0], -1, side, side)  # `len` would fix a graph's batch
 
 
 def _normalised(pixels: Tensor, spec: PreprocessSpec) -> Tensor:

@@ -126,7 +126,7 @@ class TokenLearner(nn.Module):
             return attention, attention @ values
         count = self.config.num_tokens
         hidden = self.activation(values.mean(1))
-        spread = self.spread(hidden).reshape(len(flat), count, self.config.width)
+        spread = self.spread(hidden).reshape(flat.shape[0], count, self.config.width)
         uniform = torch.ones_like(flat[:, None, :, 0]).expand(-1, count, -1) / flat.shape[1]
         return uniform, spread
 
@@ -183,14 +183,14 @@ class WordLike(nn.Module):
     def __init__(self, kind: str, words: WordStatistics) -> None:
         """Keep the statistics; nothing is trained."""
         super().__init__()
-        self.kind, self.word_norm = kind, words.norm
+        self.kind, self.word_norm, self.width = kind, words.norm, len(words.mean)
         self.register_buffer("mean", words.mean.detach().clone(), persistent=False)
         self.register_buffer("deviation", words.deviation.detach().clone(), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, L, Dw) to the same shape."""
         if self.kind == "statistics":
-            standard = functional.layer_norm(tokens, tokens.shape[-1:])
+            standard = functional.layer_norm(tokens, (self.width,))
             return self.mean + self.deviation * standard
         if self.kind == "norm":
             return self.word_norm * functional.normalize(tokens, dim=-1)
@@ -213,7 +213,7 @@ class _MultiHead(nn.Module):
 
     def _split(self, rows: Tensor) -> Tensor:
         """(n, length, width) to (n, heads, length, width / heads)."""
-        return rows.reshape(len(rows), rows.shape[1], self.heads, -1).transpose(1, 2)
+        return rows.reshape(rows.shape[0], rows.shape[1], self.heads, -1).transpose(1, 2)
 
 
 class _ChannelNorm(nn.Module):
