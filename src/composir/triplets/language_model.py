@@ -157,6 +157,7 @@ class LanguageModelWriter:
                     futures[place].set_result(self._one(pairs[place], images))
                 except BaseException as error:
                     futures[place].set_exception(error)
+                    return
 
         # Daemons: Ctrl-C must not wait for answers that are still on their way.
         for _ in range(min(self._settings.concurrency, len(pairs))):

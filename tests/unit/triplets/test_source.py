@@ -106,7 +106,7 @@ def test_rows_can_be_chosen_by_ids_or_by_split(tmp_path: Path) -> None:
 def test_an_id_that_is_not_there_is_named(tmp_path: Path) -> None:
     ids = tmp_path / "ids.txt"
     ids.write_text("cup-red\ncup-purple\n")
-    with pytest.raises(DatasetError, match="1 of its ids are not in .*: cup-purple"):
+    with pytest.raises(DatasetError, match=r"1 of its ids are not in .*: cup-purple"):
         read_data_set(shop(tmp_path / "shop"), only=ids)
 
 

@@ -40,8 +40,15 @@ def test_the_same_seed_writes_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("column", "kind"),
-    [("colour", "colour"), ("Main_Color", "colour"), ("domain", "style"), ("class", "thing")]
-    + [("size", "other"), ("season", "time"), ("fabric", "material")],
+    [
+        ("colour", "colour"),
+        ("Main_Color", "colour"),
+        ("domain", "style"),
+        ("class", "thing"),
+        ("size", "other"),
+        ("season", "time"),
+        ("fabric", "material"),
+    ],
 )
 def test_columns_are_known_by_their_names(column: str, kind: str) -> None:
     assert column_kind(column) == kind
