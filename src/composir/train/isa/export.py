@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -106,7 +107,12 @@ def write_composer(
     Returns:
         The manifest as written.
     """
-    parity = _export(run, foundation, encoder.cpu().eval(), learner.cpu().eval(), folder / GRAPH)
+    with warnings.catch_warnings():
+        # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        modules = encoder.cpu().eval(), learner.cpu().eval()
+        parity = _export(run, foundation, modules, folder / GRAPH)
     fields = _fields(run, foundation, folder, parity, choice)
     if run.config.side == "asymmetric":
         fields["preprocess"] = encoder.preprocess
@@ -165,8 +171,9 @@ Licence of the weights: {fields["licence"]}.
 
 
 def _export(
-    run: IsaRun, foundation: FrozenFoundation, encoder: nn.Module, learner: TokenLearner, path: Path
+    run: IsaRun, foundation: FrozenFoundation, modules: tuple[nn.Module, TokenLearner], path: Path
 ) -> float:
+    encoder, learner = modules
     outputs = ["tokens", "attention"]
     if run.config.side == "asymmetric":
         size = encoder.preprocess.size

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -140,7 +141,10 @@ def _run_on(encoder: nn.Module, device: torch.device, pixels: PixelArray) -> Row
 def _onnx_runner(encoder: nn.Module, size: int) -> Runner:
     import onnxruntime
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         path = str(Path(folder) / "lower.onnx")
         torch.onnx.export(
             _Lower(encoder).eval(),

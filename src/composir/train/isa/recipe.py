@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -242,7 +241,7 @@ def _view(
     say: Say,
 ) -> View:
     spatial = config.side == "symmetric" or config.objective.lar.weight > 0
-    progress = partial(_progress, say, f"gallery features, view {view}")
+    progress = _Progress(say, f"gallery features, view {view}")
     try:
         gallery = gallery_features(
             config.cache, files, foundation.model, progress, view, spatial=spatial
@@ -258,15 +257,21 @@ def _view(
         encoder,
         f"{config.light.name} {config.light.trained_blocks}",
         view,
-        partial(_progress, say, f"light features, view {view}"),
+        _Progress(say, f"light features, view {view}"),
     )
     return View.of(len(files), light, gallery)
 
 
-def _progress(say: Say, what: str, done: int, total: int) -> None:
-    """A line about every twentieth of the way."""
-    if done == total or done * 20 // total != max(0, done - 64) * 20 // total:
-        say(f"{what}: {done:,} of {total:,}")
+class _Progress:
+    """Says how far something is, about every twentieth of the way."""
+
+    def __init__(self, say: Say, what: str) -> None:
+        self._say, self._what, self._said = say, what, -1
+
+    def __call__(self, done: int, total: int) -> None:
+        if done * 20 // total > self._said:
+            self._said = done * 20 // total
+            self._say(f"{self._what}: {done:,} of {total:,}")
 
 
 def _line(record: dict[str, float]) -> str:
