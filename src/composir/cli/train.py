@@ -71,10 +71,11 @@ def compose(
     *,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")],
     triplets: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="FOLDER|FILE",
-            help="Data set folder, or JSONL/CSV with reference, text, targets (or clicked, shown).",
+            help="Data set folder, or JSONL/CSV with reference, text, targets (or clicked, shown); "
+            "repeat.",
         ),
     ] = None,
     start: Annotated[
@@ -101,7 +102,7 @@ def compose(
     from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
 
     named = {"triplets": triplets, "start": start, "model": model}
-    chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value is not None]
+    chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]
     settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
     with _resumable(out):
         train_composing(settings, out, note)
@@ -186,17 +187,19 @@ def baseline(
     assignments: Set = None,
 ) -> None:
     """Train a published mapping to compare with: pic2word from pictures, text-map from captions."""
-    from composir.train.baselines.pic2word import PRESET, train_pic2word
-    from composir.train.baselines.text_only import TextMapConfig, train_text_map
+    from composir.train.baselines import pic2word, text_only
     from composir.train.config import read_config
     from composir.train.map_to_compose.stage1 import MapConfig
 
     chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
     with _resumable(out):
         if name == "text-map":
-            train_text_map(read_config(TextMapConfig, config, chosen), out, note)
+            chosen = [*text_only.PRESET, *chosen]
+            settings = read_config(text_only.TextMapConfig, config, chosen)
+            text_only.train_text_map(settings, out, note)
         else:
-            train_pic2word(read_config(MapConfig, config, [*PRESET, *chosen]), out, note)
+            chosen = [*pic2word.PRESET, *chosen]
+            pic2word.train_pic2word(read_config(MapConfig, config, chosen), out, note)
 
 
 @app.command(epilog="`composir train blend runs/isa/composer --dev my-dev/`")

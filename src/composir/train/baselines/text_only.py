@@ -47,6 +47,8 @@ from composir.train.map_to_compose.task import DevCheck
 from composir.train.run_folder import claim
 from composir.train.text_vectors import text_vectors
 
+PRESET = ("mapper.injection_layers=0",)
+"""For `read_config`, which gives a part of which one setting is named its type's own defaults."""
 CHUNK = 64
 MOST_DEV = 256
 ABOUT = (
