@@ -1,0 +1,118 @@
+"""The split between device and server, and explanations, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from composir.cli import models
+from composir.device.client import QuerySide
+from tests.e2e.commands import composir, paint_all
+from tests.fakes import COLOURS
+from tests.tiny_bundle import make_bundle, make_composer
+
+RED = np.full((30, 40, 3), COLOURS["red"], dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Holds an indexed gallery, a composer `isa` packaged with its model, and pictures."""
+    model = make_bundle(tmp_path / "tiny")
+    make_composer(tmp_path / "tiny" / "composers" / "isa", model, "pixels", name="isa")
+    make_composer(tmp_path / "map", model, "vector")
+    whole = make_bundle(tmp_path / "tiny")
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: whole)
+    monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "gallery"))
+    paint_all(tmp_path / "pictures")
+    assert composir("index", tmp_path / "pictures").exit_code == 0
+    return tmp_path
+
+
+@pytest.fixture
+def device(folder: Path) -> Path:
+    result = composir("export", "query-side", "--composer", "isa", "--out", folder / "device")
+    assert result.exit_code == 0, result.output
+    assert "query.onnx" in result.stdout
+    assert "a query as fp16: 52 bytes" in result.stdout
+    return folder / "device"
+
+
+def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> None:
+    (folder / "query.cir").write_bytes(QuerySide(device).message(RED, "blue", ("green",)))
+    sent = json.loads(composir("search", "--message", folder / "query.cir", "--json").stdout)
+    picture = ["--image", folder / "pictures" / "red.png", "--include-reference"]
+    shown = composir("search", *picture, "blue", "--not", "green", "--composer", "isa", "--json")
+    hits = json.loads(shown.stdout)["hits"]
+
+    assert [hit["id"] for hit in sent["hits"]] == [hit["id"] for hit in hits]
+    assert sent["query"] == {"image": None, "text": "blue", "negatives": ["green"]}
+    assert sent["composer"] == "isa"
+
+
+def test_a_message_without_words_finds_pictures_like_it(folder: Path, device: Path) -> None:
+    (folder / "query.cir").write_bytes(QuerySide(device).message(RED))
+    result = composir("search", "--message", folder / "query.cir", "--json")
+    assert Path(json.loads(result.stdout)["hits"][0]["path"]).name == "red.png"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--message", "noise.cir"], "no query message"),
+        (["--message", "missing.cir"], "cannot be read"),
+        (["--message", "large.cir"], "at most 10000"),
+        (["--message", "newer.cir"], "version 2"),
+        (["--message", "query.cir", "--composer", "sum"], "takes no tokens"),
+        (["--message", "query.cir", "--composer", "map"], "another composer"),
+        (["--message", "query.cir", "blue"], "leave those out"),
+        (["--message", "query.cir", "--explain", "why.html"], "use --image"),
+        (["red", "--explain", "why.pdf"], ".json"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_clear_error(
+    folder: Path,
+    device: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    good = QuerySide(device).message(RED, "blue")
+    Path("query.cir").write_bytes(good)
+    Path("noise.cir").write_bytes(b"not a message")
+    Path("large.cir").write_bytes(bytes(20_000))
+    Path("newer.cir").write_bytes(good[:4] + b"\x02" + good[5:])
+    result = composir("search", *words, "--json")
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("composer", "message"),
+    [("sum", "is arithmetic"), ("map", "takes pixels"), ("nosuch", "nosuch")],
+)
+def test_what_has_no_query_side_is_not_exported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, composer: str, message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    result = composir("export", "query-side", "--composer", composer, "--out", "device")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("device").exists()
+
+
+def test_a_search_is_explained(folder: Path) -> None:
+    picture = ["--image", folder / "pictures" / "red.png", "blue, and a photo"]
+    for name in ("why.html", "why.json"):
+        result = composir("search", *picture, "--composer", "isa", "--explain", folder / name)
+        assert result.exit_code == 0, result.output
+        assert name in result.stderr
+    found = json.loads((folder / "why.json").read_text())
+    assert [phrase["phrase"] for phrase in found["phrases"]] == ["blue", "and a photo"]
+    assert found["tokens"][0]["nearest_words"][0] == "red"
+    assert "What was seen in the reference" in (folder / "why.html").read_text()
