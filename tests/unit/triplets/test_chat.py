@@ -42,9 +42,11 @@ def test_an_answer_with_its_tokens() -> None:
 
 
 def test_the_key_travels_as_a_bearer_token_and_is_in_no_message() -> None:
-    with endpoint(in_turn(fails(401, "bad key"))) as stub:
-        with pytest.raises(EndpointError, match="answers 401 bad key; is the key right") as caught:
-            client(stub, "sk-secret").ask(BODY)
+    with (
+        endpoint(in_turn(fails(401, "bad key"))) as stub,
+        pytest.raises(EndpointError, match="answers 401 bad key; is the key right") as caught,
+    ):
+        client(stub, "sk-secret").ask(BODY)
     assert stub.keys == ["Bearer sk-secret"]
     assert "secret" not in str(caught.value)
 
@@ -62,9 +64,11 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_who_asks_to_wait_too_long_gets_no_more_requests() -> None:
-    with endpoint(in_turn(fails(429, Retry_After="900"))) as stub:
-        with pytest.raises(NoAnswer, match="HTTP 429; it asks to wait 900 s"):
-            client(stub, longest_wait=10.0).ask(BODY)
+    with (
+        endpoint(in_turn(fails(429, Retry_After="900"))) as stub,
+        pytest.raises(NoAnswer, match="HTTP 429; it asks to wait 900 s"),
+    ):
+        client(stub, longest_wait=10.0).ask(BODY)
     assert len(stub.bodies) == 1
 
 
@@ -86,23 +90,27 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 
 
 def test_one_bad_request_is_refused_at_once() -> None:
-    with endpoint(in_turn(fails(400, "content policy"))) as stub:
-        with pytest.raises(RefusedRequest, match="HTTP 400 content policy"):
-            client(stub).ask(BODY)
+    with (
+        endpoint(in_turn(fails(400, "content policy"))) as stub,
+        pytest.raises(RefusedRequest, match="HTTP 400 content policy"),
+    ):
+        client(stub).ask(BODY)
     assert len(stub.bodies) == 1
 
 
 def test_a_wrong_address_ends_it() -> None:
-    with endpoint(in_turn(says("x"))) as stub:
-        with pytest.raises(EndpointError, match="answers 404 not found; is the address right"):
-            client(stub.url + "/v2").ask(BODY)
+    with (
+        endpoint(in_turn(says("x"))) as stub,
+        pytest.raises(EndpointError, match="answers 404 not found; is the address right"),
+    ):
+        client(stub.url + "/v2").ask(BODY)
 
 
 def test_an_endpoint_that_is_down() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(NoAnswer, match="no connection .*, 2 times"):
+    with pytest.raises(NoAnswer, match=r"no connection .*, 2 times"):
         client(f"http://127.0.0.1:{port}/v1", attempts=2).ask(BODY)
 
 
@@ -116,9 +124,11 @@ def test_an_endpoint_that_is_slow() -> None:
 
 
 def test_an_answer_that_drips_for_ever_is_cut_off() -> None:
-    with endpoint(in_turn(says("in blue")), drip_seconds=0.2) as stub:
-        with pytest.raises(NoAnswer, match="an answer that does not end"):
-            client(stub, timeout=0.5, attempts=1).ask(BODY)
+    with (
+        endpoint(in_turn(says("in blue")), drip_seconds=0.2) as stub,
+        pytest.raises(NoAnswer, match="an answer that does not end"),
+    ):
+        client(stub, timeout=0.5, attempts=1).ask(BODY)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +136,11 @@ def test_an_answer_that_drips_for_ever_is_cut_off() -> None:
     [b"[]", b'{"choices": []}', b'{"choices": [{"message": {"content": null}}]}', b"\xff"],
 )
 def test_answers_that_are_no_chat_completion(content: bytes) -> None:
-    with endpoint(in_turn((200, {}, content))) as stub:
-        with pytest.raises(NoAnswer, match="an answer (that is no chat completion|without text)"):
-            client(stub, attempts=1).ask(BODY)
+    with (
+        endpoint(in_turn((200, {}, content))) as stub,
+        pytest.raises(NoAnswer, match=r"an answer (that is no chat completion|without text)"),
+    ):
+        client(stub, attempts=1).ask(BODY)
 
 
 def test_redirects_are_not_followed_so_that_the_key_stays() -> None:

@@ -59,6 +59,6 @@ def test_the_user_may_choose(tmp_path: Path) -> None:
     chosen = choose_groupings(images, {}, find_columns(images), ("kind",), ("colour",))
     assert chosen == (Grouping("kind", ("colour",), ()),)
     with pytest.raises(
-        DatasetError, match="no text column 'size' .* there is: title, colour, kind"
+        DatasetError, match=r"no text column 'size' .* there is: title, colour, kind"
     ):
         choose_groupings(images, {}, find_columns(images), ("size",), ())
