@@ -47,7 +47,9 @@ def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> N
     shown = composir("search", *picture, "blue", "--not", "green", "--composer", "isa", "--json")
     hits = json.loads(shown.stdout)["hits"]
 
-    assert [hit["id"] for hit in sent["hits"]] == [hit["id"] for hit in hits]
+    assert sent["hits"][0]["id"] == hits[0]["id"]
+    scores = [hit["score"] for hit in hits]
+    assert [hit["score"] for hit in sent["hits"]] == pytest.approx(scores, abs=0.01)
     assert sent["query"] == {"image": None, "text": "blue", "negatives": ["green"]}
     assert sent["composer"] == "isa"
 

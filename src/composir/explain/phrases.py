@@ -8,6 +8,7 @@ text of another language is split at its commas.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _JOINING = frozenset({"and", "but", "or", "plus"})
@@ -17,7 +18,8 @@ _PLACING = frozenset(
     | {"inside", "instead", "into", "near", "next", "off", "on", "onto", "outside", "over"}
     | {"through", "toward", "towards", "under", "wearing", "while", "with", "within", "without"}
 )
-_ENDS = (",", ";", ".", "，", "、", "。")
+_ENDS = (",", ";", ".", "，", "、", "。", "；")
+_UNSPACED = re.compile("(?<=[，、。；])")  # writing that leaves no space after its commas
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
@@ -31,7 +33,7 @@ def split_phrases(text: str) -> tuple[str, ...]:
         spaces they are the text again, up to white space.
     """
     phrases: list[list[str]] = []
-    for word in text.split():
+    for word in _UNSPACED.sub(" ", text).split():
         if not phrases or _begins(word, phrases[-1]):
             phrases.append([])
         phrases[-1].append(word)

@@ -21,7 +21,7 @@ from composir.explain.phrases import shown, split_phrases, without
         ("a dog instead of a cat", ("a dog", "instead of a cat")),
         ("is blue; has stripes", ("is blue;", "has stripes")),
         ("with and without", ("with and without",)),
-        ("赤い、大きい", ("赤い、大きい",)),
+        ("赤い、大きい", ("赤い、", "大きい")),
         ("  ", ()),
     ],
 )
