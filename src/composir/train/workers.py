@@ -1,6 +1,6 @@
 """One process or several: who computes which rows, and how they come together.
 
-Several GPUs run through `accelerate launch --num_processes N "$(command -v composir)" train isa ...`;
+Several GPUs run through `accelerate launch --num_processes N "$(command -v composir)" train isa`;
 each process then encodes its slice of every batch, and all see the same gathered batch.
 """
 
