@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,19 @@ def test_the_split_is_by_reference_and_the_same_every_time() -> None:
     assert [len(found) for found in references] == [14, 2, 4]
     assert set.union(*references) == {t.reference for t in many}
     assert split_triplets(list(reversed(many)), 0.1, 0.2).dev == tuple(reversed(split.dev))
+
+
+def test_a_target_that_would_give_a_held_out_pair_away_is_kept_back() -> None:
+    many = [triplet(f"r{i}", f"t{i}") for i in range(10)]
+    held_out = split_triplets(many, 0.1, 0.1).held_out[0]
+    # The way back, which has another answer too.
+    back = replace(triplet("t-back", "x"), reference=held_out.targets[0])
+    back = replace(back, targets=(held_out.reference, Path("y")), group=many[0].group)
+    split = split_triplets([*many, back], 0.1, 0.1)
+    kept = [t for t in split.train if t.reference == back.reference]
+
+    assert held_out in split.held_out
+    assert [(t.targets, t.kept_back) for t in kept] == [((Path("y"),), (held_out.reference,))]
 
 
 def test_groups_stay_together_and_ways_back_are_dropped() -> None:

@@ -66,6 +66,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tiny: Path, *more: str, **named: str) -> ComposeConfig:
     chosen = {"model": "bundle", "start": "map", "triplets": "triplets", "cache": "cache"} | named
     paths = [f"{key}={tiny / value}" for key, value in chosen.items()]
+    paths = [p.replace("=", "=['", 1) + "']" if p.startswith("triplets=") else p for p in paths]
     return read_config(ComposeConfig, None, [*paths, *SMALL, *more])
 
 
@@ -212,7 +213,7 @@ def test_a_start_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> None
     [
         ({"start": "nowhere"}, (), "no run of stage 1"),
         ({}, ("start=",), "brings no composer named map"),
-        ({}, ("triplets=",), "no triplets"),
+        ({}, ("triplets=[]",), "no triplets"),
         ({}, ("composing.batch=500",), "fewer than a batch of 500"),
         ({}, ("composing.temperature=0",), "temperature"),
         ({}, ("dev=0.6", "held_out=0.5"), "too few"),

@@ -79,6 +79,7 @@ class Questions:
         targets: m sets of rows that answer.
         shown: m tuples of rows that were shown and not chosen.
         text_vectors: (m, D) float32, unit norm, of the modification texts.
+        kept_back: m sets of rows that answer too, but are not trained on.
     """
 
     references: Rows
@@ -86,6 +87,7 @@ class Questions:
     targets: tuple[frozenset[int], ...]
     shown: tuple[tuple[int, ...], ...]
     text_vectors: FloatArray
+    kept_back: tuple[frozenset[int], ...] = ()
 
     def __len__(self) -> int:
         """How many."""
@@ -112,8 +114,10 @@ class HardNegatives:
         """
         self.config, self._seed, self._images = config, seed, images
         self._references = questions.references
+        kept_back = questions.kept_back or (frozenset[int](),) * len(questions)
         self._answers = [
-            _same(images, targets, config.same_picture) for targets in questions.targets
+            _same(images, targets | more, config.same_picture)
+            for targets, more in zip(questions.targets, kept_back, strict=True)
         ]
         # A reference that looks all but like its target would push the target away too.
         pairs = zip(questions.references.tolist(), self._answers, strict=True)

@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from composir.errors import DatasetError
 
@@ -42,6 +42,8 @@ class Triplet:
         group: Rows of one group are never split between training and held-out parts; the
             reference's name where the data say nothing else.
         where: File and line, for messages.
+        kept_back: Targets that are not trained on, because held-out rows know the same two images;
+            they are no negatives either.
     """
 
     reference: Path
@@ -50,11 +52,12 @@ class Triplet:
     shown: tuple[Path, ...]
     group: str
     where: str
+    kept_back: tuple[Path, ...] = ()
 
     @property
     def images(self) -> tuple[Path, ...]:
         """All files that the triplet names."""
-        return (self.reference, *self.targets, *self.shown)
+        return (self.reference, *self.targets, *self.shown, *self.kept_back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class TripletSplit:
         train: For training.
         dev: For choices.
         held_out: For the before/after table.
-        dropped: Training rows left out because dev or held-out rows know the same two images.
+        dropped: Training rows without a target that is not kept back.
     """
 
     train: tuple[Triplet, ...]
@@ -144,6 +147,21 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
     return TripletData(tuple(merged), tuple(problems), repeats, tuple(gallery))
 
 
+def read_all(sources: Sequence[Path], images: Path | None, max_bad: float) -> TripletData:
+    """Read several sources as one; see `read_triplets`.
+
+    Raises:
+        DatasetError: If any of them is at fault.
+    """
+    read = [read_triplets(source, images, max_bad) for source in sources]
+    return TripletData(
+        triplets=tuple(triplet for data in read for triplet in data.triplets),
+        problems=tuple(problem for data in read for problem in data.problems),
+        repeats=sum(data.repeats for data in read),
+        gallery=_unique(file for data in read for file in data.gallery),
+    )
+
+
 def subset(triplets: Sequence[Triplet], count: int) -> tuple[Triplet, ...]:
     """The first `count` in an order that depends on the triplets alone; all where it is negative.
 
@@ -159,8 +177,8 @@ def subset(triplets: Sequence[Triplet], count: int) -> tuple[Triplet, ...]:
 def split_triplets(triplets: Sequence[Triplet], dev: float, held_out: float) -> TripletSplit:
     """Split by reference (or group), the same way every time.
 
-    Training rows whose reference and target are the two images of a dev or held-out row, e.g. the
-    way back, are dropped.
+    Where reference and target of a training row are the two images of a dev or held-out row, e.g.
+    the way back, that target is kept back.
 
     Args:
         triplets: All.
@@ -181,7 +199,7 @@ def split_triplets(triplets: Sequence[Triplet], dev: float, held_out: float) -> 
     place = {g: 2 if i < tests else 1 if i < tests + choices else 0 for i, g in enumerate(groups)}
     parts = [tuple(t for t in triplets if place[t.group] == part) for part in range(3)]
     known = {pair for part in parts[1:] for t in part for pair in _pairs(t)}
-    train = tuple(t for t in parts[0] if not known & _pairs(t))
+    train = tuple(kept for t in parts[0] if (kept := _without(t, known)).targets)
     return TripletSplit(train, parts[1], parts[2], len(parts[0]) - len(train))
 
 
@@ -327,8 +345,20 @@ def _unique(items: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _pairs(triplet: Triplet) -> set[frozenset[Path]]:
+Pair: TypeAlias = frozenset[Path]
+
+
+def _pairs(triplet: Triplet) -> set[Pair]:
     return {frozenset((triplet.reference, target)) for target in triplet.targets}
+
+
+def _without(triplet: Triplet, known: set[Pair]) -> Triplet:
+    """A triplet whose targets that would give a held-out pair away are kept back."""
+    back = tuple(t for t in triplet.targets if frozenset((triplet.reference, t)) in known)
+    if not back:
+        return triplet
+    targets = tuple(target for target in triplet.targets if target not in back)
+    return replace(triplet, targets=targets, kept_back=back)
 
 
 def _count(share: float, total: int) -> int:

@@ -33,7 +33,7 @@ def composer_fields(
     """
     made = start.manifest
     triplets = Source(
-        name=f"triplets: {training['config']['triplets']}",
+        name=f"triplets: {', '.join(training['config']['triplets'])}",
         licence="not stated",
         use=f"stage 2: {training['train_triplets']} triplets",
     )

@@ -136,6 +136,7 @@ def make_part(
         targets=tuple(frozenset(images.row_of[f] for f in t.targets) for t in triplets),
         shown=tuple(tuple(images.row_of[f] for f in t.shown) for t in triplets),
         text_vectors=model.encode_texts([without_reference(text) for text in texts]),
+        kept_back=tuple(frozenset(images.row_of[f] for f in t.kept_back) for t in triplets),
     )
     tokens = images.tokens[references]
     template = start.manifest.templates.image

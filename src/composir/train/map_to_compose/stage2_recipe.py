@@ -38,7 +38,7 @@ from composir.train.map_to_compose.before_after import (
     row,
 )
 from composir.train.map_to_compose.mining import MiningConfig
-from composir.train.map_to_compose.own_data import TripletData, read_triplets, split_triplets
+from composir.train.map_to_compose.own_data import TripletData, read_all, split_triplets
 from composir.train.map_to_compose.stage2 import WATCHED, ComposingConfig, ComposingTask, Part
 from composir.train.map_to_compose.stage2_card import composer_fields, write_card
 from composir.train.map_to_compose.stage2_data import (
@@ -55,6 +55,7 @@ from composir.train.run_folder import claim
 
 Say: TypeAlias = Callable[[str], None]
 QUERY_GRAPH, TEXT_GRAPH = "query.onnx", "text.onnx"
+LISTS = ("triplets", "captions", "dev_sets")
 STAGE, TABLE, LEFT_OUT = "stage2", "before_after.json", "left_out.txt"
 
 
@@ -77,7 +78,7 @@ class ComposeConfig:
         model: Foundation model: a name or a bundle's folder.
         start: First stage: a run or composer folder, or a packaged composer's name; the packaged
             `map` where empty.
-        triplets: Data set folder, JSONL or CSV (`own_data`).
+        triplets: Data set folders, JSONL or CSV files (`own_data`).
         images: Folder that file names of a JSONL or CSV are relative to; its own where empty.
         captions: Data set folders or text files of plain captions for the anchor; without them the
             modification texts are anchored.
@@ -101,7 +102,7 @@ class ComposeConfig:
 
     model: str = "mini"
     start: str = ""
-    triplets: str = ""
+    triplets: tuple[Path, ...] = ()
     images: str = ""
     captions: tuple[Path, ...] = ()
     text_only: str = ""
@@ -181,7 +182,7 @@ def _prepare(
     say: Say,
 ) -> Ready:
     below = Path(config.images).expanduser() if config.images else None
-    data = read_triplets(Path(config.triplets).expanduser(), below, config.max_bad)
+    data = read_all(config.triplets, below, config.max_bad)
     say(data.summary())
     left_out = "".join(f"{problem.where}: {problem.reason}\n" for problem in data.problems)
     (folder / LEFT_OUT).write_text(left_out, encoding="utf-8")
@@ -196,8 +197,7 @@ def _prepare(
     split = limited(split_triplets(usable, config.dev, config.held_out), config.max_triplets)
     say(
         f"{len(split.train):,} triplets to train on, {len(split.dev):,} dev, "
-        f"{len(split.held_out):,} held out; {split.dropped:,} left out as other ways between two "
-        "of their images"
+        f"{len(split.held_out):,} held out; {split.dropped:,} left out as ways back of those"
     )
     parts = [make_part(part, images, start, model) for part in split.parts]
     return Ready(foundation, start, data, images, *parts)
@@ -333,16 +333,18 @@ def _markdown(rows: list[Row], ready: Ready) -> str:
 def _command(config: ComposeConfig, folder: Path) -> str:
     """The command in short; all settings are in `config`."""
     start = ["--from", Path(config.start).name] if config.start else []
-    named = ["--triplets", Path(config.triplets).name, "--model", Path(config.model).name]
-    return shlex.join(["composir", "train", "compose", *start, *named, "--out", folder.name])
+    named = [word for path in config.triplets for word in ("--triplets", path.name)]
+    model = ["--model", Path(config.model).name]
+    return shlex.join(
+        ["composir", "train", "compose", *start, *named, *model, "--out", folder.name]
+    )
 
 
 def _public(config: ComposeConfig) -> dict[str, Any]:
     """Settings without the paths of this machine."""
     paths = {"model": Path(config.model).name, "start": Path(config.start).name}
-    paths["triplets"] = Path(config.triplets).name
     hidden: dict[str, Any] = {"images": "", "cache": ""}
-    hidden |= {name: [p.name for p in getattr(config, name)] for name in ("captions", "dev_sets")}
+    hidden |= {name: [p.name for p in getattr(config, name)] for name in LISTS}
     return as_dict(config) | paths | hidden | {"text_only": Path(config.text_only).name}
 
 
