@@ -125,13 +125,14 @@ class Injection(nn.Module):
         Returns:
             What to add, (n, L, Dw), and attention (n, L, N), the mean over heads.
         """
-        query = self.query(self.norm(words)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        # Heads and words become rows of one product with the patches, which are never copied.
-        asked = (query @ self.key).flatten(1, 2)
-        logits = asked @ patches.transpose(1, 2) / math.sqrt(self.key.shape[1])
+        count, tokens = words.shape[:2]
+        query = self.query(self.norm(words)).reshape(count * tokens, self.heads, -1).transpose(0, 1)
+        # Heads first, then pictures first: no factor is ever copied for each picture or head.
+        sought = _by_picture(query @ self.key, count)
+        logits = sought @ patches.transpose(1, 2) / math.sqrt(self.key.shape[1])
         attention = torch.softmax(self._hidden(logits), dim=-1)
-        attended = (attention @ patches).unflatten(1, (self.heads, -1))
-        mixed = (attended @ self.value).transpose(1, 2).flatten(-2)
+        seen = _by_head(attention @ patches, self.heads) @ self.value
+        mixed = seen.transpose(0, 1).reshape(count, tokens, -1)
         return self.gate * self.output(mixed), attention.unflatten(1, (self.heads, -1)).mean(1)
 
     def _hidden(self, logits: Tensor) -> Tensor:
@@ -140,6 +141,16 @@ class Injection(nn.Module):
             return logits
         hidden = torch.rand(len(logits), 1, logits.shape[-1], device=logits.device) < self.drop
         return logits.masked_fill(hidden & ~hidden.all(-1, keepdim=True), -1e4)
+
+
+def _by_picture(rows: Tensor, count: int) -> Tensor:
+    """(heads, n L, w) to (n, heads L, w)."""
+    return rows.unflatten(1, (count, -1)).transpose(0, 1).flatten(1, 2)
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """(n, heads L, w) to (heads, n L, w)."""
+    return rows.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)
 
 
 class Mapper(nn.Module):
