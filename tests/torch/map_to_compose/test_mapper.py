@@ -53,7 +53,7 @@ def test_the_gate_learns_from_the_first_step() -> None:
 
 def test_folded_projections_equal_attention_with_keys_and_values() -> None:
     torch.manual_seed(2)
-    layer = Injection(WORD, PATCH, replace(SMALL, patch_dropout=0.0)).eval()
+    layer = Injection(WORD, PATCH, replace(SMALL, patch_dropout=0.0, tokens=2)).eval()
     words, patches = torch.randn(3, 2, WORD), torch.randn(3, 9, PATCH)
     with torch.no_grad():
         layer.gate.fill_(0.5)

@@ -104,7 +104,8 @@ class Injection(nn.Module):
     def __init__(self, word_width: int, patch_width: int, config: MapperConfig) -> None:
         """Build; the gate is zero."""
         super().__init__()
-        self.heads, self.drop = config.injection_heads, config.patch_dropout
+        self.heads, self.tokens = config.injection_heads, config.tokens
+        self.drop = config.patch_dropout
         inner = config.injection_width
         self.norm = nn.LayerNorm(word_width)
         self.query = nn.Linear(word_width, inner)
@@ -125,14 +126,13 @@ class Injection(nn.Module):
         Returns:
             What to add, (n, L, Dw), and attention (n, L, N), the mean over heads.
         """
-        count, tokens = words.shape[:2]
-        query = self.query(self.norm(words)).reshape(count * tokens, self.heads, -1).transpose(0, 1)
+        query = self.query(self.norm(words)).flatten(0, 1).unflatten(-1, (self.heads, -1))
         # Heads first, then pictures first: no factor is ever copied for each picture or head.
-        sought = _by_picture(query @ self.key, count)
+        sought = _by_picture(query.transpose(0, 1) @ self.key, self.tokens)
         logits = sought @ patches.transpose(1, 2) / math.sqrt(self.key.shape[1])
         attention = torch.softmax(self._hidden(logits), dim=-1)
         seen = _by_head(attention @ patches, self.heads) @ self.value
-        mixed = seen.transpose(0, 1).reshape(count, tokens, -1)
+        mixed = seen.transpose(0, 1).flatten(1, 2).unflatten(0, (-1, self.tokens))
         return self.gate * self.output(mixed), attention.unflatten(1, (self.heads, -1)).mean(1)
 
     def _hidden(self, logits: Tensor) -> Tensor:
@@ -143,9 +143,9 @@ class Injection(nn.Module):
         return logits.masked_fill(hidden & ~hidden.all(-1, keepdim=True), -1e4)
 
 
-def _by_picture(rows: Tensor, count: int) -> Tensor:
+def _by_picture(rows: Tensor, tokens: int) -> Tensor:
     """(heads, n L, w) to (n, heads L, w)."""
-    return rows.unflatten(1, (count, -1)).transpose(0, 1).flatten(1, 2)
+    return rows.unflatten(1, (-1, tokens)).transpose(0, 1).flatten(1, 2)
 
 
 def _by_head(rows: Tensor, heads: int) -> Tensor:
