@@ -73,17 +73,18 @@ class PixelQuery(nn.Module):
 
 
 class PatchQuery(nn.Module):
-    """Patch tokens (n, N, Dp) to tokens and attention; the vector (n, D) is not read."""
+    """Patch tokens (n, N, Dp) to tokens and attention; the vector (n, D) changes nothing."""
 
     def __init__(self, encoder: nn.Module, learner: TokenLearner) -> None:
         """Join both."""
         super().__init__()
         self.encoder, self.learner = encoder, learner
 
-    def forward(self, patch_tokens: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002 -- every graph on patch tokens takes it
+    def forward(self, patch_tokens: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (n, L, Dw) and attention (n, L, h, w)."""
-        made: tuple[Tensor, Tensor] = self.learner(self.encoder.upper(patch_tokens))
-        return made
+        tokens, attention = self.learner(self.encoder.upper(patch_tokens))
+        # Graphs on patch tokens take the vector too; the exporter would drop an unused input.
+        return tokens + 0.0 * vector[:, :1, None], attention
 
 
 def write_composer(
