@@ -88,3 +88,12 @@ def test_a_choice_takes_its_values_and_names_them_otherwise() -> None:
     assert read_config(Choice, None, ["axis=tokens"]).axis == "tokens"
     with pytest.raises(TrainingError, match="axis must be one of positions, tokens, not 'rows'"):
         read_config(Choice, None, ["axis=rows"])
+
+
+@dataclass(frozen=True)
+class Tuned:
+    inner: Inner = field(default_factory=lambda: Inner(rate=0.5, batch={"cats": 3}))
+
+
+def test_one_setting_of_a_part_leaves_its_other_defaults_alone() -> None:
+    assert read_config(Tuned, None, ["inner.rate=0.7"]).inner == Inner(0.7, {"cats": 3})

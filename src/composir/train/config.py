@@ -68,19 +68,33 @@ def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _build(kind: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+def _build(
+    kind: type[Config], values: Mapping[str, Any], prefix: str, base: Config | None = None
+) -> Config:
+    """Values over `base`, the defaults that the outer configuration has for this part."""
     hints = get_type_hints(kind)
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in values:
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    arguments = {}
+    for key, value in values.items():
         if key not in known:
             raise TrainingError(f"unknown setting {prefix}{key}; known: {', '.join(sorted(known))}")
-    arguments = {key: _convert(hints[key], value, prefix + key) for key, value in values.items()}
-    return kind(**arguments)
+        hint, name = hints[key], prefix + key
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            part = _default(known[key]) if base is None else getattr(base, key)
+            arguments[key] = _build(hint, value, f"{name}.", part)  # type: ignore[arg-type]
+        else:
+            arguments[key] = _convert(hint, value, name)
+    return kind(**arguments) if base is None else dataclasses.replace(base, **arguments)  # type: ignore[type-var]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """A field's default; None where it has none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _build(hint, value, f"{name}.")  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str):
