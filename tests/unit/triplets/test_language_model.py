@@ -118,7 +118,7 @@ def test_an_endpoint_that_breaks_down_ends_the_run_and_a_later_one_goes_on(tmp_p
         return echo(number, body) if number < 10 else fails(503)
 
     with endpoint(reply) as stub:
-        first = writer(stub, tmp_path, attempts=1)
+        first = writer(stub, tmp_path, attempts=1, concurrency=1)
         with pytest.raises(
             EndpointError, match=r"10 answers are kept, and the same command goes on"
         ):

@@ -9,12 +9,13 @@ import numpy as np
 
 from composir.triplets.columns import Grouping
 from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
+from composir.types import FloatArray
 from tests.unit.triplets.world import picture, shop_source
 
 
-def unit(rows: int, seed: int = 0) -> np.ndarray:
+def unit(rows: int, seed: int = 0) -> FloatArray:
     matrix = np.random.default_rng(seed).standard_normal((rows, 6)).astype(np.float32)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), dtype=np.float32)
 
 
 def test_neighbours_in_blocks_are_those_of_a_full_sort() -> None:
