@@ -43,7 +43,7 @@ def device(folder: Path) -> Path:
 def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> None:
     (folder / "query.cir").write_bytes(QuerySide(device).message(RED, "blue", ("green",)))
     sent = json.loads(composir("search", "--message", folder / "query.cir", "--json").stdout)
-    picture = ["--image", folder / "pictures" / "red.png", "--include-reference"]
+    picture: list[str | Path] = ["--image", folder / "pictures" / "red.png", "--include-reference"]
     shown = composir("search", *picture, "blue", "--not", "green", "--composer", "isa", "--json")
     hits = json.loads(shown.stdout)["hits"]
 
@@ -109,7 +109,7 @@ def test_what_has_no_query_side_is_not_exported(
 
 
 def test_a_search_is_explained(folder: Path) -> None:
-    picture = ["--image", folder / "pictures" / "red.png", "blue, and a photo"]
+    picture: list[str | Path] = ["--image", folder / "pictures" / "red.png", "blue, and a photo"]
     for name in ("why.html", "why.json"):
         result = composir("search", *picture, "--composer", "isa", "--explain", folder / name)
         assert result.exit_code == 0, result.output

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_the_device_s_tokens_are_the_composer_s(device: Path, composer: SplicedC
     own = composer.tokens(QueryBatch(("",), images=(lambda: Image.fromarray(rgb),)))
     np.testing.assert_allclose(tokens, own.words[0], atol=1e-6)
     assert own.attention is not None
+    assert attention is not None
     np.testing.assert_allclose(attention, own.attention[0], atol=1e-6)
 
 
@@ -145,7 +147,8 @@ def test_tokens_of_another_model_are_refused(
     device: Path, composer: SplicedComposer, field: str, why: str
 ) -> None:
     message = unpack(QuerySide(device).message(RED, "blue"))
-    foreign = replace(message, **{field: "0123456789abcdef"})
+    change: dict[str, Any] = {field: "0123456789abcdef"}
+    foreign = replace(message, **change)
     with pytest.raises(DeviceMessageError, match=why):
         composed_from_message(foreign, composer)
     with pytest.raises(DeviceMessageError, match=why):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_scales_that_overflow_are_refused() -> None:
         ({"gallery_fingerprint": "00"}, "16 hexadecimal digits"),
     ],
 )
-def test_what_cannot_be_sent_is_said(fields: dict[str, str], why: str) -> None:
+def test_what_cannot_be_sent_is_said(fields: dict[str, Any], why: str) -> None:
     with pytest.raises(DeviceMessageError, match=why):
         pack(make_message(**fields))
 

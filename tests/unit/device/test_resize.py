@@ -21,7 +21,13 @@ def photo_like(width: int, height: int) -> PixelArray:
     smooth = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     pixels = np.asarray(smooth).astype(np.int16) + random.integers(-4, 5, (height, width, 3))
     pixels[height // 3 : height // 2, width // 4 : width // 2] = (250, 240, 20)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    made: PixelArray = np.clip(pixels, 0, 255).astype(np.uint8)
+    return made
+
+
+def spec_of(fit: str, interpolation: str) -> PreprocessSpec:
+    fields = {"size": 64, "fit": fit, "interpolation": interpolation}
+    return PreprocessSpec.model_validate(fields)
 
 
 def both(pixels: PixelArray, spec: PreprocessSpec) -> tuple[PixelArray, PixelArray]:
@@ -35,7 +41,7 @@ def both(pixels: PixelArray, spec: PreprocessSpec) -> tuple[PixelArray, PixelArr
 def test_wide_pictures_are_equal_to_the_bit(
     fit: str, interpolation: str, size: tuple[int, int]
 ) -> None:
-    spec = PreprocessSpec(size=64, fit=fit, interpolation=interpolation)
+    spec = spec_of(fit, interpolation)
     theirs, ours = both(photo_like(*size), spec)
     np.testing.assert_array_equal(ours, theirs)
 
@@ -47,7 +53,7 @@ def test_tall_pictures_differ_by_rounding_at_most(
     fit: str, interpolation: str, size: tuple[int, int]
 ) -> None:
     """Some versions of Pillow shrink the columns of tall pictures first."""
-    spec = PreprocessSpec(size=64, fit=fit, interpolation=interpolation)
+    spec = spec_of(fit, interpolation)
     theirs, ours = both(photo_like(*size), spec)
     difference = np.abs(ours.astype(int) - theirs.astype(int))
     assert difference.mean() < 0.3

@@ -145,7 +145,9 @@ def test_other_formats_and_places_are_refused(gallery: Gallery, tmp_path: Path) 
 
 
 def overlay(attention: np.ndarray, fit: str, size: tuple[int, int]) -> np.ndarray:
-    png = heat_overlay(attention.astype(np.float32), size, PreprocessSpec(size=8, fit=fit))
+    png = heat_overlay(
+        attention.astype(np.float32), size, PreprocessSpec.model_validate({"size": 8, "fit": fit})
+    )
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
