@@ -50,6 +50,7 @@ SMALL = (
     "mining.pool=6",
     "mining.hardest=4",
     "mining.refresh_every=3",
+    "mining.same_picture=2.0",
     "dev=0.2",
     "held_out=0.2",
 )
