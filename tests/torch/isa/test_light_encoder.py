@@ -33,7 +33,8 @@ def lite(blocks: int) -> LiteEncoder:
 
 
 def pixels(size: int = SIZE) -> Tensor:
-    return torch.randint(0, 256, (2, size, size, 3), generator=torch.manual_seed(1)).byte()
+    drawn: Tensor = torch.randint(0, 256, (2, size, size, 3), generator=torch.manual_seed(1)).byte()
+    return drawn
 
 
 def test_the_cut_does_not_change_the_map() -> None:

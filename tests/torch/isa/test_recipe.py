@@ -13,6 +13,8 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from torch import Tensor  # noqa: E402
+
 from composir.compose import load_composer  # noqa: E402
 from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import ModelError, TrainingError  # noqa: E402
@@ -133,7 +135,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
 
     losses = iter([1.0, float("nan")])
 
-    def broken(sentences: torch.Tensor, *_: object) -> torch.Tensor:
+    def broken(sentences: Tensor, *_: object) -> Tensor:
         return sentences.sum() * next(losses)
 
     monkeypatch.setattr(module, "gcd_loss", broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.batches import NO_PHRASE  # noqa: E402
 from composir.train.isa.objective import GcdConfig, LarConfig, SteeringConfig  # noqa: E402
 from composir.train.isa.task import IsaTask  # noqa: E402
-from composir.train.isa.token_learner import TokenLearnerConfig  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
 from tests.torch.isa.makers import LEARNER, changed, make_task  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
@@ -79,7 +79,7 @@ def test_chunks_give_the_whole_batchs_gradients(foundation: FrozenFoundation, ch
 def test_a_resumed_run_equals_an_uninterrupted_one(
     foundation: FrozenFoundation, tmp_path: Path, norm: str
 ) -> None:
-    learner = TokenLearnerConfig(**{**settings(LEARNER), "norm": norm, "dropout": 0.2})
+    learner = replace(LEARNER, norm=norm, dropout=0.2)  # type: ignore[arg-type]
     objective = changed(steering=SteeringConfig(phrase_share=0.5, token_dropout=0.5))
 
     def task() -> IsaTask:
@@ -94,10 +94,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert train(resumed, LOOP, tmp_path / "parts") == figures
     for one, other in zip(trained(whole), trained(resumed), strict=True):
         assert torch.equal(one, other)
-
-
-def settings(config: TokenLearnerConfig) -> dict[str, object]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
 
 
 def stop_after(task: IsaTask, steps: int) -> None:

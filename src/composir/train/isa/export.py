@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.compose.trained import ComposerManifest, save_composer
 from composir.model.bundle import Source
@@ -21,6 +22,7 @@ from composir.train.composer_export import export_query_graph
 from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.graph_costs import graph_costs
+from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.map_to_compose.finish import LICENCES, public_config
 
@@ -61,7 +63,7 @@ class IsaRun:
 class PixelQuery(nn.Module):
     """uint8 pixels (n, s, s, 3) to tokens and attention."""
 
-    def __init__(self, encoder: nn.Module, learner: TokenLearner) -> None:
+    def __init__(self, encoder: LightEncoder, learner: TokenLearner) -> None:
         """Join both."""
         super().__init__()
         self.encoder, self.learner = encoder, learner
@@ -75,7 +77,7 @@ class PixelQuery(nn.Module):
 class PatchQuery(nn.Module):
     """Patch tokens (n, N, Dp) to tokens and attention; the vector (n, D) changes nothing."""
 
-    def __init__(self, encoder: nn.Module, learner: TokenLearner) -> None:
+    def __init__(self, encoder: LightEncoder, learner: TokenLearner) -> None:
         """Join both."""
         super().__init__()
         self.encoder, self.learner = encoder, learner
@@ -90,7 +92,7 @@ class PatchQuery(nn.Module):
 def write_composer(
     run: IsaRun,
     foundation: FrozenFoundation,
-    encoder: nn.Module,
+    encoder: LightEncoder,
     learner: TokenLearner,
     folder: Path,
     choice: BlendChoice | None = None,
@@ -110,7 +112,7 @@ def write_composer(
     """
     with warnings.catch_warnings():
         # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         modules = encoder.cpu().eval(), learner.cpu().eval()
         parity = _export(run, foundation, modules, folder / GRAPH)
@@ -172,7 +174,10 @@ Licence of the weights: {fields["licence"]}.
 
 
 def _export(
-    run: IsaRun, foundation: FrozenFoundation, modules: tuple[nn.Module, TokenLearner], path: Path
+    run: IsaRun,
+    foundation: FrozenFoundation,
+    modules: tuple[LightEncoder, TokenLearner],
+    path: Path,
 ) -> float:
     encoder, learner = modules
     outputs = ["tokens", "attention"]

@@ -20,8 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.train.gallery_features import PictureFile, Progress, picture_stamp, read_pixels
+from composir.train.isa.light_encoder import LightEncoder
 from composir.types import PixelArray
 
 Rows: TypeAlias = NDArray[Any]
@@ -46,7 +48,7 @@ class LightFeatures:
 def light_features(
     cache: Path,
     files: Sequence[PictureFile],
-    encoder: nn.Module,
+    encoder: LightEncoder,
     name: str,
     view: int,
     progress: Progress | None = None,
@@ -56,7 +58,7 @@ def light_features(
     Args:
         cache: Folder of caches; made if missing.
         files: The pictures, in order.
-        encoder: A `LightEncoder`.
+        encoder: The light side's network.
         name: What the cached numbers depend on beside the encoder's weights and preprocessing.
         view: 0 for the plain picture, 1 and up for augmented ones.
         progress: Called with (done, total).
@@ -84,10 +86,10 @@ class _Store:
         self._kind: Any = np.uint8 if example.dtype == torch.uint8 else np.float16
         self._shape = (count, *example.shape[1:])
         mode: Any = "r+" if self._path.exists() and self._note.exists() else "w+"
-        self._rows: Rows = np.memmap(self._path, self._kind, mode, shape=self._shape)
-        state = json.loads(self._note.read_text()) if mode == "r+" else {"done": 0, "failed": {}}
-        self.done: int = state["done"]
-        self._failed: dict[str, str] = state["failed"]
+        self._rows: np.memmap[Any, Any] = np.memmap(self._path, self._kind, mode, shape=self._shape)
+        state: dict[str, Any] = json.loads(self._note.read_text()) if mode == "r+" else {}
+        self.done: int = state.get("done", 0)
+        self._failed: dict[str, str] = state.get("failed", {})
 
     def add(self, start: int, read: Sequence[PixelArray | str], run: Runner) -> None:
         good = [place for place, pixels in enumerate(read) if not isinstance(pixels, str)]
@@ -107,7 +109,7 @@ class _Store:
 
 
 class _Lower(nn.Module):
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: LightEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -116,13 +118,13 @@ class _Lower(nn.Module):
         return lower
 
 
-def _example(encoder: nn.Module, size: int) -> Tensor:
+def _example(encoder: LightEncoder, size: int) -> Tensor:
     device = next(encoder.parameters()).device
     with torch.no_grad():
-        return _Lower(encoder)(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=device))
+        return encoder.lower(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=device))
 
 
-def _runner(encoder: nn.Module, size: int) -> Runner:
+def _runner(encoder: LightEncoder, size: int) -> Runner:
     """The frozen part where it is fastest: on the GPU, else through ONNX Runtime."""
     if _example(encoder, size).dtype == torch.uint8:
         return lambda pixels: pixels
@@ -132,18 +134,18 @@ def _runner(encoder: nn.Module, size: int) -> Runner:
     return partial(_run_on, encoder, device)
 
 
-def _run_on(encoder: nn.Module, device: torch.device, pixels: PixelArray) -> Rows:
+def _run_on(encoder: LightEncoder, device: torch.device, pixels: PixelArray) -> Rows:
     with torch.inference_mode():
-        features: Rows = _Lower(encoder)(torch.from_numpy(pixels).to(device)).cpu().numpy()
+        features: Rows = encoder.lower(torch.from_numpy(pixels).to(device)).cpu().numpy()
         return features
 
 
-def _onnx_runner(encoder: nn.Module, size: int) -> Runner:
+def _onnx_runner(encoder: LightEncoder, size: int) -> Runner:
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         path = str(Path(folder) / "lower.onnx")
         torch.onnx.export(
@@ -159,7 +161,7 @@ def _onnx_runner(encoder: nn.Module, size: int) -> Runner:
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
 
 
-def _cache_name(files: Sequence[PictureFile], encoder: nn.Module, name: str, view: int) -> str:
+def _cache_name(files: Sequence[PictureFile], encoder: LightEncoder, name: str, view: int) -> str:
     weights = float(sum(p.detach().double().abs().sum() for p in encoder.parameters()))
     described = f"{name} {encoder.preprocess.model_dump_json()} {weights:.6e} {view}"
     digest = hashlib.sha256(described.encode())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,30 +43,38 @@ class LightEncoderConfig:
     fit: Literal["squash", "centre-crop", "pad"] = "squash"
 
 
-class LightEncoder(Protocol):
-    """What training and export ask of a light image network; an `nn.Module`."""
+class LightEncoder(nn.Module):
+    """What training and export ask of a light image network.
+
+    Attributes:
+        channels: Of the feature map.
+        preprocess: How pictures become its pixels; not where it reads patch tokens.
+    """
 
     channels: int
     preprocess: PreprocessSpec
 
     def lower(self, pixels: Tensor) -> Tensor:
         """Frozen part: uint8 pixels (n, s, s, 3) to what is cached."""
+        raise NotImplementedError
 
     def upper(self, cached: Tensor) -> Tensor:
         """The rest: what was cached to the feature map (n, channels, h, w) float32."""
+        raise NotImplementedError
 
     def trained(self) -> tuple[nn.Parameter, ...]:
         """Parameters of the trained blocks."""
+        raise NotImplementedError
 
 
-def load_light_encoder(config: LightEncoderConfig) -> nn.Module:
+def load_light_encoder(config: LightEncoderConfig) -> LightEncoder:
     """Load a light image network with its published weights.
 
     Args:
         config: Which one.
 
     Returns:
-        A module that is a `LightEncoder`, in evaluation mode.
+        The network in evaluation mode.
 
     Raises:
         TrainingError: If there is no such network, or it has fewer blocks than are to be trained.
@@ -85,7 +93,7 @@ def load_light_encoder(config: LightEncoderConfig) -> nn.Module:
     return LiteEncoder(load_efficientnet_lite(name), config)
 
 
-class LiteEncoder(nn.Module):
+class LiteEncoder(LightEncoder):
     """EfficientNet-Lite without its last, 1280-channel convolution."""
 
     def __init__(self, trunk: EfficientNetLite, config: LightEncoderConfig) -> None:
@@ -125,7 +133,7 @@ class LiteEncoder(nn.Module):
         return tuple(p for stage in self.stages[self.split :] for p in stage.parameters())
 
 
-class LibraryEncoder(nn.Module):
+class LibraryEncoder(LightEncoder):
     """Any image network whose forward gives a map or a sequence of patch tokens.
 
     Frozen, its output is cached. With trained blocks the pixels are cached, and the whole network
@@ -175,7 +183,7 @@ class LibraryEncoder(nn.Module):
         return as_map(output, self.name)
 
 
-class PatchTokens(nn.Module):
+class PatchTokens(LightEncoder):
     """The symmetric variant: the gallery's patch tokens are the feature map already."""
 
     def __init__(self, channels: int) -> None:
@@ -227,7 +235,7 @@ def _last_blocks(network: nn.Module, count: int, name: str) -> list[nn.Module]:
     return list(longest.children())[len(longest) - count :]
 
 
-def _load_timm(name: str, config: LightEncoderConfig) -> nn.Module:
+def _load_timm(name: str, config: LightEncoderConfig) -> LightEncoder:
     try:
         import timm
     except ImportError as error:
@@ -242,7 +250,7 @@ def _load_timm(name: str, config: LightEncoderConfig) -> nn.Module:
     return LibraryEncoder(network.eval(), spec, config.trained_blocks, config.name)
 
 
-def _load_transformers(name: str, config: LightEncoderConfig) -> nn.Module:
+def _load_transformers(name: str, config: LightEncoderConfig) -> LightEncoder:
     try:
         import transformers
     except ImportError as error:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from torch import nn
 
 from composir.compose.trained import ComposerManifest
 from composir.errors import ModelError, TrainingError
@@ -22,7 +21,12 @@ from composir.train.gallery_features import PictureFile, gallery_features
 from composir.train.images import is_dev, training_images
 from composir.train.isa.export import IsaRun, write_composer
 from composir.train.isa.features import light_features
-from composir.train.isa.light_encoder import LightEncoderConfig, PatchTokens, load_light_encoder
+from composir.train.isa.light_encoder import (
+    LightEncoder,
+    LightEncoderConfig,
+    PatchTokens,
+    load_light_encoder,
+)
 from composir.train.isa.objective import BlendConfig, ObjectiveConfig
 from composir.train.isa.phrases import read_phrases
 from composir.train.isa.pictures import PictureBank, View
@@ -164,7 +168,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
 def _finish(
     run: IsaRun,
     foundation: FrozenFoundation,
-    encoder: nn.Module,
+    encoder: LightEncoder,
     learner: TokenLearner,
     folder: Path,
     say: Say,
@@ -208,7 +212,7 @@ def _held_out(config: IsaConfig, foundation: FrozenFoundation) -> set[Path]:
     return {file.resolve() for one in sets for file in one.asked_about}
 
 
-def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> nn.Module:
+def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> LightEncoder:
     if config.side == "asymmetric":
         return load_light_encoder(config.light).to(workers.device).eval()
     size = foundation.model.image_spec.size
@@ -219,7 +223,7 @@ def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) 
 def _bank(
     config: IsaConfig,
     foundation: FrozenFoundation,
-    encoder: nn.Module,
+    encoder: LightEncoder,
     files: Sequence[PictureFile],
     in_dev: Sequence[bool],
     say: Say,
@@ -235,7 +239,7 @@ def _bank(
 def _view(
     config: IsaConfig,
     foundation: FrozenFoundation,
-    encoder: nn.Module,
+    encoder: LightEncoder,
     files: Sequence[PictureFile],
     view: int,
     say: Say,

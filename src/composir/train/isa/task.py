@@ -15,6 +15,7 @@ from composir.train.frozen import FrozenFoundation
 from composir.train.gradient_cache import Encodings, backward_in_chunks
 from composir.train.isa.batches import Batch, Batches
 from composir.train.isa.dev_figures import blended, own_picture_figures, steering_figures
+from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.losses import (
     MatchingEncoder,
     alignment_loss,
@@ -46,7 +47,7 @@ class IsaTask(nn.Module):
     def __init__(
         self,
         foundation: FrozenFoundation,
-        encoder: nn.Module,
+        encoder: LightEncoder,
         learner: TokenLearner,
         bank: PictureBank,
         objective: ObjectiveConfig,
@@ -63,7 +64,7 @@ class IsaTask(nn.Module):
 
         Args:
             foundation: Text tower and tokeniser, frozen.
-            encoder: A `LightEncoder`, or `PatchTokens`.
+            encoder: The light side's network.
             learner: To be trained.
             bank: The pictures.
             objective: What a step computes.
