@@ -62,7 +62,8 @@ def test_a_real_words_own_embedding_gives_that_words_vector(foundation: FrozenFo
 
 def test_gradients_reach_the_pseudo_words_and_no_weight(foundation: FrozenFoundation) -> None:
     tokens = (torch.randn(2, 1, TEXT.width) * 0.1).requires_grad_()
-    encode_sentences(foundation, foundation.text, "a {}", tokens).vectors.sum().backward()
+    encoded = encode_sentences(foundation, foundation.text, "a {}", tokens)
+    encoded.vectors.sum().backward()  # type: ignore[no-untyped-call]
 
     assert tokens.grad is not None
     assert float(tokens.grad.abs().sum()) > 0

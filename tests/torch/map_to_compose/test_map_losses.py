@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from composir.train.map_to_compose.losses import (  # noqa: E402
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.torch
 AXES = torch.eye(2)
 
 
-def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+def unit(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return functional.normalize(
         torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1
@@ -82,7 +83,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 def test_the_teacher_gets_no_gradient() -> None:
     vectors = unit(3, 4).requires_grad_()
     sentences = unit(3, 4, seed=6).requires_grad_()
-    soft_text_alignment(sentences, vectors, unit(5, 4, seed=7), 0.2, 0.3).backward()
+    soft_text_alignment(sentences, vectors, unit(5, 4, seed=7), 0.2, 0.3).backward()  # type: ignore[no-untyped-call]
 
     assert vectors.grad is None
     assert sentences.grad is not None

@@ -19,6 +19,12 @@ STATISTICS = WordStatistics(torch.linspace(-1, 1, WORD), torch.linspace(0.5, 2, 
 SMALL = MapperConfig(width=16, injection_heads=2, injection_width=6)
 
 
+def first_injection(mapper: Mapper) -> Injection:
+    injection = mapper.injections[0]
+    assert isinstance(injection, Injection)
+    return injection
+
+
 def make(**changes: Any) -> Mapper:
     torch.manual_seed(0)
     config = replace(SMALL, **changes)
@@ -39,7 +45,7 @@ def test_injection_starts_as_the_plain_mapper_exactly(layers: int) -> None:
 
     assert torch.equal(injected(vectors, patches)[0], plain(vectors)[0])
     with torch.no_grad():
-        injected.injections[0].gate.fill_(1.0)
+        first_injection(injected).gate.fill_(1.0)
     assert not torch.allclose(injected(vectors, patches)[0], plain(vectors)[0])
 
 
@@ -48,7 +54,9 @@ def test_the_gate_learns_from_the_first_step() -> None:
     words, _ = mapper(*inputs())
     (words * torch.randn_like(words)).sum().backward()
 
-    assert mapper.injections[0].gate.grad.abs() > 0
+    grad = first_injection(mapper).gate.grad
+    assert grad is not None
+    assert grad.abs() > 0
 
 
 def test_folded_projections_equal_attention_with_keys_and_values() -> None:
@@ -83,7 +91,7 @@ def test_pseudo_words_have_the_statistics_of_words() -> None:
 def test_robustness_draws_in_training_alone(noise: dict[str, Any]) -> None:
     mapper = make(**{"dropout": 0.0, "patch_dropout": 0.0, **noise})
     with torch.no_grad():
-        mapper.injections[0].gate.fill_(1.0)
+        first_injection(mapper).gate.fill_(1.0)
     given = inputs()
 
     assert not torch.equal(mapper.train()(*given)[0], mapper(*given)[0])

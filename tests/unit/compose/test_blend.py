@@ -67,7 +67,8 @@ def test_remembered_terms_are_computed_once() -> None:
 
     def count() -> FloatArray:
         calls.append(1)
-        return T
+        vector: FloatArray = T
+        return vector
 
     terms = Terms(text=count).remembered()
     blend(BlendWeights(), terms)

@@ -132,8 +132,9 @@ class Injection(nn.Module):
         logits = sought @ patches.transpose(1, 2) / math.sqrt(self.key.shape[1])
         attention = torch.softmax(self._hidden(logits), dim=-1)
         seen = _by_head(attention @ patches, self.heads) @ self.value
-        mixed = seen.transpose(0, 1).flatten(1, 2).unflatten(0, (-1, self.tokens))
-        return self.gate * self.output(mixed), attention.unflatten(1, (self.heads, -1)).mean(1)
+        mixed = seen.transpose(0, 1).flatten(1, 2).unflatten(0, (-1, self.tokens))  # type: ignore[no-untyped-call]
+        mean = attention.unflatten(1, (self.heads, -1)).mean(1)  # type: ignore[no-untyped-call]
+        return self.gate * self.output(mixed), mean
 
     def _hidden(self, logits: Tensor) -> Tensor:
         """Hide some patches of each picture from all its words and heads."""
@@ -145,12 +146,14 @@ class Injection(nn.Module):
 
 def _by_picture(rows: Tensor, tokens: int) -> Tensor:
     """(heads, n L, w) to (n, heads L, w)."""
-    return rows.unflatten(1, (-1, tokens)).transpose(0, 1).flatten(1, 2)
+    split: Tensor = rows.unflatten(1, (-1, tokens))  # type: ignore[no-untyped-call]
+    return split.transpose(0, 1).flatten(1, 2)
 
 
 def _by_head(rows: Tensor, heads: int) -> Tensor:
     """(n, heads L, w) to (heads, n L, w)."""
-    return rows.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)
+    split: Tensor = rows.unflatten(1, (heads, -1))  # type: ignore[no-untyped-call]
+    return split.transpose(0, 1).flatten(1, 2)
 
 
 class Mapper(nn.Module):

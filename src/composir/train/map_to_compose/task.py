@@ -183,7 +183,7 @@ class MappingTask:
     def _texts(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """One own text of each picture that has any, and some of the bank; each once."""
         own = [
-            self.bank.own[row][generator.integers(len(self.bank.own[row]))]
+            self.bank.own[row][int(generator.integers(len(self.bank.own[row])))]
             for row in rows
             if len(self.bank.own[row])
         ]
