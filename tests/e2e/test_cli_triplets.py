@@ -149,3 +149,14 @@ def test_triplets_import_no_torch(home: Path) -> None:
 
     code = "import composir.triplets.language_model, composir.triplets.page, composir.cli.triplets"
     assert not modules_after(code) & NEVER
+
+
+def test_edits_of_any_pictures(home: Path) -> None:
+    made = composir("triplets", "edit", "--images", "photos", "--count", "6", "--out", "edits")
+    assert made.exit_code == 0, made.output
+    assert "6 triplets in edits" in made.stdout
+    rows = rows_of(home / "edits" / "queries.jsonl")
+    assert [row["provenance"]["writer"] for row in rows] == ["edit"] * 6
+    other = composir("triplets", "edit", "--images", "photos", "--count", "7", "--out", "edits")
+    assert other.exit_code == 2
+    assert "other settings" in other.stderr

@@ -309,3 +309,36 @@ def look(
     from composir.sheet.write import write_page
 
     echo(f"wrote {write_page(html, triplet_page(folder, chosen, len(rows)))}")
+
+
+@app.command(epilog="`composir triplets edit --images photos/ --count 4000 --out edits/`")
+def edit(
+    *,
+    images: Annotated[
+        list[Path],
+        typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures; repeat."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
+    count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="Of all choices: the same seed, the same triplets.")
+    ] = 0,
+) -> None:
+    """Make triplets from edited copies of any pictures: no captions, no labels.
+
+    A recoloured, darkened, multiplied or drawn copy differs in exactly what the words say.
+    """
+    from composir.gallery.scan import scan
+    from composir.triplets.edited import EditSettings, make_edited
+    from composir.types import Failure
+
+    files = [found.path for found in scan(images) if not isinstance(found, Failure)]
+    with stage_progress() as progress:
+        made = make_edited(
+            files, out, EditSettings(count, seed), lambda d, total: progress("editing", d, total)
+        )
+    echo(f"{made.triplets:,} triplets in {printable(str(out))}")
+    for name, number in made.by_edit.items():
+        echo(f"  {number:>7,}  {name}")
+    for file, reason in made.skipped:
+        note(f"skipped {printable(file)}: {printable(reason)}")
