@@ -96,8 +96,8 @@ def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
 
     Args:
         weights: Of the terms.
-        terms: What there is. Words alone give t. A reference alone gives
-            `normalise(sentence s + image v)`, or s where both weights are 0.
+        terms: What there is. Words alone give t. A reference alone gives v, or s where v has no
+            weight: then the query side has no gallery encoder.
 
     Returns:
         (n, D) float32, unit norm.
@@ -115,8 +115,8 @@ def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
             raise QueryError("an empty query: give an image, words, or both")
         return [(1.0, terms.text)]
     if terms.composed is None or terms.text is None:
-        alone = 0.0 if weights.sentence or weights.image else 1.0
-        return [(weights.sentence + alone, terms.sentence), (weights.image, terms.image)]
+        # A sentence describes its picture less well than the picture's own vector does.
+        return [(1.0, terms.image if weights.image else terms.sentence)]
     return [
         (weights.sentence + weights.direction, terms.composed),
         (-weights.direction, terms.sentence),

@@ -39,7 +39,7 @@ def test_image_and_words(weights: dict[str, float], expected: FloatArray) -> Non
     ("weights", "expected"),
     [
         ({}, unit(0, 1, 0, 0)),
-        ({"sentence": 2.0, "image": 1.0}, unit(0, 2, 1, 0)),
+        ({"sentence": 2.0, "image": 1.0}, unit(0, 0, 1, 0)),
         ({"sentence": 0.0, "direction": 1.0}, unit(0, 1, 0, 0)),
         ({"sentence": 0.0, "direction": 1.0, "image": 1.0}, unit(0, 0, 1, 0)),
     ],
