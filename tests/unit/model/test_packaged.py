@@ -1,0 +1,52 @@
+"""The packaged model as it ships: small enough, whole, and its composers compose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import composir.model
+from composir.compose import QueryBatch, load_composer, packaged_composers
+from composir.model import Model, load_model
+
+MINI = Path(composir.model.__file__).parent / "mini"
+NAMES = {"compose", "isa", "map", "pic2word", "text-map"}
+MOST_BYTES = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model("mini")
+
+
+def test_all_weights_together_stay_below_the_limit() -> None:
+    assert sum(path.stat().st_size for path in MINI.rglob("*") if path.is_file()) < MOST_BYTES
+
+
+def test_the_default_is_one_of_its_composers(model: Model) -> None:
+    assert set(packaged_composers(model)) == NAMES
+    assert model.default_composer in NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_packaged_composer_composes(model: Model, name: str) -> None:
+    picture = Image.new("RGB", (300, 200), "red")
+    composer = load_composer(name, model)
+    batch = QueryBatch(("in blue",), model.encode_images([picture]), [lambda: picture])
+    vectors = composer.compose(batch).vectors
+
+    assert vectors.shape == (1, 1, model.dimension)
+    assert np.linalg.norm(vectors[0, 0]) == pytest.approx(1.0, abs=1e-5)
+    alone = QueryBatch(("",), batch.image_vectors, batch.images)
+    assert not np.allclose(composer.compose(alone).vectors, vectors, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_packaged_composer_has_a_card(name: str) -> None:
+    card = (MINI / "composers" / name / "README.md").read_text(encoding="utf-8")
+    assert "seed" in card.lower()
+    assert "composir train" in card
+    assert "licen" in card.lower()
