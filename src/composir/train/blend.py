@@ -5,6 +5,7 @@ The four vectors of every query are computed once; a trial only adds and ranks t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from composir.types import FloatArray
 TERMS = ("sentence", "direction", "image", "text")
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 METRIC = "recall@10"
+CARD = "README.md"
+_BLEND_LINE = re.compile(r"^(- )?Blend: .*$", re.MULTILINE)
 # From different corners, because a search along coordinates may stop in a local best.
 STARTS: tuple[Mapping[str, float], ...] = (
     {"sentence": 1.0},
@@ -318,9 +321,24 @@ def parse_fixed(texts: Sequence[str]) -> dict[str, float]:
 
 
 def record_choice(folder: Path, choice: BlendChoice) -> None:
-    """Write chosen weights, and what they were chosen on, into a composer's manifest."""
+    """Write chosen weights, and what they were chosen on, into a composer's card and manifest."""
     made = ComposerFolder.load(folder).manifest
     fields = {name: getattr(made, name) for name in ComposerManifest.model_fields}
     fields["settings"] = made.settings.changed(choice.settings)
     fields["training"] = {**made.training, "blend": choice.provenance}
+    _tell_card(folder / CARD, choice)
     save_composer(folder, {k: v for k, v in fields.items() if k not in {"schema_version", "files"}})
+
+
+def _tell_card(card: Path, choice: BlendChoice) -> None:
+    """Replace the line of a card that tells the blend; a card without one stays as it is."""
+    if not card.exists():
+        return
+    weights = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
+    by_set = ", ".join(f"{name} {score:.1f}" for name, score in choice.scores.items())
+    told = (
+        f"Blend: {weights}, chosen among {choice.tried} on dev queries: mean recall@10 "
+        f"{choice.score:.1f} % ({by_set}). These are figures of choosing, not results."
+    )
+    text = card.read_text(encoding="utf-8")
+    card.write_text(_BLEND_LINE.sub(lambda found: (found[1] or "") + told, text, count=1), "utf-8")
