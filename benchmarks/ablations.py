@@ -158,8 +158,8 @@ def with_data(asked: argparse.Namespace, key: str) -> list[str]:
 
 
 def with_triplets(asked: argparse.Namespace) -> list[str]:
-    named = {"triplets": asked.triplets, "start": asked.start}
-    return [*(f"{key}={json.dumps(str(value))}" for key, value in named.items()), *loop(asked)]
+    triplets, start = json.dumps([str(asked.triplets)]), json.dumps(str(asked.start))
+    return [f"triplets={triplets}", f"start={start}", "composing.blend.image=0.7", *loop(asked)]
 
 
 Runner = Callable[[argparse.Namespace, Sequence[str], Path], None]
