@@ -17,6 +17,7 @@ from composir.model.bundle import Source
 from composir.train.blend import BlendChoice, DevSet, choose_weights, composer_terms
 from composir.train.composer_export import export_query_graph
 from composir.train.frozen import FrozenFoundation
+from composir.train.graph_costs import graph_costs
 from composir.train.map_to_compose.mapper import Mapper, QueryGraph
 
 GRAPH = "query.onnx"
@@ -158,7 +159,6 @@ def _fields(
     run: MappedRun, foundation: FrozenFoundation, mapper: Mapper, folder: Path, parity: float
 ) -> dict[str, Any]:
     model = foundation.model
-    parameters = sum(parameter.numel() for parameter in mapper.parameters())
     return {
         "name": run.name,
         "kind": "pseudo_word",
@@ -186,10 +186,7 @@ def _fields(
             "parity": parity,
             "torch": version("torch"),
         },
-        "efficiency": {
-            "query_parameters": parameters,
-            "query_bytes": (folder / GRAPH).stat().st_size,
-        },
+        "efficiency": graph_costs(folder / GRAPH),
     }
 
 
