@@ -69,7 +69,7 @@ def foundation(
 )
 def compose(
     *,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")],
+    out: Out,
     triplets: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,16 +82,9 @@ def compose(
         str | None,
         typer.Option("--from", metavar="FOLDER", help="Stage 1: a run; default: the model's own."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|FOLDER", help="Foundation model.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Settings; see the run's config.json.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
-    ] = None,
+    model: Model = "mini",
+    config: Settings = None,
+    assignments: Set = None,
 ) -> None:
     """Teach a trained composer to compose, from triplets or click logs (Map-to-Compose, stage 2).
 
@@ -101,7 +94,7 @@ def compose(
     from composir.train.config import read_config
     from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
 
-    named = {"triplets": triplets, "start": start, "model": model}
+    named = {"triplets": triplets, "start": start, "model": model if model != "mini" else None}
     chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]
     settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
     with _resumable(out):
@@ -267,31 +260,13 @@ def _resumable(out: Path) -> Iterator[None]:
 )
 def isa(
     *,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")],
-    images: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER|GLOB|TAR|PARQUET", help="Unlabelled pictures to train on; repeat."
-        ),
-    ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Data set folders; their training parts; repeat."),
-    ] = None,
-    dev: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Dev queries that choose the blend; repeat."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|FOLDER", help="Foundation model.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Settings; see the run's config.json.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
-    ] = None,
+    out: Out,
+    model: Model = "mini",
+    data: Data = None,
+    images: Images = None,
+    dev: Dev = None,
+    config: Settings = None,
+    assignments: Set = None,
 ) -> None:
     """Train an ISA composer: a light query side that turns a picture into a sentence.
 
@@ -302,13 +277,8 @@ def isa(
     from composir.train.isa.recipe import IsaConfig, train_isa
 
     named = {"images": images, "data": data, "dev": dev}
-    chosen = [
-        f"{k}={json.dumps([str(v) for v in values])}" for k, values in named.items() if values
-    ]
-    chosen += [f"model={model}"] if model else []
+    chosen = [f"{k}={_toml(list(map(str, values)))}" for k, values in named.items() if values]
+    chosen += [f"model={_toml(model)}"] if model != "mini" else []
     settings = read_config(IsaConfig, config, [*chosen, *(assignments or [])])
-    try:
+    with _resumable(out):
         train_isa(settings, out, note)
-    except KeyboardInterrupt:
-        note(f"stopped; the same command goes on from the last checkpoint in {out}")
-        raise
