@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,8 @@ class SlowModel(ColourModel):
 
 def main(pictures: Path, gallery: Path, log: Path, seconds: float) -> int:
     writing.ROWS_A_COMMIT = 8
+    # Whoever runs the tests in the background has Ctrl-C ignored in all children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         opened = Gallery.create_or_open(gallery, SlowModel(log, seconds))
         report = opened.index([pictures], batch_size=4)
