@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 14, 40
 _TICKS = (1, 2, 5, 10, 20, 50, 100)
 _STEPS = (2, 5, 10, 20)
 _MOST_ASPECTS = 10
-SERIES = 8
+SERIES = 12
 
 
 def recall_curve(results: Sequence[Result], methods: Sequence[str]) -> str:
