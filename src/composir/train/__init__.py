@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Training: everything that needs PyTorch. Nothing outside imports it."""

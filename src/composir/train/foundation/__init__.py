@@ -1,1 +1,1 @@
-"""TODO room."""
+"""The packaged foundation model: towers, data, recipe, export."""

@@ -62,7 +62,7 @@ vectors of {fields["dimension"]} numbers whose cosine says how well they fit. {s
   It takes word embeddings, so pseudo-words of width {fields["word_dimension"]} can be spliced in.
 - Weights are stored as {training["weights"]} and computed in float32.
 
-## What it is for, and what not
+{_composers(folder)}## What it is for, and what not
 Searching one's own pictures on a laptop, trying composers, tests. It knows what about seventeen
 thousand captioned or labelled pictures could teach it: everyday scenes with people and dogs,
 clothes, groceries. It is far below models trained on hundreds of millions of pairs; rare words,
@@ -92,3 +92,12 @@ Largest difference of the ONNX graphs to torch, before weights were stored as in
 `{json.dumps(training["parity"])}`.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _composers(folder: Path) -> str:
+    """The trained composers that lie in the bundle, each with a card of its own."""
+    names = sorted(place.parent.name for place in folder.glob("composers/*/composer.json"))
+    if not names:
+        return ""
+    cards = ", ".join(f"[{name}](composers/{name}/README.md)" for name in names)
+    return f"## Trained composers\nIn this folder, each with its own card: {cards}.\n\n"
