@@ -38,7 +38,20 @@ from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_com
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("flickr8k-train", "fashion-recolour", "pacs-domains", "grocery-train", "clothing-train")
 DEV = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
+TEMPLATE = 'composed_template="a photo of {} {text}"'
 Changes = Mapping[str, Sequence[str]]
+
+# What the packaged composers were trained with, where it is not the default.
+SHIPPED: Changes = {
+    "isa": (
+        f"objective.{TEMPLATE}",
+        "objective.steering.phrase_weight=1.0",
+        "objective.steering.phrase_share=0.5",
+    ),
+    "map": (TEMPLATE,),
+    "compose": ("composing.blend.image=0.7",),
+    "count": ("composing.blend.image=0.7",),
+}
 
 ISA: Changes = {
     "as shipped, fewer steps": (),
@@ -125,7 +138,7 @@ def train(asked: argparse.Namespace, name: str, settings: Sequence[str]) -> Path
     composer = out / "composer"
     if not (composer / "composer.json").exists():
         runner, common = RUNNERS[asked.group]
-        runner(asked, [*common(asked), *settings], out)
+        runner(asked, [*common(asked), *SHIPPED[asked.group], *settings], out)
     return composer
 
 
@@ -159,7 +172,7 @@ def with_data(asked: argparse.Namespace, key: str) -> list[str]:
 
 def with_triplets(asked: argparse.Namespace) -> list[str]:
     triplets, start = json.dumps([str(asked.triplets)]), json.dumps(str(asked.start))
-    return [f"triplets={triplets}", f"start={start}", "composing.blend.image=0.7", *loop(asked)]
+    return [f"triplets={triplets}", f"start={start}", *loop(asked)]
 
 
 Runner = Callable[[argparse.Namespace, Sequence[str], Path], None]

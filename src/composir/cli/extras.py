@@ -34,7 +34,9 @@ EXTRAS = (
         ),
         "composir train foundation and isa",
     ),
-    Extra("light-encoders", ("timm", "transformers"), "other light networks for composir train isa"),
+    Extra(
+        "light-encoders", ("timm", "transformers"), "other light networks for composir train isa"
+    ),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

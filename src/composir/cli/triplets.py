@@ -311,13 +311,22 @@ def look(
     echo(f"wrote {write_page(html, triplet_page(folder, chosen, len(rows)))}")
 
 
-@app.command(epilog="`composir triplets edit --images photos/ --count 4000 --out edits/`")
+@app.command(
+    epilog="`composir triplets edit --images photos/ --count 4000 --out edits/`\n\n"
+    "`composir triplets edit --data shop/ --count 4000 --out edits/`"
+)
 def edit(
     *,
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures; repeat."),
-    ],
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", exists=True, help="Data set folder: what its gallery lists; repeat."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
     count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 1000,
     seed: Annotated[
@@ -330,9 +339,11 @@ def edit(
     """
     from composir.gallery.scan import scan
     from composir.triplets.edited import EditSettings, make_edited
+    from composir.triplets.source import read_data_set
     from composir.types import Failure
 
-    files = [found.path for found in scan(images) if not isinstance(found, Failure)]
+    files = [found.path for found in scan(images or []) if not isinstance(found, Failure)]
+    files += [image.file for folder in data or [] for image in read_data_set(folder).images]
     with stage_progress() as progress:
         made = make_edited(
             files, out, EditSettings(count, seed), lambda d, total: progress("editing", d, total)
