@@ -1,4 +1,4 @@
-"""README's "Train your own" on a tiny model: photos, mapping, edited triplets, composing, search."""
+"""The "Train your own" of the README on a tiny model: mapping, edits, composing, search."""
 
 from __future__ import annotations
 
