@@ -2,19 +2,20 @@
 
     python benchmarks/package_composer.py BUNDLE COMPOSER_FOLDER [COMPOSER_FOLDER ...]
 
-Each is checked against the bundle first; one of the same name is replaced. Card and manifest of the
-bundle are written anew; choose_defaults.py then says which composer is the default.
+Each is checked against the bundle first; one of the same name is replaced. A graph that another
+composer of the bundle holds already is not stored again: the manifest names that one. Card and
+manifest of the bundle are written anew; choose_defaults.py then says which composer is the default.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
-from composir.compose import load_composer
-from composir.compose.trained import ComposerFolder
+from composir.compose import open_trained
+from composir.compose.shared import package
 from composir.model import load_model
+from composir.model.bundle import COMPOSERS
 from composir.train.foundation.card import describe
 
 
@@ -25,13 +26,13 @@ def main() -> None:
     asked = parser.parse_args()
     for folder in asked.composers:
         model = load_model(asked.bundle)
-        load_composer(str(folder), model)  # refuses what was trained for another model
-        place = asked.bundle / "composers" / ComposerFolder.load(folder).manifest.name
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(folder, place)
+        trained = open_trained(folder, model)  # refuses what was trained for another model
+        placed = package(trained.folder, asked.bundle / COMPOSERS)
         describe(asked.bundle, model.manifest)
-        size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-        print(f"{place.name}: {size / 1e6:.1f} MB")
+        shared = placed.manifest.shared
+        size = sum(e.bytes for name, e in placed.manifest.files.items() if name not in shared)
+        told = "".join(f", {name} from {entry.in_composer}" for name, entry in shared.items())
+        print(f"{placed.folder.name}: {size / 1e6:.1f} MB{told}")
 
 
 if __name__ == "__main__":

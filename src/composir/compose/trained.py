@@ -20,7 +20,7 @@ from composir.errors import BundleError, ModelError
 from composir.model.bundle import COMPOSER_MANIFEST, Source
 from composir.model.checked_files import (
     CheckedFiles,
-    FileEntry,
+    SharedEntry,
     list_files,
     read_manifest,
     write_manifest,
@@ -105,7 +105,7 @@ class ComposerManifest(_Part):
         training: How it was made: command, seed, figures.
         efficiency: What the query graph alone costs; where the gallery encoder is needed too, its
             own costs are added (`SplicedComposer.efficiency`).
-        files: All other files.
+        files: All other files; those of one bundle's composers may be shared (`shared.py`).
     """
 
     schema_version: int
@@ -125,7 +125,7 @@ class ComposerManifest(_Part):
     sources: list[Source] = []
     training: dict[str, Any] = {}
     efficiency: QueryCosts = QueryCosts()
-    files: dict[str, FileEntry]
+    files: dict[str, SharedEntry]
 
     @model_validator(mode="after")
     def _agree(self) -> ComposerManifest:
@@ -137,6 +137,11 @@ class ComposerManifest(_Part):
             if name is not None and name not in self.files:
                 raise ValueError(f"{name} is used but not among the files")
         return self
+
+    @property
+    def shared(self) -> dict[str, SharedEntry]:
+        """Those of the files that lie in another composer's folder, by name."""
+        return {name: entry for name, entry in self.files.items() if entry.in_composer}
 
 
 class ComposerFolder:
@@ -216,18 +221,22 @@ class ComposerFolder:
             )
 
 
-def save_composer(folder: Path, fields: Mapping[str, Any]) -> ComposerManifest:
+def save_composer(
+    folder: Path, fields: Mapping[str, Any], shared: Mapping[str, SharedEntry] | None = None
+) -> ComposerManifest:
     """Write `composer.json` for the files that lie in a folder.
 
     Args:
         folder: The composer; graphs and card are in it already, and every file gets listed.
         fields: All manifest fields but `schema_version` and `files`.
+        shared: Files that a sibling holds for it, as in the manifest's `shared`.
 
     Returns:
         The manifest as written.
     """
-    manifest = ComposerManifest(
-        schema_version=SCHEMA, files=list_files(folder, MANIFEST_NAME), **fields
-    )
+    own = list_files(folder, MANIFEST_NAME)
+    files = {name: SharedEntry(**dict(entry)) for name, entry in own.items()}
+    elsewhere = {name: entry for name, entry in (shared or {}).items() if name not in own}
+    manifest = ComposerManifest(schema_version=SCHEMA, files={**files, **elsewhere}, **fields)
     write_manifest(folder / MANIFEST_NAME, manifest)
     return manifest

@@ -1,7 +1,8 @@
 """Folders whose files are listed, with size and SHA-256, in a manifest beside them.
 
 Bundles and composers are such folders. Sizes are checked at loading, a file's checksum when that
-file is opened first, so that what a query does not need is not read.
+file is opened first, so that what a query does not need is not read. Composers of one bundle may
+share a file: one has it, and the others' manifests say which one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from composir.errors import BundleError
 
@@ -24,6 +32,45 @@ class FileEntry(BaseModel):
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+    def place(self, folder: Path, name: str) -> Path:
+        """Where the file lies, if a manifest in `folder` lists it under `name`."""
+        return folder / name
+
+    def missing(self, folder: Path, name: str) -> str:
+        """What to say where it does not lie there."""
+        return f"{folder} is incomplete: {name} is missing"
+
+
+class SharedEntry(FileEntry):
+    """An entry that may leave the file to a sibling folder, which holds the very same one.
+
+    Attributes:
+        in_composer: Name of that folder; it lies beside this one and has the file under the same
+            name. None, and not written into the manifest, where the folder holds its own.
+    """
+
+    in_composer: str | None = Field(default=None, pattern="^[a-z0-9][a-z0-9._-]*$")
+
+    def place(self, folder: Path, name: str) -> Path:
+        """In this folder, or in the sibling; links to the folder are followed first."""
+        if self.in_composer is None:
+            return super().place(folder, name)
+        return folder.resolve().parent / self.in_composer / name
+
+    def missing(self, folder: Path, name: str) -> str:
+        """Where the sibling is missing, the folder was taken out of its bundle."""
+        if self.in_composer is None:
+            return super().missing(folder, name)
+        return (
+            f"{folder} shares {name} with the composer {self.in_composer}, but there is no "
+            f"{self.place(folder, name)}: use the composer where it lies in its bundle, or copy "
+            f"the folder {self.in_composer} along, beside it"
+        )
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in fields(self).items() if value is not None}
 
 
 class CheckedFiles:
@@ -67,7 +114,7 @@ class CheckedFiles:
         entry = self._entries.get(name)
         if entry is None:
             raise BundleError(f"{self.folder} holds no file named {name}")
-        path = self.folder / name
+        path = entry.place(self.folder, name)
         if name not in self._verified:
             if sha256_of(path) != entry.sha256:
                 raise BundleError(
@@ -146,11 +193,11 @@ def _read_json(path: Path) -> Any:
 
 
 def _check_size(folder: Path, name: str, entry: FileEntry, manifest: str) -> None:
-    path = folder / name
+    path = entry.place(folder, name)
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise BundleError(f"{folder / manifest} names a file outside the folder: {name}")
     if not path.is_file():
-        raise BundleError(f"{folder} is incomplete: {name} is missing")
+        raise BundleError(entry.missing(folder, name))
     if path.stat().st_size != entry.bytes:
         raise BundleError(
             f"{path} is damaged: {path.stat().st_size} bytes, the manifest says {entry.bytes}: "

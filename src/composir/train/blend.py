@@ -327,7 +327,8 @@ def record_choice(folder: Path, choice: BlendChoice) -> None:
     fields["settings"] = made.settings.changed(choice.settings)
     fields["training"] = {**made.training, "blend": choice.provenance}
     _tell_card(folder / CARD, choice)
-    save_composer(folder, {k: v for k, v in fields.items() if k not in {"schema_version", "files"}})
+    told = {k: v for k, v in fields.items() if k not in {"schema_version", "files"}}
+    save_composer(folder, told, made.shared)
 
 
 def _tell_card(card: Path, choice: BlendChoice) -> None:
