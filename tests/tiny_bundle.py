@@ -185,10 +185,14 @@ def make_composer(folder: Path, model: Model, takes: str = "vector", **fields: A
         folder: Made if missing.
         model: The tiny bundle.
         takes: `pixels`, `patch_tokens` or `vector`: the input of its query graph.
-        **fields: Of the manifest, over the usual ones.
+        **fields: Of the manifest, over the usual ones; with `vector=True` the graph on pixels gives
+            one too, the gallery's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_graph(_QUERY[takes], folder / "query.onnx")
+    graph = _QUERY[takes]
+    if fields.get("vector"):
+        graph = graph.replace("attention) {", "attention, float[n,4] vector) {", 1)
+    write_graph(graph, folder / "query.onnx")
     made: dict[str, Any] = {
         "name": "tiny-map",
         "kind": "pseudo_word" if takes == "vector" else "sentence",

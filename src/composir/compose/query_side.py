@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _CHUNK = 8
+_OUTPUTS = ("tokens", "attention", "vector")
 _INPUTS = {
     "pixels": {"pixels"},
     "patch_tokens": {"patch_tokens", "vector"},
@@ -36,10 +37,12 @@ class Tokens:
         words: (n, L, Dw) float32, the pseudo-words.
         attention: (n, L, h, w) float32, where each of them looked, 1 in sum; None where the graph
             does not tell.
+        vectors: (n, D) float32, unit norm, the light side's estimate of v; None where it has none.
     """
 
     words: FloatArray
     attention: FloatArray | None = None
+    vectors: FloatArray | None = None
 
 
 class QuerySide:
@@ -66,9 +69,11 @@ class QuerySide:
             ModelError: If the graph gives something else than its manifest says.
         """
         parts = [self._run(feeds) for feeds in self._feeds(batch)]
-        words = np.concatenate([part.words for part in parts])
-        maps = [part.attention for part in parts if part.attention is not None]
-        return Tokens(words, np.concatenate(maps) if maps else None)
+        return Tokens(
+            np.concatenate([part.words for part in parts]),
+            _joined([part.attention for part in parts]),
+            _joined([part.vectors for part in parts]),
+        )
 
     def _feeds(self, batch: QueryBatch) -> Iterator[dict[str, Any]]:
         """Inputs of the graph, a few references at a time, so that few pictures are in memory."""
@@ -98,13 +103,14 @@ class QuerySide:
         return {"patch_tokens": patches, "vector": vectors}
 
     def _run(self, feeds: Mapping[str, Any]) -> Tokens:
-        outputs = ["tokens", "attention"] if self._attends else ["tokens"]
+        outputs = [name for name in _OUTPUTS if name in self._gives]
         try:
-            found = self._session.run(outputs, dict(feeds))
+            found = dict(zip(outputs, self._session.run(outputs, dict(feeds)), strict=True))
         except Exception as error:  # the runtime raises a private family of exceptions
             shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
             raise ModelError(f"{self._path} refuses {shapes}: {error}") from error
-        return Tokens(checked_words(self._composer, found[0]), found[1] if self._attends else None)
+        words = checked_words(self._composer, found["tokens"])
+        return Tokens(words, found.get("attention"), found.get("vector"))
 
     @property
     def _path(self) -> str:
@@ -115,12 +121,12 @@ class QuerySide:
         made = self._composer.manifest
         path = self._composer.file(made.graph)
         session = open_session(path, self._model.threads)
-        check_graph(session, path, _INPUTS[made.input], {"tokens"})
+        check_graph(session, path, _INPUTS[made.input], {"tokens", *(["vector"] * made.vector)})
         return session
 
     @cached_property
-    def _attends(self) -> bool:
-        return any(output.name == "attention" for output in self._session.get_outputs())
+    def _gives(self) -> set[str]:
+        return {output.name for output in self._session.get_outputs()}
 
 
 def checked_words(composer: ComposerFolder, words: FloatArray) -> FloatArray:
@@ -146,6 +152,11 @@ def checked_words(composer: ComposerFolder, words: FloatArray) -> FloatArray:
     if not np.isfinite(words).all():
         raise ModelError(f"the composer {made.name}: pseudo-words that are NaN or infinite")
     return words.astype(np.float32, copy=False)
+
+
+def _joined(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
 
 
 def _chunks(items: Any, size: int) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -61,7 +62,8 @@ class SplicedComposer:
     @property
     def needs_vectors(self) -> bool:
         """Whether the gallery's encoder has to see the reference too."""
-        return self.folder.manifest.input != "pixels" or self.weights.image > 0
+        made = self.folder.manifest
+        return made.input != "pixels" or (self.weights.image > 0 and not made.vector)
 
     @property
     def efficiency(self) -> QueryCosts:
@@ -79,12 +81,13 @@ class SplicedComposer:
 
     @property
     def travel_bytes(self) -> int | None:
-        """Bytes of the pseudo-words in float16 where a light query side makes them.
+        """Bytes in float16 of what a light query side makes: pseudo-words, and a vector if any.
 
         None where the gallery's encoder is on the query side: the query's vector travels then.
         """
         made = self.folder.manifest
-        return None if self.needs_vectors else _FLOAT16 * made.tokens * made.word_dimension
+        numbers = made.tokens * made.word_dimension + made.vector * self.model.dimension
+        return None if self.needs_vectors else _FLOAT16 * numbers
 
     def with_settings(self, **settings: float | int | str) -> SplicedComposer:
         """The same composer with some weights of the blend replaced.
@@ -111,7 +114,8 @@ class SplicedComposer:
 
         Args:
             words: (n, L, Dw) float32.
-            batch: The texts and negatives; vectors of the references only where they are blended.
+            batch: The texts and negatives; vectors of the references, the gallery's or the
+                device's, only where they are blended.
 
         Raises:
             QueryError: If the references' vectors are blended and missing.
@@ -120,13 +124,14 @@ class SplicedComposer:
         checked = checked_words(self.folder, words)
         if len(checked) != len(batch):
             raise QueryError(f"{len(checked)} rows of pseudo-words for {len(batch)} queries")
-        return self.compose_terms(self._terms(batch, lambda: checked), batch)
+        made = Tokens(checked, vectors=batch.image_vectors)
+        return self.compose_terms(self._terms(batch, lambda: made), batch)
 
     def terms(self, batch: QueryBatch) -> Terms:
         """What the blend is made of, computed where it is asked for."""
         if batch.image_vectors is None and batch.images is None:
             return Terms(text=self._texts(batch))
-        return self._terms(batch, lambda: self.tokens(batch).words)
+        return self._terms(batch, lambda: self.tokens(batch))
 
     def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
         """Blend the terms of a batch and turn the queries away from negatives."""
@@ -135,19 +140,13 @@ class SplicedComposer:
         pushed = pushed_away(vectors, batch.negatives, self.model, weight)
         return ComposedQueries(pushed[:, None])
 
-    def _terms(self, batch: QueryBatch, words: Callable[[], FloatArray]) -> Terms:
-        made: list[FloatArray] = []
-
-        def once() -> FloatArray:
-            if not made:
-                made.append(words())
-            return made[0]
-
-        text = self._texts(batch)
+    def _terms(self, batch: QueryBatch, tokens: Callable[[], Tokens]) -> Terms:
+        once, text = cache(tokens), self._texts(batch)
+        light = self.folder.manifest.vector
         return Terms(
-            composed=None if text is None else lambda: self._composed(batch, once()),
-            sentence=lambda: self._sentence(once()),
-            image=lambda: self._vectors(batch),
+            composed=None if text is None else lambda: self._composed(batch, once().words),
+            sentence=lambda: self._sentence(once().words),
+            image=lambda: self._vectors(once().vectors if light else batch.image_vectors),
             text=text,
         )
 
@@ -165,10 +164,10 @@ class SplicedComposer:
         template = self.folder.manifest.templates.image
         return self.model.texts.encode_spliced([template] * len(words), list(words))[0]
 
-    def _vectors(self, batch: QueryBatch) -> FloatArray:
-        if batch.image_vectors is None:
+    def _vectors(self, vectors: FloatArray | None) -> FloatArray:
+        if vectors is None:
             raise QueryError(
                 f"the composer {self.name} blends in the reference's own vector (image="
                 f"{self.weights.image}), which is missing: send it too, or set image=0"
             )
-        return np.asarray(batch.image_vectors, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)

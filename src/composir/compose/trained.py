@@ -98,6 +98,8 @@ class ComposerManifest(_Part):
         text_graph: The adapted text encoder, with the inputs and outputs of the bundle's.
         tokens: L, pseudo-words a reference.
         word_dimension: Dw, width of a pseudo-word.
+        vector: Whether the query graph, on pixels, also gives `vector` (n, D) float32 of unit norm:
+            the light side's own estimate of the reference's gallery vector v, blended in its place.
         templates: The sentences.
         settings: Weights of the blend.
         licence: Of the weights in this folder.
@@ -119,6 +121,7 @@ class ComposerManifest(_Part):
     text_graph: str | None = None
     tokens: int = Field(gt=0)
     word_dimension: int = Field(gt=0)
+    vector: bool = False
     templates: Templates = Templates()
     settings: BlendWeights = BlendWeights()
     licence: str
@@ -133,6 +136,8 @@ class ComposerManifest(_Part):
             raise ValueError("text_graph belongs to the kind `adapted`, and to no other")
         if (self.input == "pixels") != (self.preprocess is not None):
             raise ValueError("preprocess belongs to the input `pixels`, and to no other")
+        if self.vector and self.input != "pixels":
+            raise ValueError("vector belongs to the input `pixels`: others have the gallery's own")
         for name in (self.graph, self.text_graph):
             if name is not None and name not in self.files:
                 raise ValueError(f"{name} is used but not among the files")

@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from composir.compose.trained import ComposerFolder
+from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.device.client import wire
 from composir.device.client.query_side import CARD, SCHEMA
 from composir.device.message import IDENTITY_DIGITS
@@ -67,7 +67,7 @@ def export_query_side(composer: ComposerFolder, out: Path) -> Export:
             f"cannot write to {out}: {error.strerror}; name another folder with --out"
         ) from error
     sizes = {name: (out / name).stat().st_size for name in _written(out)}
-    return Export(out, sizes, _message_bytes(made.tokens, made.word_dimension))
+    return Export(out, sizes, _message_bytes(made, _vector_width(composer)))
 
 
 def card(composer: ComposerFolder) -> dict[str, Any]:
@@ -87,6 +87,7 @@ def card(composer: ComposerFolder) -> dict[str, Any]:
         "text_checksum": made.text[:IDENTITY_DIGITS],
         "tokens": made.tokens,
         "word_dimension": made.word_dimension,
+        "vector": _vector_width(composer),
         "graph": {
             "file": GRAPH,
             "bytes": made.files[made.graph].bytes,
@@ -108,11 +109,20 @@ def card(composer: ComposerFolder) -> dict[str, Any]:
 
 
 def _outputs(composer: ComposerFolder) -> list[str]:
+    given = _output_shapes(composer)
+    return [name for name in ("tokens", "attention", "vector") if name in given]
+
+
+def _vector_width(composer: ComposerFolder) -> int:
+    """D of the light side's own vector; 0 where it makes none."""
+    return int(_output_shapes(composer)["vector"][1]) if composer.manifest.vector else 0
+
+
+def _output_shapes(composer: ComposerFolder) -> dict[str, list[int | str]]:
     from composir.model.sessions import open_session
 
     session = open_session(composer.file(composer.manifest.graph), threads=1)
-    names = {output.name for output in session.get_outputs()}
-    return [name for name in ("tokens", "attention") if name in names]
+    return {output.name: output.shape for output in session.get_outputs()}
 
 
 def _check_free(out: Path) -> None:
@@ -147,23 +157,26 @@ def _checksums(out: Path) -> str:
     return "".join(f"{sha256_of(out / name)}  {name}\n" for name in names)
 
 
-def _message_bytes(tokens: int, width: int) -> dict[str, int | None]:
-    fixed = wire.HEADER.size + 4
-    sizes = {"fp16": fixed + tokens * width * 2, "int8": fixed + tokens * (width + 4)}
+def _message_bytes(made: ComposerManifest, vector: int) -> dict[str, int | None]:
+    fixed = wire.HEADER.size + 2 + 4  # with the vector's width and the checksum
+    rows = [made.word_dimension] * made.tokens + [vector] * (vector > 0)
+    sizes = {"fp16": fixed + 2 * sum(rows), "int8": fixed + sum(rows) + 4 * len(rows)}
     return {name: size if size <= wire.MAX_BYTES else None for name, size in sizes.items()}
 
 
 def _readme(composer: ComposerFolder) -> str:
     made = composer.manifest
     side = made.preprocess.size if made.preprocess else 0
+    vector = " and a vector" if made.vector else ""
+    outputs = ", ".join(f"`{name}`" for name in _outputs(composer))
     return f"""# Query side of the composer {made.name} for the model {made.model.name}
 
-Turns a picture into {made.tokens} pseudo-words on the device. They travel to the server together
-with the words of the query; the picture does not.
+Turns a picture into {made.tokens} pseudo-words{vector} on the device. They travel
+to the server together with the words of the query; the picture does not.
 
 | file | for |
 | --- | --- |
-| `{GRAPH}` | ONNX; in: `pixels` (1, {side}, {side}, 3) uint8; out: `tokens` |
+| `{GRAPH}` | ONNX; in: `pixels` (1, {side}, {side}, 3) uint8; out: {outputs} |
 | `{CARD}` | preprocessing, fingerprints, limits of the message |
 | `{CLIENT}/` | reference client in Python: numpy and onnxruntime |
 | `{CHECKSUMS}` | `sha256sum -c {CHECKSUMS}` checks a copy |

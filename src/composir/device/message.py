@@ -86,6 +86,11 @@ def check_belongs(message: QueryMessage, composer: ComposerFolder) -> None:
                 f"{ours[:IDENTITY_DIGITS]} ({made.name}). Export the query side again "
                 "(composir export query-side), or use the composer that the device has"
             )
+    if (message.vector is not None) != made.vector:
+        has, makes = ("no", "makes one") if made.vector else ("a", "makes none")
+        raise DeviceMessageError(
+            f"the query message has {has} vector; the composer {made.name} {makes}"
+        )
     shape = (made.tokens, made.word_dimension)
     if message.tokens.shape != shape:
         raise DeviceMessageError(

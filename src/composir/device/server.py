@@ -1,7 +1,8 @@
 """The gallery's side: queries composed from a device's tokens alone.
 
-The device never sends the picture nor its vector v. A blend with a share of v takes the reference's
-own sentence s = T("a photo of {tokens}") in its place, which lies in the same space and was trained
+The device never sends the picture nor its vector v. A blend with a share of v takes the light
+side's own estimate of v, which travels with the tokens, or, of composers that make none, the
+reference's own sentence s = T("a photo of {tokens}"), which lies in the same space and was trained
 to be near v: the query of directions becomes `s + direction (q - s)`.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage
 from composir.device.message import check_belongs
@@ -34,14 +36,17 @@ def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> C
     words = message.tokens[None]
     batch = QueryBatch(
         (message.text,),
-        image_vectors=_own_sentence(words, composer) if composer.weights.image > 0 else None,
+        image_vectors=_reference(message, composer) if composer.weights.image > 0 else None,
         negatives=(message.negatives,),
     )
     return composer.compose_tokens(words, batch)
 
 
-def _own_sentence(words: FloatArray, composer: SplicedComposer) -> FloatArray:
-    """s, (n, D) float32, unit norm."""
+def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
+    """What stands for v: the device's vector, or s; (1, D) float32, unit norm."""
+    if message.vector is not None:
+        return normalised(message.vector[None])
+    words = message.tokens[None]
     alone = composer.with_settings(sentence=1.0, direction=0.0, image=0.0, text=0.0)
     return alone.compose_tokens(words, QueryBatch(("",) * len(words))).vectors[:, 0]
 

@@ -21,6 +21,7 @@ from composir.bench.vectors import VectorCache
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.query_side import Tokens
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import (
@@ -153,7 +154,7 @@ def open_dev_set(
 
 def terms_of(
     dev: DevSet,
-    tokens: FloatArray,
+    tokens: Tokens,
     templates: Templates,
     plain: SplicingEncoder,
     adapted: SplicingEncoder | None = None,
@@ -162,7 +163,8 @@ def terms_of(
 
     Args:
         dev: The dev set.
-        tokens: (m, L, Dw) float32, pseudo-words of its references.
+        tokens: Of its references: (m, L, Dw) pseudo-words; vectors of the light side take the
+            place of the gallery's.
         templates: The sentences.
         plain: The model's text encoder.
         adapted: Encodes the composed sentences instead, if given.
@@ -171,10 +173,11 @@ def terms_of(
         The four vectors of every row.
     """
     composed = [filled(templates.composed, text) for _, text in dev.rows]
-    words = [tokens[place] for place in dev.place]
+    words = [tokens.words[place] for place in dev.place]
     asked = (adapted or plain).encode_spliced(composed, words)[0]
-    own = plain.encode_spliced([templates.image] * len(tokens), list(tokens))[0][dev.place]
-    image = dev.vectors[dev.place]
+    alone = [templates.image] * len(tokens.words)
+    own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
+    image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
     return Terms(lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
 
 
@@ -260,7 +263,7 @@ def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
     batch = QueryBatch(
         ("",) * len(dev.references), dev.vectors, [openers[name] for name in dev.references]
     )
-    tokens = composer.tokens(batch).words
+    tokens = composer.tokens(batch)
     templates = composer.folder.manifest.templates
     return terms_of(dev, tokens, templates, model.texts, composer.composed_texts())
 

@@ -14,6 +14,7 @@ from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.isa.features import LightFeatures
 from composir.train.isa.light_encoder import LightEncoderConfig, LiteEncoder, PatchTokens
+from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import (
     BlendConfig,
     GcdConfig,
@@ -80,6 +81,7 @@ def make_task(
     views: int = 1,
     objective: ObjectiveConfig = OBJECTIVE,
     learner: TokenLearnerConfig = LEARNER,
+    light: LightVectorConfig | None = None,
     **options: object,
 ) -> IsaTask:
     encoder = PatchTokens(CHANNELS) if symmetric else lite_encoder(blocks)
@@ -97,6 +99,9 @@ def make_task(
         PHRASES,
         BlendConfig(),
         5,
+        light_vector=None
+        if light is None
+        else LightVector(encoder.channels, foundation.dimension, light),
         **options,  # type: ignore[arg-type]
     )
 

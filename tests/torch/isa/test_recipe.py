@@ -75,6 +75,7 @@ def test_a_folder_of_photos_becomes_a_composer(home: Path, tmp_path: Path, side:
     photo = Image.open(home / "photos/003.png").convert("RGB")
 
     assert manifest.input == {"asymmetric": "pixels", "symmetric": "patch_tokens"}[side]
+    assert manifest.vector == (side == "asymmetric")
     assert (manifest.kind, manifest.tokens, manifest.name) == ("sentence", 2, "isa")
     assert manifest.efficiency.query_parameters
     assert any("skipping" in line and "bad.png" in line for line in said)

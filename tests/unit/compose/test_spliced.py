@@ -15,7 +15,7 @@ from PIL import Image
 from composir.compose import QueryBatch, composer_names, load_composer, open_trained
 from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
-from composir.compose.trained import save_composer
+from composir.compose.trained import ComposerFolder, save_composer
 from composir.errors import BundleError, ModelError, QueryError
 from composir.model import Model, load_model
 from composir.model.bundle import save_manifest
@@ -190,6 +190,32 @@ def test_a_light_query_side_needs_no_gallery_encoder(model: Model, tmp_path: Pat
     assert heavy.needs_vectors
     assert heavy.efficiency.query_parameters is None  # the bundle does not state its own
     assert heavy.travel_bytes is None
+
+
+def test_the_light_sides_own_vector_takes_the_references_place(
+    model: Model, tmp_path: Path
+) -> None:
+    folder = make_composer(tmp_path, model, "pixels", vector=True)
+    light = open_trained(folder, model).with_settings(sentence=1.0, image=2.0)
+    green = ask(model, "is blue", image_vectors=colour_vector("green")[None])
+    expected = unit(mixed("red", "blue") + 2 * colour_vector("red"))
+
+    assert not light.needs_vectors
+    assert light.travel_bytes == 8 + 8
+    for batch in (green, replace(green, image_vectors=None)):
+        np.testing.assert_allclose(light.compose(batch).vectors[0, 0], expected, atol=1e-3)
+    alone = light.compose(replace(green, texts=("",))).vectors[0, 0]
+    np.testing.assert_allclose(alone, colour_vector("red"), atol=1e-3)
+
+
+def test_a_vector_that_is_promised_has_to_be_there(model: Model, tmp_path: Path) -> None:
+    folder = make_composer(tmp_path, model, "pixels")
+    made = ComposerFolder.load(folder).manifest.model_dump(exclude={"schema_version", "files"})
+    save_composer(folder, made | {"vector": True})
+    with pytest.raises(ModelError, match="vector"):
+        open_trained(folder, model).tokens(ask(model, ""))
+    with pytest.raises(ValueError, match="belongs to the input `pixels`"):
+        make_composer(tmp_path / "other", model, "patch_tokens", vector=True)
 
 
 def test_the_gallery_encoders_costs_are_added_where_it_is_needed(tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ def test_only_what_takes_pixels_can_be_exported(tmp_path: Path, model: Model, ki
 def test_the_device_s_tokens_are_the_composer_s(device: Path, composer: SplicedComposer) -> None:
     random = np.random.default_rng(0)
     rgb = random.integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    tokens, attention = QuerySide(device).look(rgb)
+    look = QuerySide(device).look(rgb)
 
     own = composer.tokens(QueryBatch(("",), images=(lambda: Image.fromarray(rgb),)))
-    np.testing.assert_allclose(tokens, own.words[0], atol=1e-6)
+    np.testing.assert_allclose(look.tokens, own.words[0], atol=1e-6)
     assert own.attention is not None
-    assert attention is not None
-    np.testing.assert_allclose(attention, own.attention[0], atol=1e-6)
+    assert look.attention is not None
+    np.testing.assert_allclose(look.attention, own.attention[0], atol=1e-6)
+    assert look.vector is None
 
 
 @pytest.mark.parametrize("encoding", ["fp16", "int8"])
@@ -133,6 +134,23 @@ def test_without_the_vector_the_own_sentence_takes_its_place(
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-5)
     alone = composed_from_message(replace(message, text=""), directed).vectors[0, 0]
     np.testing.assert_allclose(alone, s, atol=1e-5)
+
+
+def test_the_light_sides_vector_travels(tmp_path: Path, model: Model) -> None:
+    folder = make_composer(tmp_path / "light", model, "pixels", name="tiny-isa", vector=True)
+    composer = open_trained(folder, model).with_settings(image=2.0)
+    written = export_query_side(ComposerFolder.load(folder), tmp_path / "out")
+    side = QuerySide(written.folder)
+    data = side.message(RED, "blue")
+    sent = composed_from_message(unpack(data), composer)
+    batch = QueryBatch(("blue",), images=(lambda: Image.fromarray(RED),))
+
+    np.testing.assert_allclose(sent.vectors, composer.compose(batch).vectors, atol=0.01)
+    assert side.card["vector"] == 4
+    assert side.card["graph"]["outputs"] == ["tokens", "attention", "vector"]
+    assert written.message_bytes["fp16"] == len(data) - len(b"tiny-isa") - len(b"blue")
+    with pytest.raises(DeviceMessageError, match="has no vector; the composer tiny-isa makes one"):
+        composed_from_message(replace(unpack(data), vector=None), composer)
 
 
 @pytest.mark.parametrize(

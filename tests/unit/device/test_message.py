@@ -18,7 +18,9 @@ from composir.errors import DeviceMessageError
 from tests.unit.device.messages import make_message
 
 ENCODINGS = ["fp16", "int8"]
-TOKENS_START = HEADER.size + len("isa") + len("but at night") + 2 + len("people") + 2 + 6
+UNIT = np.full(16, 0.25, dtype=np.float32)
+TEXTS_END = HEADER.size + len("isa") + len("but at night") + 2 + len("people") + 2 + 6
+TOKENS_START = TEXTS_END + 2
 
 
 def resealed(data: bytes) -> bytes:
@@ -46,7 +48,7 @@ def test_the_header_is_as_documented() -> None:
 
     assert HEADER.size == 40
     assert data[:4] == b"CIRQ"
-    assert data[4:16] == bytes([1, 0, 2, 2, 4, 0, 6, 0, 12, 0, 3, 0])
+    assert data[4:16] == bytes([2, 0, 2, 2, 4, 0, 6, 0, 12, 0, 3, 0])
     assert data[16:24].hex() == "ffeeddccbbaa9988"
     assert data[24:32].hex() == "0123456789abcdef"
     assert data[32:40].hex() == "00112233445566ff"
@@ -142,15 +144,18 @@ def _has_surrogates(*texts: str) -> bool:
     ("change", "why"),
     [
         ((0, b"JPEG"), "no query message"),
-        ((4, b"\x02\x00"), "version 2"),
+        ((4, b"\x01\x00"), "version 1"),
         ((6, b"\x07"), "unknown encoding 7"),
         ((7, b"\xff"), "255 negative texts"),
         ((8, b"\x00\x00"), "0 tokens"),
         ((8, b"\xff\xff"), "65535 tokens"),
-        ((10, b"\x07\x00"), "4 x 7"),
+        ((10, b"\x07\x00"), "cut off"),
+        ((10, b"\x05\x00"), "8 bytes more"),
         ((12, b"\xff\xff"), "at most 1024"),
         ((15, b"\x01"), "reserved byte 1"),
         ((40, b"\xff"), "the composer's name is no UTF-8"),
+        ((TEXTS_END, b"\x01\x00"), "cut off"),
+        ((TEXTS_END, b"\x00\xff"), "cut off"),
         ((TOKENS_START, struct.pack("<e", float("nan"))), "not finite"),
         ((TOKENS_START, struct.pack("<e", float("inf"))), "not finite"),
     ],
@@ -158,6 +163,38 @@ def _has_surrogates(*texts: str) -> bool:
 def test_what_is_wrong_is_said(change: tuple[int, bytes], why: str) -> None:
     with pytest.raises(DeviceMessageError, match=why):
         unpack(altered(pack(make_message(), "fp16"), *change))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_vector_travels_with_the_tokens(encoding: str) -> None:
+    sent = make_message(vector=UNIT)
+    received = unpack(pack(sent, encoding))
+
+    assert received.vector is not None
+    np.testing.assert_allclose(received.vector, UNIT, atol=4e-3)
+    np.testing.assert_allclose(received.tokens, sent.tokens, atol=0.02)
+    assert unpack(pack(make_message(), encoding)).vector is None
+
+
+@pytest.mark.parametrize(
+    ("vector", "why"),
+    [
+        (UNIT[None], "shape"),
+        (UNIT * 2, "length 2 instead of 1"),
+        (UNIT * np.nan, "length nan"),
+        (np.ones(4097) / np.sqrt(4097), "4096"),
+    ],
+)
+def test_what_is_no_unit_vector_is_not_sent(vector: np.ndarray, why: str) -> None:
+    with pytest.raises(DeviceMessageError, match=why):
+        pack(make_message(vector=vector))
+
+
+def test_a_forged_vector_is_refused() -> None:
+    data = pack(make_message(vector=UNIT), "fp16")
+    at = len(data) - 4 - 2 * len(UNIT)
+    with pytest.raises(DeviceMessageError, match="instead of 1"):
+        unpack(altered(data, at, struct.pack("<e", 9.0)))
 
 
 def test_scales_that_overflow_are_refused() -> None:

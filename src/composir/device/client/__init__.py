@@ -7,7 +7,7 @@ Example:
     >>> message = side.message(rgb, "but at night")  # rgb: (h, w, 3) uint8, upright
 """
 
-from .query_side import QuerySide
+from .query_side import Look, QuerySide
 from .wire import QueryMessage, WireError, pack, unpack
 
-__all__ = ["QueryMessage", "QuerySide", "WireError", "pack", "unpack"]
+__all__ = ["Look", "QueryMessage", "QuerySide", "WireError", "pack", "unpack"]

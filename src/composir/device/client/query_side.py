@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
 
 CARD = "query_side.json"
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a query side makes of one picture.
+
+    Attributes:
+        tokens: (L, Dw) float32.
+        attention: (L, h, w) float32, where each token looked, 1 in sum over positions; None where
+            the graph does not tell.
+        vector: (D,) float32, unit norm, the light side's estimate of the gallery's vector; None
+            where the graph makes none.
+    """
+
+    tokens: np.ndarray
+    attention: np.ndarray | None = None
+    vector: np.ndarray | None = None
 
 
 class QuerySide:
@@ -47,21 +65,17 @@ class QuerySide:
             raise ValueError(f"{self.card['graph']['file']} in {folder} is damaged: copy it again")
         self._session = _open(graph, threads)
 
-    def look(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def look(self, rgb: np.ndarray) -> Look:
         """Turn a picture into pseudo-words.
 
         Args:
             rgb: (height, width, 3) uint8, upright, sRGB.
-
-        Returns:
-            Tokens (L, Dw) float32, and for composers that attend, where each token looked:
-            (L, h, w) float32 that sums to 1 over positions.
         """
         pixels = preprocess(rgb, self.card["preprocess"])
         names = self.card["graph"]["outputs"]
         found = dict(zip(names, self._session.run(names, {"pixels": pixels[None]}), strict=True))
-        attention = found.get("attention")
-        return found["tokens"][0], None if attention is None else attention[0]
+        first = {name: rows[0] for name, rows in found.items()}
+        return Look(first["tokens"], first.get("attention"), first.get("vector"))
 
     def message(
         self,
@@ -81,8 +95,10 @@ class QuerySide:
         Raises:
             WireError: If a text is too long, or the message would be.
         """
+        look = self.look(rgb)
         query = QueryMessage(
-            tokens=self.look(rgb)[0],
+            tokens=look.tokens,
+            vector=look.vector,
             text=text,
             negatives=tuple(negatives),
             composer=self.card["composer"],

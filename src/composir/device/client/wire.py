@@ -1,6 +1,7 @@
-"""The bytes of one query, version 1; all numbers little-endian, all texts UTF-8.
+"""The bytes of one query, version 2; all numbers little-endian, all texts UTF-8.
 
-A header of fixed size, the texts, the tokens, and a CRC-32 of all that. The page docs/device.md
+A header of fixed size, the texts, the tokens, the light side's own vector where it has one, and a
+CRC-32 of all that. The page docs/device.md
 describes every byte for those who write a client in another language.
 """
 
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 MAGIC = b"CIRQ"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sHBBHHHBB8s8s8s")
 MAX_BYTES = 10_000
 MAX_TOKENS = 64
 MAX_WORD_DIMENSION = 4096
+MAX_DIMENSION = 4096
+UNIT_TOLERANCE = 0.02  # int8 moves a norm by less
 MAX_TEXT_BYTES = 1024
 MAX_NEGATIVES = 8
 ENCODINGS = {"fp16": 1, "int8": 2}
@@ -37,6 +40,8 @@ class QueryMessage:
     Attributes:
         tokens: (L, Dw) float32, the pseudo-words of the reference.
         text: The modification; empty for the reference alone.
+        vector: (D,) float32 of unit norm, the light side's own estimate of the reference's gallery
+            vector; None where the composer makes none.
         negatives: What the hits should not show.
         composer: Name of the composer that made the tokens.
         composer_fingerprint: 16 hexadecimal digits: exactly which graphs and templates.
@@ -51,6 +56,7 @@ class QueryMessage:
     gallery_fingerprint: str
     text_checksum: str
     negatives: tuple[str, ...] = ()
+    vector: np.ndarray | None = None
 
 
 def pack(message: QueryMessage, encoding: str = "fp16") -> bytes:
@@ -68,6 +74,7 @@ def pack(message: QueryMessage, encoding: str = "fp16") -> bytes:
     """
     tokens = np.asarray(message.tokens, dtype=np.float32)
     _check_tokens(tokens)
+    vector = _vector_row(message.vector)
     text = _text_bytes(message.text, "the modification text")
     name = _text_bytes(message.composer, "the composer's name", most=255)
     header = HEADER.pack(
@@ -85,7 +92,9 @@ def pack(message: QueryMessage, encoding: str = "fp16") -> bytes:
     )
     negatives = [_text_bytes(negative, "a negative text") for negative in message.negatives]
     lengthened = [_LENGTH.pack(len(negative)) + negative for negative in negatives]
-    content = b"".join([header, name, text, *lengthened, _encode_tokens(tokens, encoding)])
+    rows = [_encode(part, encoding) for part in (tokens, vector)]
+    width = _LENGTH.pack(vector.shape[1])
+    content = b"".join([header, name, text, *lengthened, width, *rows])
     whole = content + _CHECKSUM.pack(binascii.crc32(content))
     if len(whole) > MAX_BYTES:
         raise WireError(
@@ -122,9 +131,14 @@ def unpack(data: bytes) -> QueryMessage:
     )
     if any(not negative.strip() for negative in unwanted):
         raise WireError("an empty negative text")
-    tokens = _decode_tokens(reader.rest(), _NAMES[code], count, width)
+    dimension = _LENGTH.unpack(reader.take(_LENGTH.size))[0]
+    tokens = _decode(reader, _NAMES[code], count, width)
+    _check_tokens(tokens)
+    vector = _decode(reader, _NAMES[code], 1, dimension)[0] if dimension else None
+    _vector_row(vector)
+    reader.end()
     gallery, text_checksum, composer = (identity.hex() for identity in identities)
-    return QueryMessage(tokens, text, name, composer, gallery, text_checksum, unwanted)
+    return QueryMessage(tokens, text, name, composer, gallery, text_checksum, unwanted, vector)
 
 
 def quantised(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,8 +177,10 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise WireError(f"{what} is no UTF-8 (byte {error.start})") from error
 
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
+    def end(self) -> None:
+        left = len(self._data) - self._at
+        if left:
+            raise WireError(f"{left} bytes more than its lengths add up to")
 
 
 def _check_envelope(data: bytes) -> None:
@@ -201,28 +217,40 @@ def _check_tokens(tokens: np.ndarray) -> None:
         raise WireError("some token values are not finite")
 
 
-def _encode_tokens(tokens: np.ndarray, encoding: str) -> bytes:
+def _vector_row(vector: np.ndarray | None) -> np.ndarray:
+    """The vector as one row to encode, none (0, 0) where there is none; refused if no unit one."""
+    if vector is None:
+        return np.empty((0, 0), dtype=np.float32)
+    row = np.asarray(vector, dtype=np.float32)
+    if row.ndim != 1 or not 1 <= len(row) <= MAX_DIMENSION:
+        raise WireError(f"a vector of shape {row.shape}; 1 to {MAX_DIMENSION} numbers are allowed")
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = float(np.linalg.norm(row))
+    if not abs(length - 1) <= UNIT_TOLERANCE:  # also refuses what is not finite
+        raise WireError(f"the vector has length {length:.3g} instead of 1")
+    return row[None]
+
+
+def _encode(rows: np.ndarray, encoding: str) -> bytes:
+    if not rows.size:
+        return b""
     if encoding == "int8":
-        values, scales = quantised(tokens)
+        values, scales = quantised(rows)
         return scales.astype("<f4").tobytes() + values.tobytes()
-    if np.abs(tokens).max() > np.finfo(np.float16).max:
+    if np.abs(rows).max() > np.finfo(np.float16).max:
         raise WireError("some token values are too large for fp16: use the encoding int8")
-    return tokens.astype("<f2").tobytes()
+    return rows.astype("<f2").tobytes()
 
 
-def _decode_tokens(data: bytes, encoding: str, count: int, width: int) -> np.ndarray:
-    size = count * width * 2 if encoding == "fp16" else count * (width + 4)
-    if len(data) != size:
-        raise WireError(f"{len(data)} bytes of tokens; {count} x {width} as {encoding} are {size}")
+def _decode(reader: _Reader, encoding: str, count: int, width: int) -> np.ndarray:
     if encoding == "fp16":
-        tokens = np.frombuffer(data, dtype="<f2").astype(np.float32).reshape(count, width)
-    else:
-        scales = np.frombuffer(data, dtype="<f4", count=count)
-        values = np.frombuffer(data, dtype=np.int8, offset=4 * count).reshape(count, width)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-            tokens = values.astype(np.float32) * scales.astype(np.float32)[:, None]
-    _check_tokens(tokens)
-    return tokens
+        halves = np.frombuffer(reader.take(2 * count * width), dtype="<f2")
+        return halves.astype(np.float32).reshape(count, width)
+    scales = np.frombuffer(reader.take(4 * count), dtype="<f4").astype(np.float32)
+    values = np.frombuffer(reader.take(count * width), dtype=np.int8).reshape(count, width)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by the caller
+        rows: np.ndarray = values.astype(np.float32) * scales[:, None]
+    return rows
 
 
 def _text_bytes(text: str, what: str, most: int = MAX_TEXT_BYTES) -> bytes:

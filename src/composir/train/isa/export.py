@@ -23,6 +23,7 @@ from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.graph_costs import graph_costs
 from composir.train.isa.light_encoder import LightEncoder
+from composir.train.isa.light_vector import LightVector
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.map_to_compose.finish import LICENCES, public_config
 
@@ -60,18 +61,40 @@ class IsaRun:
         return shlex.join(["composir", "train", "isa", *words, "--model", model])
 
 
+@dataclass(frozen=True, slots=True)
+class QueryParts:
+    """What the query side consists of.
+
+    Attributes:
+        encoder: Pixels, or patch tokens, to a feature map.
+        learner: The map to pseudo-words.
+        light_vector: The map to an estimate of v; None where there is none.
+    """
+
+    encoder: LightEncoder
+    learner: TokenLearner
+    light_vector: LightVector | None = None
+
+    def settled(self) -> QueryParts:
+        """The same on the CPU, in evaluation mode."""
+        light = None if self.light_vector is None else self.light_vector.cpu().eval()
+        return QueryParts(self.encoder.cpu().eval(), self.learner.cpu().eval(), light)
+
+
 class PixelQuery(nn.Module):
-    """uint8 pixels (n, s, s, 3) to tokens and attention."""
+    """uint8 pixels (n, s, s, 3) to tokens, attention and, where there is one, the light vector."""
 
-    def __init__(self, encoder: LightEncoder, learner: TokenLearner) -> None:
-        """Join both."""
+    def __init__(self, parts: QueryParts) -> None:
+        """Join them."""
         super().__init__()
-        self.encoder, self.learner = encoder, learner
+        self.encoder, self.learner = parts.encoder, parts.learner
+        self.light_vector = parts.light_vector
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (n, L, Dw) and attention (n, L, h, w)."""
-        made: tuple[Tensor, Tensor] = self.learner(self.encoder.upper(self.encoder.lower(pixels)))
-        return made
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Tokens (n, L, Dw), attention (n, L, h, w), vector (n, D)."""
+        features = self.encoder.upper(self.encoder.lower(pixels))
+        made: tuple[Tensor, ...] = self.learner(features)
+        return made if self.light_vector is None else (*made, self.light_vector(features))
 
 
 class PatchQuery(nn.Module):
@@ -92,8 +115,7 @@ class PatchQuery(nn.Module):
 def write_composer(
     run: IsaRun,
     foundation: FrozenFoundation,
-    encoder: LightEncoder,
-    learner: TokenLearner,
+    query: QueryParts,
     folder: Path,
     choice: BlendChoice | None = None,
 ) -> ComposerManifest:
@@ -102,8 +124,7 @@ def write_composer(
     Args:
         run: What to say about it.
         foundation: What it was trained on.
-        encoder: The light side; moved to the CPU.
-        learner: Likewise.
+        query: The query side; moved to the CPU.
         folder: The composer; made if missing.
         choice: The blend chosen on dev queries, if any.
 
@@ -114,11 +135,10 @@ def write_composer(
         # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
         warnings.simplefilter("ignore", TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        modules = encoder.cpu().eval(), learner.cpu().eval()
-        parity = _export(run, foundation, modules, folder / GRAPH)
+        parity = _export(run, foundation, query.settled(), folder / GRAPH)
     fields = _fields(run, foundation, folder, parity, choice)
     if run.config.side == "asymmetric":
-        fields["preprocess"] = encoder.preprocess
+        fields["preprocess"] = query.encoder.preprocess
     write_card(folder, run, fields, choice)
     return save_composer(folder, fields)
 
@@ -139,11 +159,13 @@ def write_card(
         else f"chosen among {choice.tried} on dev queries, mean recall@10 {choice.score:.1f} % "
         "(a figure of choosing, not a result)"
     )
+    estimate = ", and a small head estimates its gallery vector" if config.has_light_vector else ""
     sources = "\n".join(f"| {s.name} | {s.licence} | {s.use} |" for s in fields["sources"])
     text = f"""# {config.name}
 ISA (Image2Sentence based asymmetrical composed retrieval, arXiv 2403.01431), {config.side}:
 {reads}; a token learner ({learner.kind}) turns it into {learner.num_tokens} pseudo-words for
-the frozen text encoder. Trained on {run.pictures:,} unlabelled pictures, without composed triplets.
+the frozen text encoder{estimate}. Trained on {run.pictures:,} unlabelled pictures, without composed
+triplets.
 
 - Model: {fields["model"]["name"]} ({fields["model"]["fingerprint"]}), frozen.
 - Sentences: `{fields["templates"]["image"]}`, `{fields["templates"]["composed"]}`.
@@ -176,20 +198,21 @@ Licence of the weights: {fields["licence"]}.
 def _export(
     run: IsaRun,
     foundation: FrozenFoundation,
-    modules: tuple[LightEncoder, TokenLearner],
+    query: QueryParts,
     path: Path,
 ) -> float:
-    encoder, learner = modules
     outputs = ["tokens", "attention"]
     if run.config.side == "asymmetric":
-        size = encoder.preprocess.size
+        size = query.encoder.preprocess.size
         pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
-        return export_query_graph(PixelQuery(encoder, learner), {"pixels": pixels}, outputs, path)
+        outputs += ["vector"] if query.light_vector is not None else []
+        return export_query_graph(PixelQuery(query), {"pixels": pixels}, outputs, path)
     size = foundation.model.image_spec.size
     blank = torch.zeros(2, size, size, 3, dtype=torch.uint8).numpy()
     vectors, patches = map(torch.from_numpy, foundation.model.images.encode_pixel_patches(blank))
     inputs = {"patch_tokens": torch.randn_like(patches), "vector": vectors}
-    return export_query_graph(PatchQuery(encoder, learner), inputs, outputs, path)
+    patch_query = PatchQuery(query.encoder, query.learner)
+    return export_query_graph(patch_query, inputs, outputs, path)
 
 
 def _fields(
@@ -212,6 +235,7 @@ def _fields(
         "graph": GRAPH,
         "tokens": config.token_learner.num_tokens,
         "word_dimension": foundation.word_dimension,
+        "vector": config.has_light_vector,
         "templates": {
             "image": config.objective.image_template,
             "composed": config.objective.composed_template,

@@ -19,7 +19,7 @@ from composir.train.blend import choose_blend, open_dev_set
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import PictureFile, gallery_features
 from composir.train.images import is_dev, training_images
-from composir.train.isa.export import IsaRun, write_composer
+from composir.train.isa.export import IsaRun, QueryParts, write_composer
 from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
     LightEncoder,
@@ -27,6 +27,7 @@ from composir.train.isa.light_encoder import (
     PatchTokens,
     load_light_encoder,
 )
+from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import BlendConfig, ObjectiveConfig
 from composir.train.isa.phrases import read_phrases
 from composir.train.isa.pictures import PictureBank, View
@@ -53,6 +54,7 @@ class IsaConfig:
         side: `asymmetric`, with a light network, or `symmetric`, on the gallery's patch tokens.
         light: The light network.
         token_learner: From its map to pseudo-words.
+        light_vector: From its map to an estimate of the reference's gallery vector (asymmetric).
         objective: Losses, batches, templates.
         phrases: Own list of neutral phrases, one a line; empty for the packaged one.
         views: Cached views of each picture; the first is plain, the others are augmented.
@@ -75,6 +77,7 @@ class IsaConfig:
     side: Literal["asymmetric", "symmetric"] = "asymmetric"
     light: LightEncoderConfig = field(default_factory=LightEncoderConfig)
     token_learner: TokenLearnerConfig = field(default_factory=TokenLearnerConfig)
+    light_vector: LightVectorConfig = field(default_factory=LightVectorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     phrases: Path = Path()
     views: int = 1
@@ -101,6 +104,11 @@ class IsaConfig:
             raise TrainingError("views must be at least 1, dev_share from 0 to below 1")
         if not self.images and not self.data:
             raise TrainingError("no training images: name a folder with --images")
+
+    @property
+    def has_light_vector(self) -> bool:
+        """Whether the query side estimates v: only where the gallery's encoder is not at hand."""
+        return self.side == "asymmetric" and self.light_vector.weight > 0
 
 
 def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
@@ -139,6 +147,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         config.token_learner,
         foundation.word_statistics,
     )
+    light_vector = _light_vector(config, foundation, encoder)
     task = IsaTask(
         foundation,
         encoder,
@@ -151,6 +160,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         workers=workers,
         precision=config.options.precision,
         dev_images=config.dev_images,
+        light_vector=light_vector,
     )
     figures = train(
         task,
@@ -162,26 +172,26 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         writes=main,
     )
     run = IsaRun(config, figures, sources, len(bank.train))
-    return _finish(run, foundation, encoder, learner, folder / "composer", tell)
+    query = QueryParts(encoder, learner, light_vector)
+    return _finish(run, foundation, query, folder / "composer", tell)
 
 
 def _finish(
     run: IsaRun,
     foundation: FrozenFoundation,
-    encoder: LightEncoder,
-    learner: TokenLearner,
+    query: QueryParts,
     folder: Path,
     say: Say,
 ) -> ComposerManifest:
     """The composer, its blend chosen on dev queries where there are some."""
-    manifest = write_composer(run, foundation, encoder, learner, folder)
+    manifest = write_composer(run, foundation, query, folder)
     if run.config.dev:
-        # The device has no gallery encoder, so the reference's own vector is not to be had there.
-        fixed = {"image": 0.0} if run.config.side == "asymmetric" else {}
+        # A device without a vector of its own has none to blend in.
+        fixed = {} if manifest.vector or manifest.input != "pixels" else {"image": 0.0}
         model, cache = foundation.model, run.config.cache
         choice = choose_blend(model, folder, run.config.dev, cache, fixed)
         say(f"blend {dict(choice.settings)}: dev recall@10 {choice.score:.1f} %")
-        manifest = write_composer(run, foundation, encoder, learner, folder, choice)
+        manifest = write_composer(run, foundation, query, folder, choice)
     say(f"wrote {folder}: use it with --composer {folder}")
     return manifest
 
@@ -210,6 +220,15 @@ def _held_out(config: IsaConfig, foundation: FrozenFoundation) -> set[Path]:
     """Files that dev queries ask about."""
     sets = [open_dev_set(folder, foundation.model, config.cache) for folder in config.dev]
     return {file.resolve() for one in sets for file in one.asked_about}
+
+
+def _light_vector(
+    config: IsaConfig, foundation: FrozenFoundation, encoder: LightEncoder
+) -> LightVector | None:
+    if not config.has_light_vector:
+        return None
+    made = LightVector(encoder.channels, foundation.dimension, config.light_vector)
+    return made.to(foundation.device)
 
 
 def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> LightEncoder:

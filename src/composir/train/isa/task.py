@@ -1,4 +1,4 @@
-"""What the loop trains for ISA: token learner, projections of LAR, upper light blocks."""
+"""What the loop trains for ISA: token learner, light vector, LAR's projections, light blocks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from composir.train.gradient_cache import Encodings, backward_in_chunks
 from composir.train.isa.batches import Batch, Batches
 from composir.train.isa.dev_figures import blended, own_picture_figures, steering_figures
 from composir.train.isa.light_encoder import LightEncoder
+from composir.train.isa.light_vector import LightVector, light_vector_loss
 from composir.train.isa.losses import (
     MatchingEncoder,
     alignment_loss,
@@ -41,6 +42,7 @@ class IsaTask(nn.Module):
     Attributes:
         encoder: The light side's network; only its trained blocks have gradients.
         learner: The token learner.
+        light_vector: Estimates v on the light side; None where it does not.
         projections: Of states and patches, for LAR alone; training-only.
     """
 
@@ -58,6 +60,7 @@ class IsaTask(nn.Module):
         workers: Workers | None = None,
         precision: str = "auto",
         dev_images: int = 400,
+        light_vector: LightVector | None = None,
         matcher: MatchingEncoder | None = None,
     ) -> None:
         """Prepare; frozen parts are frozen here.
@@ -74,6 +77,7 @@ class IsaTask(nn.Module):
             workers: The processes that share a batch.
             precision: As `LoopOptions.precision`.
             dev_images: At most so many are evaluated.
+            light_vector: To be trained beside the token learner, if the light side has one.
             matcher: The foundation's frozen matching encoder, for the matching form of LAR.
 
         Raises:
@@ -91,7 +95,7 @@ class IsaTask(nn.Module):
         self._dev = bank.dev[:dev_images]
         self._phrases, self._phrase_vectors = tuple(phrases), foundation.encode_texts(phrases)
         self.batches = Batches(bank, objective, self._phrase_vectors, learner.config, seed)
-        self.encoder, self.learner = encoder, learner
+        self.encoder, self.learner, self.light_vector = encoder, learner, light_vector
         self.projections = _projections(foundation, bank, objective.lar, matcher)
         self.requires_grad_(requires_grad=False).to(foundation.device).eval()
         for group in self.groups():
@@ -99,9 +103,11 @@ class IsaTask(nn.Module):
                 parameter.requires_grad = True
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """Token learner and projections; trained blocks of the encoder."""
-        new = (*self.learner.parameters(), *self.projections.parameters())
-        groups = [ParameterGroup(new, self._objective.rate)]
+        """Token learner, light vector and projections; trained blocks of the encoder."""
+        new = [*self.learner.parameters(), *self.projections.parameters()]
+        if self.light_vector is not None:
+            new += self.light_vector.parameters()
+        groups = [ParameterGroup(tuple(new), self._objective.rate)]
         blocks = tuple(self.encoder.trained())
         if blocks:
             groups.append(ParameterGroup(blocks, self._objective.encoder_rate))
@@ -109,7 +115,7 @@ class IsaTask(nn.Module):
 
     def loss(self, step: int) -> Tensor:
         """Loss of a whole batch at once."""
-        self.learner.train()
+        self._learn()
         batch = self.batches.draw(step)
         return self._contrast(batch, *self._encode(batch, range(len(batch.rows))))
 
@@ -119,7 +125,7 @@ class IsaTask(nn.Module):
             loss = self.loss(step)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
-        self.learner.train()
+        self._learn()
         batch = self.batches.draw(step)
         own = range(len(batch.rows))[own_slice(len(batch.rows), self.workers)]
         size = self._objective.chunk or len(own)
@@ -150,21 +156,34 @@ class IsaTask(nn.Module):
         with torch.no_grad():
             return self._figures()
 
+    def feature_map(self, rows: Sequence[int], views: Sequence[int]) -> Tensor:
+        """What the token learner reads of pictures, (n, C, h, w)."""
+        features = torch.from_numpy(self._bank.features(rows, views)).to(self._foundation.device)
+        return self.encoder.upper(features)
+
     def tokens(self, rows: Sequence[int], views: Sequence[int]) -> Tensor:
         """Pseudo-words of pictures, (n, L, Dw)."""
-        features = torch.from_numpy(self._bank.features(rows, views)).to(self._foundation.device)
-        tokens: Tensor = self.learner(self.encoder.upper(features))[0]
+        tokens: Tensor = self.learner(self.feature_map(rows, views))[0]
         return tokens
 
+    def _learn(self) -> None:
+        """Training mode for what has dropout."""
+        self.learner.train()
+        if self.light_vector is not None:
+            self.light_vector.train()
+
     def _encode(self, batch: Batch, places: Sequence[int]) -> Encodings:
-        """What the contrast needs of some of the batch's rows: s, then LAR's parts, then q."""
+        """What the contrast needs of some rows: s, then the light vector, LAR's parts, then q."""
         chosen, objective = batch.at(places), self._objective
         with mixed_precision(self._foundation.device, self._precision):
-            tokens = self.tokens(chosen.rows, chosen.views)[:, batch.kept]
+            features = self.feature_map(chosen.rows, chosen.views)
+            tokens = self.learner(features)[0][:, batch.kept]
             own = encode_sentences(
                 self._foundation, self._foundation.text, objective.image_template, tokens
             )
             parts = [own.vectors]
+            if self.light_vector is not None:
+                parts.append(self.light_vector(features))
             if objective.lar.weight:
                 first = int(own.start[0])
                 states = own.states[:, first : first + tokens.shape[1]]
@@ -197,6 +216,10 @@ class IsaTask(nn.Module):
     def _contrast(self, batch: Batch, sentences: Tensor, *parts: Tensor) -> Tensor:
         objective, rest = self._objective, list(parts)
         loss = gcd_loss(sentences, batch, objective.gcd)
+        if self.light_vector is not None:
+            config, estimates = self.light_vector.config, rest.pop(0)
+            estimated = light_vector_loss(estimates, batch.targets, config, batch.valid)
+            loss = loss + config.weight * estimated
         if objective.lar.weight:
             left, right = rest.pop(0), rest.pop(0)
             loss = loss + objective.lar.weight * self._alignment(batch, left, right)
@@ -216,9 +239,13 @@ class IsaTask(nn.Module):
     def _figures(self) -> dict[str, float]:
         device = self._foundation.device
         vectors = torch.from_numpy(self._bank.views[0].vectors(self._dev)).to(device)
-        tokens = torch.cat([self.tokens(rows, [0] * len(rows)) for rows in _parts(self._dev)])
+        maps = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
+        tokens: Tensor = self.learner(maps)[0]
         sentences = self._sentences(self._objective.image_template, tokens)
         figures = own_picture_figures(sentences, vectors)
+        if self.light_vector is not None:
+            cosines = (self.light_vector(maps) * vectors).sum(dim=1)
+            figures["light_vector/cosine"] = float(cosines.mean())
         reference = torch.arange(len(vectors), device=device).repeat(PHRASES_A_PICTURE)
         asked = (torch.arange(len(reference), device=device) * 7) % len(self._phrases)
         texts = [self._phrases[phrase] for phrase in asked.tolist()]

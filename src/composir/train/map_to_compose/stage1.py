@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from composir.compose.blend import BlendWeights
+from composir.compose.query_side import Tokens
 from composir.compose.trained import ComposerManifest, Templates
 from composir.errors import TrainingError
 from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
@@ -225,7 +226,7 @@ def dev_check(
 
     def check(mapper: Mapper) -> Mapping[str, float]:
         tokens = dev_tokens(mapper, dev.vectors, patches)
-        terms = terms_of(dev, tokens, templates, foundation.model.texts)
+        terms = terms_of(dev, Tokens(tokens), templates, foundation.model.texts)
         return {
             f"{dev.name}/{name}/recall@10": dev_score(dev, terms, weights)
             for name, weights in blends.items()

@@ -1,0 +1,65 @@
+"""The light side's estimate of v: its loss by hand, and that training brings it closer."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from composir.errors import TrainingError  # noqa: E402
+from composir.train.isa.light_vector import (  # noqa: E402
+    LightVector,
+    LightVectorConfig,
+    light_vector_loss,
+)
+
+pytestmark = pytest.mark.torch
+
+
+def test_the_loss_by_hand() -> None:
+    """Estimates swapped between two orthogonal pictures: cosine 0, rankings the wrong way round."""
+    targets = torch.eye(2)
+    config = LightVectorConfig(temperature=1.0, cosine_weight=3.0)
+    likely, unlikely = math.e / (math.e + 1), 1 / (math.e + 1)
+    wrong = likely * math.log(likely / unlikely) + unlikely * math.log(unlikely / likely)
+
+    assert float(light_vector_loss(targets, targets, config)) == pytest.approx(0.0, abs=1e-6)
+    swapped = float(light_vector_loss(targets.flip(0), targets, config))
+    assert swapped == pytest.approx(wrong + 3.0, abs=1e-5)
+
+
+def test_queued_vectors_are_ranked_but_are_nobodys_own() -> None:
+    targets = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
+    config = LightVectorConfig()
+    exact = light_vector_loss(targets[:2], targets, config)
+
+    assert float(exact) == pytest.approx(0.0, abs=1e-5)
+    ranked = light_vector_loss(targets[[1, 0]], targets, LightVectorConfig(cosine_weight=0.0))
+    assert float(ranked) > 0.0
+
+
+def test_training_brings_estimates_to_the_vectors() -> None:
+    torch.manual_seed(0)
+    maps, targets = torch.randn(12, 6, 3, 3), torch.randn(12, 4)
+    targets = torch.nn.functional.normalize(targets, dim=1)
+    head = LightVector(6, 4, LightVectorConfig(width=32, dropout=0.0))
+    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    before = light_vector_loss(head(maps), targets, head.config)
+    for _ in range(60):
+        optimiser.zero_grad()
+        light_vector_loss(head(maps), targets, head.config).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    made = head.eval()(maps).detach()
+
+    assert torch.allclose(made.norm(dim=1), torch.ones(12), atol=1e-5)
+    assert float(light_vector_loss(made, targets, head.config)) < 0.3 * float(before.detach())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weight": -1.0}, {"width": 0}, {"temperature": 0.0}, {"dropout": 1.0}]
+)
+def test_numbers_out_of_range_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(TrainingError, match="light_vector"):
+        LightVectorConfig(**changes)  # type: ignore[arg-type]
