@@ -80,6 +80,8 @@ def test_a_folder_of_photos_becomes_a_composer(home: Path, tmp_path: Path, side:
     assert manifest.efficiency.query_parameters
     assert any("skipping" in line and "bad.png" in line for line in said)
     assert "1 of 17 pictures cannot be read" in said
+    plain = ComposerFolder.load(tmp_path / "run/composer-fp32").manifest
+    assert (manifest.training["weights"], plain.training["weights"]) == ("int8", "float32")
     card = (tmp_path / "run/composer/README.md").read_text()
     assert "composir train isa --images photos --model tiny" in card
     assert str(tmp_path) not in card + (tmp_path / "run/composer/composer.json").read_text()

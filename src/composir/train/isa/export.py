@@ -118,6 +118,8 @@ def write_composer(
     query: QueryParts,
     folder: Path,
     choice: BlendChoice | None = None,
+    *,
+    quantise: bool = True,
 ) -> ComposerManifest:
     """Export the query side and write card and manifest beside it.
 
@@ -127,16 +129,18 @@ def write_composer(
         query: The query side; moved to the CPU.
         folder: The composer; made if missing.
         choice: The blend chosen on dev queries, if any.
+        quantise: Store large weights as int8; else as float32, to see what int8 costs.
 
     Returns:
         The manifest as written.
     """
+    weights = "int8" if quantise else "float32"
     with warnings.catch_warnings():
         # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
         warnings.simplefilter("ignore", TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        parity = _export(run, foundation, query.settled(), folder / GRAPH)
-    fields = _fields(run, foundation, folder, parity, choice)
+        exported = _export(run, foundation, query.settled(), folder / GRAPH, quantise=quantise)
+    fields = _fields(run, foundation, folder, {"parity": exported, "weights": weights}, choice)
     if run.config.side == "asymmetric":
         fields["preprocess"] = query.encoder.preprocess
     write_card(folder, run, fields, choice)
@@ -171,7 +175,7 @@ triplets.
 - Sentences: `{fields["templates"]["image"]}`, `{fields["templates"]["composed"]}`.
 - Blend: `{json.dumps(fields["settings"])}`, {chosen}.
 - Query side: {_count(costs.query_parameters)} parameters, {_count(costs.query_flops)} operations,
-  {_count(costs.query_bytes)} bytes; weights int8, arithmetic float32.
+  {_count(costs.query_bytes)} bytes; weights {fields["training"]["weights"]}, arithmetic float32.
 - It knows what its training pictures showed; people, places and things unlike them are mapped
   poorly. It inherits the biases of the model and of the pictures.
 
@@ -200,26 +204,29 @@ def _export(
     foundation: FrozenFoundation,
     query: QueryParts,
     path: Path,
+    *,
+    quantise: bool,
 ) -> float:
     outputs = ["tokens", "attention"]
     if run.config.side == "asymmetric":
         size = query.encoder.preprocess.size
         pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
         outputs += ["vector"] if query.light_vector is not None else []
-        return export_query_graph(PixelQuery(query), {"pixels": pixels}, outputs, path)
+        module = PixelQuery(query)
+        return export_query_graph(module, {"pixels": pixels}, outputs, path, quantise=quantise)
     size = foundation.model.image_spec.size
     blank = torch.zeros(2, size, size, 3, dtype=torch.uint8).numpy()
     vectors, patches = map(torch.from_numpy, foundation.model.images.encode_pixel_patches(blank))
     inputs = {"patch_tokens": torch.randn_like(patches), "vector": vectors}
     patch_query = PatchQuery(query.encoder, query.learner)
-    return export_query_graph(patch_query, inputs, outputs, path)
+    return export_query_graph(patch_query, inputs, outputs, path, quantise=quantise)
 
 
 def _fields(
     run: IsaRun,
     foundation: FrozenFoundation,
     folder: Path,
-    parity: float,
+    graph: Mapping[str, Any],
     choice: BlendChoice | None,
 ) -> dict[str, Any]:
     config, model = run.config, foundation.model
@@ -249,10 +256,9 @@ def _fields(
             "seed": config.seed,
             "pictures": run.pictures,
             "dev_figures": dict(run.figures),
-            "parity": parity,
-            "weights": "int8",
             "torch": version("torch"),
         }
+        | dict(graph)
         | blend,
         "efficiency": graph_costs(folder / GRAPH),
     }

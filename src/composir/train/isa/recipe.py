@@ -185,6 +185,7 @@ def _finish(
 ) -> ComposerManifest:
     """The composer, its blend chosen on dev queries where there are some."""
     manifest = write_composer(run, foundation, query, folder)
+    choice = None
     if run.config.dev:
         # A device without a vector of its own has none to blend in.
         fixed = {} if manifest.vector or manifest.input != "pixels" else {"image": 0.0}
@@ -192,6 +193,9 @@ def _finish(
         choice = choose_blend(model, folder, run.config.dev, cache, fixed)
         say(f"blend {dict(choice.settings)}: dev recall@10 {choice.score:.1f} %")
         manifest = write_composer(run, foundation, query, folder, choice)
+    write_composer(
+        run, foundation, query, folder.with_name(f"{folder.name}-fp32"), choice, quantise=False
+    )
     say(f"wrote {folder}: use it with --composer {folder}")
     return manifest
 
