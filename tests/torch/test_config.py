@@ -39,6 +39,7 @@ def test_a_file_is_read_and_assignments_go_above_it(tmp_path: Path) -> None:
 
     assert (config.steps, config.name, config.fast, config.out) == (4, "a", True, Path("here"))
     assert config.sources == ("x", "y")
+    assert read_config(Outer, file, ["sources=x"]).sources == ("x",)
     assert config.inner == Inner(1.0, {"cats": 5})
     assert isinstance(config.inner.rate, float)
 

@@ -65,6 +65,8 @@ def foundation(
 @app.command(
     epilog="`composir train compose --from runs/map --triplets triplets/ --out runs/compose`\n\n"
     "`composir train compose --from runs/map --triplets clicks.jsonl --out runs/own`\n\n"
+    "`composir train compose --from runs/map --from runs/isa --triplets triplets/ --out runs/both`"
+    "\n\n"
     "`composir search --composer runs/compose/composer …`"
 )
 def compose(
@@ -79,8 +81,13 @@ def compose(
         ),
     ] = None,
     start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="FOLDER", help="Stage 1: a run; default: the model's own."),
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER|NAME",
+            help="Stage 1: a run, or a packaged composer; default: the model's own. Repeat for one "
+            "text encoder that serves several.",
+        ),
     ] = None,
     model: Model = "mini",
     config: Settings = None,
@@ -89,10 +96,13 @@ def compose(
     """Teach a trained composer to compose, from triplets or click logs (Map-to-Compose, stage 2).
 
     Triplets are checked and split by reference; the run ends with a table of held-out triplets
-    before and after. Stop it at any time: the same command goes on from the last checkpoint.
+    before and after. Of several starts each becomes a composer: OUT/composer the first,
+    OUT/composer-NAME the others. Stop it at any time: the same command goes on from the last
+    checkpoint.
     """
     from composir.train.config import read_config
-    from composir.train.map_to_compose.stage2_recipe import ComposeConfig, train_composing
+    from composir.train.map_to_compose.stage2_config import ComposeConfig
+    from composir.train.map_to_compose.stage2_recipe import train_composing
 
     named = {"triplets": triplets, "start": start, "model": model if model != "mini" else None}
     chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]

@@ -115,8 +115,9 @@ def _convert_parts(hint: Any, value: Any, name: str) -> Any:
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Literal:
         return _choose(parts, value, name)
-    if kind is tuple and isinstance(value, list):
-        return tuple(_convert(parts[0], item, name) for item in value)
+    if kind is tuple and isinstance(value, list | str):
+        items = value if isinstance(value, list) else [value]  # one text is a list of one
+        return tuple(_convert(parts[0], item, name) for item in items)
     if kind is dict and isinstance(value, Mapping):
         return {key: _convert(parts[1], item, name) for key, item in value.items()}
     raise _unfit(hint, value, name)

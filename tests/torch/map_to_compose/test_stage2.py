@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,23 +14,28 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from torch import Tensor, nn  # noqa: E402
 
-from composir.compose.trained import ComposerFolder, Templates  # noqa: E402
+from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
+from composir.images import read_image  # noqa: E402
+from composir.model.sessions import open_session  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.map_to_compose.adapters import AdaptedTower, AdapterConfig  # noqa: E402
 from composir.train.map_to_compose.mining import MiningConfig, Questions  # noqa: E402
 from composir.train.map_to_compose.own_data import read_triplets  # noqa: E402
 from composir.train.map_to_compose.ranking import ranks, recalls  # noqa: E402
 from composir.train.map_to_compose.stage2 import (  # noqa: E402
+    WATCHED,
     BlendConfig,
     ComposingConfig,
     ComposingTask,
+    Part,
     blend,
     composing_loss,
 )
 from composir.train.map_to_compose.stage2_data import (  # noqa: E402
     encode_images,
     make_part,
+    make_questions,
     vectors_of,
 )
 from composir.types import FloatArray  # noqa: E402
@@ -38,6 +44,7 @@ from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
     make_stage1,
     make_triplets,
 )
+from tests.torch.towers import SPEC  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -85,7 +92,9 @@ def test_ranks_leave_the_reference_out_and_count_ties_ahead() -> None:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    make_stage1(folder / "map", make_model(folder / "bundle"))
+    model = make_model(folder / "bundle")
+    make_stage1(folder / "map", model)
+    make_stage1(folder / "isa", model, pixels=True, vector=True, name="tiny-isa")
     make_triplets(folder / "triplets")
     return folder
 
@@ -96,26 +105,40 @@ def apart(vectors: FloatArray) -> FloatArray:
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 
-def task(folder: Path, config: ComposingConfig = CONFIG, captions: int = 3) -> ComposingTask:
-    foundation = FrozenFoundation.load(folder / "bundle")
-    start = ComposerFolder.load(folder / "map" / "composer")
-    data = read_triplets(folder / "triplets")
+def parts_of(
+    folder: Path, foundation: FrozenFoundation, starts: Sequence[str]
+) -> tuple[FloatArray, list[Part]]:
+    """Vectors of the images, and the triplets as each start's query side puts them."""
+    composers = [ComposerFolder.load(folder / start / "composer") for start in starts]
+    data, model = read_triplets(folder / "triplets"), foundation.model
     references = frozenset(t.reference for t in data.triplets)
     images = encode_images(
-        folder / "cache", data.gallery, references, start, foundation.model, lambda _: None
+        folder / "cache", data.gallery, references, composers, model, lambda _: None
     )
-    part = make_part(data.triplets, images, start, foundation.model)
+    asked = make_questions(data.triplets, images, model)
+    made = zip(images.references, composers, strict=True)
+    return images.vectors, [make_part(asked, one, start, model) for one, start in made]
+
+
+def task(
+    folder: Path,
+    config: ComposingConfig = CONFIG,
+    captions: int = 3,
+    starts: Sequence[str] = ("map",),
+    mining: MiningConfig = MINING,
+) -> ComposingTask:
+    foundation = FrozenFoundation.load(folder / "bundle")
+    images, parts = parts_of(folder, foundation, starts)
     torch.manual_seed(0)
     tower = AdaptedTower(foundation.text, AdapterConfig(width=4, dropout=0.0))
     texts = ["a red dog", "a blue lamp", "a photo of a dog"][:captions]
     return ComposingTask(
         foundation,
         tower,
-        apart(images.vectors),
-        (part, part),
+        apart(images),
+        {name: (part, part) for name, part in zip(starts, parts, strict=True)},
         texts,
-        Templates(),
-        (config, MINING),
+        (config, mining),
         seed=0,
     )
 
@@ -166,18 +189,53 @@ def test_without_captions_the_image_sentences_are_anchored_alone(tiny: Path) -> 
 
 def test_torch_and_runtime_compose_the_same_queries(tiny: Path) -> None:
     foundation = FrozenFoundation.load(tiny / "bundle")
-    start = ComposerFolder.load(tiny / "map" / "composer")
-    data = read_triplets(tiny / "triplets")
-    references = frozenset(t.reference for t in data.triplets)
-    images = encode_images(
-        tiny / "cache", data.gallery, references, start, foundation.model, lambda _: None
-    )
-    part = make_part(data.triplets, images, start, foundation.model)
-    template = start.manifest.templates.composed
+    _, (part,) = parts_of(tiny, foundation, ["map"])
     ours = task(tiny).queries(part).numpy()
-    theirs = vectors_of(part, images, template, foundation.model.texts).composed
+    theirs = vectors_of(part, foundation.model.texts).composed
 
     assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_steps_take_the_query_sides_in_turn(tiny: Path) -> None:
+    plain = replace(MINING, refresh_every=0)
+    alone = [task(tiny, starts=[name], mining=plain) for name in ("map", "isa")]
+    both = task(tiny, starts=["map", "isa"], mining=plain)
+    for step in (1, 2, 3):
+        losses = []
+        for made in (both, alone[step % 2], alone[(step + 1) % 2]):
+            torch.manual_seed(step)
+            losses.append(value(made.loss(step)))
+        assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+        assert losses[0] != pytest.approx(losses[2], abs=1e-6)
+
+
+def test_figures_are_means_over_the_query_sides(tiny: Path) -> None:
+    alone = [task(tiny, starts=[name]).evaluate() for name in ("map", "isa")]
+    both = task(tiny, starts=["map", "isa"]).evaluate()
+
+    for key in ("dev/recall@1", "dev/recall@10", WATCHED):
+        assert both[key] == pytest.approx((alone[0][key] + alone[1][key]) / 2)
+    assert alone[0][WATCHED] != alone[1][WATCHED]
+    assert both["dev/isa/mean_recall"] == pytest.approx(alone[1][WATCHED])
+    assert "dev/map/mean_recall" not in alone[0]
+
+
+def test_a_graphs_own_vector_takes_the_place_of_the_gallerys(tiny: Path) -> None:
+    foundation = FrozenFoundation.load(tiny / "bundle")
+    gallery, (mapped, light) = parts_of(tiny, foundation, ["map", "isa"])
+    graph = ComposerFolder.load(tiny / "isa" / "composer").file("query.onnx")
+    reference = read_triplets(tiny / "triplets").triplets[0].reference
+    pixels = SPEC.apply(read_image(reference, min_side=2 * SPEC.size).rgb)
+    (own,) = open_session(graph).run(["vector"], {"pixels": pixels[None]})
+
+    assert np.array_equal(mapped.vectors, gallery[mapped.questions.references])
+    assert np.allclose(light.vectors[0], own[0], atol=1e-5)
+    assert np.abs(light.vectors.numpy() - mapped.vectors.numpy()).max() > 0.1
+    assert np.array_equal(vectors_of(light, foundation.model.texts).image, light.vectors)
+
+    image_alone = replace(CONFIG, blend=BlendConfig(sentence=0.0, image=1.0))
+    queries = task(tiny, image_alone, starts=["isa"]).queries(light)
+    assert torch.allclose(queries, light.vectors, atol=1e-5)
 
 
 def test_fewer_triplets_than_a_batch_are_refused(tiny: Path) -> None:

@@ -11,18 +11,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from PIL import Image  # noqa: E402
+
 from composir.compose import load_composer  # noqa: E402
 from composir.compose.base import QueryBatch  # noqa: E402
-from composir.compose.trained import ComposerFolder, ComposerManifest  # noqa: E402
+from composir.compose.trained import (  # noqa: E402
+    ComposerFolder,
+    ComposerManifest,
+    Templates,
+)
 from composir.errors import ComposirError, ModelError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.loop import CHECKPOINT  # noqa: E402
+from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
 from composir.train.map_to_compose.stage2_recipe import (  # noqa: E402
     LEFT_OUT,
     STAGE,
-    TABLE,
-    ComposeConfig,
     train_composing,
 )
 from tests.torch.map_to_compose.tiny_rows import write_lines  # noqa: E402
@@ -76,11 +81,18 @@ def run(config: ComposeConfig, out: Path) -> tuple[ComposerManifest, str]:
     return train_composing(config, out, said.append), "\n".join(said)
 
 
-def composed(folder: Path, tiny: Path) -> Any:
+def composed(folder: Path, tiny: Path, name: str = "composer") -> Any:
     model = load_model(tiny / "bundle")
     vectors = np.eye(16, dtype=np.float32)[:2]
-    composer = load_composer(str(folder / "composer"), model)
-    return composer.compose(QueryBatch(("red", "a blue lamp"), vectors)).vectors
+    pictures = [lambda: Image.new("RGB", (40, 40), (220, 30, 30))] * 2
+    composer = load_composer(str(folder / name), model)
+    return composer.compose(QueryBatch(("red", "a blue lamp"), vectors, pictures)).vectors
+
+
+def two_starts(tiny: Path, folder: Path, *more: str, **fields: Any) -> ComposeConfig:
+    """The mapper and a light side at `folder/isa` that gives its own vector."""
+    make_stage1(folder / "isa", load_model(tiny / "bundle"), pixels=True, **fields)
+    return settings(tiny, f"start=['{tiny / 'map'}', '{folder / 'isa'}']", *more)
 
 
 def test_a_run_ends_with_a_composer_a_card_and_a_table(tiny: Path, tmp_path: Path) -> None:
@@ -93,7 +105,7 @@ def test_a_run_ends_with_a_composer_a_card_and_a_table(tiny: Path, tmp_path: Pat
         "stage 1, as it came",
         "stage 2, weights chosen on dev",
     }
-    assert json.loads((tmp_path / "run" / TABLE).read_text())["parity"] < 1e-3
+    assert json.loads((tmp_path / "run" / "before_after.json").read_text())["parity"] < 1e-3
     card = (tmp_path / "run" / "composer" / "README.md").read_text()
     assert "R@1 of stage 2 minus stage 1" in card
     assert str(tmp_path) not in card + json.dumps(manifest.training)
@@ -132,6 +144,75 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert np.array_equal(composed(tmp_path / "whole", tiny), composed(tmp_path / "parts", tiny))
 
 
+def test_several_starts_share_one_text_encoder(tiny: Path, tmp_path: Path) -> None:
+    config = two_starts(
+        tiny,
+        tmp_path,
+        f"dev_sets=['{tiny / 'triplets'}']",
+        "composing.blend.image=0.5",
+        name="isa",
+        vector=True,
+        templates=Templates(composed="a picture of {} {text}"),
+    )
+    out = tmp_path / "run"
+    first, said = run(config, out)
+    second = ComposerFolder.load(out / "composer-isa").manifest
+
+    assert (first.name, second.name) == ("compose", "isa-compose")
+    assert first.files["text.onnx"].sha256 == second.files["text.onnx"].sha256
+    assert (first.input, second.input) == ("vector", "pixels")
+    assert (first.vector, second.vector) == (False, True)
+    assert second.templates.composed == "a picture of {} {text}"
+    assert second.preprocess == load_model(tiny / "bundle").image_spec
+    tables = [json.loads((out / f"before_after{end}.json").read_text()) for end in ("", "-isa")]
+    assert tables[0]["before_after"] != tables[1]["before_after"]
+    assert [table["shared_with"] for table in tables] == [["isa"], ["tiny-map"]]
+    assert {m.training["blend"]["metric"] for m in (first, second)} == {"recall@10"}
+    assert "--from map --from isa" in second.training["command"]
+    card = (out / "composer-isa" / "README.md").read_text()
+    assert "`tiny-map`" in card
+    assert "query graph's own" in card
+    assert "(chosen on shades)" in card
+    assert "dev/isa/mean_recall" in said
+    for name in ("composer", "composer-isa"):
+        assert np.allclose(np.linalg.norm(composed(out, tiny, name), axis=-1), 1.0, atol=1e-5)
+
+
+def test_starts_of_one_name_are_refused(tiny: Path, tmp_path: Path) -> None:
+    config = two_starts(tiny, tmp_path, name="tiny-map")
+
+    with pytest.raises(TrainingError, match=r"two starts are named tiny-map.*isa"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_composers_of_one_name_are_refused(tiny: Path, tmp_path: Path) -> None:
+    config = two_starts(tiny, tmp_path, "name=isa-compose", name="isa")
+
+    with pytest.raises(TrainingError, match="would be named isa-compose"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "vector", "asked", "fixed"),
+    [
+        (False, False, "auto", {}),
+        (False, False, "zero", {"image": 0.0}),
+        (True, False, "auto", {"image": 0.0}),
+        (True, False, "chosen", {}),
+        (True, True, "auto", {}),
+    ],
+)
+def test_the_image_weighs_nothing_where_the_device_has_no_vector(
+    tiny: Path, tmp_path: Path, pixels: bool, vector: bool, asked: str, fixed: dict[str, float]
+) -> None:
+    make_stage1(tmp_path / "side", load_model(tiny / "bundle"), pixels=pixels, vector=vector)
+    start = ComposerFolder.load(tmp_path / "side" / "composer").manifest
+
+    assert settings(tiny, f"image_weight={asked}").fixed_weights(start) == fixed
+
+
 def test_no_triplets_give_stage_1_back(tiny: Path, tmp_path: Path) -> None:
     manifest, said = run(settings(tiny, "max_triplets=0"), tmp_path / "run")
     rows = {row["method"]: row for row in manifest.training["before_after"]}
@@ -144,9 +225,13 @@ def test_no_triplets_give_stage_1_back(tiny: Path, tmp_path: Path) -> None:
 def test_any_composer_can_be_the_start(tiny: Path, tmp_path: Path) -> None:
     model = load_model(tiny / "bundle")
     make_stage1(tmp_path / "isa", model, pixels=True)
-    manifest, _ = run(settings(tiny, start=str(tmp_path / "isa")), tmp_path / "run")
+    config = settings(tiny, f"dev_sets=['{tiny / 'triplets'}']", start=str(tmp_path / "isa"))
+    manifest, _ = run(config, tmp_path / "run")
+    rows = {row["method"]: row for row in manifest.training["before_after"]}
 
     assert manifest.input == "pixels"
+    assert manifest.settings.image == 0.0
+    assert "image" not in rows["stage 2, weights chosen on dev"]["weights"]
     assert manifest.preprocess == model.image_spec
 
 

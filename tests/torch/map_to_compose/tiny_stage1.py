@@ -43,12 +43,27 @@ class _PixelWord(nn.Module):
         return word[:, None]
 
 
+class _PixelWordAndVector(nn.Module):
+    """The mean colour as a pseudo-word, and as a vector of unit norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word = _PixelWord()
+        self.linear = nn.Linear(3, DIMENSION)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        colour = pixels.float().mean(dim=(1, 2)) / 255.0
+        return self.word(pixels), nn.functional.normalize(self.linear(colour), dim=-1)
+
+
 def make_model(folder: Path) -> Model:
     make_bundle(folder)
     return load_model(folder)
 
 
-def make_stage1(folder: Path, model: Model, *, pixels: bool = False, **fields: object) -> Path:
+def make_stage1(
+    folder: Path, model: Model, *, pixels: bool = False, vector: bool = False, **fields: object
+) -> Path:
     """Write a composer of kind `pseudo_word` (or `sentence`, from pixels) at `folder/composer`."""
     torch.manual_seed(3)
     composer = folder / "composer"
@@ -59,8 +74,9 @@ def make_stage1(folder: Path, model: Model, *, pixels: bool = False, **fields: o
         if pixels
         else {"vector": torch.randn(2, DIMENSION)}
     )
-    module = _PixelWord() if pixels else _Word()
-    export_query_graph(module, inputs, ["tokens"], composer / "query.onnx", quantise=False)
+    module = _PixelWordAndVector() if vector else _PixelWord() if pixels else _Word()
+    outputs = ["tokens", "vector"] if vector else ["tokens"]
+    export_query_graph(module, inputs, outputs, composer / "query.onnx", quantise=False)
     made: dict[str, object] = {
         "name": "tiny-map",
         "kind": "sentence" if pixels else "pseudo_word",
@@ -70,6 +86,7 @@ def make_stage1(folder: Path, model: Model, *, pixels: bool = False, **fields: o
         "preprocess": SPEC if pixels else None,
         "tokens": 1,
         "word_dimension": TEXT.width,
+        "vector": vector,
         "licence": "none",
     }
     save_composer(composer, made | fields)

@@ -32,7 +32,7 @@ class Vectors:
     Attributes:
         composed: q, the composed sentences.
         sentence: s, the references' own sentences.
-        image: v, the references.
+        image: v, the references, as the gallery or the query side's own graph gives it.
         text: t, the modifications.
     """
 
@@ -95,12 +95,17 @@ class Scores:
         return 100.0 * float(self.found(weights).mean())
 
 
-def choose_blend(scores: Scores) -> dict[str, float]:
-    """The best weights of a grid beside `sentence` 1; the plainest among equals."""
-    grid = [
-        {"sentence": 1.0, "direction": d, "image": i, "text": t}
-        for d, i, t in product(DIRECTIONS, IMAGES, TEXTS)
-    ]
+def choose_blend(scores: Scores, fixed: Weights | None = None) -> dict[str, float]:
+    """The best weights of a grid beside `sentence` 1; the plainest among equals.
+
+    Args:
+        scores: Of the dev triplets.
+        fixed: Weights that stay as they are, e.g. `{"image": 0.0}`.
+    """
+    values: dict[str, tuple[float, ...]] = {"sentence": (1.0,), "direction": DIRECTIONS}
+    values |= {"image": IMAGES, "text": TEXTS}
+    values |= {name: (value,) for name, value in (fixed or {}).items()}
+    grid = [dict(zip(values, weights, strict=True)) for weights in product(*values.values())]
     return max(grid, key=scores.mean_recall)
 
 

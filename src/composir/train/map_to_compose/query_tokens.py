@@ -1,4 +1,4 @@
-"""Pseudo-words of reference images through a trained composer's own query graph.
+"""Pseudo-words of reference images, and vectors, through a trained composer's own query graph.
 
 Stage 2 freezes everything up to the tokens, so they are computed once, on ONNX Runtime, by whatever
 graph the first stage left: a mapper on vectors, on patch tokens, or a network of its own on pixels.
@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from composir.compose.query_side import Tokens, checked_words
 from composir.compose.trained import ComposerFolder
-from composir.errors import ImageReadError, TrainingError
+from composir.errors import ImageReadError, ModelError, TrainingError
 from composir.images import read_image
-from composir.model.sessions import open_session
+from composir.model.sessions import check_graph, open_session
 from composir.preprocess import PreprocessSpec
 from composir.train.gallery_features import GalleryFeatures
 from composir.types import FloatArray, PixelArray
@@ -26,8 +27,8 @@ Feeds: TypeAlias = Callable[[Sequence[int]], dict[str, FloatArray | PixelArray]]
 
 def query_tokens(
     composer: ComposerFolder, files: Sequence[Path], features: GalleryFeatures, rows: Sequence[int]
-) -> FloatArray:
-    """Compute the tokens of some images.
+) -> Tokens:
+    """Compute the tokens of some images, and the vectors of a graph that gives its own.
 
     Args:
         composer: The first stage.
@@ -36,22 +37,30 @@ def query_tokens(
         rows: Which of the features' rows, in order; repeats are computed once.
 
     Returns:
-        (len(rows), L, Dw) float32.
+        A row for each of `rows`: (len(rows), L, Dw) words; (len(rows), D) vectors where the
+        composer's manifest says `vector`, else None.
 
     Raises:
         TrainingError: If a picture cannot be read any more.
         BundleError: If the composer's graph is damaged.
+        ModelError: If the graph gives something else than its manifest says.
     """
-    session = open_session(composer.file(composer.manifest.graph))
+    made = composer.manifest
+    path = composer.file(made.graph)
+    session = open_session(path)
+    outputs = ["tokens", "vector"] if made.vector else ["tokens"]
+    check_graph(session, path, {taken.name for taken in session.get_inputs()}, set(outputs))
     feeds = _feeds(composer, files, features)
     unique = sorted(set(rows))
-    parts = [
-        session.run(["tokens"], feeds(unique[at : at + BATCH]))[0]
-        for at in range(0, len(unique), BATCH)
+    runs = [
+        session.run(outputs, feeds(unique[at : at + BATCH])) for at in range(0, len(unique), BATCH)
     ]
     place = {row: index for index, row in enumerate(unique)}
-    tokens: FloatArray = np.concatenate(parts)[[place[row] for row in rows]]
-    return tokens
+    given = [np.concatenate(part)[[place[row] for row in rows]] for part in zip(*runs, strict=True)]
+    words = checked_words(composer, given[0])
+    if not made.vector:
+        return Tokens(words)
+    return Tokens(words, vectors=_checked_vectors(composer, given[1], features.vectors.shape[1]))
 
 
 def _feeds(composer: ComposerFolder, files: Sequence[Path], features: GalleryFeatures) -> Feeds:
@@ -68,6 +77,16 @@ def _feeds(composer: ComposerFolder, files: Sequence[Path], features: GalleryFea
         "patch_tokens": features.patch_tokens[list(rows)].astype(np.float32),
         "vector": features.vectors[list(rows)],
     }
+
+
+def _checked_vectors(composer: ComposerFolder, vectors: FloatArray, dimension: int) -> FloatArray:
+    norms = np.linalg.norm(vectors, axis=-1)
+    if vectors.shape[1:] != (dimension,) or not np.allclose(norms, 1.0, atol=1e-3):
+        raise ModelError(
+            f"{composer.folder}: its output vector must be (n, {dimension}) of unit norm, but is "
+            f"{vectors.shape} of norms {norms.min():.3g} to {norms.max():.3g}; export it again"
+        )
+    return vectors
 
 
 def _pixels(file: Path, spec: PreprocessSpec) -> PixelArray:

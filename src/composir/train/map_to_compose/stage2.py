@@ -1,12 +1,13 @@
 """Stage 2, composing: adapters learn to read "a photo of [w] that …" (arXiv 2504.17990).
 
 Image encoder, mapper and injection are frozen, so images are cached vectors and references are
-cached tokens; a step costs only the text tower.
+cached tokens; a step costs only the text tower. Several query sides can share one adapted tower:
+each step takes the tokens of one of them, in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,17 +91,21 @@ class ComposingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Triplets of one split with everything that is frozen about them.
+    """Triplets of one split with everything that is frozen about them for one query side.
 
     Attributes:
         questions: As rows of the image vectors.
+        templates: The query side's sentences.
         tokens: (m, L, Dw) float32 of their references.
         sentences: (m, D) float32, s: the references' image-only sentences in the frozen tower.
+        vectors: (m, D) float32, v: the references' vectors, the gallery's or the query side's own.
     """
 
     questions: Questions
+    templates: Templates
     tokens: Tensor
     sentences: Tensor
+    vectors: Tensor
 
 
 def composing_loss(
@@ -148,9 +153,8 @@ class ComposingTask:
         foundation: FrozenFoundation,
         tower: AdaptedTower,
         images: FloatArray,
-        parts: tuple[Part, Part],
+        sides: Mapping[str, tuple[Part, Part]],
         captions: Sequence[str],
-        templates: Templates,
         configs: tuple[ComposingConfig, MiningConfig],
         seed: int,
     ) -> None:
@@ -160,9 +164,9 @@ class ComposingTask:
             foundation: Tokeniser, word embeddings and the frozen tower.
             tower: Its text tower with adapters.
             images: (n, D) float32, unit norm: vectors of all images.
-            parts: Training and dev triplets.
+            sides: Training and dev triplets of every query side by its name; all of the same
+                questions.
             captions: Plain texts for the anchor.
-            templates: The sentences.
             configs: Of steps and of hard negatives.
             seed: Of order and draws.
 
@@ -170,10 +174,11 @@ class ComposingTask:
             TrainingError: If there are fewer training triplets than a batch.
         """
         self.foundation, self.tower, self._seed = foundation, tower, seed
-        self._train, self._dev = parts
-        self._templates = templates
+        self._train = [train for train, _ in sides.values()]
+        self._dev = {name: dev for name, (_, dev) in sides.items()}
+        self._questions = self._train[0].questions
         self._config, mining = configs
-        count = len(self._train.questions)
+        count = len(self._questions)
         if count < self._config.batch:
             raise TrainingError(
                 f"{count} training triplets are fewer than a batch of {self._config.batch}: "
@@ -181,7 +186,7 @@ class ComposingTask:
             )
         self._images = images
         self._vectors = torch.from_numpy(images)
-        self._negatives = HardNegatives(self._train.questions, images, mining, seed)
+        self._negatives = HardNegatives(self._questions, images, mining, seed)
         self._captions = tuple(dict.fromkeys(captions))
         self._anchors = foundation.encode_texts(self._captions) if self._captions else None
 
@@ -190,32 +195,40 @@ class ComposingTask:
         return [ParameterGroup(tuple(self.tower.trained().values()), self._config.rate)]
 
     def loss(self, step: int) -> Tensor:
-        """Contrast of one batch of triplets, and the anchor."""
+        """Contrast of one batch of triplets as one query side puts them, and the anchor."""
         if self._negatives.refresh_due(step):
-            self._negatives.refresh(self.queries(self._train).numpy())
+            # The first side orders for all: candidates are the same for every side, and encoding
+            # all training queries is what costs, so more sides do not make it slower.
+            self._negatives.refresh(self.queries(self._train[0]).numpy())
         self.tower.train()
+        part = self._train[step % len(self._train)]
         generator = np.random.default_rng((self._seed, step))
-        count, batch = len(self._train.questions), self._config.batch
+        count, batch = len(self._questions), self._config.batch
         rows = np.asarray(drawn_rows(count, step, batch, self._seed), dtype=np.int64)
         targets = self._targets(rows, generator)
         negatives = self._negatives.draw(rows, step)
         loss = composing_loss(
-            self._queries(self._train, rows),
+            self._queries(part, rows),
             self._vectors[targets],
             self._vectors[np.maximum(negatives, 0)],
             self._mask(rows, targets, negatives),
             self._config.temperature,
         )
         if self._config.anchor_weight:
-            loss = loss + self._config.anchor_weight * self._anchor_loss(rows, generator)
+            loss = loss + self._config.anchor_weight * self._anchor_loss(part, rows, generator)
         return loss
 
     def evaluate(self) -> dict[str, float]:
-        """Recall on the dev triplets (percent), and how far captions have moved."""
-        part = self._dev
-        scores = self.queries(part).numpy() @ self._images.T
-        figures = {f"dev/{k}": v for k, v in recalls(scores, part.questions).items()}
+        """Recall on the dev triplets (percent, mean over sides); how far captions have moved."""
+        found = {name: self._recalls(part) for name, part in self._dev.items()}
+        figures = {
+            f"dev/{k}": float(np.mean([one[k] for one in found.values()]))
+            for k in next(iter(found.values()))
+        }
         figures[WATCHED] = float(np.mean(list(figures.values())))
+        if len(found) > 1:
+            for name, one in found.items():
+                figures[f"dev/{name}/mean_recall"] = float(np.mean(list(one.values())))
         figures["anchor/cosine"] = self._anchor_cosine()
         return figures
 
@@ -241,15 +254,17 @@ class ComposingTask:
     def _queries(self, part: Part, rows: Rows) -> Tensor:
         texts = [part.questions.texts[row] for row in rows]
         composed = encode_sentences(
-            self.foundation, self.tower.adapted, self._templates.composed, part.tokens[rows], texts
+            self.foundation, self.tower.adapted, part.templates.composed, part.tokens[rows], texts
         ).vectors
-        image = self._vectors[part.questions.references[rows]]
         text = torch.from_numpy(part.questions.text_vectors[rows])
-        return blend(self._config.blend, composed, part.sentences[rows], image, text)
+        return blend(self._config.blend, composed, part.sentences[rows], part.vectors[rows], text)
+
+    def _recalls(self, part: Part) -> dict[str, float]:
+        return recalls(self.queries(part).numpy() @ self._images.T, part.questions)
 
     def _targets(self, rows: Rows, generator: np.random.Generator) -> Rows:
         """One of the targets of each question, (b,)."""
-        answers = [sorted(self._train.questions.targets[row]) for row in rows]
+        answers = [sorted(self._questions.targets[row]) for row in rows]
         return np.array([own[generator.integers(len(own))] for own in answers], dtype=np.int64)
 
     def _mask(self, rows: Rows, targets: Rows, negatives: Rows) -> Tensor:
@@ -259,7 +274,7 @@ class ComposingTask:
         np.fill_diagonal(others, val=True)
         return torch.from_numpy(np.concatenate([others, negatives != NONE], axis=1))
 
-    def _anchor_loss(self, rows: Rows, generator: np.random.Generator) -> Tensor:
+    def _anchor_loss(self, part: Part, rows: Rows, generator: np.random.Generator) -> Tensor:
         """`1 - cosine` to the frozen tower, on captions and on image-only sentences."""
         losses = []
         if self._anchors is not None and self._config.anchor_texts:
@@ -269,11 +284,10 @@ class ComposingTask:
             losses.append(1.0 - (moved * self._anchors[chosen]).sum(-1).mean())
         if self._config.anchor_images:
             chosen = rows[: self._config.anchor_images]
-            tokens = self._train.tokens[chosen]
             moved = encode_sentences(
-                self.foundation, self.tower.adapted, self._templates.image, tokens
+                self.foundation, self.tower.adapted, part.templates.image, part.tokens[chosen]
             ).vectors
-            losses.append(1.0 - (moved * self._train.sentences[chosen]).sum(-1).mean())
+            losses.append(1.0 - (moved * part.sentences[chosen]).sum(-1).mean())
         return torch.stack(losses).mean() if losses else torch.zeros(())
 
     def _encode_plain(self, texts: Sequence[str]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,9 @@ def composer_fields(
         licence="not stated",
         use=f"stage 2: {training['train_triplets']} triplets",
     )
-    kept = ("model", "text", "input", "preprocess", "tokens", "word_dimension", "templates")
+    kept = ("model", "text", "input", "preprocess", "tokens", "word_dimension", "vector")
     return {
-        **{field: getattr(made, field) for field in kept},
+        **{field: getattr(made, field) for field in (*kept, "templates")},
         "name": name,
         "kind": "adapted",
         "text_graph": text_graph,
@@ -63,16 +63,17 @@ def write_card(folder: Path, fields: Mapping[str, Any], table: str) -> None:
     config = training["config"]
     sources = "\n".join(f"| {s.name} | {s.licence} | {s.use} |" for s in fields["sources"])
     weights = {k: v for k, v in fields["settings"].model_dump().items() if v}
+    chosen_on = ", ".join(training.get("blend", {}).get("by_dev_set", ())) or "dev triplets"
     text = f"""# {fields["name"]}
 A composer for the model {model.name} (gallery {model.fingerprint}): a reference image and words
 become a query. Second stage of Map-to-Compose (arXiv 2504.17990) on top of
 `{training["start"]["name"]}`: {training["adapter_parameters"]:,} parameters of
 {config["adapters"]["kind"]} adapters in the text encoder, trained on
 {training["train_triplets"]:,} triplets. Images are indexed as before; queries of words alone use
-the model's own text encoder.
+the model's own text encoder.{_shared(training.get("shared_with", []))}
 
-Blend: {", ".join(f"{name} {value:g}" for name, value in weights.items())} (chosen on dev triplets).
-
+Blend: {", ".join(f"{name} {value:g}" for name, value in weights.items())} (chosen on {chosen_on}).
+{_own_vector(fields["vector"])}
 ## Before and after, on triplets held out by reference
 {table}
 
@@ -97,3 +98,18 @@ Largest difference of the text graph to torch, before its weights were stored as
 {training["parity"]:.1e}.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _shared(others: Sequence[str]) -> str:
+    """That one text encoder serves several query sides, if it does."""
+    if not others:
+        return ""
+    return (
+        "\nThe adapted text encoder was trained on this query side and on those of "
+        f"{', '.join(f'`{name}`' for name in others)} in turn, and is the same file for all."
+    )
+
+
+def _own_vector(vector: bool) -> str:
+    """Whose vector `image` weighs, where it is not the gallery's."""
+    return "Its image vector is the query graph's own, not the gallery's.\n" if vector else ""

@@ -1,4 +1,7 @@
-"""Triplets with everything frozen about them: image vectors, tokens of references, sentences."""
+"""Triplets with everything frozen about them: vectors, tokens of references, sentences.
+
+Images are encoded once; what a start's query side makes of the references, once for each start.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from composir.compose.trained import MANIFEST_NAME, ComposerFolder
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
-from composir.train.gallery_features import gallery_features
+from composir.train.gallery_features import GalleryFeatures, gallery_features
 from composir.train.map_to_compose.before_after import Vectors
 from composir.train.map_to_compose.mining import Questions
 from composir.train.map_to_compose.own_data import Triplet, TripletSplit, subset
@@ -35,14 +38,71 @@ class Images:
     """All images of the triplets, encoded.
 
     Attributes:
-        vectors: (n, D) float32, unit norm.
+        vectors: (n, D) float32, unit norm, of the gallery's encoder.
         row_of: Row of each file that could be read.
-        tokens: (n, L, Dw) float32; zeros where an image is nobody's reference.
+        references: What each start's query side makes of them, in the order of the starts.
     """
 
     vectors: FloatArray
     row_of: Mapping[Path, int]
+    references: tuple[References, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What one query side makes of all images; zeros where an image is nobody's reference.
+
+    Attributes:
+        tokens: (n, L, Dw) float32.
+        vectors: (n, D) float32, v of the query: the graph's own where it gives one, else the
+            gallery's.
+    """
+
     tokens: FloatArray
+    vectors: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A start, and the triplets as its query side puts them.
+
+    Attributes:
+        start: Its manifest and files.
+        train: To train on.
+        dev: To choose the checkpoint and the weights on.
+        held_out: For the table.
+    """
+
+    start: ComposerFolder
+    train: Part
+    dev: Part
+    held_out: Part
+
+
+def open_starts(starts: Sequence[str], model: Model) -> tuple[ComposerFolder, ...]:
+    """Find the first stages.
+
+    Args:
+        starts: Each as for `open_start`; the packaged one where there are none.
+        model: That they have to be for.
+
+    Raises:
+        TrainingError: If one is missing or adapted already, or two have the same name.
+        ModelError: If one was trained for another model.
+        BundleError: If one is damaged.
+    """
+    found = tuple(open_start(start, model) for start in starts or ("",))
+    folders: dict[str, Path] = {}
+    for one in found:
+        name = one.manifest.name
+        if name in folders:
+            raise TrainingError(
+                f"two starts are named {name}, {folders[name]} and {one.folder}, but each start's "
+                "composer is written to a folder of its name: name one of them once, or train one "
+                "again with another name (--set name=...)"
+            )
+        folders[name] = one.folder
+    return found
 
 
 def open_start(start: str, model: Model) -> ComposerFolder:
@@ -71,17 +131,17 @@ def encode_images(
     cache: Path,
     files: Sequence[Path],
     references: frozenset[Path],
-    start: ComposerFolder,
+    starts: Sequence[ComposerFolder],
     model: Model,
     say: Say,
 ) -> Images:
-    """Encode all images, and make tokens of the references.
+    """Encode all images, and make tokens of the references with every start.
 
     Args:
         cache: Folder of cached features.
         files: All images.
         references: Those that need tokens.
-        start: Its query graph makes them.
+        starts: Their query graphs make them.
         model: The foundation model.
         say: Takes notices and progress.
     """
@@ -90,17 +150,14 @@ def encode_images(
         if done % SAY_EVERY == 0 or done == total:
             say(f"encoded {done:,} of {total:,} images")
 
-    spatial = start.manifest.input == "patch_tokens"
+    spatial = any(start.manifest.input == "patch_tokens" for start in starts)
     features = gallery_features(cache, files, model, progress, spatial=spatial)
     for failed, reason in features.failures:
         say(f"skipping {failed}: {reason}")
     row_of = {files[int(kept)]: row for row, kept in enumerate(features.kept)}
     rows = sorted(row_of[file] for file in references if file in row_of)
-    made = start.manifest
-    tokens = np.zeros((len(row_of), made.tokens, made.word_dimension), dtype=np.float32)
-    if rows:
-        tokens[rows] = query_tokens(start, files, features, rows)
-    return Images(features.vectors, row_of, tokens)
+    made = tuple(_references(start, files, features, rows) for start in starts)
+    return Images(features.vectors, row_of, made)
 
 
 def readable(triplets: Sequence[Triplet], images: Images) -> tuple[Triplet, ...]:
@@ -124,13 +181,11 @@ def limited(split: TripletSplit, max_triplets: int) -> TripletSplit:
     )
 
 
-def make_part(
-    triplets: Sequence[Triplet], images: Images, start: ComposerFolder, model: Model
-) -> Part:
-    """Triplets as rows, with tokens, texts and the references' own sentences; may be empty."""
+def make_questions(triplets: Sequence[Triplet], images: Images, model: Model) -> Questions:
+    """Triplets as rows of the images, the same for every start; may be empty."""
     references = np.array([images.row_of[t.reference] for t in triplets], dtype=np.int64)
     texts = tuple(t.text for t in triplets)
-    questions = Questions(
+    return Questions(
         references=references,
         texts=texts,
         targets=tuple(frozenset(images.row_of[f] for f in t.targets) for t in triplets),
@@ -138,28 +193,45 @@ def make_part(
         text_vectors=model.encode_texts([without_reference(text) for text in texts]),
         kept_back=tuple(frozenset(images.row_of[f] for f in t.kept_back) for t in triplets),
     )
-    tokens = images.tokens[references]
-    template = start.manifest.templates.image
-    sentences, _ = model.texts.encode_spliced([template] * len(tokens), list(tokens))
-    return Part(questions, torch.from_numpy(tokens), torch.from_numpy(sentences))
 
 
-def vectors_of(part: Part, images: Images, template: str, composed: TextEncoder) -> Vectors:
+def make_part(questions: Questions, made: References, start: ComposerFolder, model: Model) -> Part:
+    """Questions as a start puts them: with its tokens, its v and the references' sentences."""
+    tokens, vectors = made.tokens[questions.references], made.vectors[questions.references]
+    templates = start.manifest.templates
+    sentences, _ = model.texts.encode_spliced([templates.image] * len(tokens), list(tokens))
+    frozen = (torch.from_numpy(array) for array in (tokens, sentences, vectors))
+    return Part(questions, templates, *frozen)
+
+
+def vectors_of(part: Part, composed: TextEncoder) -> Vectors:
     """What queries are blended from, through the runtime as at query time.
 
     Args:
         part: The triplets.
-        images: Their images.
-        template: Of composed sentences.
-        composed: Encodes them: the model's own encoder, or the adapted one.
+        composed: Encodes their sentences: the model's own encoder, or the adapted one.
     """
-    sentences = [filled(template, text) for text in part.questions.texts]
+    sentences = [filled(part.templates.composed, text) for text in part.questions.texts]
     return Vectors(
         composed=composed.encode_spliced(sentences, list(part.tokens.numpy()))[0],
         sentence=part.sentences.numpy(),
-        image=images.vectors[part.questions.references],
+        image=part.vectors.numpy(),
         text=part.questions.text_vectors,
     )
+
+
+def _references(
+    start: ComposerFolder, files: Sequence[Path], features: GalleryFeatures, rows: Sequence[int]
+) -> References:
+    made, count = start.manifest, len(features.vectors)
+    tokens = np.zeros((count, made.tokens, made.word_dimension), dtype=np.float32)
+    vectors = np.zeros_like(features.vectors) if made.vector else features.vectors
+    if rows:
+        given = query_tokens(start, files, features, rows)
+        tokens[rows] = given.words
+        if given.vectors is not None:
+            vectors[rows] = given.vectors
+    return References(tokens, vectors)
 
 
 def _start_folder(start: str, model: Model) -> Path:

@@ -1,0 +1,119 @@
+"""Settings of stage 2, and how cards and manifests tell them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from composir.compose.trained import ComposerManifest
+from composir.errors import TrainingError
+from composir.train.config import as_dict
+from composir.train.loop import LoopConfig
+from composir.train.map_to_compose.adapters import AdapterConfig
+from composir.train.map_to_compose.mining import MiningConfig
+from composir.train.map_to_compose.stage2 import ComposingConfig
+
+LISTS = ("triplets", "captions", "dev_sets")
+
+
+def _loop() -> LoopConfig:
+    return LoopConfig(
+        steps=400,
+        warmup=30,
+        weight_decay=0.01,
+        average=0.98,
+        evaluate_every=50,
+        checkpoint_every=50,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeConfig:
+    """Everything that changes the outcome.
+
+    Attributes:
+        model: Foundation model: a name or a bundle's folder.
+        start: First stages whose query sides share the adapted text encoder: run or composer
+            folders, or packaged composers' names; the packaged `map` where there are none.
+        triplets: Data set folders, JSONL or CSV files (`own_data`).
+        images: Folder that file names of a JSONL or CSV are relative to; its own where empty.
+        captions: Data set folders or text files of plain captions for the anchor; without them the
+            modification texts are anchored.
+        text_only: Data set folder of text-only queries, e.g. `flickr8k-dev`, on which the cost of
+            adapters in plain text search is measured.
+        cache: Folder of cached features.
+        name: Of the first start's composer; others are named `START-compose`.
+        max_triplets: Train on so many; negative for all, 0 gives stage 1 back.
+        max_bad: Largest share of unusable rows.
+        dev_sets: Data set folders whose composed queries choose the weights of the blend; the dev
+            triplets do where there are none.
+        image_weight: Whether the weight of v is `chosen` like the others or fixed to `zero`, for
+            devices without the gallery's encoder; `auto` fixes it where a start takes pixels and
+            gives no vector of its own.
+        dev: Share of references whose triplets choose the checkpoint.
+        held_out: Share of references whose triplets make the table.
+        adapters: Which adapters.
+        mining: Hard negatives.
+        composing: Steps.
+        loop: How many steps.
+        patience: Stop after so many evaluations that are not better; 0: never.
+        seed: Of everything random.
+    """
+
+    model: str = "mini"
+    start: tuple[str, ...] = ()
+    triplets: tuple[Path, ...] = ()
+    images: str = ""
+    captions: tuple[Path, ...] = ()
+    text_only: str = ""
+    cache: Path = Path(".cache/features")
+    name: str = "compose"
+    max_triplets: int = -1
+    max_bad: float = 0.1
+    dev_sets: tuple[Path, ...] = ()
+    image_weight: Literal["auto", "chosen", "zero"] = "auto"
+    dev: float = 0.1
+    held_out: float = 0.1
+    adapters: AdapterConfig = field(default_factory=AdapterConfig)
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    composing: ComposingConfig = field(default_factory=ComposingConfig)
+    loop: LoopConfig = field(default_factory=_loop)
+    patience: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            TrainingError: If nothing names the triplets or a share is out of range.
+        """
+        if not self.triplets:
+            raise TrainingError("no triplets: name a data set folder, .jsonl or .csv (--triplets)")
+        if not (0 < self.dev < 1 and 0 < self.held_out < 1 and 0 <= self.max_bad <= 1):
+            raise TrainingError("dev and held_out must be between 0 and 1, max_bad from 0 to 1")
+
+    def fixed_weights(self, start: ComposerManifest) -> dict[str, float]:
+        """Weights of a start's blend that are not chosen."""
+        without = start.input == "pixels" and not start.vector
+        zero = self.image_weight == "zero" or (self.image_weight == "auto" and without)
+        return {"image": 0.0} if zero else {}
+
+
+def public_command(config: ComposeConfig, folder: Path) -> str:
+    """The command in short, without the paths of this machine; all settings are in `config`."""
+    starts = [word for start in config.start for word in ("--from", Path(start).name)]
+    named = [word for path in config.triplets for word in ("--triplets", path.name)]
+    model = ["--model", Path(config.model).name]
+    return shlex.join(
+        ["composir", "train", "compose", *starts, *named, *model, "--out", folder.name]
+    )
+
+
+def public_settings(config: ComposeConfig) -> dict[str, Any]:
+    """Settings without the paths of this machine."""
+    hidden: dict[str, Any] = {"model": Path(config.model).name, "images": "", "cache": ""}
+    hidden |= {"start": [Path(start).name for start in config.start]}
+    hidden |= {name: [p.name for p in getattr(config, name)] for name in LISTS}
+    return as_dict(config) | hidden | {"text_only": Path(config.text_only).name}
