@@ -98,6 +98,7 @@ def search(
         _check_alone(words, image, negatives, explain)
         asked = asked_by_message(message, composer, opened.model)
     options = SearchOptions(count, where, include_reference, not no_collapse)
+    opened.prepare(asked.query, asked.composer)
     try:
         result = options.search(opened, asked)
         if explain is not None:

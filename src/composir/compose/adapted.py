@@ -6,12 +6,11 @@ modifications and negatives go through the model's: adapters off.
 
 from __future__ import annotations
 
-from functools import cache
-
 from composir.compose.query_side import QuerySide
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.model.base import SplicingEncoder, SplicingModel
+from composir.model.once import Once
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
@@ -24,10 +23,9 @@ def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedCompos
     graph = folder.manifest.text_graph
     assert graph is not None  # the manifest was checked
 
-    @cache
     def adapted() -> SplicingEncoder:
         return model.with_text_graph(folder.file(graph))
 
     return SplicedComposer(
-        folder, model, folder.manifest.settings, QuerySide(folder, model), adapted
+        folder, model, folder.manifest.settings, QuerySide(folder, model), Once(adapted)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from composir.compose.base import QueryBatch
 from composir.compose.trained import ComposerFolder
 from composir.errors import ModelError, QueryError
 from composir.model.base import SplicingModel
+from composir.model.once import once_property
 from composir.model.sessions import check_graph, open_session
 from composir.types import FloatArray
 
@@ -57,6 +57,15 @@ class QuerySide:
         """
         self._composer = composer
         self._model = model
+
+    def prepare(self) -> None:
+        """Open the graph now instead of at the first reference.
+
+        Raises:
+            BundleError: If it is damaged.
+            ModelError: If the runtime refuses it.
+        """
+        _ = self._session
 
     def tokens(self, batch: QueryBatch) -> Tokens:
         """Turn the references of a batch into pseudo-words.
@@ -114,9 +123,9 @@ class QuerySide:
 
     @property
     def _path(self) -> str:
-        return str(self._composer.folder / self._composer.manifest.graph)
+        return str(self._composer.file(self._composer.manifest.graph))
 
-    @cached_property
+    @once_property
     def _session(self) -> InferenceSession:
         made = self._composer.manifest
         path = self._composer.file(made.graph)
@@ -124,7 +133,7 @@ class QuerySide:
         check_graph(session, path, _INPUTS[made.input], {"tokens", *(["vector"] * made.vector)})
         return session
 
-    @cached_property
+    @once_property
     def _gives(self) -> set[str]:
         return {output.name for output in self._session.get_outputs()}
 

@@ -97,6 +97,25 @@ class SplicedComposer:
         """
         return replace(self, weights=self.weights.changed(settings))
 
+    def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
+        """What opens the graphs that a query needs for sure, in parts that can run side by side.
+
+        Args:
+            image: Whether the query has one.
+            words: Whether it has words.
+        """
+        if not image:
+            return (self.model.texts.prepare,) * words
+        weights, light = self.weights, self.folder.manifest.vector
+        if not words:
+            return () if weights.image and not light else (self.query_side.prepare,)
+        sentences = weights.sentence + weights.direction > 0
+        own = weights.direction + weights.text > 0
+        return (
+            *(self.query_side.prepare, lambda: self.composed_texts().prepare())[: 2 * sentences],
+            *(self.model.texts.prepare,) * own,
+        )
+
     def tokens(self, batch: QueryBatch) -> Tokens:
         """Pseudo-words of the references, and where each of them looked.
 

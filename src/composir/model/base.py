@@ -79,6 +79,9 @@ class SplicingEncoder(Protocol):
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
         """
 
+    def prepare(self) -> None:
+        """Open now what would be opened at the first text; threads may ask at the same time."""
+
     def nearest_words(self, pseudo_words: FloatArray, count: int = 5) -> list[list[str]]:
         """Words whose embeddings are closest in cosine to each of (n, Dw) pseudo-words."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 
 from composir.errors import ModelError
 from composir.model.bundle import Bundle
+from composir.model.once import once_property
 from composir.model.sessions import check_graph, default_threads, open_session
 from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
@@ -50,6 +51,15 @@ class ImageEncoder:
     def spec(self) -> PreprocessSpec:
         """How pictures become this encoder's input."""
         return self._bundle.manifest.image.preprocess
+
+    def prepare(self) -> None:
+        """Open the graph now instead of at the first picture.
+
+        Raises:
+            BundleError: If it is damaged.
+            ModelError: If the runtime refuses it.
+        """
+        _ = self._session
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.
@@ -104,14 +114,14 @@ class ImageEncoder:
         pixels = [self.spec.apply(image) for image in images]
         return np.stack(pixels) if pixels else np.empty(shape, dtype=np.uint8)
 
-    @cached_property
+    @once_property
     def _session(self) -> InferenceSession:
         path = self._bundle.file(self._bundle.manifest.image.graph)
         session = open_session(path, threads=1)
         check_graph(session, path, {"pixels"}, {"vector"})
         return session
 
-    @cached_property
+    @once_property
     def _outputs(self) -> frozenset[str]:
         return frozenset(output.name for output in self._session.get_outputs())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -80,6 +80,15 @@ class Model:
     def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
         """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
         return self.manifest.confidence
+
+    def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
+        """What opens the encoders of a query, in parts that can run side by side.
+
+        Args:
+            image: Whether it has an image.
+            words: Whether it has words.
+        """
+        return (self.images.prepare,) * image + (self.texts.prepare,) * words
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from composir.errors import ModelError, QueryError
 from composir.model.bundle import Bundle
+from composir.model.once import once_property
 from composir.model.sessions import check_graph, open_session
 from composir.model.vocabulary import Vocabulary
 from composir.types import FloatArray
@@ -52,6 +52,16 @@ class TextEncoder:
     def max_tokens(self) -> int:
         """Longer texts are cut here, the two tokens that frame a sentence included."""
         return self.vocabulary.max_tokens
+
+    def prepare(self) -> None:
+        """Open the files now instead of at the first text.
+
+        Raises:
+            BundleError: If one is damaged.
+            ModelError: If the runtime refuses the graph.
+        """
+        _ = self._session
+        self.vocabulary.prepare()
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -162,7 +172,7 @@ class TextEncoder:
         vectors, states = self._session.run(outputs, {"word_embeddings": words, "mask": mask})
         return vectors, states
 
-    @cached_property
+    @once_property
     def _session(self) -> InferenceSession:
         path = self._graph or self._bundle.file(self._bundle.manifest.text.graph)
         session = open_session(path, self._threads)

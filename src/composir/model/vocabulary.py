@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from composir.model.bundle import Bundle
+from composir.model.once import once_property
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ class Vocabulary:
     def max_tokens(self) -> int:
         """Longer texts are cut here, the two tokens that frame a sentence included."""
         return self._bundle.manifest.text.max_tokens
+
+    def prepare(self) -> None:
+        """Open the files now instead of at the first text.
+
+        Raises:
+            BundleError: If one is damaged.
+        """
+        _ = self._tokenizer, self._words
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, framed, at most `max_tokens`."""
@@ -62,7 +70,7 @@ class Vocabulary:
         order = np.argsort(-(pseudo_words @ table.T), axis=1)[:, :count]
         return [[str(self._tokenizer.id_to_token(int(i))) for i in row] for row in order]
 
-    @cached_property
+    @once_property
     def _tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
@@ -72,7 +80,7 @@ class Vocabulary:
         tokenizer.enable_truncation(self.max_tokens)
         return tokenizer
 
-    @cached_property
+    @once_property
     def _words(self) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
         table = self._bundle.manifest.text.words
         values = np.load(self._bundle.file(table.values), mmap_mode="r", allow_pickle=False)

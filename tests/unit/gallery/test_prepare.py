@@ -1,0 +1,153 @@
+"""What a query needs is opened beforehand, once each; errors stay where they were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import composir.compose.query_side
+import composir.model.image_encoder
+import composir.model.text_encoder
+from composir.cli.main import app
+from composir.compose.trained import save_composer
+from composir.errors import ModelError
+from composir.gallery import Gallery
+from composir.gallery.prepare import in_background, steps
+from composir.model import Model
+from composir.model.sessions import open_session
+from composir.types import Query
+from tests.fakes import COLOURS, ColourModel
+from tests.tiny_bundle import make_bundle, make_composer, text_graph
+
+USERS = (composir.compose.query_side, composir.model.image_encoder, composir.model.text_encoder)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    """A bundle whose composer `adapted` has a query graph and a text graph of its own."""
+    bundle = tmp_path / "tiny"
+    model = make_bundle(bundle)
+    folder = make_composer(bundle / "composers" / "adapted", model, "pixels", name="adapted")
+    text_graph(folder / "text.onnx")
+    fields = {
+        "name": "adapted",
+        "kind": "adapted",
+        "text_graph": "text.onnx",
+        "model": {"name": model.name, "fingerprint": model.fingerprint},
+        "text": model.text_checksum,
+        "input": "pixels",
+        "preprocess": {"size": 8, "fit": "squash"},
+        "tokens": 1,
+        "word_dimension": 4,
+        "licence": "none",
+    }
+    save_composer(folder, fields)
+    return make_bundle(bundle)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each graph is opened, by folder and name."""
+    counted: Counter[str] = Counter()
+
+    def counting(path: Path, threads: int | None = None) -> Any:
+        counted[f"{path.parent.name}/{path.name}"] += 1
+        return open_session(path, threads)
+
+    for user in USERS:
+        monkeypatch.setattr(user, "open_session", counting)
+    return counted
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("red", "green", "blue"):
+        Image.new("RGB", (32, 32), COLOURS[name]).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, model: Model, pictures: Path) -> Gallery:
+    made = Gallery.create_or_open(tmp_path / "gallery", model)
+    made.index([pictures])
+    return Gallery(made.path, Model(model.bundle, threads=1))
+
+
+def prepared(gallery: Gallery, query: Query, composer: str) -> None:
+    """As `Gallery.prepare`, but twice over at the same time, and waited for."""
+    parts = steps(query, gallery.model, gallery.composer(composer))
+    threads: list[Thread] = in_background([*parts, *parts])
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "composer", "graphs"),
+    [
+        (
+            True,
+            "blue",
+            "adapted",
+            {"adapted/query.onnx", "adapted/text.onnx", "tiny/gallery_image.onnx"},
+        ),
+        (True, "", "adapted", {"adapted/query.onnx", "tiny/gallery_image.onnx"}),
+        (False, "blue", "adapted", {"tiny/text.onnx"}),
+        (True, "blue", "sum", {"tiny/gallery_image.onnx", "tiny/text.onnx"}),
+        (True, "", "sum", {"tiny/gallery_image.onnx"}),
+    ],
+)
+def test_each_graph_is_opened_once_and_the_search_opens_none_twice(
+    gallery: Gallery,
+    pictures: Path,
+    opened: Counter[str],
+    image: bool,
+    text: str,
+    composer: str,
+    graphs: set[str],
+) -> None:
+    query = Query(image=str(pictures / "red.png") if image else None, text=text)
+    expected = Gallery(gallery.path, Model(gallery.model.bundle, threads=1)).search(  # type: ignore[attr-defined]
+        query, composer=composer
+    )
+    needed = set(opened)
+    opened.clear()
+    prepared(gallery, query, composer)
+    assert opened == dict.fromkeys(graphs, 1)
+    assert graphs <= needed  # nothing is opened that the search would not open
+
+    found = gallery.search(query, composer=composer)
+    assert opened == dict.fromkeys(needed, 1)
+    assert [hit.path for hit in found.hits] == [hit.path for hit in expected.hits]
+
+
+def test_a_damaged_graph_is_told_by_the_search(gallery: Gallery, pictures: Path) -> None:
+    graph = gallery.path.parent / "tiny" / "composers" / "adapted" / "text.onnx"
+    content = graph.read_bytes()
+    graph.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    query = Query(image=str(pictures / "red.png"), text="blue")
+    gallery.prepare(query, "adapted")
+    with pytest.raises(ModelError, match=r"text\.onnx is damaged .*checksum"):
+        gallery.search(query, composer="adapted")
+
+    bundle = gallery.path.parent / "tiny"
+    called = ["search", "--gallery", str(gallery.path), "--model", str(bundle)]
+    called += ["--composer", "adapted", "--image", str(pictures / "red.png"), "blue"]
+    told = CliRunner().invoke(app, called)
+    assert told.exit_code == 2
+    assert "text.onnx is damaged" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_models_without_graphs_have_nothing_to_prepare(tmp_path: Path) -> None:
+    model = ColourModel()
+    gallery = Gallery.create_or_open(tmp_path / "gallery", model)
+    assert steps(Query(text="red"), model, gallery.composer("sum")) == []
+    gallery.prepare(Query(text="red"), "sum")
