@@ -135,7 +135,8 @@ class QuerySide:
 
     @once_property
     def _gives(self) -> set[str]:
-        return {output.name for output in self._session.get_outputs()}
+        given = {output.name for output in self._session.get_outputs()}
+        return given if self._composer.manifest.vector else given - {"vector"}
 
 
 def checked_words(composer: ComposerFolder, words: FloatArray) -> FloatArray:
