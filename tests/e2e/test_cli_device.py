@@ -36,7 +36,7 @@ def device(folder: Path) -> Path:
     result = composir("export", "query-side", "--composer", "isa", "--out", folder / "device")
     assert result.exit_code == 0, result.output
     assert "query.onnx" in result.stdout
-    assert "a query as fp16: 52 bytes" in result.stdout
+    assert "a query as fp16: 54 bytes" in result.stdout
     return folder / "device"
 
 
