@@ -66,7 +66,7 @@ def test_a_message_without_words_finds_pictures_like_it(folder: Path, device: Pa
         (["--message", "noise.cir"], "no query message"),
         (["--message", "missing.cir"], "cannot be read"),
         (["--message", "large.cir"], "at most 10000"),
-        (["--message", "newer.cir"], "version 2"),
+        (["--message", "newer.cir"], "version 3"),
         (["--message", "query.cir", "--composer", "sum"], "takes no tokens"),
         (["--message", "query.cir", "--composer", "map"], "another composer"),
         (["--message", "query.cir", "blue"], "leave those out"),
@@ -86,7 +86,7 @@ def test_what_cannot_be_answered_is_one_clear_error(
     Path("query.cir").write_bytes(good)
     Path("noise.cir").write_bytes(b"not a message")
     Path("large.cir").write_bytes(bytes(20_000))
-    Path("newer.cir").write_bytes(good[:4] + b"\x02" + good[5:])
+    Path("newer.cir").write_bytes(good[:4] + b"\x03" + good[5:])
     result = composir("search", *words, "--json")
 
     assert result.exit_code == 2
