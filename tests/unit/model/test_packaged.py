@@ -13,7 +13,7 @@ from composir.compose import QueryBatch, load_composer, packaged_composers
 from composir.model import Model, load_model
 
 MINI = Path(composir.model.__file__).parent / "mini"
-NAMES = {"compose", "isa", "map", "pic2word", "text-map"}
+NAMES = {"compose", "isa", "isa-compose", "map", "pic2word", "text-map"}
 MOST_BYTES = 60_000_000
 
 
