@@ -73,14 +73,14 @@ ISA: Changes = {
     "symmetric": ('side="symmetric"',),
 }
 MAP: Changes = {
-    "as shipped, fewer steps": (),
+    "all as it is": (),
     "no injection": ("mapper.injection_layers=0",),
     "no soft text alignment": ("objective.alignment=0",),
     "neither (Pic2Word's objective)": ("mapper.injection_layers=0", "objective.alignment=0"),
     "2 tokens": ("mapper.tokens=2",),
 }
 COMPOSE: Changes = {
-    "as shipped, fewer steps": (),
+    "all as it is": (),
     "reference is no hard negative": ("mining.reference=0",),
     "no neighbours": ("mining.neighbours=0",),
     "no images that fit the text": ("mining.text=0",),

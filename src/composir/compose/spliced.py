@@ -105,16 +105,18 @@ class SplicedComposer:
             words: Whether it has words.
         """
         if not image:
-            return (self.model.texts.prepare,) * words
-        weights, light = self.weights, self.folder.manifest.vector
+            return (self.model.texts.prepare,) if words else ()
+        weights = self.weights
         if not words:
-            return () if weights.image and not light else (self.query_side.prepare,)
-        sentences = weights.sentence + weights.direction > 0
-        own = weights.direction + weights.text > 0
-        return (
-            *(self.query_side.prepare, lambda: self.composed_texts().prepare())[: 2 * sentences],
-            *(self.model.texts.prepare,) * own,
-        )
+            # The reference alone is its vector where that is blended, else its own sentence.
+            own_vector = weights.image > 0 and not self.folder.manifest.vector
+            return () if own_vector else (self.query_side.prepare,)
+        opened: list[Callable[[], None]] = []
+        if weights.sentence + weights.direction > 0:
+            opened += [self.query_side.prepare, lambda: self.composed_texts().prepare()]
+        if weights.direction + weights.text > 0:
+            opened.append(self.model.texts.prepare)
+        return tuple(opened)
 
     def tokens(self, batch: QueryBatch) -> Tokens:
         """Pseudo-words of the references, and where each of them looked.

@@ -20,12 +20,16 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int | None = None) -> InferenceSession:
+def open_session(
+    path: Path, threads: int | None = None, tensors: Path | None = None
+) -> InferenceSession:
     """Open a graph on the CPU.
 
     Args:
         path: The `.onnx` file.
         threads: Threads inside one run; None for `default_threads()`.
+        tensors: Folder of the file whose tensors the graph borrows, if it may borrow any
+            (`train.borrowed`).
 
     Raises:
         ModelError: If the runtime refuses the graph.
@@ -38,8 +42,15 @@ def open_session(path: Path, threads: int | None = None) -> InferenceSession:
     # Weights are stored as int8 and computed in float32: let the runtime expand them once, at
     # loading, instead of at every run.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
+    graph: str | bytes = str(path)
+    if tensors is not None:
+        # The runtime looks beside a graph that it reads from a file, and here for one in memory.
+        graph = path.read_bytes()
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(tensors)
+        )
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises a private family of exceptions
         raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error
 

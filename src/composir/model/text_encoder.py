@@ -132,7 +132,8 @@ class TextEncoder:
         """The same words read by another text graph, e.g. an adapted one.
 
         Args:
-            path: The `.onnx` file, with the inputs and outputs of this encoder's.
+            path: The `.onnx` file, with the inputs and outputs of this encoder's; it may borrow
+                tensors of the model's own text graph (`train.borrowed`).
 
         Returns:
             An encoder that shares tokeniser and word table with this one.
@@ -174,7 +175,8 @@ class TextEncoder:
 
     @once_property
     def _session(self) -> InferenceSession:
-        path = self._graph or self._bundle.file(self._bundle.manifest.text.graph)
-        session = open_session(path, self._threads)
+        own = self._bundle.file(self._bundle.manifest.text.graph)
+        path = self._graph or own
+        session = open_session(path, self._threads, own.parent if self._graph else None)
         check_graph(session, path, {"word_embeddings", "mask"}, {"vector", "token_states"})
         return session

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.borrowed import borrow_tensors
 from composir.train.foundation.export import export_text, quantise_weights
 from composir.train.foundation.text_tower import TextTower
 
@@ -58,12 +59,15 @@ def export_query_graph(
     return gap
 
 
-def export_adapted_text(tower: TextTower, path: Path, *, quantise: bool = True) -> float:
+def export_adapted_text(
+    tower: TextTower, path: Path, lender: Path | None = None, *, quantise: bool = True
+) -> float:
     """Write an adapted text encoder with the inputs and outputs of the bundle's own.
 
     Args:
         tower: A text tower, or a module with its `forward` and `spec`.
         path: The `.onnx` file.
+        lender: The bundle's text graph, whose int8 tensors are not stored again (`borrowed`).
         quantise: Store large weights as int8.
 
     Returns:
@@ -73,7 +77,10 @@ def export_adapted_text(tower: TextTower, path: Path, *, quantise: bool = True) 
         TrainingError: If the graph disagrees with torch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return export_text(tower, path, quantise=quantise)
+    gap = export_text(tower, path, quantise=quantise)
+    if lender is not None:
+        borrow_tensors(path, lender)
+    return gap
 
 
 def _gap(

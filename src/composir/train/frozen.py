@@ -20,9 +20,11 @@ from torch import Tensor
 from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
+from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
 from composir.train.foundation.text_tower import TextSpec, TextTower
 
 PREFIX = "tower."
+TRUNK = "trunk."
 Weights: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -157,19 +159,60 @@ def load_text_tower(bundle: Bundle) -> TextTower:
     return tower.eval()
 
 
+def load_image_trunk(bundle: Bundle) -> EfficientNetLite:
+    """Rebuild the image trunk of a bundle's gallery tower from its graph.
+
+    Args:
+        bundle: Exported by `composir train foundation`.
+
+    Returns:
+        The trunk in evaluation mode, weights as the runtime sees them.
+
+    Raises:
+        TrainingError: If the gallery's graph is not an EfficientNet-Lite of ours.
+    """
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    own = {n.removeprefix(TRUNK): a for n, a in weights.items() if n.startswith(TRUNK)}
+    for spec in LITE_SPECS.values():
+        trunk = _trunk_of(spec, own)
+        if trunk is not None:
+            return trunk
+    raise TrainingError(
+        f"the gallery's network of {bundle.folder} is no EfficientNet-Lite of composir's, so it "
+        "cannot be run on smaller pictures: name another one, e.g. --set light.name=lite0"
+    )
+
+
+def _trunk_of(spec: LiteSpec, weights: Weights) -> EfficientNetLite | None:
+    """A trunk with these weights, if it is one of this spec."""
+    trunk = EfficientNetLite(spec)
+    if {n: tuple(t.shape) for n, t in trunk.state_dict().items()} != {
+        n: a.shape for n, a in weights.items()
+    }:
+        return None
+    trunk.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+    return trunk.eval()
+
+
 def read_weights(graph: Path) -> Weights:
-    """Weights of an exported tower by their names in torch, int8 expanded, transposes undone."""
+    """Weights of an exported tower by their names in torch, int8 expanded, transposes undone.
+
+    What int8 weights are stored as (values, scales, zeros) is not among them.
+    """
     import onnx
     from onnx import numpy_helper
 
     model = onnx.load(str(graph))
     found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    stored: set[str] = set()
     for node in model.graph.node:
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
         elif node.op_type == "DequantizeLinear":
             found[node.output[0]] = _expanded(node, found)
-    named = {n.removeprefix(PREFIX): a for n, a in found.items() if n.startswith(PREFIX)}
+            stored.update(node.input)
+    own = {n: a for n, a in found.items() if n.startswith(PREFIX) and n not in stored}
+    named = {n.removeprefix(PREFIX): a for n, a in own.items()}
     return {n.removesuffix(".T"): a.T.copy() if n.endswith(".T") else a for n, a in named.items()}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from composir.preprocess import PreprocessSpec
 from composir.train.foundation.efficientnet_lite import EfficientNetLite
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
@@ -51,7 +52,8 @@ def pictures(folder: Path, count: int) -> Path:
 def lite_encoder(blocks: int = 0) -> LiteEncoder:
     torch.manual_seed(1)
     config = LightEncoderConfig(trained_blocks=blocks)
-    return LiteEncoder(EfficientNetLite(LITE), config).eval()
+    spec = PreprocessSpec(size=LITE.resolution, fit="squash")
+    return LiteEncoder(EfficientNetLite(LITE), spec, config).eval()
 
 
 def bank(encoder: torch.nn.Module, count: int, views: int = 1) -> PictureBank:

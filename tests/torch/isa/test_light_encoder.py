@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -12,8 +13,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch import Tensor, nn  # noqa: E402
 
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
+from composir.model import Model, load_model  # noqa: E402
 from composir.preprocess import PreprocessSpec  # noqa: E402
-from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
+from composir.train.foundation.efficientnet_lite import (  # noqa: E402
+    LITE_SPECS,
+    EfficientNetLite,
+)
 from composir.train.isa.light_encoder import (  # noqa: E402
     LibraryEncoder,
     LightEncoderConfig,
@@ -21,15 +26,28 @@ from composir.train.isa.light_encoder import (  # noqa: E402
     PatchTokens,
     load_light_encoder,
 )
-from tests.torch.towers import LITE, SIZE  # noqa: E402
+from tests.torch.towers import LITE, SIZE, make_bundle  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 SPEC = PreprocessSpec(size=8)
 
 
 def lite(blocks: int) -> LiteEncoder:
     torch.manual_seed(0)
-    return LiteEncoder(EfficientNetLite(LITE), LightEncoderConfig(trained_blocks=blocks)).eval()
+    config = LightEncoderConfig(trained_blocks=blocks)
+    return LiteEncoder(EfficientNetLite(LITE), PreprocessSpec(size=SIZE), config).eval()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A tiny bundle."""
+    folder = tmp_path_factory.mktemp("light") / "tiny"
+    make_bundle(folder)
+    return load_model(folder)
 
 
 def pixels(size: int = SIZE) -> Tensor:
@@ -57,16 +75,43 @@ def test_more_blocks_than_lie_above_the_cache_are_refused() -> None:
         lite(3)
 
 
-def test_an_unknown_name_lists_what_is_known() -> None:
-    with pytest.raises(TrainingError, match="known: lite0, lite1, lite2, timm:NAME"):
-        load_light_encoder(LightEncoderConfig(name="resnet"))
+def test_an_unknown_name_lists_what_is_known(model: Model) -> None:
+    with pytest.raises(TrainingError, match="known: lite0, lite1, lite2, gallery, timm:NAME"):
+        load_light_encoder(LightEncoderConfig(name="resnet"), model.bundle)
+
+
+def test_the_gallerys_network_gives_the_gallerys_patch_tokens_and_runs_on_smaller_pictures(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LITE_SPECS, "tiny", LITE)
+    config = LightEncoderConfig(name="gallery", size=SIZE)
+    whole = load_light_encoder(config, model.bundle).eval()
+    half = load_light_encoder(LightEncoderConfig(name="gallery"), model.bundle).eval()
+    patches = model.images.encode_pixel_patches(pixels().numpy())[1]
+    own = whole.upper(whole.lower(pixels())).flatten(2).transpose(1, 2).detach().numpy()
+
+    np.testing.assert_allclose(own, patches, atol=1e-4)
+    assert half.preprocess == whole.preprocess.model_copy(update={"size": 48})
+    assert half.lower(pixels(48)).shape == (2, whole.channels, 2, 2)
+
+
+def test_another_gallery_network_cannot_be_run_on_smaller_pictures(model: Model) -> None:
+    with pytest.raises(TrainingError, match=r"no EfficientNet-Lite of .*light\.name=lite0"):
+        load_light_encoder(LightEncoderConfig(name="gallery"), model.bundle)
+
+
+def test_a_size_without_a_map_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"light\.size must be at least 32"):
+        LightEncoderConfig(size=16)
 
 
 @pytest.mark.parametrize("name", ["timm", "transformers"])
-def test_a_missing_library_says_which_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_library_says_which_extra(
+    model: Model, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=rf"{name}.*composir\[light-encoders\]"):
-        load_light_encoder(LightEncoderConfig(name=f"{name}:any"))
+        load_light_encoder(LightEncoderConfig(name=f"{name}:any"), model.bundle)
 
 
 class TinyTransformer(nn.Module):

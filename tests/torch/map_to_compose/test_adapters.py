@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from torch import Tensor  # noqa: E402
 
-from composir.errors import TrainingError  # noqa: E402
+from composir.errors import ModelError, TrainingError  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.composer_export import export_adapted_text  # noqa: E402
+from composir.train.foundation.export import export_text  # noqa: E402
 from composir.train.foundation.text_tower import TextTower  # noqa: E402
 from composir.train.map_to_compose.adapters import (  # noqa: E402
     AdaptedTower,
@@ -128,6 +129,24 @@ def test_the_exported_graph_computes_what_the_adapted_tower_computes(
 
     assert float((ours * tower.adapted(words, mask)[0].detach().numpy()).sum(1).min()) > 0.999
     assert np.abs(ours - tower.frozen(words, mask)[0].numpy()).max() > 1e-3
+
+
+def test_what_the_models_own_graph_holds_is_borrowed_from_it(tmp_path: Path) -> None:
+    tower = AdaptedTower(frozen_tower(), AdapterConfig(width=4))
+    train_a_little(tower)
+    lender, whole, slim = (tmp_path / f"{name}.onnx" for name in ("text", "whole", "slim"))
+    export_text(tower.frozen, lender, quantise=True)
+    export_adapted_text(tower.exportable(), whole)
+    export_adapted_text(tower.exportable(), slim, lender)
+    words, mask = sentences()
+    asked = {"word_embeddings": words.numpy(), "mask": mask.numpy()}
+    graphs = open_session(whole), open_session(slim, tensors=tmp_path)
+    vectors = [graph.run(["vector"], asked)[0] for graph in graphs]
+
+    assert slim.stat().st_size < 0.6 * whole.stat().st_size
+    np.testing.assert_array_equal(*vectors)
+    with pytest.raises(ModelError, match=r"slim\.onnx cannot be run .*text\.onnx"):
+        open_session(slim, tensors=tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from composir.bench.compare import Section, sections
 from composir.bench.efficiency import Efficiency
 from composir.bench.report.charts import aspect_bars, recall_curve
+from composir.bench.report.colours import series_style
 from composir.bench.report.figures import efficiency_row
 from composir.bench.report.page import to_html
 from composir.bench.report.samples import alone_counts, choose
@@ -187,3 +189,12 @@ def test_bars_show_the_largest_aspects_and_say_what_they_leave_out() -> None:
     assert "aspect 0 " not in drawn
     assert "2 smaller ones are in the result files" in drawn
     assert aspect_bars([{}], ["one"]) == ""
+
+
+def test_every_method_has_a_colour_of_its_own_in_light_and_in_dark() -> None:
+    style = series_style(30)
+    light, dark = style.split("@media")
+    for part in (light, dark):
+        found = re.findall(r"--c\d+:(hsl\([^)]*\))", part)
+        assert len(found) == len(set(found)) == 30
+    assert ".s29{stroke:var(--c29)}.f29{fill:var(--c29)}.b29{background:var(--c29)}" in style

@@ -16,7 +16,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 14, 40
 _TICKS = (1, 2, 5, 10, 20, 50, 100)
 _STEPS = (2, 5, 10, 20)
 _MOST_ASPECTS = 10
-SERIES = 12
 
 
 def recall_curve(results: Sequence[Result], methods: Sequence[str]) -> str:
@@ -42,7 +41,7 @@ def recall_curve(results: Sequence[Result], methods: Sequence[str]) -> str:
             for k, value in zip(depths, curve, strict=True)
         )
         parts.append(
-            f'<polyline class="line s{number % SERIES}" points="{points}">'
+            f'<polyline class="line s{number}" points="{points}">'
             f"<title>{escape(method)}</title></polyline>"
         )
     return (
@@ -54,7 +53,7 @@ def recall_curve(results: Sequence[Result], methods: Sequence[str]) -> str:
 def series_legend(methods: Sequence[str]) -> str:
     """Which colour is which method."""
     items = (
-        f'<li><span class="swatch b{number % SERIES}"></span>{escape(method)}</li>'
+        f'<li><span class="swatch b{number}"></span>{escape(method)}</li>'
         for number, method in enumerate(methods)
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
@@ -155,7 +154,7 @@ def _bar(figure: AspectFigure, number: int, y: float, height: int, left: int, to
     scale = (_WIDTH - left - 60) / top
     middle = y + (height - 3) / 2
     return (
-        f'<rect class="f{number % SERIES}" x="{left}" y="{y:.1f}" '
+        f'<rect class="f{number}" x="{left}" y="{y:.1f}" '
         f'width="{figure.value * scale:.1f}" height="{height - 3}" rx="2"/>'
         f'<line class="whisker" x1="{left + figure.low * scale:.1f}" y1="{middle:.1f}" '
         f'x2="{left + figure.high * scale:.1f}" y2="{middle:.1f}"/>'

@@ -8,6 +8,7 @@ from html import escape
 from composir.bench.compare import Cell, Scope, Section
 from composir.bench.metrics import ABSENT, metric_label
 from composir.bench.report.charts import aspect_bars, recall_curve
+from composir.bench.report.colours import series_style
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
     efficiency_row,
@@ -38,10 +39,12 @@ def to_html(sections: Sequence[Section], tasks: Mapping[str, Task], *, title: st
     heading = title or "composir bench: " + "; ".join(section.title for section in sections)
     rules: list[str] = []
     body = "".join(_section(section, tasks, rules, i) for i, section in enumerate(sections))
+    most = max((len(section.methods) for section in sections), default=0)
+    style = STYLE + series_style(most) + "".join(rules)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(heading)}</title><style>{STYLE}{''.join(rules)}</style></head>"
+        f"<title>{escape(heading)}</title><style>{style}</style></head>"
         f"<body><main><h1>{escape(heading)}</h1>{body}{_footer(sections)}</main></body></html>\n"
     )
 

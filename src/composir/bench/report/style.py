@@ -2,13 +2,10 @@
 
 STYLE = """
 :root{color-scheme:light dark;--page:#fbfbfa;--card:#fff;--ink:#1d1f23;--soft:#62676f;
---line:#e2e3e6;--good:#13733c;--bad:#b3261e;--hit:#13a04b;--warn-ink:#6a4a00;--warn:#fff3d1;
---c0:#0b6bcb;--c1:#d2601a;--c2:#16855b;--c3:#a3337f;--c4:#8a6d00;--c5:#4d55c7;--c6:#b02a37;
---c7:#4c5a67;--c8:#0f8c9c;--c9:#7a4a21;--c10:#c2185b;--c11:#5d8a1f}
+--line:#e2e3e6;--good:#13733c;--bad:#b3261e;--hit:#13a04b;--warn-ink:#6a4a00;--warn:#fff3d1}
 @media (prefers-color-scheme:dark){:root{--page:#141619;--card:#1c1f23;--ink:#e7e9ec;
 --soft:#9aa1ab;--line:#31353b;--good:#62d391;--bad:#ff8a80;--hit:#3ddc7f;--warn-ink:#ffe2a0;
---warn:#3a2f10;--c0:#6db3ff;--c1:#ff9d5c;--c2:#4fd0a0;--c3:#f08bd0;--c4:#e0c04d;--c5:#a4a9ff;
---c6:#ff8f99;--c7:#a9b5c1;--c8:#5fd6e3;--c9:#d9a679;--c10:#ff7fb0;--c11:#b6dd74}}
+--warn:#3a2f10}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -55,7 +52,4 @@ details{margin:14px 0}summary{cursor:pointer;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 16px;font-size:13.5px;
 margin:8px 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 footer{margin-top:48px;color:var(--soft);font-size:13.5px}
-""" + "".join(
-    f".s{n}{{stroke:var(--c{n})}}.f{n}{{fill:var(--c{n})}}.b{n}{{background:var(--c{n})}}"
-    for n in range(12)
-)
+"""

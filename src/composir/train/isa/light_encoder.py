@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, TrainingError
+from composir.model.bundle import Bundle
 from composir.preprocess import PreprocessSpec
 from composir.train.foundation.efficientnet_lite import (
     CACHE_STAGE,
@@ -25,6 +26,12 @@ from composir.train.foundation.efficientnet_lite import (
     EfficientNetLite,
     load_efficientnet_lite,
 )
+from composir.train.frozen import load_image_trunk
+
+GALLERY = "gallery"
+# Of the side of the gallery's pictures: 0.46 of the operations.
+GALLERY_SCALE = 0.68
+STRIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +39,28 @@ class LightEncoderConfig:
     """Which network, and how much of it is trained.
 
     Attributes:
-        name: `lite0` to `lite2`; `timm:NAME` or `transformers:NAME` where those are installed.
+        name: `lite0` to `lite2`; `timm:NAME` or `transformers:NAME` where those are installed;
+            `gallery` for the gallery's own network on smaller pictures.
+        size: Side of its pictures, pixels; 0 for the size that the network was made for, or, of
+            `gallery`, for the one that costs just under half of the gallery's encoder.
         trained_blocks: How many of its last blocks are trained; 0 freezes it and caches its
             output. Of a Lite network at most 2, the stages above the cached one.
-        fit: How pictures become square (`PreprocessSpec.fit`).
+        fit: How pictures become square (`PreprocessSpec.fit`); of `gallery` as in the gallery.
     """
 
     name: str = "lite0"
+    size: int = 0
     trained_blocks: int = 0
     fit: Literal["squash", "centre-crop", "pad"] = "squash"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that leave no map.
+
+        Raises:
+            TrainingError: If the size is one of those.
+        """
+        if self.size and self.size < 2 * STRIDE:
+            raise TrainingError(f"light.size must be at least {2 * STRIDE}, not {self.size}")
 
 
 class LightEncoder(nn.Module):
@@ -67,17 +87,19 @@ class LightEncoder(nn.Module):
         raise NotImplementedError
 
 
-def load_light_encoder(config: LightEncoderConfig) -> LightEncoder:
-    """Load a light image network with its published weights.
+def load_light_encoder(config: LightEncoderConfig, bundle: Bundle) -> LightEncoder:
+    """Load a light image network with its published weights, or the gallery's.
 
     Args:
         config: Which one.
+        bundle: The foundation model, for `gallery`.
 
     Returns:
         The network in evaluation mode.
 
     Raises:
-        TrainingError: If there is no such network, or it has fewer blocks than are to be trained.
+        TrainingError: If there is no such network, it has fewer blocks than are to be trained, or
+            the gallery's is not one that can be trained.
         MissingExtraError: If the package that it comes from is not installed.
     """
     origin, _, name = config.name.rpartition(":")
@@ -85,19 +107,32 @@ def load_light_encoder(config: LightEncoderConfig) -> LightEncoder:
         return _load_timm(name, config)
     if origin == "transformers":
         return _load_transformers(name, config)
+    if config.name == GALLERY:
+        return _load_gallery(bundle, config)
     if origin or name not in LITE_SPECS:
         raise TrainingError(
-            f"no light encoder named {config.name}; known: {', '.join(LITE_SPECS)}, timm:NAME, "
-            "transformers:NAME"
+            f"no light encoder named {config.name}; known: {', '.join(LITE_SPECS)}, {GALLERY}, "
+            "timm:NAME, transformers:NAME"
         )
-    return LiteEncoder(load_efficientnet_lite(name), config)
+    trunk = load_efficientnet_lite(name)
+    mean, std = PIXEL_MEAN / 255.0, PIXEL_STD / 255.0
+    size = config.size or trunk.spec.resolution
+    spec = PreprocessSpec(size=size, fit=config.fit, mean=(mean,) * 3, std=(std,) * 3)
+    return LiteEncoder(trunk, spec, config)
 
 
 class LiteEncoder(LightEncoder):
     """EfficientNet-Lite without its last, 1280-channel convolution."""
 
-    def __init__(self, trunk: EfficientNetLite, config: LightEncoderConfig) -> None:
+    def __init__(
+        self, trunk: EfficientNetLite, preprocess: PreprocessSpec, config: LightEncoderConfig
+    ) -> None:
         """Take the stages of a trunk.
+
+        Args:
+            trunk: With its weights.
+            preprocess: How pictures become its pixels.
+            config: How much of it is trained.
 
         Raises:
             TrainingError: If more blocks are to be trained than lie above the cached stage.
@@ -109,10 +144,7 @@ class LiteEncoder(LightEncoder):
         self.stem, self.stages = trunk.stem, trunk.stages
         self.split = len(STAGES) - config.trained_blocks
         self.channels = _output_channels(trunk.stages)
-        mean, std = PIXEL_MEAN / 255.0, PIXEL_STD / 255.0
-        self.preprocess = PreprocessSpec(
-            size=trunk.spec.resolution, fit=config.fit, mean=(mean,) * 3, std=(std,) * 3
-        )
+        self.preprocess = preprocess
 
     def lower(self, pixels: Tensor) -> Tensor:
         """uint8 pixels (n, s, s, 3) to the map below the trained stages, (n, c, h, w)."""
@@ -235,6 +267,18 @@ def _last_blocks(network: nn.Module, count: int, name: str) -> list[nn.Module]:
     return list(longest.children())[len(longest) - count :]
 
 
+def _load_gallery(bundle: Bundle, config: LightEncoderConfig) -> LightEncoder:
+    """The gallery's network on smaller pictures.
+
+    [ours] The paper's light network starts from ImageNet; this one starts where it is to arrive,
+    and sees what the gallery's sees of pictures that no training set of ours shows.
+    """
+    gallery = bundle.manifest.image.preprocess
+    half = round(GALLERY_SCALE * gallery.size / STRIDE) * STRIDE
+    spec = gallery.model_copy(update={"size": config.size or half})
+    return LiteEncoder(load_image_trunk(bundle), spec, config)
+
+
 def _load_timm(name: str, config: LightEncoderConfig) -> LightEncoder:
     try:
         import timm
@@ -244,9 +288,8 @@ def _load_timm(name: str, config: LightEncoderConfig) -> LightEncoder:
         raise TrainingError(f"timm has no model named {name}")
     network = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
     data = timm.data.resolve_model_data_config(network)
-    spec = PreprocessSpec(
-        size=data["input_size"][-1], fit=config.fit, mean=data["mean"], std=data["std"]
-    )
+    size = config.size or data["input_size"][-1]
+    spec = PreprocessSpec(size=size, fit=config.fit, mean=data["mean"], std=data["std"])
     return LibraryEncoder(network.eval(), spec, config.trained_blocks, config.name)
 
 
@@ -261,7 +304,7 @@ def _load_transformers(name: str, config: LightEncoderConfig) -> LightEncoder:
     except (OSError, ValueError) as error:
         raise TrainingError(f"transformers cannot load {name}: {error}") from error
     network = getattr(network, "vision_model", network)
-    size = network.config.image_size if hasattr(network.config, "image_size") else 224
+    size = config.size or getattr(network.config, "image_size", 224)
     spec = PreprocessSpec(
         size=size,
         fit=config.fit,

@@ -237,7 +237,7 @@ def _light_vector(
 
 def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> LightEncoder:
     if config.side == "asymmetric":
-        return load_light_encoder(config.light).to(workers.device).eval()
+        return load_light_encoder(config.light, foundation.model.bundle).to(workers.device).eval()
     size = foundation.model.image_spec.size
     blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
     return PatchTokens(foundation.model.images.encode_pixel_patches(blank)[1].shape[2])
