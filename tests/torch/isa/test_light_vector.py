@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError  # noqa: E402
+from composir.model import load_model  # noqa: E402
 from composir.train.isa.light_vector import (  # noqa: E402
     LightVector,
     LightVectorConfig,
     light_vector_loss,
 )
+from tests.torch.towers import make_bundle  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 
 
 def test_the_loss_by_hand() -> None:
@@ -58,8 +65,29 @@ def test_training_brings_estimates_to_the_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"weight": -1.0}, {"width": 0}, {"temperature": 0.0}, {"dropout": 1.0}]
+    "changes", [{"weight": -1.0}, {"width": -1}, {"temperature": 0.0}, {"dropout": 1.0}]
 )
 def test_numbers_out_of_range_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(TrainingError, match="light_vector"):
         LightVectorConfig(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [0, 8])
+def test_the_gallerys_head_without_attention_is_where_an_inherited_one_starts(
+    tmp_path: Path, width: int
+) -> None:
+    image, _ = make_bundle(tmp_path / "tiny")
+    bundle = load_model(tmp_path / "tiny").bundle
+    head = LightVector.of_gallery(bundle, LightVectorConfig(width=width)).eval()
+    maps = torch.randn(3, image.trunk.head.in_channels, 2, 2, generator=torch.manual_seed(3))
+    with torch.no_grad():
+        # Even attention, and no correction: what is left of the gallery's head is linear.
+        image.head.attention.weight.zero_()
+        image.head.attention.bias.zero_()
+        pooled = image.head.norm(image.trunk.widen(maps).mean(dim=(2, 3)))
+        by_hand = image.head.project(pooled.repeat(1, image.head.attention.out_features))
+        gap = head(maps) - torch.nn.functional.normalize(by_hand, dim=-1)
+
+    assert float(gap.abs().max()) < 0.02  # the bundle holds int8 weights
+    assert len(head.new_parameters()) == (4 if width else 0)
+    assert len(head.inherited_parameters()) == 6

@@ -1,19 +1,25 @@
 """The light side's own estimate of the reference's gallery vector, which travels with the tokens.
 
 [ours] Methods.md, section 3, blends composed sentences with the reference's vector v; on a device
-there is no gallery encoder to make v. A perceptron on the averaged feature map stands in for it:
-distilled from v, it keeps what pseudo-words, which have to pass through the text tower, lose.
+there is no gallery encoder to make v. A small head on the averaged feature map stands in for it:
+distilled from v, it keeps what pseudo-words, which have to pass through the text tower, lose. Where
+the light network is the gallery's own (`light.name=gallery`), the head starts as the gallery's too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.model.bundle import Bundle
+from composir.train.foundation.efficientnet_lite import SameConv
+from composir.train.frozen import read_weights
 from composir.train.isa.losses import distillation_loss
 
 
@@ -23,7 +29,7 @@ class LightVectorConfig:
 
     Attributes:
         weight: Of its loss; 0 for a query side without a vector, the paper's.
-        width: Hidden width of the perceptron.
+        width: Hidden width of the perceptron; 0 for a linear layer alone.
         temperature: Of the distillation, for teacher and student.
         cosine_weight: Of one minus the cosine to v, beside the distillation.
         dropout: On the hidden units.
@@ -41,16 +47,22 @@ class LightVectorConfig:
         Raises:
             TrainingError: If a number is out of range.
         """
-        if min(self.weight, self.cosine_weight) < 0 or self.width < 1 or self.temperature <= 0:
+        if min(self.weight, self.cosine_weight) < 0 or self.width < 0 or self.temperature <= 0:
             raise TrainingError(
-                "light_vector: weights of at least 0, width of at least 1, temperature above 0"
+                "light_vector: weights and width of at least 0, temperature above 0"
             )
         if not 0.0 <= self.dropout < 1.0:
             raise TrainingError("light_vector: 0 <= dropout < 1")
 
 
 class LightVector(nn.Module):
-    """`normalise(W0 z + W2 gelu(W1 z))`, z the standardised average of the feature map."""
+    """`normalise(W0 z + W2 gelu(W1 z))`, z the standardised average of the feature map.
+
+    Attributes:
+        inherited: Whether the straight way starts as the gallery's own head.
+    """
+
+    inherited = False
 
     def __init__(self, channels: int, dimension: int, config: LightVectorConfig) -> None:
         """Build with random weights.
@@ -62,17 +74,74 @@ class LightVector(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.widen: nn.Module = nn.Identity()
         self.norm = nn.LayerNorm(channels)
         self.straight = nn.Linear(channels, dimension)
-        self.hidden = nn.Linear(channels, config.width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.out = nn.Linear(config.width, dimension)
+        self.bent = _perceptron(channels, dimension, config) if config.width else None
+
+    @classmethod
+    def of_gallery(cls, bundle: Bundle, config: LightVectorConfig) -> LightVector:
+        """Start as the gallery's head with all its attention spread evenly.
+
+        The heads of its attention pooling see one average then, so their projections add up to one
+        of an eighth of the size; the perceptron starts at zero.
+
+        Args:
+            bundle: The foundation model; its network must be the light one too.
+            config: The choices.
+        """
+        weights = read_weights(bundle.file(bundle.manifest.image.graph))
+        conv, projection = weights["trunk.head.weight"], weights["head.project.weight"]
+        made = cls(len(conv), len(projection), config)
+        heads = projection.reshape(len(projection), -1, len(conv))
+        widen = SameConv(conv.shape[1], len(conv), 1)
+        _fill(widen, conv, weights["trunk.head.bias"])
+        _fill(made.norm, weights["head.norm.weight"], weights["head.norm.bias"])
+        _fill(made.straight, heads.sum(axis=1), weights["head.project.bias"])
+        made.widen = nn.Sequential(widen, nn.ReLU6())
+        made.inherited = True
+        if made.bent is not None:
+            last = cast(nn.Linear, made.bent[-1])
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        return made
+
+    def new_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Those that start at random."""
+        if not self.inherited:
+            return tuple(self.parameters())
+        return () if self.bent is None else tuple(self.bent.parameters())
+
+    def inherited_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Those that start as the gallery's, to be trained gently."""
+        new = {id(parameter) for parameter in self.new_parameters()}
+        return tuple(p for p in self.parameters() if id(p) not in new)
 
     def forward(self, features: Tensor) -> Tensor:
         """Estimate the vectors; (n, C, h, w) to (n, D) of unit norm."""
-        pooled = self.norm(features.mean(dim=(2, 3)))
-        bent = self.out(self.dropout(functional.gelu(self.hidden(pooled))))
-        return functional.normalize(self.straight(pooled) + bent, dim=-1)
+        pooled = self.norm(self.widen(features).mean(dim=(2, 3)))
+        vectors = self.straight(pooled)
+        if self.bent is not None:
+            vectors = vectors + self.bent(pooled)
+        return functional.normalize(vectors, dim=-1)
+
+
+def _perceptron(channels: int, dimension: int, config: LightVectorConfig) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(channels, config.width),
+        nn.GELU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.width, dimension),
+    )
+
+
+def _fill(
+    layer: nn.Conv2d | nn.LayerNorm | nn.Linear, weight: NDArray[Any], bias: NDArray[Any]
+) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        assert layer.bias is not None  # made here, with one
+        layer.bias.copy_(torch.tensor(bias))
 
 
 def light_vector_loss(

@@ -83,7 +83,8 @@ class ObjectiveConfig:
         batch: Pictures.
         chunk: Pictures encoded at a time; the contrast is the whole batch's all the same. 0: all.
         rate: Peak learning rate of the token learner.
-        encoder_rate: Of trained blocks of the light encoder.
+        encoder_rate: Of trained blocks of the light encoder, and of a head inherited from the
+            gallery.
         gcd: Global contrastive distillation.
         lar: Local alignment regularisation.
         steering: What keeps sentences steerable.

@@ -22,6 +22,7 @@ from composir.train.images import is_dev, training_images
 from composir.train.isa.export import IsaRun, QueryParts, write_composer
 from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
+    GALLERY,
     LightEncoder,
     LightEncoderConfig,
     PatchTokens,
@@ -231,7 +232,10 @@ def _light_vector(
 ) -> LightVector | None:
     if not config.has_light_vector:
         return None
-    made = LightVector(encoder.channels, foundation.dimension, config.light_vector)
+    if config.light.name == GALLERY:
+        made = LightVector.of_gallery(foundation.model.bundle, config.light_vector)
+    else:
+        made = LightVector(encoder.channels, foundation.dimension, config.light_vector)
     return made.to(foundation.device)
 
 

@@ -103,14 +103,15 @@ class IsaTask(nn.Module):
                 parameter.requires_grad = True
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """Token learner, light vector and projections; trained blocks of the encoder."""
+        """What is new; what is pretrained: trained blocks of the encoder, an inherited head."""
         new = [*self.learner.parameters(), *self.projections.parameters()]
+        pretrained = list(self.encoder.trained())
         if self.light_vector is not None:
-            new += self.light_vector.parameters()
+            new += self.light_vector.new_parameters()
+            pretrained += self.light_vector.inherited_parameters()
         groups = [ParameterGroup(tuple(new), self._objective.rate)]
-        blocks = tuple(self.encoder.trained())
-        if blocks:
-            groups.append(ParameterGroup(blocks, self._objective.encoder_rate))
+        if pretrained:
+            groups.append(ParameterGroup(tuple(pretrained), self._objective.encoder_rate))
         return groups
 
     def loss(self, step: int) -> Tensor:
