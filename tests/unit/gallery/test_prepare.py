@@ -56,9 +56,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each graph is opened, by folder and name."""
     counted: Counter[str] = Counter()
 
-    def counting(path: Path, threads: int | None = None) -> Any:
+    def counting(path: Path, threads: int | None = None, tensors: Path | None = None) -> Any:
         counted[f"{path.parent.name}/{path.name}"] += 1
-        return open_session(path, threads)
+        return open_session(path, threads, tensors)
 
     for user in USERS:
         monkeypatch.setattr(user, "open_session", counting)
