@@ -1,6 +1,6 @@
 """Graphs that name the large tensors of another graph instead of holding them again.
 
-An adapted text encoder is the model's own with some 0.6 M weights more: of its 11 MB, 10 are the
+An adapted text encoder is the model's own with some 0.6 M weights more: of its 13 MB, 11 are the
 frozen tower's int8 matrices, byte for byte. They are left where they are, in the bundle's text
 graph, as ONNX external data: a file name, an offset and a length. Reading such a graph needs the
 runtime alone (`model.sessions.open_session`), and a composer is bound to its model's text graph by

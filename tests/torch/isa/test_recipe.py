@@ -20,7 +20,11 @@ from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import ModelError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
-from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
+from composir.train.foundation.efficientnet_lite import (  # noqa: E402
+    LITE_SPECS,
+    EfficientNetLite,
+)
+from composir.train.isa.light_encoder import LightEncoderConfig  # noqa: E402
 from composir.train.isa.phrases import read_phrases  # noqa: E402
 from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
 from composir.train.loop import CHECKPOINT, METRICS, LoopConfig  # noqa: E402
@@ -87,6 +91,24 @@ def test_a_folder_of_photos_becomes_a_composer(home: Path, tmp_path: Path, side:
     assert str(tmp_path) not in card + (tmp_path / "run/composer/composer.json").read_text()
     assert composer is not None
     check_query(composer, photo, model)
+
+
+def test_the_light_side_can_be_the_gallerys_own_network(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LITE_SPECS, "tiny", LITE)
+    light = LightEncoderConfig(name="gallery", trained_blocks=1)
+    train_isa(config(home, light=light), tmp_path / "run", lambda _: None)
+    model = load_model(home / "tiny")
+    manifest = ComposerFolder.load(tmp_path / "run/composer").manifest
+    photo = Image.open(home / "photos/003.png").convert("RGB")
+    card = (tmp_path / "run/composer/README.md").read_text()
+
+    assert manifest.preprocess is not None
+    assert (manifest.preprocess.size, manifest.vector) == (48, True)
+    assert "the gallery's own network reads the reference at 48 px" in card
+    assert not any("published weights" in source.name for source in manifest.sources)
+    check_query(load_composer(str(tmp_path / "run/composer"), model), photo, model)
 
 
 def check_query(composer: object, photo: Image.Image, model: object) -> None:

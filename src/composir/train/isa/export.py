@@ -22,7 +22,7 @@ from composir.train.composer_export import export_query_graph
 from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.graph_costs import graph_costs
-from composir.train.isa.light_encoder import LightEncoder
+from composir.train.isa.light_encoder import GALLERY, LightEncoder
 from composir.train.isa.light_vector import LightVector
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.map_to_compose.finish import LICENCES, public_config
@@ -152,8 +152,9 @@ def write_card(
 ) -> None:
     """Write the composer's `README.md`."""
     config, learner, costs = run.config, run.config.token_learner, fields["efficiency"]
+    light = "the gallery's own network" if config.light.name == GALLERY else config.light.name
     reads = (
-        f"{config.light.name} reads the reference at {fields['preprocess'].size} px"
+        f"{light} reads the reference at {fields['preprocess'].size} px"
         if config.side == "asymmetric"
         else "the token learner reads the patch tokens of the gallery's encoder"
     )
@@ -268,7 +269,8 @@ def _sources(run: IsaRun, foundation: FrozenFoundation) -> list[Source]:
     model = foundation.model
     used = [Source(name=f"model {model.name}", licence=model.manifest.licence, use="frozen")]
     light = run.config.light.name
-    if run.config.side == "asymmetric":
+    # The gallery's own network came with the model.
+    if run.config.side == "asymmetric" and light != GALLERY:
         known = "Apache-2.0" if ":" not in light else "not stated"
         used.append(Source(name=f"{light}, published weights", licence=known, use="light side"))
     names = dict.fromkeys(run.sources)
