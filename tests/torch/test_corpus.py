@@ -73,3 +73,22 @@ def test_unknown_missing_and_empty_sources_are_named(tmp_path: Path) -> None:
     write(tmp_path, "clothing-train", {"class": "Other"})
     with pytest.raises(DatasetError, match="no training pictures below"):
         read_corpus(tmp_path, ("clothing-train",))
+
+
+def test_kin_are_one_title_in_other_colours_and_one_class_in_other_domains(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "fashion-recolour",
+        {"title": "Puma Red Shirt", "colour": "Red"},
+        {"title": "Puma Blue Shirt", "colour": "Navy_Blue"},
+        {"title": "Puma Shirt", "colour": ""},
+    )
+    write(tmp_path, "pacs-domains", {"class": "dog", "domain": "sketch"})
+    pictures = read_corpus(tmp_path, ("fashion-recolour", "pacs-domains"))
+
+    assert [picture.kin for picture in pictures] == [
+        ("puma shirt", "red"),
+        ("puma shirt", "navy blue"),
+        None,
+        ("dog", "sketch"),
+    ]

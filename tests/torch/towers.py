@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from composir.model.bundle import save_manifest
 from composir.preprocess import PreprocessSpec
-from composir.train.foundation.efficientnet_lite import EfficientNetLite, LiteSpec
+from composir.train.foundation.appearance import Appearance
+from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite, LiteSpec
 from composir.train.foundation.export import (
     IMAGE_GRAPH,
     TEXT_GRAPH,
@@ -23,7 +24,7 @@ from composir.train.foundation.text_tower import TextSpec, TextTower
 
 LITE = LiteSpec(width=0.25, depth=0.5, resolution=64)
 SIZE = 64
-DIMENSION = 16
+DIMENSION, APPEARANCE, WEIGHT = 16, 8, 1.5
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "red", "blue", "lamp", "dog")
 TEXT = TextSpec(vocabulary=len(WORDS), positions=32, width=64, layers=2, heads=4, inner=128)
 SPEC = PreprocessSpec(size=SIZE, fit="squash")
@@ -49,18 +50,28 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def make_bundle(folder: Path) -> tuple[ImageTower, TextTower]:
+def with_appearance(towers: tuple[ImageTower, TextTower]) -> tuple[ImageTower, TextTower]:
+    """The same towers with an appearance part of random weights."""
+    towers[0].appearance = Appearance(HEAD_CHANNELS, APPEARANCE, WEIGHT)
+    towers[1].head.appearance = APPEARANCE
+    return towers
+
+
+def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, TextTower]:
     """Write a whole bundle named `tiny`; return the towers that it was made of."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     vocabulary = folder.parent / "tokenizer-source.json"
     tokenizer().save(str(vocabulary))
     towers = image_tower(), text_tower()
+    part = {"width": APPEARANCE, "weight": WEIGHT} if appearance else None
+    if appearance:
+        with_appearance(towers)
     write_bundle(folder, towers, vocabulary, SIZE)
     fields = {
         "name": "tiny",
-        "dimension": DIMENSION,
+        "dimension": DIMENSION + APPEARANCE * appearance,
         "word_dimension": TEXT.width,
-        "image": {"graph": IMAGE_GRAPH, "preprocess": SPEC},
+        "image": {"graph": IMAGE_GRAPH, "preprocess": SPEC, "appearance": part},
         "text": {
             "graph": TEXT_GRAPH,
             "tokenizer": TOKENIZER,

@@ -31,11 +31,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class AppearancePart(_Part):
+    """The last `width` coordinates of gallery vectors: what pictures share and texts do not say.
+
+    They hold `weight` times as much as the coordinates before; vectors of texts are zero there.
+    """
+
+    width: int = Field(gt=0)
+    weight: float = Field(gt=0)
+
+
 class ImageSide(_Part):
     """The gallery's image encoder: a graph from `pixels` to `vector`, and its preprocessing."""
 
     graph: str
     preprocess: PreprocessSpec
+    appearance: AppearancePart | None = None
 
 
 class WordTable(_Part):

@@ -20,6 +20,7 @@ from torch import Tensor
 from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
+from composir.train.foundation.appearance import meaning_part
 from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
 from composir.train.foundation.text_tower import TextSpec, TextTower
 
@@ -79,6 +80,16 @@ class FrozenFoundation:
     def dimension(self) -> int:
         """D, width of the shared space."""
         return self.model.dimension
+
+    @property
+    def appearance(self) -> int:
+        """Width of the gallery vectors' appearance part; 0 where they have none."""
+        part = self.model.manifest.image.appearance
+        return part.width if part else 0
+
+    def meaning(self, vectors: Tensor) -> Tensor:
+        """Gallery vectors (n, D) as sentences are to match them: without their appearance."""
+        return meaning_part(vectors, self.appearance)
 
     @property
     def word_dimension(self) -> int:
@@ -145,7 +156,10 @@ def load_text_tower(bundle: Bundle) -> TextTower:
             heads=text.attention_heads,
             inner=len(weights["blocks.0.expand.bias"]),
         )
-        tower = TextTower(spec, bundle.manifest.dimension)
+        part = bundle.manifest.image.appearance
+        appearance = part.width if part else 0
+        tower = TextTower(spec, bundle.manifest.dimension - appearance)
+        tower.head.appearance = appearance
         state = {"words.weight": torch.from_numpy(words)}
         state |= {
             name: torch.tensor(weights[name]) for name in tower.state_dict() if name not in state

@@ -263,8 +263,13 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
     captions = gapped(foundation, texts), gapped(foundation, dev_texts)
     say(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
     vectors = tuple(_vectors(config, foundation, part, say) for part in captions)
-    mapper = Mapper(foundation.dimension, foundation.word_statistics, None, config.mapper)
-    mapper = mapper.to(foundation.device)
+    mapper = Mapper(
+        foundation.dimension,
+        foundation.word_statistics,
+        None,
+        config.mapper,
+        unread=foundation.appearance,
+    ).to(foundation.device)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = [dev_check(foundation, one, None, templates, config.blend) for one in dev]
     task = TextMapTask(

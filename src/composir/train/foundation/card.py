@@ -58,7 +58,8 @@ vectors of {fields["dimension"]} numbers whose cosine says how well they fit. {s
 
 - Gallery image tower: EfficientNet-Lite2, {image.preprocess.size} px, the whole
   picture squashed to a square, attention pooling; the last two stages and the head were trained.
-- Text tower: all-MiniLM-L6-v2, mean pooling, a small head; the last text blocks were trained.
+{_appearance(image)}- Text tower: all-MiniLM-L6-v2, mean pooling, a small head;
+  the last text blocks were trained.
   It takes word embeddings, so pseudo-words of width {fields["word_dimension"]} can be spliced in.
 - Weights are stored as {training["weights"]} and computed in float32.
 
@@ -92,6 +93,17 @@ Largest difference of the ONNX graphs to torch, before weights were stored as in
 `{json.dumps(training["parity"])}`.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _appearance(image: ImageSide) -> str:
+    part = image.appearance
+    if part is None:
+        return ""
+    return (
+        f"- The last {part.width} numbers of a picture's vector are its appearance, "
+        f"{part.weight:g} times as heavy as\n  the rest: what pictures of one title or class share "
+        "and texts do not say. Texts have zeros\n  there.\n"
+    )
 
 
 def _composers(folder: Path) -> str:

@@ -34,6 +34,8 @@ class TrainingPicture:
         attributes: Value by name of what its metadata say, e.g. `colour` to `black`; each is also
             a phrase to be told apart (`foundation.attributes`).
         shared: A text that it shares with its variants (a title without its colour), or None.
+        kin: What it is a variant of, and which one (a title without its colour, and the colour), or
+            None (`foundation.appearance_task`).
     """
 
     source: str
@@ -42,6 +44,7 @@ class TrainingPicture:
     split: Split
     attributes: Mapping[str, str] = field(default_factory=dict)
     shared: str | None = None
+    kin: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class SourceSpec:
         test: Share of groups kept for reports.
         attributes: Names of the metadata columns that become attributes.
         shared: A gallery row to the text that its variants share; None where there is none.
+        kin: A gallery row to what its variants have in common.
+        varies: Name of the attribute that tells those variants apart.
     """
 
     texts: Callable[[Row], list[str]]
@@ -63,6 +68,8 @@ class SourceSpec:
     test: float
     attributes: tuple[str, ...] = ()
     shared: Callable[[Row], str] | None = None
+    kin: Callable[[Row], str] | None = None
+    varies: str = ""
 
 
 def read_corpus(root: Path, sources: tuple[str, ...]) -> list[TrainingPicture]:
@@ -120,13 +127,16 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
         if texts:
             split = split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test)
             values = {column: attribute_value(row.get(column)) for column in spec.attributes}
+            named = {column: value for column, value in values.items() if value}
+            group = spec.kin(row) if spec.kin else ""
             yield TrainingPicture(
                 name,
                 root / name / row["file"],
                 texts,
                 split,
-                {column: value for column, value in values.items() if value},
+                named,
                 (spec.shared(row) or None) if spec.shared else None,
+                (group, named[spec.varies]) if group and spec.varies in named else None,
             )
 
 
@@ -190,9 +200,17 @@ SOURCES: dict[str, SourceSpec] = {
         test=0.3,
         attributes=("colour", "type", "gender", "usage"),
         shared=fashion_group,
+        kin=fashion_group,
+        varies="colour",
     ),
     "pacs-domains": SourceSpec(
-        _pacs_texts, _file, dev=0.15, test=0.35, attributes=("domain", "class")
+        _pacs_texts,
+        _file,
+        dev=0.15,
+        test=0.35,
+        attributes=("domain", "class"),
+        kin=lambda row: str(row["class"]),
+        varies="domain",
     ),
     "grocery-train": SourceSpec(_grocery_texts, _file, dev=0.05, test=0.0, attributes=("class",)),
     "clothing-train": SourceSpec(_clothing_texts, _file, dev=0.05, test=0.0, attributes=("class",)),

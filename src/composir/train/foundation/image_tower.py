@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from composir.train.foundation.appearance import Appearance
 from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
 
@@ -47,6 +48,7 @@ class ImageTower(nn.Module):
     Attributes:
         trunk: EfficientNet-Lite; its lower part stays frozen.
         head: To the shared space.
+        appearance: The part beside it that no text is compared with; None where there is none.
     """
 
     def __init__(self, trunk: EfficientNetLite, dimension: int) -> None:
@@ -54,13 +56,19 @@ class ImageTower(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = AttentionPool(HEAD_CHANNELS, dimension)
+        self.appearance: Appearance | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, side, side) to vectors (n, D), unit norm."""
-        vectors: Tensor = self.head(self.trunk(pixels))
-        return vectors
+        return self.from_map(self.trunk(pixels))
 
     def from_cached(self, features: Tensor) -> Tensor:
         """Cached lower features (n, c, s, s) to vectors (n, D), unit norm."""
-        vectors: Tensor = self.head(self.trunk.upper(features))
-        return vectors
+        return self.from_map(self.trunk.upper(features))
+
+    def from_map(self, features: Tensor) -> Tensor:
+        """The trunk's feature map (n, channels, h, w) to vectors (n, D), unit norm."""
+        vectors: Tensor = self.head(features)
+        if self.appearance is None:
+            return vectors
+        return self.appearance.beside(vectors, features.mean(dim=(2, 3)))

@@ -1,9 +1,11 @@
 """How the packaged model `mini` is made, from data set folders to a bundle.
 
-Three stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
+Four stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
 stages above the cache and the last text blocks are trained together with the heads. *attributes*:
 the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
-of vectors. Each stage resumes from its checkpoint; caches are shared by all runs.
+of vectors. *appearance*: with both towers finished, a second part of the pictures' vectors learns
+what texts do not say (`foundation.appearance`), in a minute. Each stage resumes from its
+checkpoint; caches are shared by all runs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from composir.errors import TrainingError
 from composir.model.bundle import Manifest, save_manifest
 from composir.preprocess import PreprocessSpec
 from composir.train.config import as_dict
+from composir.train.foundation.appearance import AppearanceConfig
+from composir.train.foundation.appearance_task import train_appearance
 from composir.train.foundation.attributes import find_attributes, phrases_of
 from composir.train.foundation.card import write_card
 from composir.train.foundation.corpus import TrainingPicture, read_corpus
@@ -110,7 +114,7 @@ class FoundationConfig:
         cache: Folder of cached features.
         name: Of the bundle.
         trunk: `lite0`, `lite1` or `lite2`.
-        dimension: D.
+        dimension: Of the meaning part; D is that and the width of the appearance part.
         views: Cached views of each source; the first is plain, the others are augmented.
         dropout: In both heads.
         heads: Contrast of the first stage.
@@ -122,6 +126,8 @@ class FoundationConfig:
         attributes_share: Share of the third stage's weights in the outcome; the rest are those of
             the second. Between the two lie models that keep what either knows (interpolation of
             weights, arXiv 2109.01903).
+        appearance: The last stage.
+        appearance_loop: Its steps.
         seed: Of everything random.
     """
 
@@ -159,6 +165,12 @@ class FoundationConfig:
         )
     )
     attributes_share: float = 0.7
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    appearance_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
+        )
+    )
     seed: int = 0
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
@@ -202,6 +214,16 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
         mix_weights(tower, earlier, config.attributes_share)
     figures["mixed"] = _task("attributes", config, towers, banks, texts).evaluate()
     say(f"mixed {figures['mixed']}")
+    if config.appearance.width:
+        figures["appearance"] = train_appearance(
+            towers,
+            banks[True],
+            config.appearance,
+            config.appearance_loop,
+            folder / "appearance",
+            config.seed,
+            say,
+        )
     manifest = _export(config, folder / "bundle", towers, figures, quantise=True)
     _export(config, folder / "bundle-fp32", towers, figures, quantise=False)
     say(f"wrote {folder / 'bundle'}")
@@ -334,11 +356,17 @@ def _export(
         "weights": "int8" if quantise else "float32",
         "torch": version("torch"),
     }
+    part = config.appearance
+    width = part.width
     fields: dict[str, Any] = {
         "name": config.name if quantise else f"{config.name}-fp32",
-        "dimension": config.dimension,
+        "dimension": config.dimension + width,
         "word_dimension": text.spec.width,
-        "image": {"graph": IMAGE_GRAPH, "preprocess": spec},
+        "image": {
+            "graph": IMAGE_GRAPH,
+            "preprocess": spec,
+            "appearance": {"width": width, "weight": part.weight} if width else None,
+        },
         "text": {
             "graph": TEXT_GRAPH,
             "tokenizer": TOKENIZER,

@@ -73,7 +73,13 @@ class Block(nn.Module):
 
 
 class TextHead(nn.Module):
-    """Pooled states to the shared space: a linear map plus a gated nonlinear correction."""
+    """Pooled states to the shared space: a linear map plus a gated nonlinear correction.
+
+    Attributes:
+        appearance: Width of the gallery's appearance part, where texts have zeros.
+    """
+
+    appearance = 0
 
     def __init__(self, width: int, dimension: int, inner: int = 1024, dropout: float = 0.1) -> None:
         """Build; the correction starts at zero."""
@@ -85,7 +91,11 @@ class TextHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(n, width) -> (n, D), unit norm."""
-        return functional.normalize(self.linear(pooled) + self.correction(pooled), dim=-1)
+        vectors = functional.normalize(self.linear(pooled) + self.correction(pooled), dim=-1)
+        if not self.appearance:
+            return vectors
+        zeros = vectors.new_zeros(vectors.shape[0], self.appearance)  # `pad` cannot be exported
+        return torch.cat([vectors, zeros], dim=-1)
 
 
 class TextTower(nn.Module):

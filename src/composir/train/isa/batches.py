@@ -6,7 +6,7 @@ resumed run sees the same one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,8 @@ class Batch:
         rows: Of the pictures.
         views: Of each picture, which one the light side sees.
         phrases: Of each picture, the phrase beside its sentence; `NO_PHRASE` for none.
-        targets: (n + q, D), the pictures' teacher vectors, then the queue's.
+        teachers: (n + q, D), the pictures' gallery vectors, then the queue's.
+        targets: The same as sentences are to match them (`FrozenFoundation.meaning`).
         valid: (n, n + q) bool, false where a column is the row's own picture once more.
         goals: (m, D), where the m sentences with a phrase should lead.
         kept: (l,) int64, tokens that this step sees.
@@ -41,6 +42,7 @@ class Batch:
     rows: Sequence[int]
     views: Sequence[int]
     phrases: Sequence[int]
+    teachers: Tensor
     targets: Tensor
     valid: Tensor
     goals: Tensor
@@ -66,6 +68,7 @@ class Batches:
         phrase_vectors: Tensor,
         learner: TokenLearnerConfig,
         seed: int,
+        meaning: Callable[[Tensor], Tensor],
     ) -> None:
         """Prepare.
 
@@ -75,7 +78,9 @@ class Batches:
             phrase_vectors: (p, D), t of every phrase.
             learner: Its number of tokens.
             seed: Of every draw.
+            meaning: Gallery vectors to what sentences are to match.
         """
+        self._meaning = meaning
         self._bank, self._objective, self._seed = bank, objective, seed
         self._phrases, self._tokens = phrase_vectors, learner.num_tokens
 
@@ -84,7 +89,8 @@ class Batches:
         rows, views = self._pictures(step)
         columns, column_views = self._queue(step)
         vectors = self._bank.targets([*rows, *columns], [*views, *column_views])
-        targets = torch.from_numpy(vectors).to(self._phrases.device)
+        teachers = torch.from_numpy(vectors).to(self._phrases.device)
+        targets = self._meaning(teachers)
         generator = np.random.default_rng((self._seed, step, 2))
         phrases = self._phrases_of(len(rows), generator)
         return Batch(
@@ -92,6 +98,7 @@ class Batches:
             rows=rows,
             views=views,
             phrases=phrases,
+            teachers=teachers,
             targets=targets,
             valid=_valid(rows, columns).to(targets.device),
             goals=self._goals(targets, phrases),

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from composir.errors import TrainingError
 from composir.model.bundle import Bundle
+from composir.train.foundation.appearance import Appearance
 from composir.train.foundation.efficientnet_lite import SameConv
 from composir.train.frozen import read_weights
 from composir.train.isa.losses import distillation_loss
@@ -60,6 +61,8 @@ class LightVector(nn.Module):
 
     Attributes:
         inherited: Whether the straight way starts as the gallery's own head.
+        appearance: The gallery's own map to the appearance part, where the straight way starts so;
+            else the straight way estimates both parts.
     """
 
     inherited = False
@@ -74,6 +77,7 @@ class LightVector(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.appearance: Appearance | None = None
         self.widen: nn.Module = nn.Identity()
         self.norm = nn.LayerNorm(channels)
         self.straight = nn.Linear(channels, dimension)
@@ -93,6 +97,11 @@ class LightVector(nn.Module):
         weights = read_weights(bundle.file(bundle.manifest.image.graph))
         conv, projection = weights["trunk.head.weight"], weights["head.project.weight"]
         made = cls(len(conv), len(projection), config)
+        part = bundle.manifest.image.appearance
+        if part is not None:
+            made.appearance = Appearance(len(conv), part.width, part.weight)
+            own = (weights[f"appearance.project.{kind}"] for kind in ("weight", "bias"))
+            _fill(made.appearance.project, *own)
         heads = projection.reshape(len(projection), -1, len(conv))
         widen = SameConv(conv.shape[1], len(conv), 1)
         _fill(widen, conv, weights["trunk.head.bias"])
@@ -119,11 +128,13 @@ class LightVector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Estimate the vectors; (n, C, h, w) to (n, D) of unit norm."""
-        pooled = self.norm(self.widen(features).mean(dim=(2, 3)))
+        averaged = self.widen(features).mean(dim=(2, 3))
+        pooled = self.norm(averaged)
         vectors = self.straight(pooled)
         if self.bent is not None:
             vectors = vectors + self.bent(pooled)
-        return functional.normalize(vectors, dim=-1)
+        vectors = functional.normalize(vectors, dim=-1)
+        return vectors if self.appearance is None else self.appearance.beside(vectors, averaged)
 
 
 def _perceptron(channels: int, dimension: int, config: LightVectorConfig) -> nn.Sequential:

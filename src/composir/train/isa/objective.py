@@ -84,7 +84,7 @@ class ObjectiveConfig:
         chunk: Pictures encoded at a time; the contrast is the whole batch's all the same. 0: all.
         rate: Peak learning rate of the token learner.
         encoder_rate: Of trained blocks of the light encoder, and of a head inherited from the
-            gallery.
+            gallery; 0 leaves both as they are.
         gcd: Global contrastive distillation.
         lar: Local alignment regularisation.
         steering: What keeps sentences steerable.

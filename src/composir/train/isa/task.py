@@ -94,7 +94,9 @@ class IsaTask(nn.Module):
         self._objective, self._blend, self._precision = objective, blend, precision
         self._dev = bank.dev[:dev_images]
         self._phrases, self._phrase_vectors = tuple(phrases), foundation.encode_texts(phrases)
-        self.batches = Batches(bank, objective, self._phrase_vectors, learner.config, seed)
+        self.batches = Batches(
+            bank, objective, self._phrase_vectors, learner.config, seed, foundation.meaning
+        )
         self.encoder, self.learner, self.light_vector = encoder, learner, light_vector
         self.projections = _projections(foundation, bank, objective.lar, matcher)
         self.requires_grad_(requires_grad=False).to(foundation.device).eval()
@@ -110,7 +112,7 @@ class IsaTask(nn.Module):
             new += self.light_vector.new_parameters()
             pretrained += self.light_vector.inherited_parameters()
         groups = [ParameterGroup(tuple(new), self._objective.rate)]
-        if pretrained:
+        if pretrained and self._objective.encoder_rate:
             groups.append(ParameterGroup(tuple(pretrained), self._objective.encoder_rate))
         return groups
 
@@ -219,7 +221,7 @@ class IsaTask(nn.Module):
         loss = gcd_loss(sentences, batch, objective.gcd)
         if self.light_vector is not None:
             config, estimates = self.light_vector.config, rest.pop(0)
-            estimated = light_vector_loss(estimates, batch.targets, config, batch.valid)
+            estimated = light_vector_loss(estimates, batch.teachers, config, batch.valid)
             loss = loss + config.weight * estimated
         if objective.lar.weight:
             left, right = rest.pop(0), rest.pop(0)
@@ -243,7 +245,7 @@ class IsaTask(nn.Module):
         maps = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
         tokens: Tensor = self.learner(maps)[0]
         sentences = self._sentences(self._objective.image_template, tokens)
-        figures = own_picture_figures(sentences, vectors)
+        figures = own_picture_figures(sentences, self._foundation.meaning(vectors))
         if self.light_vector is not None:
             cosines = (self.light_vector(maps) * vectors).sum(dim=1)
             figures["light_vector/cosine"] = float(cosines.mean())

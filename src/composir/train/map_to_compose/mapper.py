@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.train.foundation.appearance import meaning_part
 from composir.train.frozen import WordStatistics
 
 EPSILON = 1e-6
@@ -169,6 +170,8 @@ class Mapper(nn.Module):
         statistics: WordStatistics,
         patch_width: int | None,
         config: MapperConfig,
+        *,
+        unread: int = 0,
     ) -> None:
         """Build with random weights.
 
@@ -177,6 +180,8 @@ class Mapper(nn.Module):
             statistics: Of real word embeddings, (Dw,).
             patch_width: Dp of the patch tokens; None for the plain mapper.
             config: Sizes.
+            unread: How many of the last coordinates of a vector are not looked at: the appearance,
+                for a mapper that is trained on texts.
 
         Raises:
             TrainingError: If injection is asked for without patch tokens.
@@ -188,7 +193,7 @@ class Mapper(nn.Module):
                 "a model without them"
             )
         self.config, self.word_width = config, len(statistics.mean)
-        self.patch_width = patch_width or 0
+        self.patch_width, self.unread = patch_width or 0, unread
         self.mlp = _mlp(dimension, config.tokens * self.word_width, config)
         self.injections = nn.ModuleList(
             Injection(self.word_width, self.patch_width, config)
@@ -208,7 +213,8 @@ class Mapper(nn.Module):
         Returns:
             Pseudo-words (n, L, Dw), and the last injection's attention (n, L, N) or None.
         """
-        raw = self.mlp(self._noisy(vectors)).unflatten(-1, (self.config.tokens, -1))
+        seen = meaning_part(vectors, self.unread)
+        raw = self.mlp(self._noisy(seen)).unflatten(-1, (self.config.tokens, -1))
         attention = None
         if self.injections:
             assert patch_tokens is not None

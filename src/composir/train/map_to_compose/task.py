@@ -137,10 +137,10 @@ class MappingTask:
         generator = np.random.default_rng((self.seed, step))
         places = drawn_rows(len(bank.train), step, objective.batch, self.seed)
         rows = bank.train[places]
-        vectors = bank.vectors[rows]
+        vectors = self.foundation.meaning(bank.vectors[rows])
         template = self.templates[generator.integers(len(self.templates))]
         sentences = self._sentences(rows, template)
-        negatives = self._negatives(rows, generator)
+        negatives = self.foundation.meaning(self._negatives(rows, generator))
         loss = image_contrast(sentences, vectors, objective.temperature, negatives)
         if objective.alignment:
             loss = loss + objective.alignment * soft_text_alignment(

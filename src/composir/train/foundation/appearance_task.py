@@ -1,0 +1,235 @@
+"""What the loop trains for the appearance part: pictures of one thing, and two views of a picture.
+
+Kin are pictures that metadata tell apart by what words change: one title in two colours, one class
+as a photo and as a sketch. Brought together, they leave out of `u` what the words of a query are to
+change; kept apart from others, they leave in it what the words do not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.foundation.appearance import Appearance, AppearanceConfig, kin_loss
+from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
+from composir.train.foundation.features import channels_last
+from composir.train.foundation.image_tower import ImageTower
+from composir.train.foundation.task import Bank
+from composir.train.foundation.text_tower import TextTower
+from composir.train.loop import LoopConfig, ParameterGroup, train
+from composir.types import FloatArray
+
+BATCH = 64
+Kin = Mapping[str, Mapping[str, Sequence[int]]]
+
+
+class AppearanceTask:
+    """Contrast of pairs over averaged features (`train.loop.Task`)."""
+
+    def __init__(
+        self,
+        appearance: Appearance,
+        banks: Mapping[str, Bank],
+        pooled: Mapping[str, Sequence[FloatArray]],
+        config: AppearanceConfig,
+        seed: int,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            appearance: To be trained; started from the training pictures.
+            banks: By source, the pictures.
+            pooled: By source and view, the trunk's averaged features (pictures, channels).
+            config: Pairs a batch.
+            seed: Of every draw.
+
+        Raises:
+            TrainingError: If a source has no two kin to train on.
+        """
+        self.appearance, self.config, self.seed = appearance, config, seed
+        self._pooled = pooled
+        self._device = appearance.project.weight.device
+        self._rows = {name: np.array(bank.rows("train")) for name, bank in banks.items()}
+        self._kin = {n: find_kin(banks[n], "train") for n, count in config.kin.items() if count}
+        self._dev = {name: find_kin(banks[name], "dev") for name in self._kin}
+        empty = [name for name, kin in self._kin.items() if not kin]
+        if empty:
+            raise TrainingError(f"no kin among the training pictures of {', '.join(empty)}")
+        chosen = [pooled[name][0][rows] for name, rows in self._rows.items() if len(rows)]
+        appearance.start(np.concatenate(chosen))
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """The map's."""
+        return [ParameterGroup(tuple(self.appearance.parameters()), self.config.rate)]
+
+    def loss(self, step: int) -> Tensor:
+        """Kin of each source by themselves, then views of all sources in one batch."""
+        generator = np.random.default_rng((self.seed, step))
+        total = torch.zeros((), device=self._device)
+        for name, kin in self._kin.items():
+            pairs, groups = draw_kin(kin, self.config.kin[name], generator)
+            left, right = (self._seen(name, side, generator) for side in zip(*pairs, strict=True))
+            total = total + kin_loss(left, right, groups, self.config.temperature)
+        return total + self._views_loss(generator)
+
+    def evaluate(self) -> dict[str, float]:
+        """Of the dev pictures that have kin, how many find one first (percent), by source."""
+        figures = {}
+        with torch.no_grad():
+            for name, kin in self._dev.items():
+                rows, groups = _flat(kin)
+                if len(rows) > 1:
+                    vectors = self.appearance(self._features(name, 0, rows))
+                    scores = (vectors @ vectors.T).fill_diagonal_(-2.0)
+                    found = torch.tensor(groups)[scores.argmax(dim=1).cpu()]
+                    hits = (found == torch.tensor(groups)).float()
+                    figures[f"{name}/kin@1"] = 100.0 * float(hits.mean())
+        return figures
+
+    def _views_loss(self, generator: np.random.Generator) -> Tensor:
+        left, right = [], []
+        for name, count in self.config.views.items():
+            if not count or not len(self._rows.get(name, ())):
+                continue
+            rows = generator.choice(self._rows[name], count, replace=count > len(self._rows[name]))
+            left.append(self._dropped(self._features(name, 0, rows)))
+            right.append(self._dropped(self._features(name, -1, rows)))
+        if not left:
+            return torch.zeros((), device=self._device)
+        alone = torch.arange(sum(map(len, left)), device=self._device)
+        a, b = (self.appearance(torch.cat(side)) for side in (left, right))
+        return kin_loss(a, b, alone, self.config.temperature)
+
+    def _seen(self, name: str, rows: Sequence[int], generator: np.random.Generator) -> Tensor:
+        """`u` of pictures, each in one of its views."""
+        views = generator.integers(0, len(self._pooled[name]), len(rows))
+        chosen = [self._pooled[name][view][row] for view, row in zip(views, rows, strict=True)]
+        features = torch.from_numpy(np.stack(chosen)).to(self._device)
+        vectors: Tensor = self.appearance(self._dropped(features))
+        return vectors
+
+    def _features(self, name: str, view: int, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self._pooled[name][view][np.asarray(rows)]).to(self._device)
+
+    def _dropped(self, features: Tensor) -> Tensor:
+        return functional.dropout(features, self.config.dropout)
+
+
+def train_appearance(
+    towers: tuple[ImageTower, TextTower],
+    banks: Mapping[str, Bank],
+    config: AppearanceConfig,
+    loop: LoopConfig,
+    folder: Path,
+    seed: int,
+    say: Callable[[str], None],
+) -> dict[str, float]:
+    """Give finished towers an appearance part.
+
+    Args:
+        towers: Image and text tower; both get the part.
+        banks: By source, features of the lower trunk.
+        config: What to train.
+        loop: Its steps.
+        folder: Of checkpoint, metrics and averaged features.
+        seed: Of every draw.
+        say: Takes lines of progress.
+
+    Returns:
+        Figures of the dev part, percent.
+
+    Raises:
+        TrainingError: If a source of `config.kin` has no kin.
+    """
+    image, text = towers
+    image.requires_grad_(requires_grad=False).eval()
+    pooled = {}
+    for name, bank in banks.items():
+        say(f"averaged features of {name}")
+        pooled[name] = averaged_features(image.trunk, bank, folder, name)
+    appearance = Appearance(HEAD_CHANNELS, config.width, config.weight)
+    appearance.to(next(image.parameters()).device)
+    task = AppearanceTask(appearance, banks, pooled, config, seed)
+    figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
+    image.appearance, text.head.appearance = appearance, config.width
+    return figures
+
+
+def find_kin(bank: Bank, split: str) -> Kin:
+    """Groups of a source with at least two variants: group to variant to rows."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for row, picture in enumerate(bank.pictures):
+        if picture.kin is not None and picture.split == split:
+            group, variant = picture.kin
+            groups.setdefault(group, {}).setdefault(variant, []).append(row)
+    return {group: variants for group, variants in groups.items() if len(variants) > 1}
+
+
+def draw_kin(
+    kin: Kin, count: int, generator: np.random.Generator
+) -> tuple[list[tuple[int, int]], Tensor]:
+    """Pairs of two variants each, groups in turn; with the number of each pair's group."""
+    names = list(kin)
+    order = np.resize(generator.permutation(len(names)), count)
+    pairs = []
+    for number in order:
+        variants = list(kin[names[number]].values())
+        first, second = generator.choice(len(variants), 2, replace=False)
+        pairs.append(
+            (int(generator.choice(variants[first])), int(generator.choice(variants[second])))
+        )
+    return pairs, torch.from_numpy(order.astype(np.int64))
+
+
+def averaged_features(
+    trunk: EfficientNetLite, bank: Bank, folder: Path, name: str
+) -> list[FloatArray]:
+    """What the trained trunk's feature map averages to, by view, (pictures, channels) float32.
+
+    Kept in the run folder, so that an interrupted run goes on.
+
+    Args:
+        trunk: As it ends up in the bundle.
+        bank: A source with features of the lower trunk.
+        folder: The stage's.
+        name: Of the source.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for number, view in enumerate(bank.views):
+        path = folder / f"{name}-view{number}.npy"
+        if not path.exists():
+            rows = [_average(trunk, view[at : at + BATCH]) for at in range(0, len(view), BATCH)]
+            unfinished = path.with_suffix(".part.npy")
+            np.save(unfinished, np.concatenate(rows))
+            unfinished.replace(path)
+        made.append(np.load(path))
+    return made
+
+
+def _average(
+    trunk: EfficientNetLite, lower: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
+) -> FloatArray:
+    device = next(trunk.parameters()).device
+    with torch.no_grad():
+        features = channels_last(torch.from_numpy(np.array(lower)).to(device).float())
+        averaged: FloatArray = trunk.upper(features).mean(dim=(2, 3)).cpu().numpy()
+    return averaged
+
+
+def _flat(kin: Kin) -> tuple[list[int], list[int]]:
+    """All rows, and the number of each one's group."""
+    rows: list[int] = []
+    groups: list[int] = []
+    for number, variants in enumerate(kin.values()):
+        for some in variants.values():
+            rows += some
+            groups += [number] * len(some)
+    return rows, groups
