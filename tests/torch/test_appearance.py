@@ -48,8 +48,9 @@ pytestmark = [
 
 
 def unit(*shape: int) -> Tensor:
-    rows = torch.randn(*shape)
-    return rows / rows.norm(dim=-1, keepdim=True)
+    rows: Tensor = torch.randn(*shape)
+    unit_rows: Tensor = rows / rows.norm(dim=-1, keepdim=True)
+    return unit_rows
 
 
 def test_texts_meet_the_meaning_alone_and_pictures_both() -> None:
