@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from torch import Tensor  # noqa: E402
 
-from composir.errors import TrainingError  # noqa: E402
+from composir.errors import BundleError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
+from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.foundation.appearance import (  # noqa: E402
     Appearance,
     AppearanceConfig,
@@ -21,6 +23,10 @@ from composir.train.foundation.appearance import (  # noqa: E402
     meaning_part,
 )
 from composir.train.foundation.appearance_task import (  # noqa: E402
+    _flat,
+    _found_first,
+    averaged_features,
+    check_sources,
     draw_kin,
     find_kin,
     train_appearance,
@@ -28,8 +34,16 @@ from composir.train.foundation.appearance_task import (  # noqa: E402
 from composir.train.foundation.corpus import Split, TrainingPicture  # noqa: E402
 from composir.train.foundation.task import Bank  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
+from composir.train.isa.batches import Batches  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
+from composir.train.map_to_compose.mapper import Mapper, MapperConfig  # noqa: E402
+from composir.train.map_to_compose.task import (  # noqa: E402
+    MapBank,
+    MapObjective,
+    MappingTask,
+)
+from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     APPEARANCE,
     DIMENSION,
@@ -93,20 +107,20 @@ def test_it_starts_centred_and_white() -> None:
     np.testing.assert_allclose(spread / spread[0, 0], np.eye(4), atol=1e-3)
 
 
-def pictures(count: int) -> list[TrainingPicture]:
+def pictures(count: int, folder: Path = Path()) -> list[TrainingPicture]:
     """Things in three colours; every fourth thing is for dev; one picture has no kin."""
     made = []
     for row in range(count):
         thing, colour = divmod(row, 3)
         split: Split = "dev" if thing % 4 == 0 else "train"
         kin = (f"thing {thing}", f"colour {colour}")
-        made.append(TrainingPicture("shop", Path(f"{row}.jpg"), ("a thing",), split, kin=kin))
-    return [*made, TrainingPicture("shop", Path("alone.jpg"), ("a thing",), "train")]
+        made.append(TrainingPicture("shop", folder / f"{row}.jpg", ("a thing",), split, kin=kin))
+    return [*made, TrainingPicture("shop", folder / "alone.jpg", ("a thing",), "train")]
 
 
 def test_kin_are_pairs_of_two_variants_in_one_split() -> None:
     bank = Bank(pictures(24), [])
-    kin = find_kin(bank, "train")
+    kin = find_kin(bank.pictures, "train")
     pairs, groups = draw_kin(kin, 20, np.random.default_rng(0))
 
     assert list(kin) == [f"thing {n}" for n in (1, 2, 3, 5, 6, 7)]
@@ -131,7 +145,9 @@ def things(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
 
 def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
     towers = image_tower(), text_tower()
-    bank = Bank(pictures(60), [things(60)])
+    bank = Bank(pictures(60, tmp_path), [things(60)])
+    for picture in bank.pictures:
+        picture.file.touch()
     config = AppearanceConfig(width=24, kin={"shop": 8}, views={"shop": 8}, rate=3e-3, dropout=0.0)
     figures = [
         train_appearance(
@@ -148,23 +164,57 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
 
     assert figures[1] > figures[0]
     assert towers[0].appearance is not None
-    assert towers[1].head.appearance == 24
+    assert towers[1].head.appearance_width == 24
     assert not any(p.requires_grad for p in towers[0].head.parameters())
 
 
-def test_a_source_without_kin_is_refused(tmp_path: Path) -> None:
-    bank = Bank([TrainingPicture("shop", Path("a.jpg"), ("a",), "train")], [things(3)[:1]])
-    config = AppearanceConfig(width=4, kin={"shop": 2}, views={})
-    with pytest.raises(TrainingError, match="no kin among the training pictures of shop"):
-        train_appearance(
-            (image_tower(), text_tower()),
-            {"shop": bank},
-            config,
-            LoopConfig(steps=1),
-            tmp_path,
-            0,
-            lambda _: None,
-        )
+def test_finding_a_thing_in_the_same_colour_is_no_success() -> None:
+    """Two things in two colours, two pictures each; a vector says the colour and nothing else."""
+    made = [
+        TrainingPicture("shop", Path(f"{row}.jpg"), ("a",), "dev", kin=(thing, colour))
+        for row, (thing, colour) in enumerate(2 * [(t, c) for t in "ab" for c in ("red", "blue")])
+    ]
+    rows, groups, variants = _flat(find_kin(made, "dev"))
+    by_colour = torch.eye(2)[[int(made[row].kin == (made[row].kin[0], "red")) for row in rows]]  # type: ignore[index]
+    by_thing = torch.eye(2)[groups]
+
+    assert sorted(rows) == list(range(8))
+    assert _found_first(by_thing, groups, variants) == 1.0
+    assert _found_first(by_colour, groups, variants) == 0.0
+
+
+@pytest.mark.parametrize(("asked", "said"), [("kin", "kin asks for shop"), ("views", "views asks")])
+def test_sources_that_cannot_serve_are_refused_before_anything_is_trained(
+    asked: str, said: str
+) -> None:
+    counts = {"kin": {"shop": 0}, "views": {"shop": 1}} | {asked: {"shop": 2}}
+    split: Split = "train" if asked == "kin" else "dev"
+    alone = [TrainingPicture("shop", Path("a.jpg"), ("a",), split)]
+    with pytest.raises(TrainingError, match=said):
+        check_sources(AppearanceConfig(width=4, **counts), alone)  # type: ignore[arg-type]
+    check_sources(AppearanceConfig(kin={"shop": 2}, views={"shop": 2}), pictures(24))
+
+
+def test_a_part_wider_than_the_pictures_can_fill_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"appearance.width is 4, more than 3 training"):
+        Appearance(6, 4, 1.0).start(np.ones((3, 6), np.float32))
+
+
+def test_averaged_features_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:
+    for row in range(4):
+        (tmp_path / f"{row}.jpg").write_bytes(b"x" * row)
+    made = [TrainingPicture("shop", tmp_path / f"{row}.jpg", ("a",), "train") for row in range(4)]
+    bank, trunk = Bank(made, [things(4)[:4]]), image_tower().trunk
+    first = averaged_features(trunk, bank, tmp_path / "run")
+    again = averaged_features(trunk, Bank(made, [np.zeros_like(things(4)[:4])]), tmp_path / "run")
+    other = averaged_features(image_tower(seed=1).trunk, bank, tmp_path / "run")
+
+    with torch.no_grad():
+        lower = torch.from_numpy(things(4)[:4]).float()
+        expected = trunk.upper(lower).mean(dim=(2, 3)).numpy()
+    np.testing.assert_allclose(first[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(again[0], first[0])
+    assert np.abs(other[0] - first[0]).max() > 1e-3
 
 
 def test_a_bundle_carries_it_to_search_and_training(tmp_path: Path) -> None:
@@ -182,7 +232,7 @@ def test_a_bundle_carries_it_to_search_and_training(tmp_path: Path) -> None:
     assert not texts[:, DIMENSION:].any()
 
     foundation = FrozenFoundation.load(tmp_path / "tiny")
-    assert foundation.appearance == APPEARANCE
+    assert foundation.appearance_width == APPEARANCE
     words = foundation.embed([2, *foundation.word_ids("red lamp"), 3])[None]
     trained, _ = foundation.text(words, torch.ones(1, words.shape[1]))
     np.testing.assert_allclose(trained[0].numpy(), texts[0], atol=1e-4)
@@ -203,6 +253,74 @@ def test_the_light_side_takes_over_the_gallerys_map(tmp_path: Path) -> None:
     torch.testing.assert_close(estimates.norm(dim=1), torch.ones(2))
 
 
-def test_numbers_out_of_range_are_refused() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": -1},
+        {"weight": 0.0},
+        {"temperature": 0.0},
+        {"rate": 0.0},
+        {"dropout": 1.0},
+        {"kin": {"shop": -1}},
+        {"kin": {}, "views": {"shop": 0}},
+    ],
+)
+def test_numbers_out_of_range_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match="appearance"):
-        AppearanceConfig(width=-1)
+        AppearanceConfig(**changes)
+
+
+def test_a_bundle_that_is_all_appearance_is_refused(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "tiny", appearance=True)
+    path = tmp_path / "tiny" / MANIFEST_NAME
+    text = path.read_text().replace(f'"dimension": {DIMENSION + APPEARANCE}', '"dimension": 8')
+    path.write_text(text)
+    with pytest.raises(BundleError, match="leaves nothing of 8 dimensions for texts"):
+        load_model(tmp_path / "tiny")
+
+
+def foundation_and_vectors(folder: Path) -> tuple[FrozenFoundation, Tensor, Tensor]:
+    """A model with the part; vectors of six pictures, and the same with other appearances."""
+    make_bundle(folder / "tiny", appearance=True)
+    foundation = FrozenFoundation.load(folder / "tiny")
+    vectors = unit(6, foundation.dimension)
+    other = torch.cat([vectors[:, :DIMENSION], unit(6, APPEARANCE)], dim=1)
+    return foundation, vectors, other / other.norm(dim=1, keepdim=True)
+
+
+def test_isas_sentences_match_the_meaning_and_its_light_side_all(tmp_path: Path) -> None:
+    foundation, vectors, _ = foundation_and_vectors(tmp_path)
+
+    class Pictures:
+        train, views = np.arange(6), (0,)
+
+        def targets(self, rows: list[int], _: list[int]) -> np.ndarray[Any, Any]:
+            return vectors.numpy()[rows]
+
+    phrases = foundation.encode_texts(["red"])
+    batches = Batches(Pictures(), OBJECTIVE, phrases, LEARNER, 0, foundation.meaning)  # type: ignore[arg-type]
+    batch = batches.draw(2)
+
+    torch.testing.assert_close(batch.targets, foundation.meaning(batch.teachers))
+    assert batch.teachers[:, DIMENSION:].abs().max() > 0.1
+    assert batch.targets[:, DIMENSION:].abs().max() == 0.0
+    assert batch.goals[:, DIMENSION:].abs().max() == 0.0
+
+
+def test_a_mapper_that_does_not_read_the_appearance_is_not_trained_by_it(tmp_path: Path) -> None:
+    foundation, vectors, other = foundation_and_vectors(tmp_path)
+    torch.manual_seed(0)
+    config = MapperConfig(width=8, injection_layers=0, dropout=0.0)
+    mapper = Mapper(
+        foundation.dimension, foundation.word_statistics, None, config, unread=APPEARANCE
+    )
+    losses = []
+    for seen in (vectors, other):
+        rows = np.arange(6)
+        texts = foundation.encode_texts(["red lamp", "a dog"])
+        bank = MapBank(seen, None, rows, rows[:0], texts, [[row % 2] for row in range(6)])
+        task = MappingTask(foundation, mapper, bank, MapObjective(batch=4, negatives=2), 0)
+        losses.append(float(task.loss(1).detach()))
+
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    torch.testing.assert_close(mapper.eval()(other)[0], mapper(vectors)[0])

@@ -50,11 +50,10 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def with_appearance(towers: tuple[ImageTower, TextTower]) -> tuple[ImageTower, TextTower]:
-    """The same towers with an appearance part of random weights."""
-    towers[0].appearance = Appearance(HEAD_CHANNELS, APPEARANCE, WEIGHT)
-    towers[1].head.appearance = APPEARANCE
-    return towers
+def give_appearance(image: ImageTower, text: TextTower) -> None:
+    """An appearance part of random weights."""
+    image.appearance = Appearance(HEAD_CHANNELS, APPEARANCE, WEIGHT)
+    text.head.appearance_width = APPEARANCE
 
 
 def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, TextTower]:
@@ -65,7 +64,7 @@ def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, 
     towers = image_tower(), text_tower()
     part = {"width": APPEARANCE, "weight": WEIGHT} if appearance else None
     if appearance:
-        with_appearance(towers)
+        give_appearance(*towers)
     write_bundle(folder, towers, vocabulary, SIZE)
     fields = {
         "name": "tiny",

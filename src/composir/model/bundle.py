@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from composir.errors import BundleError
 from composir.model.checked_files import (
@@ -32,9 +32,11 @@ class _Part(BaseModel):
 
 
 class AppearancePart(_Part):
-    """The last `width` coordinates of gallery vectors: what pictures share and texts do not say.
+    """The last `width` coordinates of gallery vectors: what texts do not say of a picture.
 
-    They hold `weight` times as much as the coordinates before; vectors of texts are zero there.
+    Their norm is `weight` times that of the coordinates before, so of a cosine between two pictures
+    they make up `weight ** 2` parts to one. Vectors of texts are zero there, so cosines of texts
+    and pictures reach `1 / sqrt(1 + weight ** 2)` at most.
     """
 
     width: int = Field(gt=0)
@@ -47,6 +49,11 @@ class ImageSide(_Part):
     graph: str
     preprocess: PreprocessSpec
     appearance: AppearancePart | None = None
+
+    @property
+    def appearance_width(self) -> int:
+        """How many of the last coordinates are appearance; 0 where there is no such part."""
+        return self.appearance.width if self.appearance else 0
 
 
 class WordTable(_Part):
@@ -114,6 +121,15 @@ class Manifest(_Part):
     training: dict[str, Any] = {}
     efficiency: dict[str, float] = {}
     files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _appearance_leaves_room(self) -> Self:
+        if self.image.appearance_width >= self.dimension:
+            raise ValueError(
+                f"an appearance part of {self.image.appearance_width} leaves nothing of "
+                f"{self.dimension} dimensions for texts"
+            )
+        return self
 
 
 class Bundle:

@@ -82,14 +82,13 @@ class FrozenFoundation:
         return self.model.dimension
 
     @property
-    def appearance(self) -> int:
+    def appearance_width(self) -> int:
         """Width of the gallery vectors' appearance part; 0 where they have none."""
-        part = self.model.manifest.image.appearance
-        return part.width if part else 0
+        return self.model.manifest.image.appearance_width
 
     def meaning(self, vectors: Tensor) -> Tensor:
         """Gallery vectors (n, D) as sentences are to match them: without their appearance."""
-        return meaning_part(vectors, self.appearance)
+        return meaning_part(vectors, self.appearance_width)
 
     @property
     def word_dimension(self) -> int:
@@ -156,10 +155,9 @@ def load_text_tower(bundle: Bundle) -> TextTower:
             heads=text.attention_heads,
             inner=len(weights["blocks.0.expand.bias"]),
         )
-        part = bundle.manifest.image.appearance
-        appearance = part.width if part else 0
-        tower = TextTower(spec, bundle.manifest.dimension - appearance)
-        tower.head.appearance = appearance
+        appearance_width = bundle.manifest.image.appearance_width
+        tower = TextTower(spec, bundle.manifest.dimension - appearance_width)
+        tower.head.appearance_width = appearance_width
         state = {"words.weight": torch.from_numpy(words)}
         state |= {
             name: torch.tensor(weights[name]) for name in tower.state_dict() if name not in state
@@ -200,9 +198,8 @@ def load_image_trunk(bundle: Bundle) -> EfficientNetLite:
 def _trunk_of(spec: LiteSpec, weights: Weights) -> EfficientNetLite | None:
     """A trunk with these weights, if it is one of this spec."""
     trunk = EfficientNetLite(spec)
-    if {n: tuple(t.shape) for n, t in trunk.state_dict().items()} != {
-        n: a.shape for n, a in weights.items()
-    }:
+    needed = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
+    if needed != {name: array.shape for name, array in weights.items()}:
         return None
     trunk.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return trunk.eval()

@@ -51,7 +51,7 @@ def tiny_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle, `photos/` with a bad file among them, and a shared cache."""
     folder = tmp_path_factory.mktemp("isa")
-    make_bundle(folder / "tiny")
+    make_bundle(folder / "tiny", appearance=True)
     pictures(folder / "photos", 16)
     (folder / "photos/bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbut not really")
     return folder

@@ -19,7 +19,7 @@ from composir.train.isa.light_vector import LightVectorConfig  # noqa: E402
 from composir.train.isa.objective import GcdConfig, LarConfig, SteeringConfig  # noqa: E402
 from composir.train.isa.task import IsaTask  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
-from tests.torch.isa.makers import LEARNER, changed, make_task  # noqa: E402
+from tests.torch.isa.makers import LEARNER, OBJECTIVE, changed, make_task  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 
 pytestmark = [
@@ -63,6 +63,28 @@ def test_frozen_parts_do_not_change_and_trained_ones_do(
     trainable = ("learner.", "light_vector.", "projections.", "encoder.stages.6.")
     assert all(name.startswith(trainable) for name in moved)
     assert all(p.grad is None for p in foundation.text.parameters())
+
+
+@pytest.mark.parametrize("chunk", [0, 3])
+def test_a_rate_of_zero_leaves_what_is_inherited_as_it_is(
+    foundation: FrozenFoundation, tmp_path: Path, chunk: int
+) -> None:
+    objective = replace(OBJECTIVE, encoder_rate=0.0, chunk=chunk)
+    light = LightVectorConfig(width=0)
+    task = make_task(foundation, blocks=1, light=light, objective=objective)
+    assert task.light_vector is not None
+    task.light_vector.inherited = True
+    task.requires_grad_(requires_grad=False)
+    for group in task.groups():
+        for parameter in group.parameters:
+            parameter.requires_grad = True
+    before = everything(task, foundation)
+    train(task, LOOP, tmp_path)
+    after = everything(task, foundation)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+
+    assert "learner.attention.logits.weight" in moved
+    assert not any(name.startswith(("encoder.", "light_vector.")) for name in moved)
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

@@ -44,7 +44,7 @@ OBJECTIVE = MapObjective(batch=6, negatives=4, bank=8)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    make_bundle(folder)
+    make_bundle(folder, appearance=True)
     return folder
 
 

@@ -184,7 +184,9 @@ class TextMapTask:
         self.mapper.train()
         rows = drawn_rows(len(self.captions[0]), step, self.objective.batch, self.seed)
         vectors = self.vectors[0][rows]
-        direction = functional.normalize(torch.randn_like(vectors), dim=-1)
+        # Texts have no appearance, so noise has none either.
+        direction = self.foundation.meaning(torch.randn_like(vectors))
+        direction = functional.normalize(direction, dim=-1)
         length = self.objective.noise * torch.rand(len(rows), 1, device=vectors.device)
         noisy = functional.normalize(vectors + length * direction, dim=-1)
         back = self.filled([self.captions[0][row] for row in rows], self.mapper(noisy)[0])
@@ -268,7 +270,7 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
         foundation.word_statistics,
         None,
         config.mapper,
-        unread=foundation.appearance,
+        unread=foundation.appearance_width,
     ).to(foundation.device)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = [dev_check(foundation, one, None, templates, config.blend) for one in dev]

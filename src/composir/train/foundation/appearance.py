@@ -32,7 +32,8 @@ class AppearanceConfig:
         temperature: Of the contrast.
         dropout: On the features.
         kin: By source, how many pairs of kin a batch holds (`TrainingPicture.kin`).
-        views: By source, how many pairs of two views of one picture.
+        views: By source, how many pairs of the first and the last view of one picture (of a source
+            with a single view the same features, under two dropouts).
     """
 
     width: int = 256
@@ -58,8 +59,15 @@ class AppearanceConfig:
         Raises:
             TrainingError: If a number is out of range.
         """
-        if self.width < 0 or self.weight <= 0 or self.temperature <= 0:
-            raise TrainingError("appearance: width at least 0, weight and temperature above 0")
+        if self.width < 0 or min(self.weight, self.temperature, self.rate) <= 0:
+            raise TrainingError(
+                "appearance: width at least 0; weight, temperature and rate above 0"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise TrainingError("appearance: 0 <= dropout < 1")
+        counts = (*self.kin.values(), *self.views.values())
+        if min(counts, default=0) < 0 or (self.width and not any(counts)):
+            raise TrainingError("appearance: kin and views at least 0, and not all of them 0")
 
 
 class Appearance(nn.Module):
@@ -85,12 +93,20 @@ class Appearance(nn.Module):
         """Start as the whitened principal components of some pictures.
 
         Args:
-            features: (n, channels), averaged features, n at least the width.
+            features: (n, channels), averaged features.
+
+        Raises:
+            TrainingError: If there are fewer pictures or channels than the part is wide.
         """
+        width = self.project.out_features
+        if min(features.shape) < width:
+            raise TrainingError(
+                f"appearance.width is {width}, more than {len(features)} training pictures of "
+                f"{features.shape[1]} channels can fill: set it lower"
+            )
         rows = features.astype(np.float64)
         mean = rows.mean(axis=0)
         values, axes = np.linalg.eigh(np.cov((rows - mean).T))
-        width = self.project.out_features
         matrix = (axes[:, ::-1] / np.sqrt(np.maximum(values[::-1], 1e-8)))[:, :width].T
         # Scaled as a whole, which the norm undoes, so that the learning rate means the same always.
         matrix /= np.abs(matrix).mean() * math.sqrt(rows.shape[1])
@@ -135,6 +151,7 @@ def kin_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: float) ->
         groups: (n,) int64.
         temperature: τ.
     """
+    groups = groups.to(left.device)
     same = groups[:, None] == groups[None]
     same.fill_diagonal_(fill_value=False)
     logits = (left @ right.T / temperature).masked_fill(same, float("-inf"))

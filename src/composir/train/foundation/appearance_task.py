@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.preprocess import PreprocessSpec
 from composir.train.foundation.appearance import Appearance, AppearanceConfig, kin_loss
+from composir.train.foundation.corpus import Split, TrainingPicture
 from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
-from composir.train.foundation.features import channels_last
+from composir.train.foundation.features import cache_name, channels_last
 from composir.train.foundation.image_tower import ImageTower
 from composir.train.foundation.task import Bank
 from composir.train.foundation.text_tower import TextTower
@@ -51,17 +53,18 @@ class AppearanceTask:
             seed: Of every draw.
 
         Raises:
-            TrainingError: If a source has no two kin to train on.
+            TrainingError: If there are fewer training pictures than the part is wide.
         """
         self.appearance, self.config, self.seed = appearance, config, seed
         self._pooled = pooled
         self._device = appearance.project.weight.device
         self._rows = {name: np.array(bank.rows("train")) for name, bank in banks.items()}
-        self._kin = {n: find_kin(banks[n], "train") for n, count in config.kin.items() if count}
-        self._dev = {name: find_kin(banks[name], "dev") for name in self._kin}
-        empty = [name for name, kin in self._kin.items() if not kin]
-        if empty:
-            raise TrainingError(f"no kin among the training pictures of {', '.join(empty)}")
+        self._kin = {
+            name: find_kin(banks[name].pictures, "train")
+            for name, count in config.kin.items()
+            if count
+        }
+        self._dev = {name: find_kin(banks[name].pictures, "dev") for name in self._kin}
         chosen = [pooled[name][0][rows] for name, rows in self._rows.items() if len(rows)]
         appearance.start(np.concatenate(chosen))
 
@@ -80,32 +83,30 @@ class AppearanceTask:
         return total + self._views_loss(generator)
 
     def evaluate(self) -> dict[str, float]:
-        """Of the dev pictures that have kin, how many find one first (percent), by source."""
+        """Of the dev pictures with kin, how many find one before any stranger (percent)."""
         figures = {}
         with torch.no_grad():
             for name, kin in self._dev.items():
-                rows, groups = _flat(kin)
-                if len(rows) > 1:
-                    vectors = self.appearance(self._features(name, 0, rows))
-                    scores = (vectors @ vectors.T).fill_diagonal_(-2.0)
-                    found = torch.tensor(groups)[scores.argmax(dim=1).cpu()]
-                    hits = (found == torch.tensor(groups)).float()
-                    figures[f"{name}/kin@1"] = 100.0 * float(hits.mean())
+                if kin:
+                    rows, groups, variants = _flat(kin)
+                    vectors = self.appearance(self._features(name, 0, rows)).cpu()
+                    figures[f"{name}/kin@1"] = 100.0 * _found_first(vectors, groups, variants)
         return figures
 
     def _views_loss(self, generator: np.random.Generator) -> Tensor:
-        left, right = [], []
-        for name, count in self.config.views.items():
-            if not count or not len(self._rows.get(name, ())):
-                continue
-            rows = generator.choice(self._rows[name], count, replace=count > len(self._rows[name]))
-            left.append(self._dropped(self._features(name, 0, rows)))
-            right.append(self._dropped(self._features(name, -1, rows)))
+        """First view and last, of pictures of all sources in one batch."""
+        left, right, own = [], [], []
+        for number, (name, count) in enumerate(self.config.views.items()):
+            known = self._rows[name]
+            if count:
+                rows = generator.choice(known, count, replace=count > len(known))
+                left.append(self._dropped(self._features(name, 0, rows)))
+                right.append(self._dropped(self._features(name, -1, rows)))
+                own.append(torch.from_numpy(rows) + (number << 32))
         if not left:
             return torch.zeros((), device=self._device)
-        alone = torch.arange(sum(map(len, left)), device=self._device)
         a, b = (self.appearance(torch.cat(side)) for side in (left, right))
-        return kin_loss(a, b, alone, self.config.temperature)
+        return kin_loss(a, b, torch.cat(own), self.config.temperature)
 
     def _seen(self, name: str, rows: Sequence[int], generator: np.random.Generator) -> Tensor:
         """`u` of pictures, each in one of its views."""
@@ -146,26 +147,52 @@ def train_appearance(
         Figures of the dev part, percent.
 
     Raises:
-        TrainingError: If a source of `config.kin` has no kin.
+        TrainingError: If there are fewer training pictures than the part is wide.
     """
     image, text = towers
     image.requires_grad_(requires_grad=False).eval()
     pooled = {}
     for name, bank in banks.items():
         say(f"averaged features of {name}")
-        pooled[name] = averaged_features(image.trunk, bank, folder, name)
+        pooled[name] = averaged_features(image.trunk, bank, folder)
     appearance = Appearance(HEAD_CHANNELS, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
     task = AppearanceTask(appearance, banks, pooled, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
-    image.appearance, text.head.appearance = appearance, config.width
+    image.appearance, text.head.appearance_width = appearance, config.width
     return figures
 
 
-def find_kin(bank: Bank, split: str) -> Kin:
+def check_sources(config: AppearanceConfig, pictures: Sequence[TrainingPicture]) -> None:
+    """Refuse a corpus that the part cannot be trained on, before anything else is trained.
+
+    Args:
+        config: Which sources.
+        pictures: The corpus.
+
+    Raises:
+        TrainingError: If a source has no training pictures, or no two kin among them.
+    """
+    for setting, asked in (("kin", config.kin), ("views", config.views)):
+        for name in (name for name, count in asked.items() if count):
+            own = [picture for picture in pictures if picture.source == name]
+            enough = find_kin(own, "train") if setting == "kin" else _train_rows(own)
+            if not enough:
+                raise TrainingError(
+                    f"appearance.{setting} asks for {name}, but there are no such training "
+                    f"pictures: --set appearance.{setting}.{name}=0, or appearance.width=0 for a "
+                    "model without the part"
+                )
+
+
+def _train_rows(pictures: Sequence[TrainingPicture]) -> list[int]:
+    return [row for row, picture in enumerate(pictures) if picture.split == "train"]
+
+
+def find_kin(pictures: Sequence[TrainingPicture], split: Split) -> Kin:
     """Groups of a source with at least two variants: group to variant to rows."""
     groups: dict[str, dict[str, list[int]]] = {}
-    for row, picture in enumerate(bank.pictures):
+    for row, picture in enumerate(pictures):
         if picture.kin is not None and picture.split == split:
             group, variant = picture.kin
             groups.setdefault(group, {}).setdefault(variant, []).append(row)
@@ -188,23 +215,23 @@ def draw_kin(
     return pairs, torch.from_numpy(order.astype(np.int64))
 
 
-def averaged_features(
-    trunk: EfficientNetLite, bank: Bank, folder: Path, name: str
-) -> list[FloatArray]:
+def averaged_features(trunk: EfficientNetLite, bank: Bank, folder: Path) -> list[FloatArray]:
     """What the trained trunk's feature map averages to, by view, (pictures, channels) float32.
 
-    Kept in the run folder, so that an interrupted run goes on.
+    Kept in the run folder under names that say of which weights and pictures, so that an
+    interrupted run goes on; a finished run does not need them.
 
     Args:
         trunk: As it ends up in the bundle.
         bank: A source with features of the lower trunk.
         folder: The stage's.
-        name: Of the source.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    files = [picture.file for picture in bank.pictures]
+    spec = PreprocessSpec(size=trunk.spec.resolution)  # for the name alone
     made = []
     for number, view in enumerate(bank.views):
-        path = folder / f"{name}-view{number}.npy"
+        path = folder / f"{cache_name(files, trunk, spec, number)}.npy"
         if not path.exists():
             rows = [_average(trunk, view[at : at + BATCH]) for at in range(0, len(view), BATCH)]
             unfinished = path.with_suffix(".part.npy")
@@ -224,12 +251,21 @@ def _average(
     return averaged
 
 
-def _flat(kin: Kin) -> tuple[list[int], list[int]]:
-    """All rows, and the number of each one's group."""
+def _flat(kin: Kin) -> tuple[list[int], Tensor, Tensor]:
+    """All rows, and the numbers of each one's group and variant, (n,) int64."""
     rows: list[int] = []
-    groups: list[int] = []
+    marks: list[tuple[int, int]] = []
     for number, variants in enumerate(kin.values()):
-        for some in variants.values():
+        for variant, some in enumerate(variants.values()):
             rows += some
-            groups += [number] * len(some)
-    return rows, groups
+            marks += [(number, variant)] * len(some)
+    groups, kinds = torch.tensor(marks, dtype=torch.int64).T
+    return rows, groups, kinds
+
+
+def _found_first(vectors: Tensor, groups: Tensor, variants: Tensor) -> float:
+    """Share of rows whose nearest is of their group; rows of the same variant do not count."""
+    own_group = groups[:, None] == groups[None]
+    alike = own_group & (variants[:, None] == variants[None])
+    nearest = (vectors @ vectors.T).masked_fill(alike, -2.0).argmax(dim=1)
+    return float((groups[nearest] == groups).float().mean())

@@ -4,7 +4,7 @@ Four stages. *heads*: both towers frozen, features cached and pooled, minutes. *
 stages above the cache and the last text blocks are trained together with the heads. *attributes*:
 the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
 of vectors. *appearance*: with both towers finished, a second part of the pictures' vectors learns
-what texts do not say (`foundation.appearance`), in a minute. Each stage resumes from its
+what texts do not say (`foundation.appearance`). Each stage resumes from its
 checkpoint; caches are shared by all runs.
 """
 
@@ -25,7 +25,7 @@ from composir.model.bundle import Manifest, save_manifest
 from composir.preprocess import PreprocessSpec
 from composir.train.config import as_dict
 from composir.train.foundation.appearance import AppearanceConfig
-from composir.train.foundation.appearance_task import train_appearance
+from composir.train.foundation.appearance_task import check_sources, train_appearance
 from composir.train.foundation.attributes import find_attributes, phrases_of
 from composir.train.foundation.card import write_card
 from composir.train.foundation.corpus import TrainingPicture, read_corpus
@@ -195,12 +195,15 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
         The manifest of the quantised bundle.
 
     Raises:
-        TrainingError: If the folder holds a run of another configuration.
+        TrainingError: If the folder holds a run of another configuration, or the data do not fit
+            it.
         DatasetError: If data are missing.
     """
     _claim(folder, config)
     torch.manual_seed(config.seed)
     corpus = read_corpus(config.data, tuple(config.views))
+    if config.appearance.width:
+        check_sources(config.appearance, corpus)
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
     texts = TextBank(towers[1], _all_texts(corpus), config.joint.text_blocks)

@@ -76,10 +76,10 @@ class TextHead(nn.Module):
     """Pooled states to the shared space: a linear map plus a gated nonlinear correction.
 
     Attributes:
-        appearance: Width of the gallery's appearance part, where texts have zeros.
+        appearance_width: Of the gallery's appearance part, where texts have zeros.
     """
 
-    appearance = 0
+    appearance_width = 0
 
     def __init__(self, width: int, dimension: int, inner: int = 1024, dropout: float = 0.1) -> None:
         """Build; the correction starts at zero."""
@@ -92,9 +92,11 @@ class TextHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """(n, width) -> (n, D), unit norm."""
         vectors = functional.normalize(self.linear(pooled) + self.correction(pooled), dim=-1)
-        if not self.appearance:
+        if not self.appearance_width:
             return vectors
-        zeros = vectors.new_zeros(vectors.shape[0], self.appearance)  # `pad` cannot be exported
+        zeros = vectors.new_zeros(
+            vectors.shape[0], self.appearance_width
+        )  # `pad` cannot be exported
         return torch.cat([vectors, zeros], dim=-1)
 
 

@@ -19,7 +19,7 @@ from composir.train.map_to_compose.ranking import CUTS, ranks
 from composir.types import FloatArray
 
 DIRECTIONS = (0.0, 0.5, 1.0, 1.5)
-IMAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+IMAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 TEXTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 Weights = Mapping[str, float]

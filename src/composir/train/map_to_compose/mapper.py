@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.appearance import meaning_part
 from composir.train.frozen import WordStatistics
 
 EPSILON = 1e-6
@@ -194,7 +193,7 @@ class Mapper(nn.Module):
             )
         self.config, self.word_width = config, len(statistics.mean)
         self.patch_width, self.unread = patch_width or 0, unread
-        self.mlp = _mlp(dimension, config.tokens * self.word_width, config)
+        self.mlp = _mlp(dimension - unread, config.tokens * self.word_width, config)
         self.injections = nn.ModuleList(
             Injection(self.word_width, self.patch_width, config)
             for _ in range(config.injection_layers)
@@ -213,7 +212,9 @@ class Mapper(nn.Module):
         Returns:
             Pseudo-words (n, L, Dw), and the last injection's attention (n, L, N) or None.
         """
-        seen = meaning_part(vectors, self.unread)
+        seen = vectors
+        if self.unread:
+            seen = functional.normalize(vectors[:, : -self.unread], dim=-1)
         raw = self.mlp(self._noisy(seen)).unflatten(-1, (self.config.tokens, -1))
         attention = None
         if self.injections:
