@@ -2,7 +2,7 @@
 
 [ours] Trained against texts alone, a tower forgets whatever no caption tells apart: which of two
 hundred black shirts this is. A composed query asks for just that, "this one, but in brown". So a
-gallery vector is two parts side by side, `[v ; w u] / sqrt(1 + w^2)`: the meaning `v`, which texts
+gallery vector is two parts side by side, `[m ; w u] / sqrt(1 + w^2)`: the meaning `m`, which texts
 are compared with, and the appearance `u`, a linear map of the trunk's averaged features. Vectors of
 texts end in zeros there: their cosines to all pictures shrink by the same factor, so that no order
 of a search by words changes.

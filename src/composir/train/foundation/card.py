@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def write_card(folder: Path, fields: Mapping[str, Any]) -> None:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     text = f"""# {fields["name"]}
 A small vision-language model for composed search that needs no download: pictures and texts become
-vectors of {fields["dimension"]} numbers whose cosine says how well they fit. {size:.1f} MB.
+vectors of {fields["dimension"]} numbers whose cosines order pictures by how well they fit.
+{size:.1f} MB.
 
 - Gallery image tower: EfficientNet-Lite2, {image.preprocess.size} px, the whole
   picture squashed to a square, attention pooling; the last two stages and the head were trained.
@@ -96,13 +98,16 @@ Largest difference of the ONNX graphs to torch, before weights were stored as in
 
 
 def _appearance(image: ImageSide) -> str:
+    """A line on the appearance part, empty where there is none."""
     part = image.appearance
     if part is None:
         return ""
+    share = part.weight**2
+    most = 1.0 / math.sqrt(1.0 + share)
     return (
-        f"- The last {part.width} numbers of a picture's vector are its appearance, "
-        f"{part.weight:g} times as heavy as\n  the rest: what pictures of one title or class share "
-        "and texts do not say. Texts have zeros\n  there.\n"
+        f"- The last {part.width} numbers of a picture's vector are its appearance, what texts do\n"
+        f"  not say of it. In a cosine between pictures it weighs {share:.2g} to 1; texts have\n"
+        f"  zeros there, so cosines between texts and pictures reach {most:.2f} at most.\n"
     )
 
 
