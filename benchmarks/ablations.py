@@ -42,18 +42,25 @@ DEV = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
 TEMPLATE = 'composed_template="a photo of {} {text}"'
 Changes = Mapping[str, Sequence[str]]
 
+COMPOSING = (
+    "composing.blend.image=1.2",
+    "mining.reference=0",
+    "mining.neighbours=0",
+    "mining.text=0",
+)
 # What the packaged composers were trained with, where it is not the default; ISA with its light
 # network frozen and without a vector of its own, so that tokens alone are compared.
 SHIPPED: Changes = {
     "isa": (
         f"objective.{TEMPLATE}",
+        "light.name=gallery",
         "objective.steering.phrase_weight=1.0",
         "objective.steering.phrase_share=0.5",
         "light_vector.weight=0",
     ),
     "map": (TEMPLATE,),
-    "compose": ("composing.blend.image=0.7",),
-    "count": ("composing.blend.image=0.7",),
+    "compose": COMPOSING,
+    "count": COMPOSING,
 }
 
 ISA: Changes = {
@@ -81,10 +88,10 @@ MAP: Changes = {
 }
 COMPOSE: Changes = {
     "all as it is": (),
-    "reference is no hard negative": ("mining.reference=0",),
-    "no neighbours": ("mining.neighbours=0",),
-    "no images that fit the text": ("mining.text=0",),
-    "no hard negatives": ("mining.reference=0", "mining.neighbours=0", "mining.text=0"),
+    "the reference as hard negative": ("mining.reference=1",),
+    "neighbours as hard negatives": ("mining.neighbours=4",),
+    "images that fit the text as hard negatives": ("mining.text=4",),
+    "all hard negatives": ("mining.reference=1", "mining.neighbours=4", "mining.text=4"),
     "no anchor": ("composing.anchor_weight=0",),
     "LoRA": ('adapters.kind="lora"', "adapters.width=16"),
     "trained as a sentence alone": ("composing.blend.image=0", "composing.blend.sentence=1"),

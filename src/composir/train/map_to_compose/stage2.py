@@ -60,7 +60,8 @@ class ComposingConfig:
     Attributes:
         batch: Triplets.
         rate: Peak learning rate of the adapters.
-        temperature: τ of the contrast.
+        temperature: τ of the contrast. With a model whose vectors have an appearance part, a blend
+            without v reaches cosines of 1 / sqrt(1 + w²) at most, so that τ acts softer.
         blend: What is contrasted with the target; by default the composed sentence alone.
         anchor_texts: Plain captions a step that must stay where the frozen tower puts them.
         anchor_images: Image-only sentences a step, likewise.
