@@ -5,8 +5,9 @@ methods.md, section 1, gives them. All functions take unit vectors, compute in f
 scalars.
 
 Notation: `s_i` sentence vector of picture i, `v_i` the gallery encoder's vector of the same
-picture, `B` the in-batch `v` and after them the queue's, `h_il` the projected state of pseudo-word
-l of sentence i, `p_jp` the projected patch token p of picture j.
+picture (without its appearance part where it has one, `FrozenFoundation.meaning`), `B` the in-batch
+`v` and after them the queue's, `h_il` the projected state of pseudo-word l of sentence i, `p_jp`
+the projected patch token p of picture j.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ def image_contrast(
 ) -> Tensor:
     r"""Symmetric InfoNCE between a picture's sentence and the picture.
 
-    With $s_i = T(\text{"a photo of } w_i\text{"})$ and $v_i$ the picture's vector,
+    With $s_i = T(\text{"a photo of } w_i\text{"})$ and $v_i$ the picture's vector (without
+    its appearance part where it has one, `FrozenFoundation.meaning`),
 
     $$ L_{img} = -\frac{1}{2n} \sum_i \log
          \frac{e^{s_i \cdot v_i / \tau}}{\sum_j e^{s_i \cdot v_j / \tau} + \sum_m
