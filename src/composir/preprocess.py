@@ -7,6 +7,7 @@ decoder and encoder is one byte a channel.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,9 @@ from composir.errors import ImageReadError
 from composir.types import PixelArray
 
 _Channel: TypeAlias = Annotated[int, Field(ge=0, le=255)]
+# Before it filters, Pillow averages whole pixels down to no less than this many times the size that
+# is asked for: several times faster, and close to filtering every pixel.
+_REDUCING_GAP = 1.5
 _RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -49,6 +53,14 @@ class PreprocessSpec(BaseModel):
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    @property
+    def min_side(self) -> int:
+        """The short side in pixels that a decoder need not exceed for this input.
+
+        More would be halved at once by `apply`; a JPEG decodes to half its size for far less.
+        """
+        return math.ceil(_REDUCING_GAP * self.size)
 
     def apply(self, rgb: Image.Image) -> PixelArray:
         """Turn one picture into model input.
@@ -100,7 +112,7 @@ class PreprocessSpec(BaseModel):
             ),
             _RESAMPLE[self.interpolation],
             box=(left, top, left + seen_width, top + seen_height),
-            reducing_gap=1.5,
+            reducing_gap=_REDUCING_GAP,
         )
 
     def _padded(self, fitted: Image.Image) -> Image.Image:

@@ -29,13 +29,14 @@ NEVER = {"torch", "transformers", "pandas", "torchvision", "scipy", "matplotlib"
 HEAVY = {"numpy", "lance", "pyarrow", "onnxruntime", "tokenizers", "PIL", "rich", "pydantic"}
 
 
-def modules_after(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has after running some code."""
+def modules_after(code: str, *, top: bool = True) -> set[str]:
+    """Modules that a fresh interpreter has after running some code; of packages, only the tops."""
     ending = "import json, sys; print(); print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{ending}"], capture_output=True, text=True, check=True
     )
-    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    names = json.loads(done.stdout.splitlines()[-1])
+    return {name.partition(".")[0] for name in names} if top else set(names)
 
 
 def test_the_public_names_are_these() -> None:
@@ -83,3 +84,15 @@ for words in (
     loaded = modules_after(code)
     assert "lance" in loaded
     assert not loaded & NEVER
+
+
+def test_judging_hits_and_signing_the_reference_need_no_masked_arrays() -> None:
+    code = """
+import numpy as np
+from PIL import Image
+from composir.gallery.confidence import standout
+from composir.gallery.duplicates import sign_picture
+assert sign_picture(Image.radial_gradient("L").convert("RGB")).perceptual_hash
+assert standout(1.0, np.arange(50, dtype=np.float32) / 100, 50) > 0
+"""
+    assert "numpy.ma" not in modules_after(code, top=False)

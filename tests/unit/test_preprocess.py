@@ -133,3 +133,17 @@ def test_impossible_specifications_are_refused(fields: dict[str, object]) -> Non
 def test_a_specification_survives_json() -> None:
     spec = PreprocessSpec(size=224, fit="targetpad", pad_colour=(1, 2, 3), mean=(0.1, 0.2, 0.3))
     assert PreprocessSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [(1200, 900), (640, 1000)])
+def test_a_jpeg_decoded_at_half_its_size_gives_nearly_the_same_input(
+    fit: Fit, size: tuple[int, int]
+) -> None:
+    spec = PreprocessSpec(size=160, fit=fit)
+    data = encoded(smooth(*size), "JPEG", quality=90)
+    whole, reduced = read_image(data).rgb, read_image(data, min_side=spec.min_side).rgb
+    assert spec.min_side <= min(reduced.size) < min(whole.size)
+    difference = np.abs(spec.apply(reduced).astype(int) - spec.apply(whole))
+    assert difference.max() <= 8
+    assert difference.mean() < 1

@@ -258,7 +258,7 @@ def _pixel_batches(
 
 def _pixels(model: EmbeddingModel, name: str, picture: Picture) -> PixelArray:
     try:
-        image: Image.Image = open_picture(picture, min_side=2 * model.image_spec.size)
+        image: Image.Image = open_picture(picture, min_side=model.image_spec.min_side)
     except ImageReadError as error:
         raise DatasetError(f"image {name!r}, {picture.path}: {error}") from error
     return model.image_spec.apply(image)

@@ -67,7 +67,7 @@ class FileReader:
         """Read for a model's specification; `contents` knows what need not be encoded."""
         self._spec = spec
         self._contents = contents
-        self._min_side = max(2 * spec.size, _THUMBNAIL_SIDE)
+        self._min_side = max(spec.min_side, _THUMBNAIL_SIDE)
 
     def read(self, place: Place) -> ReadFile:
         """Read one file."""

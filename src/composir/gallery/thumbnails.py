@@ -22,7 +22,8 @@ def make_thumbnail(rgb: Image.Image, side: int = 256) -> bytes:
     scale = min(1.0, side / max(rgb.size))
     size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
     if size != rgb.size:
-        rgb = rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
+        # Nearly as sharp as bicubic when shrinking, at half of its cost: there is one per picture.
+        rgb = rgb.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)
     buffer = io.BytesIO()
     # Metadata of the source (profile, comment) would otherwise come along in each.
     rgb.save(buffer, "JPEG", quality=_QUALITY, icc_profile=None, comment=b"", exif=b"")

@@ -39,6 +39,9 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.log_severity_level = 3
+    # Threads that wait busily take the cores from what else a command does meanwhile: other graphs,
+    # decoding, imports.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Weights are stored as int8 and computed in float32: let the runtime expand them once, at
     # loading, instead of at every run.
     options.add_session_config_entry("session.disable_quant_qdq", "1")

@@ -165,7 +165,7 @@ def read_pixels(file: PictureFile, spec: PreprocessSpec, view: int) -> PixelArra
         (s, s, 3) uint8, or the reason.
     """
     try:
-        side = 2 * spec.size
+        side = spec.min_side
         if isinstance(file, TrainingImage):
             rgb = file.read(min_side=side)
         else:

@@ -124,7 +124,7 @@ def _decode(model: EmbeddingModel, images: Sequence[SourceImage], batch: Sequenc
     places, pixels, reasons = [], [], {}
     for place in batch:
         try:
-            picture = read_image(images[place].file, min_side=2 * model.image_spec.size)
+            picture = read_image(images[place].file, min_side=model.image_spec.min_side)
         except ImageReadError as error:
             reasons[place] = str(error)
         else:

@@ -75,3 +75,12 @@ def test_a_calibration_moves_the_verdicts() -> None:
     assert judge(0.1, scores, 500, generous).verdict == "good match"
     by_score = ConfidenceCalibration(bias=-3.0, standout_weight=0.0, score_weight=10.0)
     assert judge(0.9, scores, 500, by_score).value > judge(0.1, scores, 500, by_score).value
+
+
+@pytest.mark.parametrize("size", [3, 4, 17, 1000])
+def test_the_spread_is_that_of_percentiles(size: int) -> None:
+    scores = chance(size, 1)
+    below, centre = np.percentile(scores, [15.87, 50.0])
+    beyond = standout(2.0, scores, size) - standout(1.0, scores, size)
+    root = np.sqrt(2 * np.log(size))
+    assert beyond == pytest.approx(root / 2 / (centre - below), rel=1e-5)

@@ -91,6 +91,6 @@ def _checked_vectors(composer: ComposerFolder, vectors: FloatArray, dimension: i
 
 def _pixels(file: Path, spec: PreprocessSpec) -> PixelArray:
     try:
-        return spec.apply(read_image(file, min_side=2 * spec.size).rgb)
+        return spec.apply(read_image(file, min_side=spec.min_side).rgb)
     except ImageReadError as error:
         raise TrainingError(f"{file}: {error}; it could be read when its features were") from error
