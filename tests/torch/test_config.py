@@ -44,6 +44,20 @@ def test_a_file_is_read_and_assignments_go_above_it(tmp_path: Path) -> None:
     assert isinstance(config.inner.rate, float)
 
 
+def test_one_entry_of_a_table_leaves_the_others_and_a_table_replaces_it() -> None:
+    @dataclass(frozen=True)
+    class Trip:
+        animals: dict[str, int] = field(default_factory=lambda: {"cats": 1, "dogs": 2})
+        inner: Inner = field(default_factory=lambda: Inner(batch={"cats": 1}))
+
+    one = read_config(Trip, None, ["animals.cats=5", "inner.batch.dogs=7"])
+    assert one == Trip({"cats": 5, "dogs": 2}, Inner(batch={"cats": 1, "dogs": 7}))
+    whole = read_config(Trip, None, ["animals={cats=5}", "inner={batch={dogs=7}}"])
+    assert whole == Trip({"cats": 5}, Inner(batch={"dogs": 7}))
+    both = read_config(Trip, None, ["animals={cats=5}", "animals.birds=3"])
+    assert both.animals == {"cats": 5, "birds": 3}
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [

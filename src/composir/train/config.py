@@ -1,4 +1,8 @@
-"""Configurations: frozen dataclasses, filled from TOML, then from `--set key=value`."""
+"""Configurations: frozen dataclasses, filled from TOML, then from `--set key=value`.
+
+A table in the place of a setting that is one (`batch = {cats = 5}`) replaces it; one entry
+(`--set batch.cats=5`) changes that entry and leaves the others.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from composir.errors import TrainingError
 
 Config = TypeVar("Config")
+
+
+class _Entries(dict[str, Any]):
+    """Entries that assignments named one by one; they go above what a setting holds already."""
 
 
 def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str]) -> Config:
@@ -62,7 +70,7 @@ def _parse(value: str) -> Any:
 
 def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for depth, part in enumerate(path[:-1], start=1):
-        values = values.setdefault(part, {})
+        values = values.setdefault(part, _Entries())
         if not isinstance(values, dict):
             raise TrainingError(f"setting {'.'.join(path[:depth])} is a value and has no parts")
     values[path[-1]] = value
@@ -79,9 +87,11 @@ def _build(
         if key not in known:
             raise TrainingError(f"unknown setting {prefix}{key}; known: {', '.join(sorted(known))}")
         hint, name = hints[key], prefix + key
+        part = _default(known[key]) if base is None else getattr(base, key)
         if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-            part = _default(known[key]) if base is None else getattr(base, key)
             arguments[key] = _build(hint, value, f"{name}.", part)  # type: ignore[arg-type]
+        elif isinstance(value, _Entries) and isinstance(part, Mapping):
+            arguments[key] = {**part, **_convert(hint, value, name)}
         else:
             arguments[key] = _convert(hint, value, name)
     return kind(**arguments) if base is None else dataclasses.replace(base, **arguments)  # type: ignore[type-var]

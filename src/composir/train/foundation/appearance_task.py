@@ -180,8 +180,8 @@ def check_sources(config: AppearanceConfig, pictures: Sequence[TrainingPicture])
             if not enough:
                 raise TrainingError(
                     f"appearance.{setting} asks for {name}, but there are no such training "
-                    f"pictures: name the sources that have them, as in --set 'appearance.{setting}="
-                    "{fashion-recolour=96}', or set appearance.width=0 for a model without the part"
+                    f"pictures: leave the source out (--set appearance.{setting}.{name}=0), or set "
+                    "appearance.width=0 for a model without the part"
                 )
 
 
