@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -36,6 +36,7 @@ from composir.types import FloatArray, PixelArray
 RESULTS = Path(__file__).parent / "results" / "exact_search.md"
 GOAL_MS = 25.0
 _CHUNK = 10_000
+Draw: TypeAlias = Callable[[np.random.Generator, int, int], FloatArray]
 
 
 class FreeModel:
@@ -71,8 +72,8 @@ def unit(random: np.random.Generator, count: int, dimension: int) -> FloatArray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def fill(gallery: Gallery, images: int, dimension: int) -> None:
-    """Store made-up rows with random vectors."""
+def fill(gallery: Gallery, images: int, dimension: int, draw: Draw = unit) -> None:
+    """Store made-up rows with vectors that `draw` makes up; random ones by default."""
     random = np.random.default_rng(0)
     store = Store(gallery.path, dimension)
     store.create()
@@ -86,7 +87,7 @@ def fill(gallery: Gallery, images: int, dimension: int) -> None:
         ]
         places = [rows.Place(Path(f"/photos/{n:07}.jpg"), "", n, n) for n in numbers]
         columns = rows.place_columns(places)
-        columns |= rows.picture_columns(pictures, unit(random, len(numbers), dimension))
+        columns |= rows.picture_columns(pictures, draw(random, len(numbers), dimension))
         store.append(rows.as_table(columns, store.schema))
     store.compact()
     store.clean()
