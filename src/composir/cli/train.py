@@ -51,7 +51,8 @@ def foundation(
     stages with them. Stop it at any time: the same command goes on from the last checkpoint.
     """
     from composir.train.config import read_config
-    from composir.train.foundation.recipe import FoundationConfig, train_foundation
+    from composir.train.foundation.config import FoundationConfig
+    from composir.train.foundation.recipe import train_foundation
 
     chosen = [*([f"data={data}"] if data else []), *(assignments or [])]
     settings = read_config(FoundationConfig, config, chosen)

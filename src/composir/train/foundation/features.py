@@ -87,7 +87,7 @@ def cached_pooled(
         device = next(trunk.parameters()).device
         for start in range(done, len(lower), BATCH):
             with torch.no_grad():
-                rows = torch.from_numpy(lower[start : start + BATCH]).to(device).float()
+                rows = torch.from_numpy(np.array(lower[start : start + BATCH])).to(device).float()
                 yield start, _pooled(trunk.upper(channels_last(rows))).half().cpu().numpy()
 
     return _fill(folder / f"{name}-pooled.f16", shape, blocks, progress)

@@ -1,0 +1,138 @@
+"""Settings of the packaged model's recipe, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from composir.train.foundation.appearance import AppearanceConfig
+from composir.train.foundation.task import ContrastConfig
+from composir.train.loop import LoopConfig
+
+STAGES = ("heads", "joint", "attributes")
+
+
+def _views() -> dict[str, int]:
+    return {
+        "flickr8k-train": 2,
+        "fashion-recolour": 2,
+        "pacs-domains": 2,
+        "grocery-train": 1,
+        "clothing-train": 1,
+    }
+
+
+def _batch(flickr: int, fashion: int, other: int) -> dict[str, int]:
+    others = ("pacs-domains", "grocery-train", "clothing-train")
+    return {"flickr8k-train": flickr, "fashion-recolour": fashion} | dict.fromkeys(others, other)
+
+
+def _heads() -> ContrastConfig:
+    return ContrastConfig(batch=_batch(384, 128, 64), head_rate=7e-4, text_blocks=0, soft_share=0.3)
+
+
+def _joint() -> ContrastConfig:
+    return ContrastConfig(
+        batch=_batch(256, 96, 32),
+        head_rate=3e-4,
+        text_rate=1e-4,
+        image_rate=2e-4,
+        text_blocks=2,
+        image_stages=True,
+        soft_share=0.3,
+    )
+
+
+def _attributes() -> ContrastConfig:
+    return ContrastConfig(
+        batch=_batch(224, 160, 32),
+        head_rate=2e-4,
+        text_rate=5e-5,
+        image_rate=1e-4,
+        text_blocks=2,
+        image_stages=True,
+        soft_share=0.3,
+        soft_sources=("flickr8k-train",),
+        attribute_weight=0.5,
+        attribute_weights={"colour": 2.0},
+        shared_text=0.25,
+        initial_scale=30.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundationConfig:
+    """Everything that changes the outcome.
+
+    Attributes:
+        data: Folder of data set folders.
+        cache: Folder of cached features.
+        name: Of the bundle.
+        trunk: `lite0`, `lite1` or `lite2`.
+        dimension: Of the meaning part; D is that and the width of the appearance part.
+        views: Cached views of each source; the first is plain, the others are augmented.
+        dropout: In both heads.
+        heads: Contrast of the first stage.
+        heads_loop: Its steps.
+        joint: Contrast of the second stage.
+        joint_loop: Its steps.
+        attributes: Contrast of the third stage.
+        attributes_loop: Its steps.
+        attributes_share: Share of the third stage's weights in the outcome; the rest are those of
+            the second. Between the two lie models that keep what either knows (interpolation of
+            weights, arXiv 2109.01903).
+        appearance: The last stage.
+        appearance_loop: Its steps.
+        seed: Of everything random.
+    """
+
+    data: Path = Path("data")
+    cache: Path = Path(".cache/features")
+    name: str = "mini"
+    trunk: str = "lite2"
+    dimension: int = 256
+    views: dict[str, int] = field(default_factory=_views)
+    dropout: float = 0.3
+    heads: ContrastConfig = field(default_factory=_heads)
+    heads_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=150, weight_decay=0.2, evaluate_every=50)
+    )
+    joint: ContrastConfig = field(default_factory=_joint)
+    joint_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=90,
+            warmup=8,
+            weight_decay=0.2,
+            average=0.95,
+            evaluate_every=30,
+            checkpoint_every=10,
+        )
+    )
+    attributes: ContrastConfig = field(default_factory=_attributes)
+    attributes_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=80,
+            warmup=5,
+            weight_decay=0.2,
+            average=0.93,
+            evaluate_every=20,
+            checkpoint_every=10,
+        )
+    )
+    attributes_share: float = 0.7
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    appearance_loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
+        )
+    )
+    seed: int = 0
+
+    def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
+        """Contrast and steps of a stage of `STAGES`."""
+        stages = {
+            "heads": (self.heads, self.heads_loop),
+            "joint": (self.joint, self.joint_loop),
+            "attributes": (self.attributes, self.attributes_loop),
+        }
+        return stages[name]

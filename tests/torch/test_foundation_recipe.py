@@ -1,0 +1,154 @@
+"""The recipe of the packaged model, whole, at the size of seconds: towers and data are tiny."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+pytest.importorskip("onnx", reason="needs the train extra")
+
+from composir.errors import TrainingError  # noqa: E402
+from composir.model import load_model  # noqa: E402
+from composir.train.foundation import finish, recipe, texts  # noqa: E402
+from composir.train.foundation.appearance import AppearanceConfig  # noqa: E402
+from composir.train.foundation.config import FoundationConfig  # noqa: E402
+from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
+from composir.train.foundation.task import ContrastConfig  # noqa: E402
+from composir.train.foundation.text_tower import TextTower  # noqa: E402
+from composir.train.loop import LoopConfig  # noqa: E402
+from tests.torch.towers import LITE, TEXT, tokenizer  # noqa: E402
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
+
+SHOP = "fashion-recolour"
+COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
+LOOP = LoopConfig(steps=2, warmup=1, evaluate_every=1, checkpoint_every=1)
+
+
+class StoppedError(Exception):
+    """Plays a machine that goes down."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of lamps in two colours, and towers of random weights in the place of packages."""
+    folder = tmp_path / "data" / SHOP
+    (folder / "images").mkdir(parents=True)
+    rows = [_lamp(folder, maker, colour) for maker in range(20) for colour in COLOURS]
+    (folder / "gallery.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    for module in (texts, finish):
+        monkeypatch.setattr(module, "minilm_folder", lambda: tmp_path)
+    monkeypatch.setattr(recipe, "load_efficientnet_lite", _trunk)
+    monkeypatch.setattr(recipe, "load_minilm", _text_tower)
+    return tmp_path
+
+
+def _lamp(folder: Path, maker: int, colour: str) -> dict[str, str]:
+    name = f"images/{maker}-{colour}.png"
+    pixels = np.full((20, 16, 3), COLOURS[colour], dtype=np.uint8)
+    pixels[maker % 16 : maker % 16 + 4, ::2] = 255
+    Image.fromarray(pixels).save(folder / name)
+    return {"file": name, "title": f"Maker{maker} {colour} lamp", "type": "lamp", "colour": colour}
+
+
+def _trunk(_name: str) -> EfficientNetLite:
+    torch.manual_seed(0)
+    return EfficientNetLite(replace(LITE, resolution=96)).eval()
+
+
+def _text_tower(dimension: int) -> TextTower:
+    torch.manual_seed(0)
+    return TextTower(replace(TEXT, positions=finish.MAX_TOKENS), dimension).eval()
+
+
+def config(home: Path) -> FoundationConfig:
+    """Few steps of every stage."""
+    heads = ContrastConfig(batch={SHOP: 6}, text_blocks=0)
+    joint = ContrastConfig(batch={SHOP: 6}, text_blocks=1, image_stages=True)
+    return FoundationConfig(
+        data=home / "data",
+        cache=home / "cache",
+        name="tiny",
+        dimension=16,
+        views={SHOP: 2},
+        heads=heads,
+        heads_loop=LOOP,
+        joint=joint,
+        joint_loop=LOOP,
+        attributes=replace(joint, attribute_weight=0.5),
+        attributes_loop=LOOP,
+        appearance=AppearanceConfig(width=4, kin={SHOP: 6}, views={SHOP: 6}),
+        appearance_loop=LOOP,
+    )
+
+
+def quiet(_line: str) -> None:
+    """Progress that nobody reads."""
+
+
+def stopping_at(text: str) -> Callable[[str], None]:
+    """Progress that ends the run at a line."""
+
+    def say(line: str) -> None:
+        if text in line:
+            raise StoppedError
+
+    return say
+
+
+def test_data_become_a_bundle_that_encodes_pictures_and_texts(home: Path) -> None:
+    manifest = recipe.train_foundation(config(home), home / "run", quiet)
+    model = load_model(home / "run" / "bundle", threads=1)
+    precise = load_model(home / "run" / "bundle-fp32", threads=1)
+    picture = Image.open(home / "data" / SHOP / "images" / "0-red.png")
+    vectors, words = model.encode_images([picture]), model.encode_texts(["a red lamp"])
+
+    assert (manifest.name, model.dimension, precise.name) == ("tiny", 20, "tiny-fp32")
+    assert vectors.shape == words.shape == (1, 20)
+    np.testing.assert_allclose(np.linalg.norm([vectors, words], axis=-1), 1.0, atol=1e-4)
+    assert np.abs(words[:, 16:]).max() == 0.0 < np.abs(vectors[:, 16:]).min()
+    assert float((vectors * precise.encode_images([picture])).sum()) > 0.95
+    figures = manifest.training["dev_figures"]
+    assert set(figures) == {"heads", "joint", "attributes", "mixed", "appearance"}
+    assert f"{SHOP}/recall@1" in figures["mixed"]
+    assert "tiny" in (home / "run" / "bundle" / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_ends_as_if_nothing_had_been(home: Path) -> None:
+    whole = recipe.train_foundation(config(home), home / "whole", quiet)
+    for line in ("joint {", "appearance {"):  # twice in the same run
+        with pytest.raises(StoppedError):
+            recipe.train_foundation(config(home), home / "run", stopping_at(line))
+    again = recipe.train_foundation(config(home), home / "run", quiet)
+
+    def graphs(folder: str) -> list[bytes]:
+        return [p.read_bytes() for p in sorted((home / folder / "bundle").glob("*.onnx"))]
+
+    assert graphs("run") == graphs("whole")
+    assert again.training["dev_figures"] == whole.training["dev_figures"]
+
+
+def test_a_run_of_another_configuration_is_refused(home: Path) -> None:
+    with pytest.raises(StoppedError):
+        recipe.train_foundation(config(home), home / "run", stopping_at("encoding their texts"))
+    with pytest.raises(TrainingError, match=r"run of another configuration .*choose another --out"):
+        recipe.train_foundation(replace(config(home), seed=1), home / "run", quiet)
+
+
+def test_kin_that_no_picture_has_are_refused_before_anything_is_trained(home: Path) -> None:
+    asked = replace(config(home), appearance=AppearanceConfig(width=4, kin={"pacs-domains": 6}))
+    with pytest.raises(TrainingError, match=r"--set appearance\.kin\.pacs-domains=0"):
+        recipe.train_foundation(asked, home / "run", quiet)
+    assert not (home / "run" / "heads").exists()
