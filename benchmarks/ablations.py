@@ -97,7 +97,7 @@ COMPOSE: Changes = {
     "trained as a sentence alone": ("composing.blend.image=0", "composing.blend.sentence=1"),
 }
 COUNT: Changes = {
-    str(count or "all"): (f"max_triplets={count if count is not None else -1}",)
+    "all" if count is None else str(count): (f"max_triplets={-1 if count is None else count}",)
     for count in (0, 250, 1000, 4000, None)
 }
 

@@ -154,6 +154,7 @@ class IndexReport:
         failures: Could not be read.
         total: In the gallery now.
         seconds: Wall time of the run.
+        unmatched: Rows of the metadata file that are for none of the pictures, as it names them.
     """
 
     added: int
@@ -163,3 +164,4 @@ class IndexReport:
     failures: tuple[Failure, ...]
     total: int
     seconds: float
+    unmatched: tuple[str, ...] = ()

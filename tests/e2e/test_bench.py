@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,21 @@ def test_settings_ride_on_the_composers_name(home: Path) -> None:
     assert document[0]["header"]["settings"]["alpha"] == 0.4
     assert document[0]["tasks"][0]["metrics"]["recall@1"]["value"] > 0
     assert "ranks" not in document[0]["tasks"][0]
+
+
+def test_another_data_set_of_the_same_name_overwrites_nothing(home: Path) -> None:
+    composir("bench", "my-dataset", "-c", "sum")
+    first = home / "runs" / "colours-all-colours-sum.json"
+    before = first.read_bytes()
+    shutil.copytree(home / "my-dataset", home / "other")
+    queries = home / "other" / "queries.jsonl"
+    queries.write_text(queries.read_text().splitlines()[0] + "\n")
+    for _ in range(2):  # the second run finds its own file
+        assert composir("bench", "other", "-c", "sum").exit_code == 0
+    assert first.read_bytes() == before
+    [second] = set((home / "runs").iterdir()) - {first}
+    checksum = json.loads(second.read_text())["header"]["checksum"]
+    assert second.name == f"colours-all-colours-sum-{checksum[:8]}.json"
 
 
 def test_compare_writes_a_page_and_a_table(home: Path) -> None:

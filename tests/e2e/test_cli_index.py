@@ -163,3 +163,25 @@ def test_info_says_what_is_there() -> None:
     assert str(Path("pictures").absolute()) in shown
     facts = json.loads(composir("info", "--gallery", "g", "--json").stdout)
     assert facts["images"] == 8
+
+
+def test_metadata_rows_for_no_picture_are_told() -> None:
+    paths = paint_all(Path("pictures"))
+    Path("facts.csv").write_text(f"file,price\n{paths[0].name},3\ngone.png,4\n")
+    words = ("pictures", "--gallery", "g", "--metadata", "facts.csv")
+    assert index(*words)["unmatched"] == ["gone.png"]
+    shown = composir("index", *words).stdout
+    assert "1 rows of the metadata are for none of the pictures: gone.png" in shown
+
+
+def test_metadata_for_none_of_the_pictures_replace_nothing() -> None:
+    paths = paint_all(Path("pictures"))
+    Path("facts.csv").write_text(f"file,price\n{paths[0].name},3\n")
+    index("pictures", "--gallery", "g", "--metadata", "facts.csv")
+    Path("other.csv").write_text("file,price\nelsewhere.png,4\n")
+    refused = composir("index", "pictures", "--gallery", "g", "--metadata", "other.csv")
+    assert refused.exit_code == 2
+    assert "none of the 1 rows of other.csv is for a picture" in refused.stderr
+    assert "its column 'file' says, e.g., 'elsewhere.png'" in refused.stderr
+    found = composir("search", "red", "--gallery", "g", "--where", "price = 3", "--json")
+    assert len(json.loads(found.stdout)["hits"]) == 1

@@ -116,6 +116,8 @@ def test_any_text_is_answered(pictures: Path, text: str) -> None:
         (["search", "red", "--where", "width >"], "not understood"),
         (["search", "red", "--where", "nosuch = 1"], "nosuch"),
         (["search", "red", "--composer", "nosuch"], "nosuch"),
+        (["search", "red", "--composer", "sum:alpha"], "write NAME or NAME:SETTING=VALUE"),
+        (["search", "red", "--composer", "sum:beta=1"], "its settings are"),
         (["search", "--image", "missing.jpg"], "missing.jpg does not exist"),
         (["search", "--image", "."], "not a file"),
         (["search", "red", "--gallery", "nowhere"], "no gallery at"),

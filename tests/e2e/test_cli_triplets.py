@@ -84,6 +84,13 @@ def test_bad_input_is_one_line(home: Path, words: tuple[str, ...], told: str) ->
     assert told in refused.stderr
 
 
+def test_a_refused_command_does_not_take_the_folder(home: Path) -> None:
+    shop = (*MAKE, "--data", "shop", "--group", "title", "--count", "9")
+    assert composir(*shop, "--vary", "size").exit_code == 2
+    assert not (home / "triplets").exists()
+    assert composir(*shop, "--vary", "colour").exit_code == 0
+
+
 def colour_of(_number: int, body: dict[str, Any]) -> Reply:
     """Names the colour of B."""
     return says(f"in {body['messages'][-1]['content'].split('B: a ')[1].split()[0]}")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from composir.bench.datasets import DATASETS
 from composir.bench.protocol import Rankings
-from composir.bench.results import Result, Setup, Tuning
+from composir.bench.results import Result, Setup, Tuning, load_result
 from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
 from composir.bench.submission import submission_files, write_files
 from composir.bench.task import Dataset, LoadOptions, Task
 from composir.bench.tune import Tuned, apply_tuned
 from composir.bench.vectors import VectorCache, VectorTable, load_vectors
-from composir.errors import BenchError
+from composir.compose import parse_composer
+from composir.errors import BenchError, QueryError
 from composir.model.base import EmbeddingModel
 
 Settings = dict[str, float | int | str]
@@ -42,25 +43,11 @@ def parse_method(text: str) -> Method:
     Raises:
         BenchError: If it is malformed.
     """
-    name, _, rest = text.partition(":")
-    settings: Settings = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not key.strip() or not equals or not value.strip():
-            raise BenchError(f"composer {text!r}: write NAME or NAME:SETTING=VALUE,SETTING=VALUE")
-        settings[key.strip()] = _number_or_text(value.strip())
-    if not name.strip():
-        raise BenchError(f"composer {text!r}: no name")
-    return Method(name.strip(), settings)
-
-
-def _number_or_text(value: str) -> float | int | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+    try:
+        name, settings = parse_composer(text)
+    except QueryError as error:
+        raise BenchError(str(error)) from error
+    return Method(name, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +232,31 @@ def result_name(result: Result) -> str:
     parts = [header.dataset, header.split, setup.variant or "", model]
     told = slug("-".join(filter(None, parts)), {})
     return f"{told}-{slug(setup.composer_label, setup.settings)}.json"
+
+
+def result_path(folder: Path, result: Result) -> Path:
+    """Where to write a result: the file of an earlier run of the same, but of no other one.
+
+    Own data sets may have the same name; a part of one whose images are missing has it too.
+
+    Args:
+        folder: Of results.
+        result: To be written.
+    """
+    plain = folder / result_name(result)
+    if not plain.exists() or _is_of_same_data(plain, result):
+        return plain
+    partial = "-partial" if any(task.partial for task in result.tasks) else ""
+    return plain.with_name(f"{plain.stem}-{result.header.checksum[:8]}{partial}.json")
+
+
+def _is_of_same_data(path: Path, result: Result) -> bool:
+    try:
+        other = load_result(path)
+    except BenchError:
+        return False
+    parts = [[bool(task.partial) for task in one.tasks] for one in (other, result)]
+    return other.header.checksum == result.header.checksum and parts[0] == parts[1]
 
 
 def rerun(

@@ -38,9 +38,14 @@ class _RunUnlessNamed(TyperGroup):
 app = typer.Typer(
     name="bench",
     cls=_RunUnlessNamed,
+    add_completion=False,
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Measure composers on benchmarks or on data of your own: "
-    "`composir bench DATASET... --composer NAME`.",
+    "`composir bench DATASET... --composer NAME`. Its options: `composir bench run --help`.",
+    epilog="`composir bench list`\n\n"
+    "`composir bench my-data/ --composer compose --composer sum:alpha=0.6 --html report.html`\n\n"
+    "`composir bench compare runs/*.json`",
 )
 
 RootOption = Annotated[
@@ -155,11 +160,11 @@ def _methods(composers: Sequence[str], tuned: Sequence[Path], model: Any) -> tup
 
 
 def _save(played: Sequence[Played], out: Path) -> None:
-    from composir.bench.suite import result_name
+    from composir.bench.suite import result_path
 
     for one in played:
         for result in one.results:
-            path = out / result_name(result)
+            path = result_path(out, result)
             result.save(path)
             note(f"wrote {path}")
         for path in one.submissions:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from composir.compose.spliced import SplicedComposer
     from composir.device.export import Export
 
-app = typer.Typer(name="export", no_args_is_help=True, help="Write what other devices need.")
+app = typer.Typer(
+    name="export",
+    add_completion=False,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    help="Write what other devices need.",
+)
 
 
 @app.callback()
@@ -70,6 +76,6 @@ def _print(written: Export, composer: SplicedComposer) -> None:
     for encoding, length in written.message_bytes.items():
         shown = "too long" if length is None else f"{length:,} bytes"
         echo(f"a query as {encoding}: {shown}, and its words")
-    if composer.weights.image > 0:
+    if composer.weights.image > 0 and not composer.folder.manifest.vector:
         echo("note: this composer blends in the reference's vector; for messages, which have none,")
         echo("the reference's own sentence takes its place (docs/device.md)")

@@ -15,6 +15,7 @@ from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
 from composir.types import Failure, IndexReport
 
+_SHOWN_ROWS = 5
 _SHOWN_FAILURES = 20
 _INTERRUPTED = 130
 
@@ -79,7 +80,8 @@ def index(
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
-        echo("\n".join([*_summary(report, folder), *_failures(report.failures)]))
+        lines = [*_summary(report, folder), *_unmatched(report.unmatched)]
+        echo("\n".join([*lines, *_failures(report.failures)]))
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:
@@ -91,6 +93,7 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
         "failures": report.failures,
         "total": report.total,
         "seconds": round(report.seconds, 3),
+        "unmatched": report.unmatched,
     }
 
 
@@ -106,6 +109,14 @@ def _summary(report: IndexReport, folder: Path) -> list[str]:
         f"{report.total:,} pictures in {printable(str(folder))}",
         f"{changes or 'nothing new'}; took {duration(report.seconds)}",
     ]
+
+
+def _unmatched(rows: Sequence[str]) -> list[str]:
+    if not rows:
+        return []
+    shown = ", ".join(printable(row) for row in rows[:_SHOWN_ROWS])
+    more = ", ..." if len(rows) > _SHOWN_ROWS else ""
+    return [f"{len(rows):,} rows of the metadata are for none of the pictures: {shown}{more}"]
 
 
 def _failures(failures: Sequence[Failure]) -> list[str]:

@@ -61,7 +61,7 @@ def search(
     composer: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FOLDER",
+            metavar="NAME|FOLDER[:SETTING=VALUE,…]",
             help="How image and words become one query.",
             show_default="the model's",
         ),
@@ -93,7 +93,9 @@ def search(
         _check_format(explain)
     opened = models.existing_gallery(gallery, model, threads)
     if message is None:
-        asked = Asked(_query(words or [], image, negatives or []), composer)
+        asked = Asked(
+            _query(words or [], image, negatives or []), _composer(composer, opened.model)
+        )
     else:
         _check_alone(words, image, negatives, explain)
         asked = asked_by_message(message, composer, opened.model)
@@ -146,9 +148,21 @@ def asked_by_message(path: Path, composer: str | None, model: EmbeddingModel) ->
     from composir.device.server import message_composer
 
     message = read_message(path)
-    bound = message_composer(message, load_composer(composer or message.composer, model))
+    chosen = _composer(composer, model) or message.composer
+    opened = load_composer(chosen, model) if isinstance(chosen, str) else chosen
+    bound = message_composer(message, opened)
     query = Query(text=message.text, negatives=message.negatives, from_device=True)
     return Asked(query, bound)
+
+
+def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
+    """What `--composer` says; opened here only where it comes with settings."""
+    from composir.compose import load_composer, parse_composer
+
+    if text is None:
+        return None
+    name, settings = parse_composer(text)
+    return load_composer(name, model, **settings) if settings else name
 
 
 def _check_alone(

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-_KIB = 1024
+_KILO = 1000
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -60,9 +60,9 @@ def file_size(count: int) -> str:
     """Bytes for people: `512 B`, `3.4 MB`."""
     size, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < _KIB or unit == "TB":
+        if size < _KILO or unit == "TB":
             break
-        size /= _KIB
+        size /= _KILO
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 

@@ -15,7 +15,11 @@ from composir.cli.terminal import note
 from composir.errors import MissingExtraError
 
 app = typer.Typer(
-    name="train", no_args_is_help=True, help="Train models (needs the extra `train`)."
+    name="train",
+    add_completion=False,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    help="Train models (needs the extra `train`).",
 )
 
 

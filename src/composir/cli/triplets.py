@@ -23,7 +23,7 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
-from composir.errors import DatasetError
+from composir.errors import ComposirError, DatasetError
 
 if TYPE_CHECKING:
     from composir.bench.vectors import VectorCache
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="triplets",
+    add_completion=False,
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Make triplets (reference, text, target) to train composers on, and look at them.",
 )
@@ -208,20 +210,30 @@ def _writer(endpoint: EndpointOptions | None, seed: int) -> TemplateWriter | Lan
 
 def _make(run: _Run, out: Path, as_json: bool) -> None:
     from composir.triplets import make_triplets
-    from composir.triplets.folder import claim_folder, recipe_of, write_triplets
+    from composir.triplets.folder import claim_folder, give_up, recipe_of, write_triplets
 
     recipe = recipe_of(run.source, run.model, run.writer, run.settings)
-    claim_folder(out, recipe)
+    is_new, is_writing = claim_folder(out, recipe), False
+
+    def ready(prepared: Prepared) -> None:
+        nonlocal is_writing
+        _before_writing(run, prepared)
+        is_writing = True
+
     try:
         with stage_progress() as show:
             made = make_triplets(
                 *(run.source, run.model, run.writer, run.settings),
                 cache=run.cache,
                 progress=show,
-                ready=lambda prepared: _before_writing(run, prepared),
+                ready=ready,
             )
     except KeyboardInterrupt:
         note("stopped; what was encoded and answered is kept, and the same command goes on")
+        raise
+    except ComposirError:
+        if is_new and not is_writing:  # or a corrected command would be refused as another recipe
+            give_up(out)
         raise
     report = _report(run, made)
     write_triplets(out, run.source, made, recipe, report)

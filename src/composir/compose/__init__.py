@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,6 +65,35 @@ def load_composer(
     return _named(chosen, lambda: open_trained(folder, model).with_settings(**values))
 
 
+def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:
+    """Read `NAME`, `FOLDER`, or either with settings: `NAME:SETTING=VALUE,SETTING=VALUE`.
+
+    Raises:
+        QueryError: If it is malformed.
+    """
+    if Path(text).expanduser().is_dir():  # on some systems paths hold colons
+        return text, {}
+    name, _, rest = text.partition(":")
+    settings: dict[str, float | int | str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not key.strip() or not equals or not value.strip():
+            raise QueryError(f"composer {text!r}: write NAME or NAME:SETTING=VALUE,SETTING=VALUE")
+        settings[key.strip()] = _number_or_text(value.strip())
+    if not name.strip():
+        raise QueryError(f"composer {text!r}: no name")
+    return name.strip(), settings
+
+
+def _number_or_text(value: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
 def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
     """Open the folder of a trained composer.
 
@@ -98,10 +128,13 @@ def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
 
 def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
     make = _imported(COMPOSERS[name])
-    try:
-        composer: Composer = make(model, **values)
-    except TypeError as error:
-        raise QueryError(f"composer {name}: {error}".replace("__init__() ", "")) from error
+    known = list(signature(make).parameters)[1:]  # the first is the model
+    for key in values:
+        if key not in known:
+            raise QueryError(
+                f"composer {name} has no setting {key}; its settings are {', '.join(known)}"
+            )
+    composer: Composer = make(model, **values)
     return composer
 
 
@@ -144,4 +177,5 @@ __all__ = [
     "load_composer",
     "open_trained",
     "packaged_composers",
+    "parse_composer",
 ]

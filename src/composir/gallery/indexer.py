@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.errors import ComposirError, GalleryError, ModelError
+from composir.errors import ComposirError, DatasetError, GalleryError, ModelError
 from composir.gallery import rows
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.known import ContentSet, KnownFiles, content_key
@@ -73,12 +73,14 @@ class IndexRun:
 
         Raises:
             GalleryError: If there is no picture under any root.
+            DatasetError: If a sidecar has rows, but none for any of the pictures.
             ModelError: If the model fails.
         """
         self._store.create()
         self._known = KnownFiles(self._store)
-        waiting = self._look()
+        waiting = self._look(sidecar)
         self._check_something_found()
+        unmatched = () if sidecar is None else _rows_without_picture(sidecar)
         writer = RowWriter(self._store, self._folder, self._known, self._meter)
         self._read_new(writer, waiting)
         self._failures |= writer.failed
@@ -98,12 +100,13 @@ class IndexRun:
             failures=tuple(entry.as_failure() for entry in self._failures.values()),
             total=len(self._store),
             seconds=time.perf_counter() - self._begun,
+            unmatched=unmatched,
         )
 
     def _scan(self) -> Iterator[FoundFile | Failure]:
         return scan(self._roots, exclude=self._settings.exclude)
 
-    def _look(self) -> int:
+    def _look(self, sidecar: SidecarTable | None) -> int:
         """Scan without reading: note what is still there; return how many files must be read."""
         waiting = 0
         for found in self._scan():
@@ -111,6 +114,8 @@ class IndexRun:
                 self._note_unreachable(found.path, found.reason)
                 continue
             self._found[str(found.root)] += 1
+            if sidecar is not None:
+                sidecar.note(found.path, found.root)
             waiting += self._must_be_read(found)
             self._meter.done += 1
             self._meter.current = found.path
@@ -250,3 +255,19 @@ def _emptied(count: int) -> str:
         f"no pictures found here, but the gallery has {count} from here: is a disk not mounted? "
         "Nothing was dropped"
     )
+
+
+def _rows_without_picture(sidecar: SidecarTable) -> tuple[str, ...]:
+    """Before anything is replaced: what a sidecar says of no picture that was found.
+
+    Raises:
+        DatasetError: If it has rows, and that is all of them.
+    """
+    unmatched = sidecar.unmatched()
+    if unmatched and len(unmatched) == len(sidecar):
+        raise DatasetError(
+            f"none of the {len(sidecar):,} rows of {sidecar.path} is for a picture in the folders "
+            f"to index: its column {sidecar.key_column!r} says, e.g., {unmatched[0]!r}; name files "
+            "as they lie below those folders. The gallery stays as it was"
+        )
+    return unmatched

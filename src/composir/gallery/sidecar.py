@@ -33,8 +33,8 @@ Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool]
 _Columns: TypeAlias = dict[str, tuple[Kind, Sequence[Value]]]
 
 KEY_COLUMNS = (
-    "path",
     "file",
+    "path",
     "file_path",
     "filepath",
     "file_name",
@@ -100,11 +100,16 @@ class SidecarTable:
         row = self._find(path, root if root != path else path.parent)
         if row is None:
             return dict.fromkeys(self._values)
-        self._is_matched[row] = 1
         return {name: values[row] for name, values in self._values.items()}
 
+    def note(self, path: Path, root: Path) -> None:
+        """Remember that there is this file, for `unmatched`; arguments as in `for_file`."""
+        row = self._find(path, root if root != path else path.parent)
+        if row is not None:
+            self._is_matched[row] = 1
+
     def unmatched(self) -> tuple[str, ...]:
-        """Keys of the rows that belonged to none of the files asked for so far."""
+        """Keys of the rows that belong to none of the files noted so far."""
         return tuple(
             key for key, matched in zip(self._keys, self._is_matched, strict=True) if not matched
         )

@@ -13,6 +13,7 @@ from composir.errors import TrainingError
 from composir.train.borrowed import borrow_tensors
 from composir.train.foundation.export import export_text, quantise_weights
 from composir.train.foundation.text_tower import TextTower
+from composir.train.tracing import trace_to_onnx
 
 PARITY = 1e-3
 
@@ -41,16 +42,7 @@ def export_query_graph(
         TrainingError: If the graph disagrees with torch by more than `PARITY`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    module.eval()
-    torch.onnx.export(
-        module,
-        tuple(inputs.values()),
-        str(path),
-        input_names=list(inputs),
-        output_names=list(outputs),
-        dynamic_axes={name: {0: "n"} for name in (*inputs, *outputs)},
-        dynamo=False,
-    )
+    trace_to_onnx(module, inputs, outputs, path)
     gap = _gap(module, inputs, outputs, path)
     if not gap <= PARITY:
         raise TrainingError(f"{path.name} differs from torch by {gap:.2e}, more than {PARITY}")

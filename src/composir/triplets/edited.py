@@ -8,6 +8,7 @@ are, edited copies lie in its `images/`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -89,12 +90,15 @@ def make_edited(
                 progress(min(start + BLOCK, len(jobs)), len(jobs))
     if not rows:
         raise DatasetError(f"none of {len(chosen)} pictures could be read, e.g. {skipped[0]}")
-    _write(out, rows, settings)
-    counts: dict[str, int] = {}
-    for row in rows:
-        edit = str(row["provenance"]["edit"]).partition("/")[0]
-        counts[edit] = counts.get(edit, 0) + 1
-    return MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), dict(sorted(counts.items())))
+    counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
+    made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
+    _write(out, rows, settings, made)
+    return made
+
+
+def _kind(edit: str) -> str:
+    """`recolour/green` is a `recolour`."""
+    return edit.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
         "reference": str(job.file),
         "text": edited.words,
         "targets": [name],
+        "type": f"edit:{_kind(edited.name)}",
         "provenance": {"writer": "edit", "edit": edited.name, "seed": job.seed},
     }
 
@@ -147,7 +152,9 @@ def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
     path.write_text(said, encoding="utf-8")
 
 
-def _write(out: Path, rows: Sequence[dict[str, Any]], settings: EditSettings) -> None:
+def _write(
+    out: Path, rows: Sequence[dict[str, Any]], settings: EditSettings, made: MadeEdits
+) -> None:
     references = dict.fromkeys(str(row["reference"]) for row in rows)
     gallery = [{"id": f"original-{n:06d}", "file": file} for n, file in enumerate(references)]
     ids = {item["file"]: item["id"] for item in gallery}
@@ -159,6 +166,12 @@ def _write(out: Path, rows: Sequence[dict[str, Any]], settings: EditSettings) ->
         "description": f"Edited pictures, seed {settings.seed}: the text says what differs.",
         "exclude_reference": True,
         "metrics": ["recall@1", "recall@10"],
+        "headline": "recall@10",
+        "reference": "composir triplets edit",
+        "images_from": "pictures referenced in place, edited copies in images/; both of the "
+        "pictures' own licence",
+        "recipe": asdict(settings),
+        "report": {"triplets": made.triplets, "kinds": made.by_edit, "skipped": len(made.skipped)},
     }
     (out / "dataset.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     for stem, items in (("gallery", gallery), ("queries", queries)):

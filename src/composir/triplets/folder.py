@@ -33,12 +33,15 @@ def recipe_of(
     }
 
 
-def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
+def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> bool:
     """Take a folder for one recipe, before any work is done.
 
     Args:
         folder: New, empty, or of an earlier run of the same recipe, which then goes on.
         recipe: Everything that decides the triplets.
+
+    Returns:
+        Whether it was free before.
 
     Raises:
         DatasetError: If it holds triplets of another recipe, or something else.
@@ -46,7 +49,7 @@ def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
     path = folder / RECIPE
     if path.is_file():
         _refuse_other_recipe(folder, _read_recipe(path), json.loads(json.dumps(recipe)))
-        return
+        return False
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DatasetError(f"{folder} holds something else; name a new folder with --out")
@@ -54,6 +57,14 @@ def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
         _replace(path, json.dumps(recipe, indent=1) + "\n")
     except OSError as error:
         raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
+    return True
+
+
+def give_up(folder: Path) -> None:
+    """Leave a folder that holds nothing but its recipe, so that another recipe can have it."""
+    if [path.name for path in folder.iterdir()] == [RECIPE]:
+        (folder / RECIPE).unlink()
+        folder.rmdir()
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _card(row: Mapping[str, Any], show: Callable[[str], str]) -> str:
 def _provenance(origin: Mapping[str, Any]) -> str:
     """One line: who wrote it, from what, and how the model sees it."""
     writer = origin.get("template") or origin.get("language_model") or origin.get("writer", "")
-    parts = [str(origin.get("pair", "")), str(writer)]
+    parts = [str(origin.get("pair", "") or origin.get("edit", "")), str(writer)]
     if "target_fit" in origin and "reference_fit" in origin:
         parts.append(f"fits target {origin['target_fit']:.2f}, ref. {origin['reference_fit']:.2f}")
     if "image_similarity" in origin:

@@ -42,7 +42,7 @@ def test_a_shortened_text_fits_any_width(width: int) -> None:
 
 def test_sizes_and_times_carry_units() -> None:
     assert file_size(512) == "512 B"
-    assert file_size(3_500_000) == "3.3 MB"
+    assert file_size(3_500_000) == "3.5 MB"
     assert duration(4.21) == "4.2 s"
     assert duration(200) == "3 min 20 s"
     assert duration(7500) == "2 h 05 min"

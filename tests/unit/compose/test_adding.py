@@ -56,7 +56,7 @@ def test_it_never_goes_beyond_the_text() -> None:
 def test_bad_settings_and_missing_parts_are_refused() -> None:
     with pytest.raises(QueryError, match="degrees must be from 0 to 180"):
         load_composer("limited-turn", MODEL, degrees=200.0)
-    with pytest.raises(QueryError, match=r"composer limited-turn: .*unexpected"):
+    with pytest.raises(QueryError, match="no setting alpha; its settings are degrees"):
         load_composer("limited-turn", MODEL, alpha=0.5)
     with pytest.raises(QueryError, match="needs a reference image and words"):
         load_composer("limited-turn", MODEL).compose(QueryBatch(("blue",)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from composir.compose import COMPOSERS, QueryBatch, load_composer
+from composir.compose import COMPOSERS, QueryBatch, load_composer, parse_composer
 from composir.compose.arithmetic import slerp
 from composir.compose.sphere import normalised
 from composir.errors import QueryError
@@ -128,3 +130,22 @@ def test_uneven_batches_are_refused() -> None:
         QueryBatch(("a", "b"), colour("red"))
     with pytest.raises(QueryError, match="empty batch"):
         QueryBatch(())
+
+
+def test_composers_are_named_with_their_settings(tmp_path: Path) -> None:
+    assert parse_composer("sum") == ("sum", {})
+    assert parse_composer("sum:alpha=0.4,steps=3,mode=fast") == (
+        "sum",
+        {"alpha": 0.4, "steps": 3, "mode": "fast"},
+    )
+    folder = tmp_path / "a:b=1"
+    folder.mkdir()
+    assert parse_composer(str(folder)) == (str(folder), {})
+    for wrong in ("sum:alpha", ":alpha=1", "sum:=3"):
+        with pytest.raises(QueryError, match="composer"):
+            parse_composer(wrong)
+
+
+def test_an_unknown_setting_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(QueryError, match=r"sum has no setting beta; its settings are .*alpha"):
+        load_composer("sum", MODEL, beta=1.0)

@@ -140,7 +140,15 @@ class TestMatching:
         assert row(sidecar, "x/b.jpg") == {"n": 2}
         assert row(sidecar, "x/c.jpg") == {"n": 3}
         assert row(sidecar, "x/d.jpg") == {"n": None}
+        assert len(sidecar.unmatched()) == 3
+        for name in "abcd":
+            sidecar.note(Path(f"/photos/x/{name}.jpg"), Path("/photos"))
         assert sidecar.unmatched() == ()
+
+    def test_a_column_named_file_goes_before_others(self, tmp_path: Path) -> None:
+        sidecar = table(tmp_path, "path,id,file\nshelf 3,7,a.jpg\n")
+        assert sidecar.key_column == "file"
+        assert row(sidecar) == {"meta_path": "shelf 3", "meta_id": 7}
 
     def test_by_name_of_a_moved_file(self, tmp_path: Path) -> None:
         assert row(table(tmp_path, "file,n\nold/place/a.jpg,1")) == {"n": 1}
@@ -172,7 +180,7 @@ class TestMatching:
     def test_rows_for_no_file_are_counted(self, tmp_path: Path) -> None:
         sidecar = table(tmp_path, "file,n\na.jpg,1\ngone.jpg,2\n")
         assert sidecar.unmatched() == ("a.jpg", "gone.jpg")
-        row(sidecar)
+        sidecar.note(Path("/photos/a.jpg"), Path("/photos"))
         assert sidecar.unmatched() == ("gone.jpg",)
 
 

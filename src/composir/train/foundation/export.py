@@ -20,6 +20,7 @@ from composir.errors import TrainingError
 from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD
 from composir.train.foundation.image_tower import ImageTower
 from composir.train.foundation.text_tower import TextTower
+from composir.train.tracing import trace_to_onnx
 
 IMAGE_GRAPH, TEXT_GRAPH = "gallery_image.onnx", "text.onnx"
 WORD_VALUES, WORD_SCALES = "word_embeddings.npy", "word_scales.npy"
@@ -70,15 +71,7 @@ def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) ->
     """
     graph = _ImageGraph(tower).eval()
     pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
-    torch.onnx.export(
-        graph,
-        (pixels,),
-        str(path),
-        input_names=["pixels"],
-        output_names=["vector", "patch_tokens"],
-        dynamic_axes={"pixels": {0: "n"}, "vector": {0: "n"}, "patch_tokens": {0: "n"}},
-        dynamo=False,
-    )
+    trace_to_onnx(graph, {"pixels": pixels}, ["vector", "patch_tokens"], path)
     gap = _parity(path, graph, {"pixels": pixels})
     if quantise:
         quantise_weights(path)
@@ -92,21 +85,10 @@ def export_text(tower: TextTower, path: Path, *, quantise: bool) -> float:
     mask = torch.ones(2, 9)
     mask[1, 6:] = 0.0
     axes = {0: "n", 1: "length"}
-    torch.onnx.export(
-        graph,
-        (words, mask),
-        str(path),
-        input_names=["word_embeddings", "mask"],
-        output_names=["vector", "token_states"],
-        dynamic_axes={
-            "word_embeddings": axes,
-            "mask": axes,
-            "vector": {0: "n"},
-            "token_states": axes,
-        },
-        dynamo=False,
-    )
-    gap = _parity(path, graph, {"word_embeddings": words, "mask": mask})
+    inputs = {"word_embeddings": words, "mask": mask}
+    ragged = {"word_embeddings": axes, "mask": axes, "token_states": axes}
+    trace_to_onnx(graph, inputs, ["vector", "token_states"], path, ragged)
+    gap = _parity(path, graph, inputs)
     name_weights(path, graph)
     if quantise:
         quantise_weights(path)

@@ -25,6 +25,7 @@ from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.preprocess import PreprocessSpec
 from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
+from composir.train.tracing import trace_to_onnx
 
 HalfArray: TypeAlias = NDArray[np.float16]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -215,17 +216,10 @@ def _onnx_runner(
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "lower.onnx")
-        torch.onnx.export(
-            _Lower(trunk).eval(),
-            (torch.zeros(1, 3, size, size),),
-            path,
-            input_names=["pixels"],
-            output_names=["features"],
-            dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}},
-            dynamo=False,
-        )
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        path = Path(folder) / "lower.onnx"
+        pixels = torch.zeros(1, 3, size, size)
+        trace_to_onnx(_Lower(trunk), {"pixels": pixels}, ["features"], path)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.compose.trained import ComposerManifest, save_composer
 from composir.model.bundle import Source
@@ -135,11 +133,7 @@ def write_composer(
         The manifest as written.
     """
     weights = "int8" if quantise else "float32"
-    with warnings.catch_warnings():
-        # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
-        warnings.simplefilter("ignore", TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        exported = _export(run, foundation, query.settled(), folder / GRAPH, quantise=quantise)
+    exported = _export(run, foundation, query.settled(), folder / GRAPH, quantise=quantise)
     fields = _fields(run, foundation, folder, {"parity": exported, "weights": weights}, choice)
     if run.config.side == "asymmetric":
         fields["preprocess"] = query.encoder.preprocess

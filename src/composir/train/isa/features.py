@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.train.gallery_features import PictureFile, Progress, picture_stamp, read_pixels
 from composir.train.isa.light_encoder import LightEncoder
+from composir.train.tracing import trace_to_onnx
 from composir.types import PixelArray
 
 Rows: TypeAlias = NDArray[Any]
@@ -143,21 +142,11 @@ def _run_on(encoder: LightEncoder, device: torch.device, pixels: PixelArray) -> 
 def _onnx_runner(encoder: LightEncoder, size: int) -> Runner:
     import onnxruntime
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Sizes are fixed but for the batch, which is what the tracer's warnings are about.
-        warnings.simplefilter("ignore", TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        path = str(Path(folder) / "lower.onnx")
-        torch.onnx.export(
-            _Lower(encoder).eval(),
-            (torch.zeros(1, size, size, 3, dtype=torch.uint8),),
-            path,
-            input_names=["pixels"],
-            output_names=["features"],
-            dynamic_axes={"pixels": {0: "n"}, "features": {0: "n"}},
-            dynamo=False,
-        )
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lower.onnx"
+        pixels = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+        trace_to_onnx(_Lower(encoder), {"pixels": pixels}, ["features"], path)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
 
 

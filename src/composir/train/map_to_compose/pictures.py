@@ -85,7 +85,11 @@ def read_pictures(
         say(f"{len(hidden):,} pictures that the dev queries ask about are left out of training")
     kept = [p for file, p in reversed(once.items()) if file not in hidden]
     if not any(picture.split == "train" for picture in kept):
-        raise TrainingError("no training images are left: name more data set folders or images")
+        others = sorted({picture.split for picture in kept})
+        told = f"; the {len(kept):,} that there are belong to {', '.join(others)}" if kept else ""
+        raise TrainingError(
+            f"no training images are left{told}: name more data set folders or images"
+        )
     counts = Counter((picture.source, picture.split) for picture in kept)
     say("pictures: " + ", ".join(f"{n} {s} {c:,}" for (n, s), c in sorted(counts.items())))
     return kept
