@@ -115,13 +115,17 @@ def test_a_run_ends_with_a_composer_a_card_and_a_table(tiny: Path, tmp_path: Pat
     assert np.allclose(np.linalg.norm(composed(tmp_path / "run", tiny), axis=-1), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bottleneck", "lora"])
+@pytest.mark.parametrize("kind", ["bottleneck", "lora", "bottleneck for two starts"])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     tiny: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from composir.train.map_to_compose.stage2 import ComposingTask
 
-    config = settings(tiny, f"adapters.kind={kind}")
+    adapters = f"adapters.kind={kind.split(maxsplit=1)[0]}"
+    if kind.endswith("starts"):
+        config = two_starts(tiny, tmp_path, adapters, name="isa", vector=True)
+    else:
+        config = settings(tiny, adapters)
     run(config, tmp_path / "whole")
     loss = ComposingTask.loss
 
