@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -13,6 +14,7 @@ from uuid import uuid4
 from composir.errors import GalleryError
 
 TEMPORARY_PREFIX = ".composir-tmp-"
+_ABANDONED_SECONDS = 3600.0
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
@@ -45,6 +47,18 @@ def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of processes that were killed, told by their age.
+
+    Args:
+        folder: Searched without its subfolders.
+    """
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,9 +14,10 @@ from composir.errors import BundleMismatchError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
 from composir.gallery.failures import read_failures
-from composir.gallery.files import absolute, clear_disk_errors
+from composir.gallery.files import absolute, clear_disk_errors, remove_abandoned
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
+from composir.gallery.matrix import CACHE_NAME
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import clean_text, vectors_of
 from composir.gallery.snapshot import Snapshot
@@ -341,6 +342,8 @@ class Gallery:
         if len(store) > self._exact_limit:
             store.update_index()
         store.clean()
+        for folder in (self.path, self.path / CACHE_NAME):
+            remove_abandoned(folder)
 
     def _ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
         """Ask the newest version; again, when an index run removes that version meanwhile."""

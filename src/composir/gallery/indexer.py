@@ -14,6 +14,7 @@ from composir.errors import ComposirError, DatasetError, GalleryError, ModelErro
 from composir.gallery import rows
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.known import ContentSet, KnownFiles, content_key
+from composir.gallery.matrix import forget_matrices
 from composir.gallery.metadata import apply_metadata
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
@@ -76,6 +77,8 @@ class IndexRun:
             DatasetError: If a sidecar has rows, but none for any of the pictures.
             ModelError: If the model fails.
         """
+        if self._store.dataset is None:
+            forget_matrices(self._folder)
         self._store.create()
         self._known = KnownFiles(self._store)
         waiting = self._look(sidecar)
@@ -264,7 +267,12 @@ def _rows_without_picture(sidecar: SidecarTable) -> tuple[str, ...]:
         DatasetError: If it has rows, and that is all of them.
     """
     unmatched = sidecar.unmatched()
-    if unmatched and len(unmatched) == len(sidecar):
+    if not len(sidecar):
+        raise DatasetError(
+            f"{sidecar.path} has no rows: nothing to replace the metadata with. The gallery stays "
+            "as it was"
+        )
+    if len(unmatched) == len(sidecar):
         raise DatasetError(
             f"none of the {len(sidecar):,} rows of {sidecar.path} is for a picture in the folders "
             f"to index: its column {sidecar.key_column!r} says, e.g., {unmatched[0]!r}; name files "

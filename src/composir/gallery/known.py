@@ -85,6 +85,11 @@ class KnownFiles:
         if index is not None:
             self._seen[index] = seen
 
+    def is_gone(self, image_id: str) -> bool:
+        """Whether the gallery has a row of this id whose file was not found (so far)."""
+        index = _find(self._ids, int(image_id, 16))
+        return index is not None and not self._seen[index]
+
     def unseen(self) -> ContentSet:
         """Keys of the rows whose files were not found."""
         return ContentSet(self._ids[~self._seen])

@@ -35,7 +35,7 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
     """
     path = _path(store, folder)
     try:
-        if not path.exists():
+        if not _fits(path, store):
             _build(store, path)
         return _open(path)
     except VersionGoneError:
@@ -44,13 +44,26 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
         return _in_memory(store)
 
 
+def forget_matrices(folder: Path) -> None:
+    """Remove the cache files of a dataset that is gone: a new one counts its versions from 1."""
+    for path in (folder / CACHE_NAME).glob("vectors-*-*.npy"):
+        _remove(path)
+
+
 def _path(store: Store, folder: Path) -> Path:
     return folder / CACHE_NAME / f"vectors-{store.version}-{len(store)}.npy"
 
 
+def _fits(path: Path, store: Store) -> bool:
+    """Whether there is a matrix of the store's size; what is cut short or of others is not."""
+    try:
+        matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(matrix.shape == (len(store), store.dimension) and matrix.dtype == np.float32)
+
+
 def _open(path: Path) -> FloatArray:
-    if path.stat().st_size == 0:
-        raise ValueError(path)
     matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
     return np.asarray(matrix)  # a plain view: the memmap class costs on every operation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +147,20 @@ class RowWriter:
         taken = sources.take(order)
         columns = {name: taken[name].combine_chunks() for name in taken.column_names}
         columns |= rows.place_columns([copy.place for copy in found])
+        columns |= self._own_metadata(columns)
         return rows.as_table(columns, self._store.schema)
+
+    def _own_metadata(self, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+        """Metadata of copies: the source's for a new path, its own for one that has a row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        ids = columns["id"].to_pylist()
+        has_row = pa.array([self._known.has(image_id) for image_id in ids])
+        return {
+            name: pc.if_else(has_row, kept, columns[name])
+            for name, kept in self._kept_metadata(ids).items()
+        }
 
     def _sources(self) -> pa.Table:
         """One row for each content to copy, from the store or from what is about to be stored."""
@@ -155,9 +168,11 @@ class RowWriter:
 
         wanted = {copy.content_hash for copy in self._copies}
         held = self._store.select("content_hash", wanted, ["id", "content_hash", "_rowoffset"])
-        first = dict(
-            zip(held["content_hash"].to_pylist(), held["_rowoffset"].to_pylist(), strict=True)
-        )
+        first: dict[str, int] = {}
+        for row in held.to_pylist():
+            # Of several, one whose file is gone: that one has moved, and its metadata with it.
+            if row["content_hash"] not in first or self._known.is_gone(row["id"]):
+                first[row["content_hash"]] = row["_rowoffset"]
         stored = self._store.take(sorted(first.values()), self._store.schema.names)
         sources = pa.concat_tables([stored, *self._pending_sources(wanted - set(first))])
         self._count_copies(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -273,3 +274,37 @@ def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, pictures: Path)
     modes = {path: path.stat().st_mode & 0o777 for path in gallery.path.rglob("*")}
     assert gallery.path / MANIFEST_NAME in modes
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 4), (5, 3)])
+def test_a_matrix_of_another_size_is_made_anew(gallery: Gallery, shape: tuple[int, int]) -> None:
+    right = [hit.score for hit in gallery.search(Query(text="red")).hits]
+    (cached,) = (gallery.path / "cache").iterdir()
+    before = np.load(cached)
+    np.save(cached, np.zeros(shape, np.float32))
+    again = Gallery(gallery.path, ColourModel()).search(Query(text="red"))
+    assert [hit.score for hit in again.hits] == right
+    np.testing.assert_array_equal(np.load(cached), before)
+
+
+def test_a_dataset_made_anew_has_a_matrix_of_its_own(gallery: Gallery, tmp_path: Path) -> None:
+    """Its versions count from 1 again, so the names of cache files come again too."""
+    old = {path.name: path.read_bytes() for path in (gallery.path / "cache").iterdir()}
+    shutil.rmtree(gallery.path / "images.lance")
+    others = tmp_path / "others"
+    scenes(others, range(10, 15))
+    fresh = Gallery(gallery.path, ColourModel())
+    fresh.index([others])
+    new = {path.name: path.read_bytes() for path in (gallery.path / "cache").iterdir()}
+    assert set(new) == set(old)
+    assert new != old
+
+
+def test_temporary_files_of_killed_runs_go_after_a_while(gallery: Gallery, pictures: Path) -> None:
+    abandoned, recent = (gallery.path / "cache" / f".composir-tmp-{n}" for n in "ab")
+    for path in (abandoned, recent):
+        path.write_bytes(b"half a matrix")
+    os.utime(abandoned, (1, 1))
+    gallery.index([pictures])
+    assert not abandoned.exists()
+    assert recent.exists()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from composir.errors import FilterError
+from composir.errors import DatasetError, FilterError
 from composir.gallery import Gallery
 from composir.gallery.metadata import _WIDENED
 from composir.types import IndexReport, Query
@@ -153,3 +155,33 @@ def test_only_the_roots_given_change(shop: Shop, tmp_path: Path) -> None:
     shop.gallery.index([other], metadata=sidecar)
 
     assert shop.found("price < 15") == {0, 5}
+
+
+def test_a_touched_copy_keeps_its_own(shop: Shop) -> None:
+    for path in shop.paths[1:3]:  # three files of one content, each with metadata of its own
+        shutil.copyfile(shop.paths[0], path)
+    shop.index({0: {"kind": "first"}, 1: {"kind": "second"}, 2: {"kind": "third"}})
+    for path in shop.paths[:3]:
+        os.utime(path, (1, 1))
+    shop.index()
+    kinds = {0: "first", 1: "second", 2: "third"}
+    found = shop.gallery.search(Query(text="red"), k=9, collapse_duplicates=False).hits
+    assert {int(h.path.stem[-4:]): h.metadata["kind"] for h in found if h.metadata["kind"]} == kinds
+
+
+def test_of_copies_the_one_that_moved_gives_its_metadata(shop: Shop) -> None:
+    shutil.copyfile(shop.paths[0], shop.paths[3])
+    shop.index({0: {"kind": "stays"}, 3: {"kind": "moves"}})
+    shop.paths[3].rename(shop.paths[3].with_name("moved0009.png"))
+    shop.index()
+    found = shop.gallery.search(Query(text="red"), k=9, collapse_duplicates=False).hits
+    kinds = {h.path.name: h.metadata["kind"] for h in found}
+    assert kinds["moved0009.png"] == "moves"
+    assert kinds[shop.paths[0].name] == "stays"
+
+
+def test_a_table_without_rows_replaces_nothing(shop: Shop) -> None:
+    (shop.folder / "empty.csv").write_text("file,price\n")
+    with pytest.raises(DatasetError, match=r"empty\.csv has no rows"):
+        shop.gallery.index([shop.pictures], metadata=shop.folder / "empty.csv")
+    assert shop.found("price >= 20") == {1, 2}

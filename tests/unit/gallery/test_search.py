@@ -159,7 +159,18 @@ def test_a_filter_that_nothing_passes_finds_nothing(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["colour = 'red'", "width >", "1", "width > 'wide'", "", "vector = 3"]
+    "where",
+    [
+        "colour = 'red'",
+        "width >",
+        "1",
+        "width > 'wide'",
+        "",
+        "vector = 3",
+        "width > 1 height > 3",  # what follows a whole expression was dropped once
+        "width > 1; width > 99",
+        "width > 1 LIMIT 1",
+    ],
 )
 def test_a_bad_filter_names_the_columns(gallery: Gallery, where: str) -> None:
     with pytest.raises(FilterError) as refusal:
@@ -170,6 +181,16 @@ def test_a_bad_filter_names_the_columns(gallery: Gallery, where: str) -> None:
     assert "width > 1000" in message
     assert "thumbnail" not in message
     assert "rust" not in message
+
+
+@pytest.mark.parametrize("where", ["path = ?", "width = $1", "path = :name"])
+def test_a_filter_has_no_placeholders(gallery: Gallery, where: str) -> None:
+    with pytest.raises(FilterError, match=r"there is no value for (\?|\$1|:name)"):
+        gallery.search(Query(text="red"), where=where)
+
+
+def test_quotes_hold_what_looks_like_placeholders(gallery: Gallery) -> None:
+    assert gallery.search(Query(text="red"), where="path LIKE '%?$1:x%'").hits == ()
 
 
 @pytest.mark.parametrize(
