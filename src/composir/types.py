@@ -62,13 +62,18 @@ class Query:
     from_device: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an empty query.
+        """Refuse an empty query, and take blanks around the words away.
 
         Raises:
             QueryError: If neither an image nor words are given, or a negative is empty.
         """
-        if self.image is None and not self.text.strip() and not self.from_device:
+        object.__setattr__(self, "text", self.text.strip())
+        # A `*` stands for the reference: without one it says nothing.
+        words = self.text.replace("*", " ").split()
+        if self.image is None and not words and not self.from_device:
             raise QueryError("an empty query: give an image, words, or both")
+        if isinstance(self.negatives, str):
+            raise QueryError("negatives are several texts: write negatives=('people',)")
         if any(not negative.strip() for negative in self.negatives):
             raise QueryError("an empty negative text: say what must not be there, or leave it out")
 

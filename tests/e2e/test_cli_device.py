@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from composir.cli import models
+from composir.compose import load_composer
+from composir.compose.spliced import SplicedComposer
 from composir.device.client import QuerySide
+from composir.device.client.wire import pack, unpack
+from composir.device.export import export_query_side
+from composir.device.server import composed_from_message
+from composir.errors import DeviceMessageError
 from tests.e2e.commands import composir, paint_all
 from tests.fakes import COLOURS
 from tests.tiny_bundle import make_bundle, make_composer
@@ -67,6 +74,7 @@ def test_a_message_without_words_finds_pictures_like_it(folder: Path, device: Pa
         (["--message", "missing.cir"], "cannot be read"),
         (["--message", "large.cir"], "at most 10000"),
         (["--message", "newer.cir"], "version 3"),
+        (["--message", "outside.cir"], "needs the composer '/etc', which the model tiny does not"),
         (["--message", "query.cir", "--composer", "sum"], "takes no tokens"),
         (["--message", "query.cir", "--composer", "map"], "another composer"),
         (["--message", "query.cir", "blue"], "leave those out"),
@@ -86,6 +94,7 @@ def test_what_cannot_be_answered_is_one_clear_error(
     Path("query.cir").write_bytes(good)
     Path("noise.cir").write_bytes(b"not a message")
     Path("large.cir").write_bytes(bytes(20_000))
+    Path("outside.cir").write_bytes(pack(replace(unpack(good), composer="/etc")))
     Path("newer.cir").write_bytes(good[:4] + b"\x03" + good[5:])
     result = composir("search", *words, "--json")
 
@@ -118,3 +127,20 @@ def test_a_search_is_explained(folder: Path) -> None:
     assert [phrase["phrase"] for phrase in found["phrases"]] == ["blue", "and a photo"]
     assert found["tokens"][0]["nearest_words"][0] == "red"
     assert "What was seen in the reference" in (folder / "why.html").read_text()
+
+
+def test_a_vector_of_another_width_is_refused(folder: Path) -> None:
+    model = make_bundle(folder / "tiny")
+    make_composer(folder / "light", model, "pixels", name="light", vector=True)
+    composer = load_composer(str(folder / "light"), model)
+    assert isinstance(composer, SplicedComposer)
+    export_query_side(composer.folder, folder / "light-device")
+    good = QuerySide(folder / "light-device").message(RED, "blue")
+    for width, fits in ((model.dimension, True), (model.dimension + 8, False)):
+        vector = np.full(width, width**-0.5, dtype=np.float32)
+        message = replace(unpack(good), vector=vector)
+        if fits:
+            assert composed_from_message(message, composer).vectors.shape[0] == 1
+        else:
+            with pytest.raises(DeviceMessageError, match=f"a vector of {width} numbers"):
+                composed_from_message(message, composer)

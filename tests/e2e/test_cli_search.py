@@ -52,6 +52,14 @@ def test_an_image_and_words(pictures: Path) -> None:
     }
 
 
+def test_blank_words_beside_an_image_are_none(pictures: Path) -> None:
+    alone, blank = (
+        json.loads(composir("search", "--image", pictures / "blue.png", *words, "--json").stdout)
+        for words in ((), ("   ",))
+    )
+    assert [hit["score"] for hit in blank["hits"]] == [hit["score"] for hit in alone["hits"]]
+
+
 def test_negatives_push_down(pictures: Path) -> None:
     plain = names(composir("search", "magenta", "--no-collapse", "--json").stdout)
     without = names(
@@ -111,7 +119,11 @@ def test_any_text_is_answered(pictures: Path, text: str) -> None:
     [
         (["search"], "empty query"),
         (["search", "   "], "empty query"),
+        (["search", "*"], "empty query"),
         (["search", "red", "--not", " "], "empty negative"),
+        (["search", "red", "--not", "red", "--not", "red"], "nothing is left to look for"),
+        (["search", "red", "--composer", "x" * 300], "no composer named"),
+        (["search", "red", "--gallery", "x" * 300], "File name too long"),
         (["search", "red", "-k", "0"], "-k"),
         (["search", "red", "--where", "width >"], "not understood"),
         (["search", "red", "--where", "nosuch = 1"], "nosuch"),

@@ -200,8 +200,8 @@ def check_gallery(folder: Path, model: EmbeddingModel) -> Check:
         return Check("gallery", "note", f"none yet at {folder}", "composir index FOLDER")
     try:
         opened = open_gallery(folder, model=model)
+        failures = len(opened.failures())
+        detail = f"{len(opened):,} pictures, {failures:,} failures, at {folder}"
     except ComposirError as error:
         return Check("gallery", "broken", str(error))
-    failures = len(opened.failures())
-    detail = f"{len(opened):,} pictures, {failures:,} failures, at {folder}"
     return Check("gallery", "ok", detail)

@@ -7,6 +7,7 @@ process holds the gallery; 130 stopped with Ctrl-C. Errors go to stderr and leav
 
 from __future__ import annotations
 
+import errno
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,6 +22,7 @@ from composir.cli.terminal import echo, printable
 from composir.errors import ComposirError
 
 INTERRUPTED = 130
+_SHOWN_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,34 @@ class LazyVerbs(TyperGroup):
             if missing is None:
                 raise
             raise _reported(missing) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who reads our output has gone: typer's affair
+                raise
+            raise _reported(_refused(error)) from error
+        except RuntimeError as error:
+            if "home directory" not in str(error):
+                raise
+            problem = ComposirError("a path begins with ~ and a user whom this system does not know")
+            raise _reported(problem) from error
         except KeyboardInterrupt as stop:
             echo("stopped.", to_stderr=True)
             raise typer.Exit(INTERRUPTED) from stop
 
 
+def _refused(error: OSError) -> ComposirError:
+    """What the system refuses and no verb expects: names too long, folders for files, ..."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    where = f": {' and '.join(_shortened(name) for name in names)}" if names else ""
+    return ComposirError(f"the system refuses: {error.strerror or error}{where}")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
+
+
 def _reported(error: ComposirError) -> typer.Exit:
-    echo(f"error: {printable(str(error))}", to_stderr=True)
+    lines = str(error).split("\n")
+    echo(f"error: {chr(10).join(printable(line) for line in lines)}", to_stderr=True)
     return typer.Exit(error.exit_code)
 
 

@@ -12,7 +12,7 @@ import typer
 from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.terminal import note, printable
-from composir.errors import ImageReadError, QueryError
+from composir.errors import DeviceMessageError, ImageReadError, QueryError
 from composir.types import Query, SearchResult
 
 if TYPE_CHECKING:
@@ -143,11 +143,17 @@ class SearchOptions:
 
 def asked_by_message(path: Path, composer: str | None, model: EmbeddingModel) -> Asked:
     """Read a device's message; the composer is the one it names unless another is given."""
-    from composir.compose import load_composer
+    from composir.compose import composer_names, load_composer
     from composir.device.message import read_message
     from composir.device.server import message_composer
 
     message = read_message(path)
+    if composer is None and message.composer not in composer_names(model):
+        # A name from outside must never be taken for a path of this machine.
+        raise DeviceMessageError(
+            f"the query message needs the composer {message.composer!r}, which the model "
+            f"{model.name} does not bring: name that composer's folder with --composer"
+        )
     chosen = _composer(composer, model) or message.composer
     opened = load_composer(chosen, model) if isinstance(chosen, str) else chosen
     bound = message_composer(message, opened)

@@ -59,9 +59,10 @@ def load_composer(
     values = {**model.composer_settings.get(chosen, {}), **settings}
     if chosen in COMPOSERS:
         return _arithmetic(chosen, model, values)
-    folder = packaged_composers(model).get(chosen) or Path(chosen).expanduser()
-    if not folder.is_dir():
+    folder = packaged_composers(model).get(chosen) or Path(chosen)
+    if not _is_folder(folder):
         raise QueryError(_unknown(chosen, model))
+    folder = folder.expanduser()
     return _named(chosen, lambda: open_trained(folder, model).with_settings(**values))
 
 
@@ -71,7 +72,7 @@ def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:
     Raises:
         QueryError: If it is malformed.
     """
-    if Path(text).expanduser().is_dir():  # on some systems paths hold colons
+    if _is_folder(Path(text)):  # on some systems paths hold colons
         return text, {}
     name, _, rest = text.partition(":")
     settings: dict[str, float | int | str] = {}
@@ -83,6 +84,14 @@ def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:
     if not name.strip():
         raise QueryError(f"composer {text!r}: no name")
     return name.strip(), settings
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is one; what cannot be a path of this system is none."""
+    try:
+        return path.expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        return False
 
 
 def _number_or_text(value: str) -> float | int | str:

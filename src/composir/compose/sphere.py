@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
+
+_NOTHING_LEFT = 1e-3
 
 
 def normalised(vectors: FloatArray) -> FloatArray:
@@ -32,9 +35,17 @@ def pushed_away(
 
     Returns:
         (n, D) float32: `normalise(query - weight * sum of negatives)`, unit norm.
+
+    Raises:
+        QueryError: If negatives take away all that a query asks for.
     """
     pushed = vectors.copy()
     for row, unwanted in enumerate(negatives):
         if unwanted:
             pushed[row] -= np.float32(weight) * model.encode_texts(unwanted).sum(axis=0)
+            if np.linalg.norm(pushed[row]) < _NOTHING_LEFT:
+                raise QueryError(
+                    "what must not be there is all that is asked for "
+                    f"({', '.join(repr(text) for text in unwanted)}): nothing is left to look for"
+                )
     return normalised(pushed)

@@ -32,7 +32,7 @@ def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> C
     Raises:
         DeviceMessageError: If the tokens are of another composer or model.
     """
-    check_belongs(message, composer.folder)
+    _check(message, composer)
     words = message.tokens[None]
     batch = QueryBatch(
         (message.text,),
@@ -40,6 +40,16 @@ def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> C
         negatives=(message.negatives,),
     )
     return composer.compose_tokens(words, batch)
+
+
+def _check(message: QueryMessage, composer: SplicedComposer) -> None:
+    check_belongs(message, composer.folder)
+    width = composer.model.dimension
+    if message.vector is not None and message.vector.shape != (width,):
+        raise DeviceMessageError(
+            f"the query message has a vector of {message.vector.size} numbers; those of the model "
+            f"{composer.model.name} have {width}"
+        )
 
 
 def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
@@ -100,5 +110,5 @@ def message_composer(message: QueryMessage, composer: Composer) -> MessageCompos
             f"the composer {composer.name} takes no tokens; the message needs {message.composer}: "
             f"--composer {message.composer}, or the folder of that composer"
         )
-    check_belongs(message, composer.folder)
+    _check(message, composer)
     return MessageComposer(message, composer)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,13 +64,27 @@ def calibration_of(
     Raises:
         ModelError: If the bundle names a coefficient that there is none of.
     """
-    if composer.name != model.default_composer:
+    if not _is_default(composer, model):
         return ConfidenceCalibration()
     kind = "words" if query.image is None and not query.from_device else "image"
     try:
         return ConfidenceCalibration(**model.confidence_settings.get(kind, {}))  # type: ignore[arg-type]
     except TypeError as error:
         raise ModelError(f"the model {model.name}: its confidence settings: {error}") from error
+
+
+def _is_default(composer: Composer, model: EmbeddingModel) -> bool:
+    """Whether it is the one that the model brings, not another of its name."""
+    if composer.name != model.default_composer:
+        return False
+    from composir.compose import packaged_composers
+    from composir.compose.trained import ComposerFolder
+
+    own: Any = getattr(composer, "folder", None)  # of trained ones alone
+    packaged = packaged_composers(model).get(composer.name)
+    if own is None or packaged is None:
+        return own is None
+    return bool(own.fingerprint == ComposerFolder.load(packaged).fingerprint)
 
 
 def standout(best: float, background: FloatArray, size: int) -> float:

@@ -15,6 +15,7 @@ from composir.gallery.confidence import ConfidenceCalibration, judge
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
 from composir.gallery.files import absolute
 from composir.gallery.ranking import Candidate, Ranker
+from composir.gallery.reader import LARGEST_FILE
 from composir.gallery.rows import hash_content, image_id
 from composir.images import read_image
 from composir.model.base import EmbeddingModel
@@ -117,7 +118,7 @@ def answer(
 def _read_reference(source: ImageInput, model: EmbeddingModel) -> Reference:
     path = Path(source) if isinstance(source, (str, os.PathLike)) else None
     try:
-        data = source if path is None else path.read_bytes()
+        data = source if path is None else _bytes_of(path)
         decoded = read_image(data)
     except OSError as error:
         raise QueryError(f"the reference {path} cannot be read: {error.strerror}") from error
@@ -132,6 +133,12 @@ def _read_reference(source: ImageInput, model: EmbeddingModel) -> Reference:
     )
     own_id = None if path is None else image_id(absolute(path))
     return Reference(decoded.rgb, own_id, appearance)
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_FILE:
+        raise QueryError(f"the reference {path} is larger than {LARGEST_FILE >> 20} MB")
+    return path.read_bytes()
 
 
 def _batch(query: Query, reference: Reference | None) -> QueryBatch:

@@ -1,3 +1,4 @@
+import errno
 import sys
 from types import ModuleType
 
@@ -43,6 +44,22 @@ def test_an_expected_error_is_one_line_on_stderr_with_its_exit_code(
     assert result.exit_code == 3
     assert result.stdout == ""
     assert result.stderr == "error: another process\\x1b[2J indexes it\n"
+
+
+def test_what_the_system_refuses_is_one_line(verb: list[BaseException]) -> None:
+    verb.append(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 500))
+    result = runner.invoke(main.app, ["act"])
+    assert result.exit_code == 2
+    assert result.stderr == f"error: the system refuses: File name too long: {'x' * 120}…\n"
+    verb[0] = RuntimeError("Could not determine home directory.")
+    assert "a user whom this system does not know" in runner.invoke(main.app, ["act"]).stderr
+    verb[0] = RuntimeError("a bug")
+    assert isinstance(runner.invoke(main.app, ["act"]).exception, RuntimeError)
+
+
+def test_lines_of_an_error_stay_lines(verb: list[BaseException]) -> None:
+    verb.append(GalleryBusyError("two problems:\n  first\x07"))
+    assert runner.invoke(main.app, ["act"]).stderr == "error: two problems:\n  first\\x07\n"
 
 
 def test_a_missing_extra_says_which_one(verb: list[BaseException]) -> None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
-from composir.gallery.confidence import ConfidenceCalibration, judge, standout
-from composir.types import FloatArray
+from composir.compose import load_composer
+from composir.compose.trained import Templates
+from composir.gallery.confidence import (
+    ConfidenceCalibration,
+    calibration_of,
+    judge,
+    standout,
+)
+from composir.model import Model
+from composir.types import FloatArray, Query
+from tests.tiny_bundle import make_bundle, make_composer
 
 
 def chance(size: int, seed: int) -> FloatArray:
@@ -84,3 +96,23 @@ def test_the_spread_is_that_of_percentiles(size: int) -> None:
     beyond = standout(2.0, scores, size) - standout(1.0, scores, size)
     root = np.sqrt(2 * np.log(size))
     assert beyond == pytest.approx(root / 2 / (centre - below), rel=1e-5)
+
+
+def test_only_the_model_s_own_default_composer_has_its_coefficients(tmp_path: Path) -> None:
+    model = make_bundle(tmp_path / "tiny")
+    make_composer(tmp_path / "tiny" / "composers" / "best", model, "vector", name="best")
+    other_words = Templates(composed="a picture of {} {text}")
+    make_composer(tmp_path / "mine", model, "vector", name="best", templates=other_words)
+    whole = make_bundle(tmp_path / "tiny")
+
+    class Calibrated(Model):
+        default_composer = "best"
+        confidence_settings: ClassVar[dict[str, dict[str, float]]] = {"words": {"bias": 7.0}}
+
+    calibrated = Calibrated(whole.bundle)
+    own, other = (
+        load_composer("best", calibrated),
+        load_composer(str(tmp_path / "mine"), calibrated),
+    )
+    assert calibration_of(calibrated, Query(text="red"), own).bias == 7.0
+    assert calibration_of(calibrated, Query(text="red"), other) == ConfidenceCalibration()
