@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,69 @@ def test_edits_of_what_a_data_set_lists(home: Path) -> None:
     none = composir("triplets", "edit", "--count", "4", "--out", "none")
     assert none.exit_code == 2
     assert "no pictures to edit" in none.stderr
+
+
+def test_edits_do_not_overwrite_a_data_set_of_ones_own(home: Path) -> None:
+    for name in ("dataset.json", "queries.jsonl"):
+        (home / "shop" / name).write_text("{}")
+    before = {file: file.read_bytes() for file in (home / "shop").iterdir() if file.is_file()}
+    words = ("triplets", "edit", "--data", "shop", "--count", "4", "--out")
+    refused = composir(*words, "shop")
+    assert refused.exit_code == 2
+    assert "shop holds something else; name a new folder with --out" in refused.stderr
+    assert {file: file.read_bytes() for file in before} == before
+    a_file = composir(*words, "captions.jsonl")
+    assert a_file.exit_code == 2
+    assert "captions.jsonl holds something else" in a_file.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [(*MAKE, "--data", "shop"), ("triplets", "edit", "--images", "photos", "--out", "e")]
+)
+def test_a_negative_seed_is_a_usage_error(home: Path, words: tuple[str, ...]) -> None:
+    refused = composir(*words, "--seed", "-1")
+    assert refused.exit_code == 2
+    assert "'--seed'" in refused.stderr
+    assert "greater than or equal to 0" in refused.stderr
+    assert not (home / words[words.index("--out") + 1]).exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "told"),
+    [
+        ("sk-SECRET\nx", "http://127.0.0.1:1/v1", "the endpoint's key holds characters"),
+        ("sk\u2013SECRET", "http://127.0.0.1:1/v1", "the endpoint's key holds characters"),
+        ("sk-SECRET", "http://[bad/v1", "--base-url 'http://[bad/v1': write it like"),
+        ("sk-SECRET", f"http://{'a' * 64}/v1", "write it like http://localhost:8000/v1"),
+    ],
+)
+def test_a_bad_key_or_address_is_one_line_without_the_key(
+    home: Path, monkeypatch: pytest.MonkeyPatch, key: str, url: str, told: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    refused = composir(*with_model(url, "--yes"))
+    assert refused.exit_code == 2
+    assert told in refused.stderr
+    assert "SECRET" not in refused.output
+    assert isinstance(refused.exception, SystemExit)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_pictures_named_in_latin_1_make_a_data_set_of_utf_8(home: Path) -> None:
+    named = home / "shop" / os.fsdecode(b"caf\xe9.png")
+    try:
+        (home / "shop" / "images" / "cup-red.png").rename(named)
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    rows = rows_of(home / "shop" / "gallery.jsonl")
+    first = {"id": named.name, "file": named.name, "note": "half \ud83d"}
+    write_rows(home / "shop" / "gallery.jsonl", [rows[0] | first, *rows[1:]])
+    chosen = ("--data", "shop", "--vary", "colour", "--group", "kind", "--count", "40")
+    made = composir(*MAKE, *chosen)
+    if made.exception:
+        raise made.exception
+    assert made.exit_code == 0, made.output
+    references = {row["reference"] for row in rows_of(home / "triplets" / "queries.jsonl")}
+    assert named.name in references
+    gallery = rows_of(home / "triplets" / "gallery.jsonl")
+    assert (home / "triplets" / gallery[0]["file"]).is_file()

@@ -59,7 +59,7 @@ def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelW
     """Set the writer up; nothing is sent yet.
 
     Raises:
-        ComposirError: If address or model are missing or malformed.
+        ComposirError: If address or model are missing or malformed, or the key cannot be sent.
     """
     from composir.triplets.answers import AnswerCache
     from composir.triplets.chat import ChatClient, ChatSettings
@@ -70,7 +70,6 @@ def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelW
             "--writer openai needs --base-url (e.g. http://localhost:8000/v1) and --language-model"
         )
     key = os.environ.get(options.key_variable, "").strip()
-    _warn_of_open_key(options.base_url, key, options.key_variable)
     settings = WriterSettings(
         options.language_model,
         seed=seed,
@@ -79,6 +78,7 @@ def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelW
         extra=dict(_extra(text) for text in options.extra),
     )
     client = ChatClient(ChatSettings(options.base_url, timeout=options.timeout), key)
+    _warn_of_open_key(options.base_url, key, options.key_variable)
     folder = data_folder(os.environ, sys.platform, Path.home())
     cache = AnswerCache(folder / "triplets" / "answers.sqlite")
     return LanguageModelWriter(client, options.base_url.rstrip("/"), settings, cache)

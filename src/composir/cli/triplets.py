@@ -79,7 +79,7 @@ def make(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many triplets, at most.")] = 1000,
     seed: Annotated[
-        int, typer.Option(help="Of all choices: the same seed, the same triplets.")
+        int, typer.Option(min=0, help="Of all choices: the same seed, the same triplets.")
     ] = 0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -342,7 +342,7 @@ def edit(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
     count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 1000,
     seed: Annotated[
-        int, typer.Option(help="Of all choices: the same seed, the same triplets.")
+        int, typer.Option(min=0, help="Of all choices: the same seed, the same triplets.")
     ] = 0,
 ) -> None:
     """Make triplets from edited copies of any pictures: no captions, no labels.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,31 +33,53 @@ class AnswerCache:
             DatasetError: If it cannot be opened or is something else.
         """
         self._path = path
+        with self._connected() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, text TEXT,"
+                " tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
+            )
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction; what goes wrong with it is told."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, text TEXT,"
-                    " tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
-                )
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+                yield connection
         except (sqlite3.Error, OSError) as error:
             raise DatasetError(
-                f"{path}: the cache of answers cannot be used ({error}); move it away"
+                f"{self._path}: the cache of answers cannot be used ({error}); make room on its "
+                f"disk, or move it away"
             ) from error
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=60)
-
     def get(self, request: str) -> Answer | None:
-        """The answer to a request, if it is known."""
-        with closing(self._connect()) as connection:
+        """The answer to a request, if it is known.
+
+        Args:
+            request: From `request_key`.
+
+        Returns:
+            What the endpoint said; None if it was never asked.
+
+        Raises:
+            DatasetError: If the cache cannot be read.
+        """
+        with self._connected() as connection:
             row = connection.execute(
                 "SELECT text, tokens_in, tokens_out FROM answers WHERE request = ?", (request,)
             ).fetchone()
         return None if row is None else Answer(*row)
 
     def put(self, request: str, answer: Answer) -> None:
-        """Keep an answer."""
+        """Keep an answer.
+
+        Args:
+            request: From `request_key`.
+            answer: What the endpoint said.
+
+        Raises:
+            DatasetError: If the cache cannot be written.
+        """
         row = (request, answer.text, answer.tokens_in, answer.tokens_out)
-        with closing(self._connect()) as connection, connection:
+        with self._connected() as connection:
             connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)

@@ -8,6 +8,7 @@ answers that are no JSON. `Retry-After` is honoured, and it holds back all threa
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import urllib.error
@@ -27,6 +28,8 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529
 _HOPELESS = frozenset({301, 302, 307, 308, 401, 403, 404, 405})
 _MOST_BYTES = 4_000_000
 _CHUNK = 65_536
+_MOST_TOKENS = 10**9
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class EndpointError(ComposirError):
@@ -96,18 +99,13 @@ class ChatClient:
             clock: Seconds, for tests.
 
         Raises:
-            EndpointError: If the address is no http(s) address or holds a password.
+            EndpointError: If the address is no http(s) address or holds a password, or if the
+                key cannot be sent.
         """
-        parts = urllib.parse.urlsplit(settings.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise EndpointError(
-                f"--base-url {settings.base_url!r}: write it like http://localhost:8000/v1"
-            )
-        if parts.username or parts.password or parts.query:
-            raise EndpointError(
-                "--base-url must hold no user, password or query; the key comes from a variable"
-            )
+        _check_address(settings.base_url)
+        _check_key(key)
         self._settings = settings
+        self._key = key
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
         self._headers = {"Content-Type": "application/json", "User-Agent": "composir"}
         if key:
@@ -178,10 +176,16 @@ class ChatClient:
                 content = self._read(response, deadline)
         except urllib.error.HTTPError as error:
             with error:
-                raise _judged(self._url, error) from error
+                raise _judged(self._url, error, self._key) from error
         except (urllib.error.URLError, HTTPException, OSError) as error:
             why = getattr(error, "reason", None) or error
             raise _TryAgain(f"no connection ({why or type(error).__name__})") from error
+        except ValueError as error:
+            # Neither its words nor its traceback: such errors quote headers, and so the key.
+            raise EndpointError(
+                f"{self._url}: no request can be sent ({type(error).__name__}); look at "
+                f"--base-url and at the variables of proxies, such as https_proxy"
+            ) from None
         return _parsed(content)
 
     def _read(self, response: Any, deadline: float) -> bytes:
@@ -196,6 +200,39 @@ class ChatClient:
         return bytes(content)
 
 
+def _check_address(url: str) -> None:
+    """Refuse what cannot be an endpoint's address; one that may hold a password is not shown."""
+    if any(mark in url for mark in "@?#"):
+        raise EndpointError(
+            "--base-url must hold no user, password, query or '#'; the key comes from a variable"
+        )
+    if not all("!" <= letter <= "~" for letter in url):
+        raise EndpointError(
+            f"--base-url {url!r}: only ASCII without blanks can be sent; write a host of other "
+            f"letters in its xn-- form, and other letters of the path as %-escapes"
+        )
+    if not _is_http(url):
+        raise EndpointError(f"--base-url {url!r}: write it like http://localhost:8000/v1")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = (parts.hostname or "").encode("idna")  # refuses labels that no name server takes
+        return parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _check_key(key: str) -> None:
+    """Refuse a key that no header can hold, without showing it."""
+    if not all(" " <= letter <= "~" for letter in key):
+        raise EndpointError(
+            "the endpoint's key holds characters other than printable ASCII, such as a line end "
+            "or a long dash; copy it again into its environment variable (see --key-variable)"
+        )
+
+
 class _TryAgain(Exception):  # noqa: N818
     """Something that may pass."""
 
@@ -204,9 +241,9 @@ class _TryAgain(Exception):  # noqa: N818
         self.retry_after = retry_after
 
 
-def _judged(url: str, error: urllib.error.HTTPError) -> Exception:
+def _judged(url: str, error: urllib.error.HTTPError, key: str) -> Exception:
     """What an HTTP error means: wait, give this request up, or give up."""
-    said = _said(error)
+    said = _said(error, key)
     if error.code in _PASSING:
         return _TryAgain(f"HTTP {error.code}", retry_after(error.headers))
     if error.code in _HOPELESS:
@@ -215,8 +252,8 @@ def _judged(url: str, error: urllib.error.HTTPError) -> Exception:
     return RefusedRequest(f"HTTP {error.code} {said}")
 
 
-def _said(error: urllib.error.HTTPError) -> str:
-    """The endpoint's own words, cut short."""
+def _said(error: urllib.error.HTTPError, key: str) -> str:
+    """The endpoint's own words, cut short, and without the key where it repeats that."""
     try:
         text = error.read(2_000).decode("utf-8", "replace")
     except (OSError, HTTPException):
@@ -224,8 +261,9 @@ def _said(error: urllib.error.HTTPError) -> str:
     try:
         inner = json.loads(text)["error"]
         text = str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
+    text = text.replace(key, "***") if key else text
     return " ".join(text.split())[:200] or str(error.reason)
 
 
@@ -238,7 +276,7 @@ def retry_after(headers: Message[str, str], now: datetime | None = None) -> floa
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
@@ -249,13 +287,15 @@ def _parsed(content: bytes) -> Answer:
         document = json.loads(content)
         text = document["choices"][0]["message"]["content"]
         usage = document.get("usage") or {}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _TryAgain("an answer that is no chat completion") from error
     if not isinstance(text, str):
         raise _TryAgain("an answer without text")
+    text = _LONE_SURROGATES.sub("\ufffd", text)  # half a character can neither be kept nor sent
     return Answer(text, _number(usage, "prompt_tokens"), _number(usage, "completion_tokens"))
 
 
 def _number(usage: object, name: str) -> int:
+    """A count of tokens; 0, which is "not told", for what cannot be one."""
     value = usage.get(name, 0) if isinstance(usage, dict) else 0
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value <= _MOST_TOKENS else 0

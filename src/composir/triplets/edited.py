@@ -7,6 +7,7 @@ are, edited copies lie in its `images/`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from composir.errors import DatasetError, ImageReadError
+from composir.gallery.files import replaced_atomically
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
 from composir.triplets.records import pair_dice
@@ -65,19 +67,40 @@ def make_edited(
 
     Args:
         files: Pictures.
-        out: The folder; a folder of other settings or pictures is refused.
+        out: New, empty, or of an earlier run with the same settings and pictures.
         settings: How many, and the seed.
         progress: Called with (done, total).
 
+    Returns:
+        What was made, and what was skipped.
+
     Raises:
-        DatasetError: If there are no readable pictures, or `out` holds something else.
+        DatasetError: If there are no readable pictures, `out` holds something else, or the disk
+            refuses.
     """
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")
     chosen = [file.absolute() for file in sorted(files)]
-    _claim(out, chosen, settings)
-    rows, skipped = [], []
-    jobs = list(_jobs(chosen, settings))
+    try:
+        _claim(out, chosen, settings)
+        rows, skipped = _edit_all(list(_jobs(chosen, settings)), out, progress)
+        if not rows:
+            _give_up(out)
+            raise DatasetError(f"none of {len(chosen)} pictures could be read, e.g. {skipped[0]}")
+        counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
+        made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
+        _write(out, rows, settings, made)
+    except OSError as error:
+        raise DatasetError(f"cannot write to {out}: {error.strerror or error}") from error
+    return made
+
+
+def _edit_all(
+    jobs: Sequence[_Job], out: Path, progress: Progress | None
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Rows of the edits that were made, and pictures that were not, with the reason."""
+    rows: list[dict[str, Any]] = []
+    skipped: list[tuple[str, str]] = []
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(jobs), BLOCK):
             block = jobs[start : start + BLOCK]
@@ -88,12 +111,7 @@ def make_edited(
                     rows.append(row)
             if progress:
                 progress(min(start + BLOCK, len(jobs)), len(jobs))
-    if not rows:
-        raise DatasetError(f"none of {len(chosen)} pictures could be read, e.g. {skipped[0]}")
-    counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
-    made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
-    _write(out, rows, settings, made)
-    return made
+    return rows, skipped
 
 
 def _kind(edit: str) -> str:
@@ -142,14 +160,44 @@ def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
 
 def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
     """Take a new folder, or go on in one of the same settings and pictures."""
-    (out / "images").mkdir(parents=True, exist_ok=True)
-    said = json.dumps(asdict(settings) | {"pictures": len(files), "first": files[0].name})
+    of_pictures = {"pictures": len(files), "first": files[0].name, "files": _identity(files)}
+    said = json.dumps(asdict(settings) | of_pictures)
     path = out / SETTINGS
-    if path.exists() and path.read_text(encoding="utf-8") != said:
-        raise DatasetError(
-            f"{out} holds edits of other settings or pictures (see {path}): choose another --out"
-        )
-    path.write_text(said, encoding="utf-8")
+    if path.is_file():
+        if path.read_bytes() != said.encode():
+            raise DatasetError(
+                f"{out} holds edits of other settings or pictures, or of pictures that have "
+                f"changed since (see {path}); name a new folder with --out"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"{out} holds something else; name a new folder with --out")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        _replace(path, said)
+    (out / "images").mkdir(exist_ok=True)
+
+
+def _give_up(out: Path) -> None:
+    """Leave a folder without copies, or the command with mended pictures would be refused."""
+    if not any((out / "images").iterdir()):
+        (out / "images").rmdir()
+        (out / SETTINGS).unlink()
+
+
+def _identity(files: Sequence[Path]) -> str:
+    """A hash that differs for other or changed pictures, without reading them.
+
+    Names alone are not enough: the copies of another folder's `0.jpg` would count as finished.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            state = file.stat()
+            facts = [state.st_size, state.st_mtime_ns]
+        except OSError:  # it will be skipped as unreadable, unless it comes back
+            facts = []
+        digest.update(json.dumps([str(file), *facts]).encode())
+    return digest.hexdigest()
 
 
 def _write(
@@ -173,7 +221,11 @@ def _write(
         "recipe": asdict(settings),
         "report": {"triplets": made.triplets, "kinds": made.by_edit, "skipped": len(made.skipped)},
     }
-    (out / "dataset.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    _replace(out / "dataset.json", json.dumps(card, indent=1) + "\n")
     for stem, items in (("gallery", gallery), ("queries", queries)):
-        lines = "".join(json.dumps(item) + "\n" for item in items)
-        (out / f"{stem}.jsonl").write_text(lines, encoding="utf-8")
+        _replace(out / f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
+
+
+def _replace(path: Path, text: str) -> None:
+    with replaced_atomically(path) as file:
+        file.write(text.encode("utf-8"))

@@ -168,9 +168,10 @@ def _query(
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    # ASCII: a file name of no encoding, or half an emoji in a caption, survives as an escape.
+    return "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
 
 
 def _replace(path: Path, text: str) -> None:
     with replaced_atomically(path) as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
+        file.write(text.encode("utf-8"))

@@ -27,6 +27,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 _BATCH = 32
 _HASHED_AT_ONCE = 256
 _PROBE = "a red bicycle beside two dogs on a wooden bridge, seen from above"
+# SQLite's text holds no file names of another encoding: these pictures are encoded anew.
+_UNKEYED = (OSError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def image_vectors(
 
 
 def _content_keys(images: Sequence[SourceImage], cache: VectorCache | None) -> list[str]:
-    """What identifies each picture's content; empty where it cannot be read."""
+    """What identifies each picture's content; empty where it cannot be read or is not kept."""
     if cache is None:
         return [""] * len(images)
     keys: list[str] = []
@@ -90,7 +92,7 @@ def _content_keys(images: Sequence[SourceImage], cache: VectorCache | None) -> l
         part = pictures[start : start + _HASHED_AT_ONCE]
         try:
             keys += cache.contents(part)
-        except OSError:
+        except _UNKEYED:
             keys += [_content_key(picture, cache) for picture in part]
     return keys
 
@@ -98,7 +100,7 @@ def _content_keys(images: Sequence[SourceImage], cache: VectorCache | None) -> l
 def _content_key(picture: Picture, cache: VectorCache) -> str:
     try:
         return cache.contents([picture])[0]
-    except OSError:
+    except _UNKEYED:
         return ""
 
 

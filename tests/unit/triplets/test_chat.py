@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+import traceback
 from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
@@ -79,6 +81,8 @@ def test_who_asks_to_wait_too_long_gets_no_more_requests() -> None:
         ("-1", 0.0),
         ("", None),
         ("soon", None),
+        ("Fri, 99 Foo 99999 99:99:99 GMT", None),
+        ("Sat, 21 Nov 2026 06:00:30 +99999999999999999999", None),
         ("Sat, 21 Nov 2026 06:00:30 GMT", 30.0),
         ("Sat, 21 Nov 2026 05:00:00 GMT", 0.0),
     ],
@@ -152,8 +156,94 @@ def test_redirects_are_not_followed_so_that_the_key_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://host/v1", "http://", "https://me:pw@host/v1", "http://h/?k=1"]
+    "url",
+    [
+        "localhost:8000",
+        "ftp://host/v1",
+        "http://",
+        "http://h/?k=1",
+        "http://h/v1#part",
+        "http://[bad/v1",
+        "http://h:99999/v1",
+        "http://h:port/v1",
+        f"http://{'a' * 64}/v1",
+        "http://a..b/v1",
+        "http://h/v 1",
+        "http://h/v1\n",
+        "http://h\u00f6st/v1",
+        "http://h/\udce9",
+    ],
 )
 def test_bad_addresses(url: str) -> None:
     with pytest.raises(EndpointError, match="--base-url"):
         ChatClient(ChatSettings(url))
+
+
+@pytest.mark.parametrize("url", ["https://me:pw-9@host/v1", "ftp://me:pw-9@host", "me:pw-9@host"])
+def test_an_address_with_a_password_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(EndpointError, match="--base-url must hold no user") as caught:
+        ChatClient(ChatSettings(url))
+    assert "pw-9" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8000/v1", "https://api.example.org", "http://h./v1"])
+def test_good_addresses(url: str) -> None:
+    assert ChatClient(ChatSettings(url)).sent == 0
+
+
+@pytest.mark.parametrize("key", ["sk-SECRET\nx", "sk\u2013SECRET", "SECRET\udce9", "\x7fSECRET"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(EndpointError, match=r"printable ASCII.*--key-variable") as caught:
+        ChatClient(ChatSettings("http://localhost:8000/v1"), key)
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_endpoint_that_repeats_the_key_is_quoted_without_it() -> None:
+    with (
+        endpoint(in_turn(fails(401, f"{'x' * 190} sk-secret is no key"))) as stub,
+        pytest.raises(EndpointError, match=r"answers 401 x+ \*\*\* is") as caught,
+    ):
+        client(stub, "sk-secret").ask(BODY)
+    assert "sk-" not in str(caught.value)
+
+
+def test_a_request_that_python_refuses_to_build_shows_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chat = client("http://localhost:8000/v1", "sk-SECRET")
+
+    def refuse(request: Any, **_named: Any) -> None:
+        raise ValueError(f"Invalid header value {request.headers!r}")
+
+    monkeypatch.setattr(chat._opener, "open", refuse)
+    with pytest.raises(EndpointError, match=r"no request can be sent \(ValueError\)") as caught:
+        chat.ask(BODY)
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_half_a_character_is_replaced() -> None:
+    with endpoint(in_turn(says("green \ud83d, \ude00 \U0001f600"))) as stub:
+        answer = client(stub).ask(BODY)
+    assert answer.text == "green \ufffd, \ufffd \U0001f600"
+
+
+@pytest.mark.parametrize("count", [10**30, 2**63, -5, "many", None, 1.5])
+def test_counts_that_cannot_be_are_not_believed(count: object) -> None:
+    document = {"choices": [{"message": {"content": "in blue"}}], "usage": {"prompt_tokens": count}}
+    with endpoint(in_turn((200, {}, json.dumps(document).encode()))) as stub:
+        answer = client(stub).ask(BODY)
+    assert (answer.text, answer.tokens_in) == ("in blue", 0)
+
+
+def test_a_deeply_nested_answer_is_asked_for_again() -> None:
+    with endpoint(in_turn((200, {}, b"[" * 200_000), says("in blue"))) as stub:
+        assert client(stub).ask(BODY).text == "in blue"
+    assert len(stub.bodies) == 2
+
+
+def test_a_deeply_nested_refusal_is_a_refusal() -> None:
+    with (
+        endpoint(in_turn((400, {}, b"[" * 200_000))) as stub,
+        pytest.raises(RefusedRequest, match=r"HTTP 400 \[{200}$"),
+    ):
+        client(stub).ask(BODY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -132,8 +133,101 @@ def test_bad_input(pictures: list[Path], tmp_path: Path) -> None:
     broken.write_bytes(b"no picture")
     with pytest.raises(DatasetError, match="none of 1 pictures"):
         make_edited([broken], tmp_path / "none", EditSettings(count=2))
+    assert make_edited(pictures, tmp_path / "none", EditSettings(count=2)).triplets == 2
     made = make_edited([*pictures, broken], tmp_path / "some", EditSettings(count=8))
     assert made.triplets == 6
     assert {Path(file).name for file, _ in made.skipped} == {"broken.jpg"}
     with pytest.raises(DatasetError, match="other settings"):
         make_edited(pictures, tmp_path / "some", EditSettings(count=9))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("dataset.json", "gallery.jsonl", "queries.jsonl"):
+        (own / name).write_text("mine")
+    before = contents(own)
+    with pytest.raises(DatasetError, match="own holds something else; name a new folder"):
+        make_edited(pictures, own, EditSettings(count=2))
+    assert contents(own) == before
+    assert not (own / "images").exists()
+    with pytest.raises(DatasetError, match="holds something else"):
+        make_edited(pictures, own / "gallery.jsonl", EditSettings(count=2))
+    with pytest.raises(DatasetError, match=r"cannot write to .*Not a directory"):
+        make_edited(pictures, own / "gallery.jsonl" / "below", EditSettings(count=2))
+
+
+def test_a_disk_that_refuses_is_told(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DatasetError, match=r"cannot write to .*out: No space left on device"):
+        make_edited(pictures, tmp_path / "out", EditSettings(count=2))
+    assert not (tmp_path / "out" / "queries.jsonl").exists()
+
+
+def test_copies_of_other_pictures_of_the_same_names_are_not_taken(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for file in pictures:
+        product("yellow").save(others / file.name)
+    out = tmp_path / "out"
+    make_edited(pictures, out, EditSettings(count=3))
+    before = contents(out)
+    with pytest.raises(DatasetError, match=r"out holds edits of other settings or pictures"):
+        make_edited(sorted(others.iterdir()), out, EditSettings(count=3))
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_a_picture_that_has_changed_is_noticed(
+    pictures: list[Path], tmp_path: Path, change: str
+) -> None:
+    out = tmp_path / "out"
+    make_edited(pictures, out, EditSettings(count=3))
+    state = pictures[1].stat()
+    if change == "size":
+        product("yellow").resize((50, 50)).save(pictures[1])
+        os.utime(pictures[1], ns=(state.st_atime_ns, state.st_mtime_ns))
+    else:
+        os.utime(pictures[1], ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000))
+    with pytest.raises(DatasetError, match="pictures that have changed since"):
+        make_edited(pictures, out, EditSettings(count=3))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_damaged_settings_are_refused(pictures: list[Path], tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "edits.json").write_bytes(content)
+    with pytest.raises(DatasetError, match="other settings"):
+        make_edited(pictures, tmp_path / "out", EditSettings(count=3))
+
+
+def test_a_stopped_run_leaves_whole_files_and_goes_on(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    make_edited(pictures, out, EditSettings(count=3))
+    before = contents(out)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", _pulled_plug)
+        with pytest.raises(DatasetError, match=r"cannot write to .*pulled"):
+            make_edited(pictures, out, EditSettings(count=3))
+    assert contents(out) == before
+    make_edited(pictures, out, EditSettings(count=3))
+    assert contents(out) == before
+
+
+def _pulled_plug(*_args: object) -> None:
+    raise OSError(5, "pulled")

@@ -15,6 +15,7 @@ from composir.triplets import Made, MakeSettings, Source, make_triplets
 from composir.triplets.filters import FilterSettings
 from composir.triplets.folder import claim_folder, recipe_of, write_triplets
 from composir.triplets.page import choose_rows, read_rows, triplet_page
+from composir.triplets.records import Pair, Triplet, Written
 from composir.triplets.templates import TemplateWriter
 from tests.fakes import ColourModel
 from tests.unit.triplets.world import rows_of, shop_source
@@ -71,6 +72,23 @@ def test_the_same_recipe_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         claim_folder(out, other)
     with pytest.raises(DatasetError, match="model_fingerprint"):
         claim_folder(out, recipe_of(source, ColourModel("colours-2"), writer, SETTINGS))
+
+
+def test_names_of_no_encoding_and_half_characters_survive(tmp_path: Path) -> None:
+    source = shop_source(tmp_path)
+    renamed = source.images[0].file.with_name("caf\udce9.png")
+    row = {"file": "?", "caption": "half \ud83d of it, and \u00e9"}
+    first = replace(source.images[0], id="caf\udce9", file=renamed, row=row)
+    recipe = {"model": "m", "seed": 0}
+    pair = Pair("image", 1, 0)
+    triplet = Triplet(pair, Written("in \udce9", "in \udce9", {}), 0.5, 0.5, 0.5)
+    made = Made((first, *source.images[1:]), (triplet,), (), {}, {}, ())
+    write_triplets(tmp_path, source, made, recipe, {})
+    (query,) = rows_of(tmp_path / "queries.jsonl")
+    assert (query["targets"], query["text"]) == (["caf\udce9"], "in \udce9")
+    shown = rows_of(tmp_path / "gallery.jsonl")[0]
+    assert shown["file"] == "?"
+    assert shown["caption"] == row["caption"]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from composir.errors import DatasetError
 from composir.triplets.answers import AnswerCache
 from composir.triplets.chat import ChatClient, ChatSettings, EndpointError
 from composir.triplets.language_model import (
@@ -138,6 +139,37 @@ def test_single_requests_that_fail_are_skipped(tmp_path: Path) -> None:
         made = writer(stub, tmp_path, concurrency=1).write(PAIRS[:5], IMAGES)
     assert made[2] == Skipped("refused by the endpoint: HTTP 400 too rude")
     assert sum(isinstance(text, Written) for text in made) == 4
+
+
+def test_one_odd_answer_does_not_end_the_run(tmp_path: Path) -> None:
+    odd = {
+        1: says("make it green \ud83d"),
+        2: (200, {}, b"[" * 200_000),
+        3: (200, {}, says("in blue")[2].replace(b"100", b"1" + b"0" * 30)),
+    }
+
+    def reply(number: int, body: dict[str, Any]) -> Reply:
+        return odd.get(number) or echo(number, body)
+
+    with endpoint(reply) as stub:
+        the_writer = writer(stub, tmp_path, attempts=1, concurrency=1)
+        made = the_writer.write(PAIRS[:6], IMAGES)
+    assert made[2] == Skipped("no answer from the endpoint")
+    texts = [text.text for text in made if isinstance(text, Written)]
+    assert texts == ["1 rings, please", "make it green \ufffd", "in blue"] + [
+        f"{n} rings, please" for n in (5, 6)
+    ]
+    assert the_writer.usage.requests == 5
+    assert the_writer.usage.tokens_in < 10_000
+
+
+def test_a_cache_that_breaks_on_the_way_is_told(tmp_path: Path) -> None:
+    with endpoint(echo) as stub:
+        the_writer = writer(stub, tmp_path)
+        (tmp_path / "answers.sqlite").write_bytes(b"no database " * 500)
+        with pytest.raises(DatasetError, match=r"answers\.sqlite: the cache of answers cannot be"):
+            the_writer.write(PAIRS[:3], IMAGES)
+    assert stub.bodies == []
 
 
 def test_fields_of_the_request_can_be_added_and_taken_out(tmp_path: Path) -> None:
