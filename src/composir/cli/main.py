@@ -79,7 +79,7 @@ class LazyVerbs(TyperGroup):
         except RuntimeError as error:
             if "home directory" not in str(error):
                 raise
-            problem = ComposirError("a path begins with ~ and a user whom this system does not know")
+            problem = ComposirError("a path begins with ~ and a user that this system lacks")
             raise _reported(problem) from error
         except KeyboardInterrupt as stop:
             echo("stopped.", to_stderr=True)

@@ -52,7 +52,7 @@ def test_what_the_system_refuses_is_one_line(verb: list[BaseException]) -> None:
     assert result.exit_code == 2
     assert result.stderr == f"error: the system refuses: File name too long: {'x' * 120}…\n"
     verb[0] = RuntimeError("Could not determine home directory.")
-    assert "a user whom this system does not know" in runner.invoke(main.app, ["act"]).stderr
+    assert "a user that this system lacks" in runner.invoke(main.app, ["act"]).stderr
     verb[0] = RuntimeError("a bug")
     assert isinstance(runner.invoke(main.app, ["act"]).exception, RuntimeError)
 
