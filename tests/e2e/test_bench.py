@@ -151,6 +151,68 @@ def test_bad_lines_are_named(home: Path) -> None:
     assert "queries.jsonl, line 2: the target 'purple' is not in the gallery" in shown.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-o", "a-file"), "--out a-file: is a file, but a folder is needed"),
+        (("-o", "a-file/runs"), "--out a-file/runs: a-file is no folder"),
+        (("--html", "my-dataset"), "--html my-dataset: is a folder, but a file is to be written"),
+        (("--csv", "my-dataset"), "--csv my-dataset: is a folder"),
+        (("--submission", "a-file"), "--submission a-file: is a file"),
+    ],
+)
+def test_destinations_are_checked_before_anything_runs(
+    home: Path, words: tuple[str, str], message: str
+) -> None:
+    (home / "a-file").touch()
+    shown = composir("bench", "my-dataset", "-c", "sum", *words)
+    assert shown.exit_code == 2
+    assert message in " ".join(shown.stderr.split())
+    assert "encoded" not in shown.stderr
+    assert not (home / "runs").exists()
+
+
+def test_destinations_of_tune_and_compare_are_checked(home: Path) -> None:
+    shown = composir("bench", "tune", "my-dataset", "-c", "sum", "-o", "my-dataset")
+    assert shown.exit_code == 2
+    assert "--out my-dataset: is a folder" in shown.stderr
+    assert "encoded" not in shown.stderr
+    composir("bench", "my-dataset", "-c", "sum", "-c", "text")
+    files = ["runs/colours-all-colours-text.json", "runs/colours-all-colours-sum.json"]
+    shown = composir("bench", "compare", *files, "--html", "runs")
+    assert shown.exit_code == 2
+    assert "--html runs: is a folder" in shown.stderr
+
+
+def test_a_result_that_cannot_be_written_is_an_error_of_one_line(home: Path) -> None:
+    for _ in range(2):  # the usual name, and then the one that is taken in its place
+        composir("bench", "my-dataset", "-c", "sum")
+        [written] = [path for path in (home / "runs").iterdir() if path.is_file()]
+        written.unlink()
+        written.mkdir()
+    shown = composir("bench", "my-dataset", "-c", "sum")
+    assert shown.exit_code == 2
+    assert "cannot be written" in shown.stderr
+    assert isinstance(shown.exception, SystemExit)
+
+
+def test_a_negative_seed_is_a_usage_error(home: Path) -> None:
+    for words in (("my-dataset", "-c", "sum"), ("compare", "a.json", "b.json")):
+        shown = composir("bench", *words, "--seed", "-1")
+        assert shown.exit_code == 2
+        assert "--seed" in shown.stderr
+        assert "equal to 0" in " ".join(shown.stderr.split())
+
+
+def test_vectors_that_are_no_npz_are_named(home: Path) -> None:
+    np.save(home / "v.npy", np.ones((8, 4)))
+    (home / "empty.npz").touch()
+    for name in ("v.npy", "empty.npz"):
+        shown = composir("bench", "my-dataset", "-c", "sum", "--vectors", name)
+        assert shown.exit_code == 2
+        assert f"{name}: not an .npz of plain arrays" in " ".join(shown.stderr.split())
+
+
 def test_list_shows_paper_licence_protocol_and_source() -> None:
     shown = composir("bench", "list")
     for name in ("cirr", "fashioniq", "circo", "genecis", "domain-conversion"):

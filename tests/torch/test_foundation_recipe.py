@@ -142,9 +142,18 @@ def test_an_interrupted_run_ends_as_if_nothing_had_been(home: Path) -> None:
 
 def test_a_run_of_another_configuration_is_refused(home: Path) -> None:
     with pytest.raises(StoppedError):
-        recipe.train_foundation(config(home), home / "run", stopping_at("encoding their texts"))
+        recipe.train_foundation(config(home), home / "run", stopping_at("joint {"))
     with pytest.raises(TrainingError, match=r"run of another configuration .*choose another --out"):
         recipe.train_foundation(replace(config(home), seed=1), home / "run", quiet)
+
+
+def test_a_run_that_failed_before_training_is_begun_with_other_settings(home: Path) -> None:
+    with pytest.raises(StoppedError):
+        recipe.train_foundation(config(home), home / "run", stopping_at("encoding their texts"))
+    with pytest.raises(StoppedError):
+        recipe.train_foundation(replace(config(home), seed=1), home / "run", stopping_at("heads {"))
+
+    assert json.loads((home / "run" / "config.json").read_text(encoding="utf-8"))["seed"] == 1
 
 
 def test_kin_that_no_picture_has_are_refused_before_anything_is_trained(home: Path) -> None:

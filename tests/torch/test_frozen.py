@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from composir.compose.template import filled  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.frozen import FrozenFoundation, load_text_tower  # noqa: E402
@@ -50,6 +51,28 @@ def test_spliced_sentences_equal_the_runtimes(foundation: FrozenFoundation) -> N
     for row, state in enumerate(states):
         assert int(ours.mask[row].sum()) == len(state)
         assert np.abs(ours.states[row, : len(state)].numpy() - state).max() < 1e-4
+
+
+def test_a_lone_star_is_the_place_of_the_pseudo_words_as_in_a_search(
+    foundation: FrozenFoundation,
+) -> None:
+    template = "a photo of {} that {text}"
+    texts = ["a dog of *", "* of a red lamp, * of a dog", "red", "a dog of {}", "a*b of 5*"]
+    tokens = torch.randn(len(texts), 2, TEXT.width) * 0.1
+    ours = encode_sentences(foundation, foundation.text, template, tokens, texts)
+    asked = [filled(template, text) for text in texts]
+    theirs, _ = foundation.model.texts.encode_spliced(asked, list(tokens.numpy()))
+
+    assert np.abs(ours.vectors.numpy() - theirs).max() < 1e-5
+    assert ours.start.tolist() == [4, 1, 4, 4, 4]
+
+
+def test_a_modification_too_long_before_its_star_is_named(foundation: FrozenFoundation) -> None:
+    text = "red " * 20 + "*"
+    with pytest.raises(TrainingError, match=r"do not fit 16 tokens after 'red red .*shorten"):
+        encode_sentences(
+            foundation, foundation.text, "{} that {text}", torch.zeros(1, 1, TEXT.width), [text]
+        )
 
 
 def test_a_real_words_own_embedding_gives_that_words_vector(foundation: FrozenFoundation) -> None:

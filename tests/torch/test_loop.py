@@ -230,3 +230,30 @@ def test_curves_get_a_point_for_every_number(
     assert ("loss", 4) in points
     assert ("weight", 12) in points
     assert points[-1] == ("closed", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", -1),
+        ("warmup", -1),
+        ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("evaluate_every", 0),
+        ("checkpoint_every", 0),
+        ("checkpoint_every", -5),
+        ("clip", 0.0),
+        ("average", 1.5),
+    ],
+)
+def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(TrainingError, match=f"the loop's {name}|its {name}"):
+        LoopConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_no_steps_leave_the_weights_as_they_begin(tmp_path: Path) -> None:
+    task = Regression()
+    before = weights(task)
+    train(task, LoopConfig(steps=0), tmp_path)
+
+    assert torch.equal(weights(task), before)

@@ -7,6 +7,7 @@ whatever order the gallery lists its images.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -176,7 +177,8 @@ def parse_metric(name: str) -> tuple[str, int]:
         BenchError: If there is no such metric.
     """
     kind, _, depth = name.partition("@")
-    if kind not in METRIC_LABELS or not depth.isdigit() or int(depth) < 1:
+    # At most nine digits: int() refuses thousands of them, and no gallery is as large.
+    if kind not in METRIC_LABELS or not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", depth):
         known = ", ".join(f"{label}@K" for label in METRIC_LABELS)
         raise BenchError(f"unknown metric {name!r}; known are {known} with K >= 1")
     return kind, int(depth)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from composir.bench.destinations import write_text
 from composir.bench.efficiency import Efficiency
 from composir.bench.metrics import ABSENT, Ranks
 from composir.bench.protocol import Rankings, outcomes
@@ -239,9 +240,12 @@ class Result(_Frozen):
         return tuple(dict.fromkeys(said))
 
     def save(self, path: Path) -> None:
-        """Write the file, and the folder that it lies in."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write the file, and the folder that it lies in.
+
+        Raises:
+            BenchError: If it cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
 def _partial_notice(task: TaskResult) -> str:

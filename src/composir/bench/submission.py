@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from composir.bench.destinations import write_text
 from composir.bench.protocol import Rankings
 from composir.bench.task import Task
 from composir.errors import BenchError
@@ -120,9 +121,12 @@ def _check_lists(lists: Mapping[str, Sequence[str]], task: Task, length: int) ->
 
 
 def write_files(files: Sequence[SubmissionFile], folder: Path) -> tuple[Path, ...]:
-    """Write checked files into a folder; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write checked files into a folder; returns their paths.
+
+    Raises:
+        BenchError: If one cannot be written.
+    """
     paths = tuple(folder / file.name for file in files)
     for path, file in zip(paths, files, strict=True):
-        path.write_text(file.content, encoding="utf-8")
+        write_text(path, file.content)
     return paths

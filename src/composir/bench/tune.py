@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from composir.bench.destinations import write_text
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.results import Tuning
@@ -61,9 +62,12 @@ class Tuned(BaseModel):
     trials: tuple[Trial, ...]
 
     def save(self, path: Path) -> None:
-        """Write the file, and the folder that it lies in."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write the file, and the folder that it lies in.
+
+        Raises:
+            BenchError: If it cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
 def load_tuned(path: Path) -> Tuned:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,9 +91,10 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
 
     Raises:
         DatasetError: If the file is missing or damaged, widths or lengths do not agree, ids are
-            duplicate, or a row is NaN, infinite or zero.
+            duplicate, values are no real numbers, or a row is NaN, infinite or zero.
     """
     ids, matrix = _read_npz(path)
+    _check_kinds(path, ids, matrix)
     if matrix.ndim != 2 or ids.ndim != 1 or len(ids) != len(matrix):
         raise DatasetError(
             f"{path}: `ids` has shape {ids.shape} and `matrix` {matrix.shape}; "
@@ -116,17 +119,39 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
     return VectorTable(names, unit, f"{path.name} (sha256 {digest})")
 
 
+# What numpy lets through of a file that is empty, cut short or changed somewhere.
+_DAMAGE = (
+    *(ValueError, OSError, EOFError, KeyError, TypeError, OverflowError, RuntimeError, SyntaxError),
+    *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
 def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             absent = [name for name in ("ids", "matrix") if name not in file]
             if absent:
                 raise DatasetError(f"{path}: no array {absent[0]!r}; it holds {sorted(file)}")
-            return file["ids"], file["matrix"]
+            return np.asarray(file["ids"]), np.asarray(file["matrix"])
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: there is no such file of vectors") from error
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: not an .npz of plain arrays ({error})") from error
+    except _DAMAGE as error:
+        raise DatasetError(
+            f"{path}: not an .npz of plain arrays ({error}); "
+            f"write it with numpy.savez(file, ids=..., matrix=...)"
+        ) from error
+
+
+def _check_kinds(path: Path, ids: NDArray[Any], matrix: NDArray[Any]) -> None:
+    if ids.dtype.kind not in "Uiu":
+        raise DatasetError(
+            f"{path}: `ids` holds values of type {ids.dtype}; they must be strings or whole numbers"
+        )
+    if matrix.dtype.kind not in "fiu":
+        raise DatasetError(
+            f"{path}: `matrix` holds values of type {matrix.dtype}; they must be real numbers, "
+            f"e.g. float32"
+        )
 
 
 class VectorCache:
@@ -144,43 +169,69 @@ class VectorCache:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
-                connection.executescript(
-                    "CREATE TABLE IF NOT EXISTS vectors (bundle TEXT, content TEXT, vector BLOB,"
-                    " PRIMARY KEY (bundle, content)) WITHOUT ROWID;"
-                    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER,"
-                    " mtime_ns INTEGER, content TEXT) WITHOUT ROWID;"
-                )
-        except (sqlite3.Error, OSError) as error:
-            raise BenchError(
-                f"{path}: the vector cache cannot be used ({error}); "
-                f"delete it, or run with --no-cache"
-            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+        with self._connection() as connection:
+            connection.executescript(
+                "CREATE TABLE IF NOT EXISTS vectors (bundle TEXT, content TEXT, vector BLOB,"
+                " PRIMARY KEY (bundle, content)) WITHOUT ROWID;"
+                "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER,"
+                " mtime_ns INTEGER, content TEXT) WITHOUT ROWID;"
+            )
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=60)
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; damage shows only where a page is read, so every use can fail."""
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, reason: object) -> BenchError:
+        return BenchError(
+            f"{self._path}: the vector cache cannot be used ({reason}); "
+            f"delete it, or run with --no-cache"
+        )
 
     def get(self, bundle: str, contents: Iterable[str]) -> dict[str, FloatArray]:
-        """Known vectors, (D,) float32 by content key."""
-        with closing(self._connect()) as connection:
+        """Known vectors, (D,) float32 by content key.
+
+        Raises:
+            BenchError: If the file is damaged.
+        """
+        with self._connection() as connection:
             found = {}
             for content in contents:
                 row = connection.execute(
                     "SELECT vector FROM vectors WHERE bundle = ? AND content = ?", (bundle, content)
                 ).fetchone()
                 if row is not None:
-                    found[content] = np.frombuffer(row[0], dtype=np.float32)
+                    found[content] = self._vector(row[0])
             return found
 
+    def _vector(self, stored: object) -> FloatArray:
+        if not isinstance(stored, bytes) or not stored or len(stored) % 4:
+            raise self._unusable("a vector in it is damaged")
+        return np.frombuffer(stored, dtype=np.float32)
+
     def put(self, bundle: str, vectors: Mapping[str, FloatArray]) -> None:
-        """Keep vectors, (D,) float32 by content key."""
+        """Keep vectors, (D,) float32 by content key.
+
+        Raises:
+            BenchError: If the file is damaged or cannot be written.
+        """
         rows = [(bundle, key, np.asarray(v, np.float32).tobytes()) for key, v in vectors.items()]
-        with closing(self._connect()) as connection, connection:
+        with self._connection() as connection:
             connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Content keys of pictures; files that did not change since last time are not read."""
-        with closing(self._connect()) as connection, connection:
+        """Content keys of pictures; files that did not change since last time are not read.
+
+        Raises:
+            BenchError: If the cache is damaged or cannot be written.
+        """
+        with self._connection() as connection:
             return [content_key(picture, partial(_hash_file, connection)) for picture in pictures]
 
 

@@ -53,7 +53,7 @@ RootOption = Annotated[
     typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Which split.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of intervals and tests.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of intervals and tests.")]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
 ]
@@ -124,9 +124,13 @@ def run_command(
     json: JsonOption = False,
 ) -> None:
     """Run composers on data sets: `composir bench DATASET... --composer NAME`."""
+    from composir.bench.destinations import check_destinations
     from composir.bench.suite import Plan, run_plan
     from composir.bench.task import LoadOptions
 
+    check_destinations(
+        files={"--html": html, "--csv": csv}, folders={"--out": out, "--submission": submission}
+    )
     encoder = None if query_vectors else models.resolve_model(model, threads)
     plan = Plan(
         datasets=tuple(datasets),
@@ -198,8 +202,9 @@ def _show(
 
 
 def _write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
+    from composir.bench.destinations import write_text
+
+    write_text(path, content)
     note(f"wrote {path}")
 
 
@@ -221,8 +226,10 @@ def compare(
 ) -> None:
     """Compare runs on the same queries; the first is what the others are tested against."""
     from composir.bench.compare import compared
+    from composir.bench.destinations import check_destinations
     from composir.bench.results import load_result
 
+    check_destinations(files={"--html": html, "--csv": csv})
     loaded = [load_result(path) for path in results]
     section = compared(loaded, [str(path) for path in results], seed=seed)
     tasks = _tasks_again(loaded[0], root) if html else {}
@@ -269,12 +276,14 @@ def tune(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Choose a composer's settings on a dev split; reporting on that split is then refused."""
+    from composir.bench.destinations import check_destinations
     from composir.bench.run import Source, load_tasks, prepare
     from composir.bench.task import LoadOptions
     from composir.bench.tune import parse_grid
     from composir.bench.tune import tune as search
     from composir.bench.vectors import load_vectors
 
+    check_destinations(files={"--out": out})
     encoder = models.resolve_model(model, threads)
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
     at_hand = None if table is None else frozenset(table.ids)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from composir.errors import DatasetError
+
+_DEEPEST = 100
+_UNREADABLE = (ValueError, OverflowError, KeyError)
+"""What Arrow raises of dates beyond the calendar, bytes that are no text, unknown time zones."""
+# Not those that stand for bytes of a file name that is no UTF-8: by them a row finds its picture.
+_SURROGATES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +100,49 @@ def read_jsonl(path: Path) -> RawTable:
 
 
 def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DatasetError(f"{path}:{number}: not JSON: {error}") from error
+    row = _parsed(path, number, line)
     if not isinstance(row, dict):
         raise DatasetError(f'{path}:{number}: must be a JSON object, like {{"file": "a.jpg"}}')
-    return row
+    # A value that can only just be read could not be written as text again.
+    if line.count("[") + line.count("{") > _DEEPEST and _is_deeper(row, _DEEPEST):
+        raise DatasetError(
+            f"{path}:{number}: lists or objects are nested more than {_DEEPEST} deep"
+        )
+    mended: dict[str, object] = _mended(row) if _ESCAPED_HALF.search(line) else row
+    return mended
+
+
+def _parsed(path: Path, number: int, line: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}:{number}: not JSON: {error}") from error
+    except RecursionError as error:
+        raise DatasetError(
+            f"{path}:{number}: lists or objects are nested more than {_DEEPEST} deep"
+        ) from error
+    except ValueError as error:  # Python's limit against slow conversions
+        raise DatasetError(
+            f"{path}:{number}: a whole number of more than 4,300 digits; write it as a string"
+        ) from error
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inside)
+
+
+def _mended(value: Any) -> Any:
+    """The value with halves of surrogate pairs replaced: they are no text and cannot be stored."""
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(name): _mended(item) for name, item in value.items()}
+    return value
 
 
 def read_parquet(path: Path) -> RawTable:
@@ -110,11 +155,42 @@ def read_parquet(path: Path) -> RawTable:
     except pa.ArrowException as error:
         raise DatasetError(f"cannot read metadata from {path}: {error}") from error
     _refuse_twins(path, table.column_names)
-    columns: dict[str, Sequence[object]] = {
-        name: [_simple(value) for value in column.to_pylist()]
+    columns = {
+        name: _values(path, name, column)
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
     return RawTable(columns, range(1, table.num_rows + 1), is_text=False)
+
+
+def _values(path: Path, name: str, column: Any) -> Sequence[object]:
+    column = _in_microseconds(column)
+    try:
+        return [_simple(value) for value in column.to_pylist()]
+    except _UNREADABLE:
+        return [_value(path, name, row, scalar) for row, scalar in enumerate(column, 1)]
+
+
+def _value(path: Path, name: str, row: int, scalar: Any) -> object:
+    try:
+        return _simple(scalar.as_py())
+    except _UNREADABLE as error:
+        raise DatasetError(
+            f"{path}:{row}: the value in column {name!r} cannot be read as {scalar.type} "
+            f"({error}); write it as a string"
+        ) from error
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Times of nanoseconds, which pandas writes, as the finest that Python's own times hold."""
+    import pyarrow as pa
+
+    kind = column.type
+    if getattr(kind, "unit", None) != "ns":
+        return column
+    if pa.types.is_timestamp(kind):
+        return column.cast(pa.timestamp("us", kind.tz), safe=False)
+    wider = pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")
+    return column.cast(wider, safe=False)
 
 
 def _simple(value: object) -> object:

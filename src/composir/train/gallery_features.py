@@ -8,7 +8,6 @@ and listed.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,13 +22,19 @@ from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.model import Model
 from composir.preprocess import PreprocessSpec
+from composir.train.feature_cache import (
+    PictureFile,
+    has_size,
+    picture_stamp,
+    read_note,
+    write_note,
+)
 from composir.train.foundation.features import augment
 from composir.train.images import TrainingImage
 from composir.types import FloatArray, PixelArray
 
 Progress: TypeAlias = Callable[[int, int], None]
 HalfArray: TypeAlias = NDArray[np.float16]
-PictureFile: TypeAlias = Path | TrainingImage
 BATCH = 64
 
 
@@ -100,11 +105,16 @@ class _Store:
         self._note = stem.with_suffix(".json")
         blank = np.zeros((1, model.image_spec.size, model.image_spec.size, 3), dtype=np.uint8)
         _, patches = self._encode(blank)
-        self._vectors = _grown(stem.with_suffix(".vectors"), (len(files), model.dimension), "f4")
-        self._patches = _grown(stem.with_suffix(".patches"), (len(files), *patches.shape[1:]), "f2")
-        state = json.loads(self._note.read_text()) if self._note.exists() else {}
-        self.done: int = state.get("done", 0)
-        self._failed: dict[str, str] = state.get("failed", {})
+        vectors = _Rows(stem.with_suffix(".vectors"), (len(files), model.dimension), "f4")
+        parts = _Rows(stem.with_suffix(".patches"), (len(files), *patches.shape[1:]), "f2")
+        sizes = {rows.path: rows.size for rows in (vectors, parts) if rows.size}
+        self._state = read_note(self._note, sizes, len(files))
+        self._vectors, self._patches = vectors.open(), parts.open()
+
+    @property
+    def done(self) -> int:
+        """How many files need no more work."""
+        return self._state.done
 
     def _encode(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
         if self._spatial:
@@ -118,7 +128,7 @@ class _Store:
         good = [row for row, pixels in enumerate(read) if not isinstance(pixels, str)]
         for row, pixels in enumerate(read):
             if isinstance(pixels, str):
-                self._failed[str(start + row)] = pixels
+                self._state.failed[str(start + row)] = pixels
         if good:
             pixels = np.stack([np.asarray(read[row], dtype=np.uint8) for row in good])
             vectors, patches = self._encode(pixels)
@@ -127,16 +137,15 @@ class _Store:
         for rows in (self._vectors, self._patches):
             if isinstance(rows, np.memmap):
                 rows.flush()
-        self.done = start + len(files)
-        unfinished = self._note.with_suffix(".partial")
-        unfinished.write_text(json.dumps({"done": self.done, "failed": self._failed}))
-        unfinished.replace(self._note)
+        self._state.done = start + len(files)
+        write_note(self._note, self._state)
 
     def features(self) -> GalleryFeatures:
+        failed = self._state.failed
         kept = np.array(
-            [row for row in range(len(self._files)) if str(row) not in self._failed], dtype=np.int64
+            [row for row in range(len(self._files)) if str(row) not in failed], dtype=np.int64
         )
-        failures = tuple((self._files[int(row)], why) for row, why in self._failed.items())
+        failures = tuple((self._files[int(row)], why) for row, why in failed.items())
         if not len(kept):
             raise TrainingError(
                 f"none of the {len(self._files)} training images can be read, e.g. "
@@ -147,10 +156,24 @@ class _Store:
         return GalleryFeatures(np.array(self._vectors[kept]), patches, kept, failures)
 
 
-def _grown(path: Path, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
-    if not np.prod(shape):
-        return np.empty(shape, dtype=kind)
-    return np.memmap(path, dtype=kind, mode="r+" if path.exists() else "w+", shape=shape)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A data file as it is to be; none where the rows are empty."""
+
+    path: Path
+    shape: tuple[int, ...]
+    kind: str
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.kind).itemsize
+
+    def open(self) -> NDArray[Any]:
+        """The rows on disk; a file of another size, e.g. one cut off, is made anew."""
+        if not self.size:
+            return np.empty(self.shape, dtype=self.kind)
+        mode: Any = "r+" if has_size(self.path, self.size) else "w+"
+        return np.memmap(self.path, dtype=self.kind, mode=mode, shape=self.shape)
 
 
 def read_pixels(file: PictureFile, spec: PreprocessSpec, view: int) -> PixelArray | str:
@@ -176,14 +199,6 @@ def read_pixels(file: PictureFile, spec: PreprocessSpec, view: int) -> PixelArra
         seed = int.from_bytes(hashlib.sha256(f"{file.name}/{view}".encode()).digest()[:8], "big")
         rgb = augment(rgb, np.random.default_rng(seed))
     return spec.apply(rgb)
-
-
-def picture_stamp(file: PictureFile) -> str:
-    """What a cache knows a picture by, the same wherever its folder lies."""
-    if isinstance(file, TrainingImage):
-        return f"{file.name}/{file.size}"
-    size = file.stat().st_size if file.exists() else -1
-    return f"{file.parent.parent.name}/{file.name}/{size}"
 
 
 def _name(files: Sequence[PictureFile], model: Model, view: int) -> str:

@@ -23,6 +23,7 @@ from composir.train.watch import Curves, Watch
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
+_LEAST = {"steps": 0, "warmup": 0, "weight_decay": 0, "evaluate_every": 1, "checkpoint_every": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,22 @@ class LoopConfig:
     average: float = 0.99
     evaluate_every: int = 100
     checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range; no steps at all leave the weights as they begin.
+
+        Raises:
+            TrainingError: Naming the setting and its value.
+        """
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not value >= least:  # so that NaN is refused too
+                raise TrainingError(f"the loop's {name} is {value}: it must be {least} or more")
+        if not self.clip > 0 or not 0 <= self.average <= 1:
+            raise TrainingError(
+                f"the loop's clip must be above 0 and its average from 0 to 1, "
+                f"not {self.clip} and {self.average}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

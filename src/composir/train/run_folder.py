@@ -10,28 +10,49 @@ from composir.errors import TrainingError
 from composir.train.config import as_dict
 
 CONFIG = "config.json"
+MODEL = "model.txt"
+LEFT_OUT = "left_out.txt"
+BEFORE_TRAINING = frozenset({CONFIG, MODEL, LEFT_OUT})
+"""What a run writes before anything is trained; no more is lost with it than a failed try."""
 
 
 def claim(folder: Path, config: Any) -> None:
     """Make a run folder, or go on in one of the same configuration.
+
+    A folder in which nothing was trained yet, e.g. since the data were not found, is taken over.
 
     Args:
         folder: The run folder; `config.json` is written into it.
         config: A frozen dataclass.
 
     Raises:
-        TrainingError: If the folder holds a run of another configuration or cannot be written.
+        TrainingError: If the folder holds a run of another configuration, its `config.json` is
+            damaged, or the folder cannot be written.
     """
-    path = folder / CONFIG
     text = json.dumps(as_dict(config), indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        known = path.read_text(encoding="utf-8") if path.exists() else text
-        path.write_text(known, encoding="utf-8")
+        if {path.name for path in folder.iterdir()} <= BEFORE_TRAINING:
+            for name in BEFORE_TRAINING:
+                (folder / name).unlink(missing_ok=True)
+        path = folder / CONFIG
+        if path.exists():
+            _check_same(path, text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise TrainingError(f"{folder} cannot be used as a run folder: {error.strerror}") from error
+
+
+def _check_same(path: Path, text: str) -> None:
+    try:
+        known = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TrainingError(
+            f"{path} is damaged (not UTF-8 text), so nobody can tell whose run this is: "
+            "choose another --out"
+        ) from error
     if known != text:
         raise TrainingError(
-            f"{folder} holds a run of another configuration (see {path}): choose another --out, "
-            "or repeat that run's settings to go on with it"
+            f"{path.parent} holds a run of another configuration (see {path}): choose another "
+            "--out, or repeat that run's settings to go on with it"
         )

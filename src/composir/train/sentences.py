@@ -9,13 +9,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from composir.compose.template import TEXT, filled
 from composir.errors import TrainingError
 from composir.model.text_encoder import PLACEHOLDER
 from composir.train.foundation.text_tower import TextTower
 from composir.train.frozen import FrozenFoundation
 
-MODIFICATION = "{text}"
 CHUNK = 64
+SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def _embedded(
     foundation: FrozenFoundation, template: str, tokens: Tensor, texts: Sequence[str] | None
 ) -> tuple[list[Tensor], list[int]]:
     """Word embeddings of every sentence, (length, Dw) each, and where its pseudo-words start."""
-    if template.count(PLACEHOLDER) != 1 or template.count(MODIFICATION) != int(texts is not None):
-        wanted = f"one {PLACEHOLDER}" + (f" and one {MODIFICATION}" if texts is not None else "")
+    if template.count(PLACEHOLDER) != 1 or template.count(TEXT) != int(texts is not None):
+        wanted = f"one {PLACEHOLDER}" + (f" and one {TEXT}" if texts is not None else "")
         raise TrainingError(f"the template {template!r} needs {wanted}")
     opening, closing = foundation.frame
 
@@ -98,12 +99,16 @@ def _embedded(
     limit = foundation.model.manifest.text.max_tokens
     sentences, starts = [], []
     for row, words in enumerate(tokens):
-        filled = template if texts is None else template.replace(MODIFICATION, texts[row])
-        before, after = filled.split(PLACEHOLDER, 1)
+        # As at query time: a lone `*` in a modification says where the pseudo-words stand.
+        sentence = template if texts is None else filled(template, texts[row])
+        before, after = sentence.split(PLACEHOLDER, 1)
         head, tail = head_of(before), tail_of(after)
         room = limit - len(head) - len(words) - 1
         if room < 0:
-            raise TrainingError(f"{len(words)} pseudo-words do not fit {limit} tokens")
+            raise TrainingError(
+                f"{len(words)} pseudo-words do not fit {limit} tokens after {before[:SHOWN]!r}: "
+                "shorten the sentence before them"
+            )
         kept = tail if len(tail) <= room + 1 else torch.cat([tail[:room], tail[-1:]])
         sentences.append(torch.cat([head, words, kept]))
         starts.append(len(head))

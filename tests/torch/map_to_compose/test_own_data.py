@@ -126,6 +126,52 @@ def test_a_line_that_is_no_json_is_a_bad_row(images: Path) -> None:
     assert "not JSON" in read_triplets(path, max_bad=0.5).problems[0].reason
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("1" * 5_000, "not JSON (a number is too long)"),
+        ("[" * 100_000 + "]" * 100_000, "not JSON (nested too deeply)"),
+    ],
+    ids=["long number", "deep nesting"],
+)
+def test_json_that_python_does_not_read_is_a_bad_row(images: Path, value: str, reason: str) -> None:
+    path = write_lines(images / "own.jsonl", [GOOD])
+    more = '{"reference": "a.jpg", "text": "in blue", "target": "b.jpg"}'
+    path.write_text(f'{path.read_text()}{{"reference": {value}}}\n{more}\n')
+    read = read_triplets(path, max_bad=0.5)
+
+    assert [t.text for t in read.triplets] == ["in red", "in blue"]
+    assert [(p.where, p.reason) for p in read.problems] == [(f"{path}, line 2", reason)]
+
+
+def test_a_cell_that_is_too_large_is_a_bad_row(images: Path) -> None:
+    path = images / "own.csv"
+    rows = ["a.jpg,in red,b.jpg", f"a.jpg,{'x' * 200_000},b.jpg", "a.jpg,in blue,b.jpg"]
+    path.write_text("\n".join(["reference,text,target", *rows, ""]))
+    read = read_triplets(path, max_bad=0.5)
+
+    assert [t.text for t in read.triplets] == ["in red", "in blue"]
+    assert [problem.where for problem in read.problems] == [f"{path}, line 3"]
+    assert "not CSV (field larger than" in read.problems[0].reason
+
+
+def test_column_names_that_are_too_large_are_refused(images: Path) -> None:
+    path = images / "own.csv"
+    path.write_text("x" * 200_000 + ",text,target\n")
+    with pytest.raises(DatasetError, match=r"own\.csv, line 1: the columns cannot be read"):
+        read_triplets(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "\0", [["a.jpg"]]], ids=["long", "nul", "list"])
+def test_names_that_no_file_can_have_are_bad_rows(images: Path, name: object) -> None:
+    path = write_lines(images / "own.jsonl", [GOOD, {**GOOD, "reference": name}])
+    read = read_triplets(path, max_bad=0.5)
+
+    assert len(read.triplets) == 1
+    assert [problem.where for problem in read.problems] == [f"{path}, line 2"]
+    assert len(read.problems[0].reason) < 400
+
+
 def test_too_many_bad_rows_are_refused(images: Path) -> None:
     path = write_lines(images / "own.jsonl", [GOOD, {**GOOD, "target": "a.jpg"}])
 

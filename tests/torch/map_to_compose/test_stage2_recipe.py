@@ -25,11 +25,8 @@ from composir.model import load_model  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.loop import CHECKPOINT  # noqa: E402
 from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
-from composir.train.map_to_compose.stage2_recipe import (  # noqa: E402
-    LEFT_OUT,
-    STAGE,
-    train_composing,
-)
+from composir.train.map_to_compose.stage2_recipe import STAGE, train_composing  # noqa: E402
+from composir.train.run_folder import LEFT_OUT  # noqa: E402
 from tests.torch.map_to_compose.tiny_rows import write_lines  # noqa: E402
 from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
     make_model,
@@ -279,6 +276,15 @@ def test_a_folder_of_another_configuration_is_refused(tiny: Path, tmp_path: Path
 
     with pytest.raises(TrainingError, match="another configuration"):
         run(settings(tiny, "max_triplets=0", "seed=1"), tmp_path / "run")
+
+
+def test_a_mistyped_first_command_does_not_keep_the_folder(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ComposirError, match="no such file"):
+        run(settings(tiny, triplets="nowhere.jsonl"), tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").exists()
+    manifest, _ = run(settings(tiny, "max_triplets=0"), tmp_path / "run")
+
+    assert manifest.name == "compose"
 
 
 def test_a_damaged_checkpoint_is_named(tiny: Path, tmp_path: Path) -> None:

@@ -130,6 +130,120 @@ def test_files_of_other_encodings_and_missing_ones_are_named(tmp_path: Path) -> 
         find_dataset(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text": ["a"]}, r"""'text' must be a string, not \["a"\]"""),
+        ({"text": 5}, "'text' must be a string, not 5"),
+        ({"targets": 5}, "'targets' must be a list of names, not 5"),
+        ({"targets": "yellow"}, "'targets' must be a list of names, not \"yellow\""),
+        ({"targets": [None]}, "'targets' must be a list of names alone, not null"),
+        ({"targets": None}, "no 'targets'"),
+        ({"subset": 3}, "'subset' must be a list of names, not 3"),
+        ({"aspects": "colour"}, "'aspects' must be a list of names"),
+        ({"aspects": [True]}, "'aspects' must be a list of names alone, not true"),
+        ({"type": {}}, "'type' must be a string or a whole number"),
+        ({"split": ["dev"]}, "'split' must be a string or a whole number"),
+        ({"reference": ["red"]}, "'reference' must be a string or a whole number"),
+        ({"id": None}, "no 'id'"),
+        ({"id": 1.5}, "'id' must be a string or a whole number, not 1.5"),
+    ],
+)
+def test_a_query_field_of_the_wrong_type_is_named(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = write_folder(tmp_path / "set", queries=[QUERIES[0], QUERIES[1] | change])
+    with pytest.raises(DatasetError, match=f"queries.jsonl, line 2: {message}"):
+        load(folder)
+
+
+def test_null_is_as_good_as_left_out(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("text", "subset", "aspects", "type", "split"))
+    asked = [QUERIES[0] | nothing, QUERIES[1]]
+    card = CARD | {"metrics": None, "headline": None, "licence": None}
+    folder = write_folder(tmp_path / "set", card=card, queries=asked)
+    query = load(folder).queries[0]
+    assert (query.texts, query.subset, query.aspects) == (("",), (), ())
+    assert find_dataset(str(folder))[0].splits == ("all", "dev")
+    assert find_dataset(str(folder))[0].licence == "not stated"
+    assert load(folder).headline == "recall@10"
+
+
+def test_what_people_read_of_a_card_may_be_anything(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", card=CARD | {"licence": ["MIT", "CC0"], "source": "x"})
+    dataset = find_dataset(str(folder))[0]
+    assert (dataset.licence, dataset.reference) == ('["MIT", "CC0"]', "x")
+
+
+def test_ids_may_be_whole_numbers(tmp_path: Path) -> None:
+    folder = write_folder(
+        tmp_path / "set", queries=[{"id": 3, "reference": 1, "targets": [2], "type": 7, "split": 0}]
+    )
+    files = ("images/red.png", "images/blue.png")
+    write_lines(folder / "gallery.jsonl", [{"id": n, "file": f} for n, f in enumerate(files, 1)])
+    query = load(folder, "0").queries[0]
+    assert (query.id, query.reference, query.targets, query.aspects) == ("3", "1", ("2",), ("7",))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 5}, "'name' must be a string, not 5"),
+        ({"exclude_reference": "false"}, "'exclude_reference' must be true or false, without"),
+        ({"exclude_reference": None}, "'exclude_reference' must be true or false.* not null"),
+        ({"metrics": 5}, "'metrics' must be a list of metrics.* not 5"),
+        ({"metrics": "recall@1"}, "'metrics' must be a list of metrics"),
+        ({"metrics": [5]}, r"'metrics' must be a list of metrics.* not \[5\]"),
+        ({"metrics": []}, "'metrics' is empty"),
+        ({"metrics": ["recall@\u00b2"]}, "unknown metric"),
+        ({"metrics": ["recall@" + "9" * 5000]}, "unknown metric"),
+        ({"headline": 5}, "'headline' must be a string, not 5"),
+        ({"headline": "best"}, "unknown metric 'best'"),
+    ],
+)
+def test_a_card_field_of_the_wrong_type_is_named(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = write_folder(tmp_path / "set", card=CARD | change)
+    with pytest.raises(DatasetError, match=f"dataset.json: {message}"):
+        load(folder)
+
+
+_MANY_DIGITS = "1" * 5000
+_DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (_MANY_DIGITS, "a whole number of more than 4,300 digits"),
+        (_DEEP, "nested too deeply"),
+        (r'"\ud83d"', r"half of a surrogate pair \(\\ud800 to"),
+    ],
+    ids=["digits", "deep", "half"],
+)
+def test_values_beyond_what_can_be_read_are_named(tmp_path: Path, value: str, message: str) -> None:
+    folder = write_folder(tmp_path / "set")
+    for name in ("gallery", "queries"):
+        before = (folder / f"{name}.jsonl").read_text()
+        (folder / f"{name}.jsonl").write_text(f'{before}{{"id": "x", "n": {value}}}\n')
+        number = before.count("\n") + 1
+        with pytest.raises(DatasetError, match=rf"{name}.jsonl, line {number}: .*{message}"):
+            load(folder)
+        (folder / f"{name}.jsonl").write_text(before)
+    (folder / "dataset.json").write_text(f'{{"name": {value}}}')
+    with pytest.raises(DatasetError, match=rf"dataset.json: .*{message}"):
+        load(folder)
+
+
+def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set")
+    (folder / "gallery.jsonl").unlink()
+    (folder / "gallery.jsonl").mkdir()
+    with pytest.raises(DatasetError, match=r"gallery.jsonl: cannot be read \(Is a directory\)"):
+        load(folder)
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("name", "queries", "images"),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,51 @@ def test_files_that_are_no_vectors_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(DatasetError, match=r"not an \.npz of plain arrays"):
         load_vectors(tmp_path / "text.npz")
+
+
+@pytest.mark.parametrize("name", ["v.npy", "empty.npz", "folder.npz"])
+def test_what_is_no_npz_is_refused(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "v.npy", np.ones((2, 3)))
+    (tmp_path / "empty.npz").touch()
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DatasetError, match=rf"{name}: not an \.npz .*numpy.savez"):
+        load_vectors(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "bool", "<U3", "datetime64[s]", "S2"])
+def test_a_matrix_of_other_things_than_numbers_is_refused(tmp_path: Path, kind: str) -> None:
+    file = save(tmp_path / "v.npz", ids=["a", "b"], matrix=np.ones((2, 3)).astype(kind))
+    with pytest.raises(DatasetError, match=r"v.npz: `matrix` holds .*must be real numbers"):
+        load_vectors(file)
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8", "uint32", "float64"])
+def test_a_matrix_of_any_numbers_is_taken(tmp_path: Path, kind: str) -> None:
+    file = save(tmp_path / "v.npz", ids=["a"], matrix=np.array([[3, 4]]).astype(kind))
+    assert load_vectors(file).matrix == pytest.approx(np.array([[0.6, 0.8]]))
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0], [True, False], [b"a", b"b"]])
+def test_ids_of_other_kinds_are_refused(tmp_path: Path, ids: list[object]) -> None:
+    file = save(tmp_path / "v.npz", ids=np.array(ids), matrix=np.ones((2, 3)))
+    with pytest.raises(DatasetError, match=r"`ids` holds .*strings or whole numbers"):
+        load_vectors(file)
+
+
+def test_a_file_changed_or_cut_short_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+    file = tmp_path / "v.npz"
+    np.savez_compressed(file, ids=np.array(["a", "b"]), matrix=np.ones((2, 3)))
+    whole = file.read_bytes()
+    damaged = [whole[:end] for end in range(0, len(whole), 7)]
+    damaged += [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole))]
+    refused = 0
+    for content in damaged:
+        file.write_bytes(content)
+        try:
+            load_vectors(file)
+        except DatasetError:
+            refused += 1
+    assert refused > len(damaged) / 2
 
 
 def test_missing_vectors_are_counted_and_named(tmp_path: Path) -> None:
@@ -121,6 +169,32 @@ def test_a_cache_that_is_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v.sqlite").write_text("this is not a data base, it is a text of some length")
     with pytest.raises(BenchError, match="--no-cache"):
         VectorCache(tmp_path / "v.sqlite")
+
+
+def test_damage_within_a_cache_says_to_delete_it(tmp_path: Path) -> None:
+    file = tmp_path / "v.sqlite"
+    cache = VectorCache(file)
+    cache.put("bundle", {f"{number:05}": np.ones(64, np.float32) for number in range(500)})
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)  # all but the first page
+    file.write_bytes(content)
+    uses: list[Callable[[], object]] = [
+        lambda: cache.get("bundle", ["00007"]),
+        lambda: cache.put("bundle", {"x": np.ones(64, np.float32)}),
+        lambda: cache.contents([Picture(file)]),
+    ]
+    for use in uses:
+        with pytest.raises(BenchError, match=r"v.sqlite: .*delete it, or run with --no-cache"):
+            use()
+
+
+@pytest.mark.parametrize("stored", [b"", b"12345", "text", None])
+def test_a_damaged_vector_in_a_cache_is_refused(tmp_path: Path, stored: object) -> None:
+    cache = VectorCache(tmp_path / "v.sqlite")
+    with closing(sqlite3.connect(tmp_path / "v.sqlite")) as connection, connection:
+        connection.execute("INSERT INTO vectors VALUES ('bundle', 'key', ?)", (stored,))
+    with pytest.raises(BenchError, match="a vector in it is damaged"):
+        cache.get("bundle", ["key"])
 
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -59,6 +60,40 @@ class TestFormats:
         sidecar = read_metadata(tmp_path / "meta.parquet")
         assert row(sidecar) == {"price": 1.5, "day": "2020-01-02", "tags": '["x"]', "stock": 3}
         assert sidecar.columns == {"price": float, "day": str, "tags": str, "stock": int}
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "text"),
+        [
+            (("timestamp", "ns"), 1_600_000_000_123_456_789, "2020-09-13T12:26:40.123456"),
+            (("timestamp", "ns", "UTC"), 1_600_000_000_000_000_001, "2020-09-13T12:26:40+00:00"),
+            (("timestamp", "ms"), 1_600_000_000_000, "2020-09-13T12:26:40"),
+            (("time64", "ns"), 1_000_000_001, "00:00:01"),
+            (("duration", "ns"), 86_400_000_000_001, '"1 day, 0:00:00"'),
+        ],
+    )
+    def test_times_finer_than_microseconds(
+        self, tmp_path: Path, kind: tuple[str, ...], value: int, text: str
+    ) -> None:
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        times = pa.array([value, None], getattr(pa, kind[0])(*kind[1:]))
+        columns = {"file": ["a.jpg", "b.jpg"], "taken": times}
+        pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+        sidecar = read_metadata(tmp_path / "m.parquet")
+        assert row(sidecar) == {"taken": text}
+        assert row(sidecar, "b.jpg") == {"taken": None}
+
+    def test_bytes_of_a_name_that_is_no_text_stay(self, tmp_path: Path) -> None:
+        sidecar = table(tmp_path, r'{"file": "caf\udce9.jpg", "n": 1}', "meta.jsonl")
+        assert row(sidecar, os.fsdecode(b"caf\xe9.jpg")) == {"n": 1}
+
+    def test_half_a_surrogate_pair_is_replaced(self, tmp_path: Path) -> None:
+        text = (
+            r'{"file": "a.jpg", "s": "x\ud83d", "n": [{"\udc00": "\uDBFF"}], "ok": "\ud83d\ude00"}'
+        )
+        values = row(table(tmp_path, text, "m.jsonl"))
+        assert values == {"s": "x\ufffd", "n": '[{"\ufffd": "\ufffd"}]', "ok": "\U0001f600"}
+        assert json.dumps(values, ensure_ascii=False).encode("utf-8")
 
 
 class TestTypes:
@@ -204,6 +239,46 @@ class TestBadFiles:
     def test_say_where_and_what(self, tmp_path: Path, name: str, text: str, message: str) -> None:
         with pytest.raises(DatasetError, match=message):
             table(tmp_path, text, name)
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("1" * 5000, "a whole number of more than 4,300 digits; write it as a string"),
+            ("[" * 100_000 + "]" * 100_000, "nested more than 100 deep"),
+            ("[" * 900 + "]" * 900, "nested more than 100 deep"),
+            ('{"a":' * 101 + "1" + "}" * 101, "nested more than 100 deep"),
+        ],
+        ids=["digits", "deep", "just readable", "objects"],
+    )
+    def test_values_beyond_what_can_be_read(self, tmp_path: Path, value: str, message: str) -> None:
+        text = f'{{"file": "a.jpg"}}\n{{"file": "b.jpg", "n": {value}}}\n'
+        with pytest.raises(DatasetError, match=f"m.jsonl:2: .*{message}"):
+            table(tmp_path, text, "m.jsonl")
+
+    def test_many_brackets_side_by_side_are_not_deep(self, tmp_path: Path) -> None:
+        text = json.dumps({"file": "a.jpg", "n": [[number] for number in range(300)]})
+        assert str(row(table(tmp_path, text, "m.jsonl"))["n"]).startswith("[[0], [1]")
+
+    @pytest.mark.parametrize(
+        ("kind", "value"), [("date32", 2**30), ("timestamp", 2**60), ("date32", -(2**30))]
+    )
+    def test_times_beyond_the_calendar(self, tmp_path: Path, kind: str, value: int) -> None:
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        times = pa.array([0, value], pa.date32() if kind == "date32" else pa.timestamp("us"))
+        columns = {"file": ["a.jpg", "b.jpg"], "taken": times}
+        pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+        message = rf"m.parquet:2: the value in column 'taken' cannot be read as {kind}"
+        with pytest.raises(DatasetError, match=message):
+            read_metadata(tmp_path / "m.parquet")
+
+    def test_an_unknown_time_zone(self, tmp_path: Path) -> None:
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        times = pa.array([1], pa.timestamp("ns", "Nowhere/Land"))
+        pq.write_table(pa.table({"file": ["a.jpg"], "taken": times}), tmp_path / "m.parquet")
+        with pytest.raises(DatasetError, match=r"m.parquet:1: .*'taken' cannot be read"):
+            read_metadata(tmp_path / "m.parquet")
 
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="No such file"):

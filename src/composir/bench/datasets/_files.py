@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from composir.errors import DatasetError
+
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def find_root(root: Path, names: Iterable[str], marker: str) -> Path:
@@ -51,17 +54,51 @@ def read_json(path: Path, kind: type) -> Any:
     Raises:
         DatasetError: If it is missing, not JSON, or holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: this annotation file is missing") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 text ({error})") from error
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    content = parse_json(str(path), _text(path, "this annotation file is missing"), ", line {}")
     if not isinstance(content, kind):
         raise DatasetError(f"{path}: holds a {type(content).__name__}, not a {kind.__name__}")
     return content
+
+
+def parse_json(where: str, text: str, line: str = "") -> Any:
+    """Read one JSON value.
+
+    Args:
+        where: File, or file and line, for messages.
+        text: The value.
+        line: Added to `where` for a mistake of spelling, with the line within the text.
+
+    Returns:
+        What it says.
+
+    Raises:
+        DatasetError: If it is not JSON, or is beyond what can be read.
+    """
+    try:
+        value = json.loads(text)
+        _refuse_halves(where, text, value)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{where}{line.format(error.lineno)}: not JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise DatasetError(f"{where}: lists or objects are nested too deeply to be read") from error
+    except ValueError as error:  # Python's limit against slow conversions
+        raise DatasetError(
+            f"{where}: a whole number of more than 4,300 digits; write it as a string"
+        ) from error
+    return value
+
+
+def _refuse_halves(where: str, text: str, value: object) -> None:
+    """Halves of surrogate pairs get through `json`, but cannot be written into a result file."""
+    if not _ESCAPED_HALF.search(text):
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{where}: half of a surrogate pair (\\ud800 to \\udfff by itself) is no text; "
+            f"write the whole character"
+        ) from error
 
 
 def read_entries(
@@ -99,14 +136,20 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Read a text file's non-empty lines, each with where it is.
 
     Raises:
-        DatasetError: If the file is missing or not UTF-8.
+        DatasetError: If the file cannot be read or is not UTF-8.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: this file is missing") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 text ({error})") from error
+    text = _text(path, "this file is missing")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}, line {number}", line
+
+
+def _text(path: Path, missing: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: {missing}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text ({error})") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -5,6 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from composir.bench.datasets._fields import (
+    list_field,
+    names_field,
+    number_field,
+    objects,
+    required_name,
+    required_names,
+    required_text,
+)
 from composir.bench.datasets._files import find_root, first_existing, read_entries, read_json
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
 from composir.errors import DatasetError
@@ -25,7 +34,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     coco = base / "COCO2017_unlabeled"
     gallery, notices = _gallery(coco, options)
     images = first_existing(coco, ("unlabeled2017",))
-    references = [str(row["reference_img_id"]) for _, row in rows]
+    references = [number_field(where, row, "reference_img_id") for where, row in rows]
     task = Task(
         name="circo",
         split=split,
@@ -51,9 +60,9 @@ def _gallery(coco: Path, options: LoadOptions) -> tuple[tuple[str, ...], tuple[s
     """All of COCO unlabeled2017; by COCO's own list, else by what vectors or files there are."""
     info = coco / "annotations" / "image_info_unlabeled2017.json"
     if info.exists():
-        names = [str(image["id"]) for image in read_json(info, dict)["images"]]
+        names = _listed_ids(info)
     elif options.available is not None:
-        names = [name for name in options.available if name.isdigit()]
+        names = [name for name in options.available if name.isascii() and name.isdigit()]
     else:
         names = [p.stem.lstrip("0") for p in (coco / "unlabeled2017").glob("*.jpg")]
     if not names:
@@ -67,15 +76,21 @@ def _gallery(coco: Path, options: LoadOptions) -> tuple[tuple[str, ...], tuple[s
     return tuple(sorted(names)), notices
 
 
+def _listed_ids(info: Path) -> list[str]:
+    """Ids of COCO's own list of images."""
+    entries = list_field(str(info), read_json(info, dict), "images")
+    return [number_field(where, entry, "id") for where, entry in objects(f"{info}, image", entries)]
+
+
 def _query(where: str, row: dict[str, Any]) -> BenchQuery:
-    target = row.get("target_img_id")
+    has_truth = "gt_img_ids" in row  # the test split has none
     return BenchQuery(
-        id=str(row["id"]),
-        texts=(row["relative_caption"],),
-        reference=str(row["reference_img_id"]),
-        targets=tuple(str(image) for image in row.get("gt_img_ids", ())),
-        primary=None if target is None else str(target),
-        aspects=tuple(row.get("semantic_aspects", ())),
+        id=required_name(where, row, "id"),
+        texts=(required_text(where, row, "relative_caption"),),
+        reference=number_field(where, row, "reference_img_id"),
+        targets=required_names(where, row, "gt_img_ids") if has_truth else (),
+        primary=required_name(where, row, "target_img_id") if has_truth else None,
+        aspects=names_field(where, row, "semantic_aspects"),
         source=where,
     )
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from composir.bench.datasets._fields import (
+    object_field,
+    required_name,
+    required_names,
+    required_text,
+)
 from composir.bench.datasets._files import find_root, read_entries, read_json
 from composir.bench.task import (
     BenchQuery,
@@ -42,7 +49,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
         gallery=tuple(sorted(names)),
         queries=tuple(_query(where, row) for where, row in rows),
-        pictures={name: Picture(base / path) for name, path in names.items()},
+        pictures={n: Picture(base / required_text(str(images), names, n)) for n in names},
         exclude_reference=True,
         metrics=_METRICS + _SUBSET_METRICS,
         headline="recall@5",
@@ -55,7 +62,10 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 
 def _text_proxy(task: Task, file: Path, files: list[Path]) -> Task:
     """Captions in place of images: checks the machinery and text composition, nothing else."""
-    captions = {row["candidate"]: tuple(row["captions"]) for row in read_json(file, list)}
+    captions = {
+        required_name(where, row, "candidate"): required_names(where, row, "captions")
+        for where, row in read_entries(file, ("candidate", "captions"))
+    }
     absent = frozenset(name for name in task.needed if name not in captions)
     left = without_images(task, absent)
     dropped = len(task.queries) - len(left.queries)
@@ -78,14 +88,16 @@ def _version_2(path: Path) -> Path:
     return path
 
 
-def _query(where: str, row: dict) -> BenchQuery:  # type: ignore[type-arg]
-    target = row.get("target_hard")
+def _query(where: str, row: dict[str, Any]) -> BenchQuery:
+    has_truth = "target_hard" in row  # test1 has none
+    reference = required_name(where, row, "reference")
+    members = required_names(f"{where}, img_set", object_field(where, row, "img_set"), "members")
     return BenchQuery(
-        id=str(row["pairid"]),
-        texts=(row["caption"],),
-        reference=row["reference"],
-        targets=() if target is None else (target,),
-        subset=tuple(m for m in row["img_set"]["members"] if m != row["reference"]),
+        id=required_name(where, row, "pairid"),
+        texts=(required_text(where, row, "caption"),),
+        reference=reference,
+        targets=(required_name(where, row, "target_hard"),) if has_truth else (),
+        subset=tuple(m for m in members if m != reference),
         source=where,
     )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
+from composir.bench.datasets._fields import names_field, required_name, wrong
 from composir.bench.datasets._files import find_root, first_existing, read_entries, read_json
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
 from composir.errors import DatasetError
@@ -33,30 +36,22 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
         base / "image_splits" / f"split.{category}.{split}.json",
     ]
     rows = list(read_entries(files[0], ("target", "candidate", "captions"), entries))
-    names = read_json(files[1], list)
-    if len(names) != gallery_size:
-        raise DatasetError(f"{files[1]}: {len(names):,} images, but the split has {gallery_size:,}")
-    if variant.startswith("val"):
-        names = {row[role] for _, row in rows for role in ("candidate", "target")}
+    names = _names(files[1], gallery_size)
     orders = 1 if variant.endswith("one-order") else 2
+    queries = tuple(
+        _query(f"{category}:{number}", orders, where, row)
+        for number, (where, row) in enumerate(rows)
+    )
+    if variant.startswith("val"):
+        names = {name for query in queries for name in (str(query.reference), *query.targets)}
     told = "one caption order" if orders == 1 else "both caption orders averaged"
-    pictures = {name: Picture(_image(base, name)) for name in names}
     return Task(
         name=f"fashioniq-{category}",
         split=split,
         variant=f"{_VARIANTS[variant]}, {told}, reference not removed",
         gallery=tuple(sorted(names)),
-        queries=tuple(
-            BenchQuery(
-                id=f"{category}:{number}",
-                texts=joined_captions(row["captions"])[:orders],
-                reference=row["candidate"],
-                targets=(row["target"],),
-                source=where,
-            )
-            for number, (where, row) in enumerate(rows)
-        ),
-        pictures=pictures,
+        queries=queries,
+        pictures={name: Picture(_image(base, name)) for name in names},
         exclude_reference=False,
         metrics=("recall@10", "recall@50"),
         headline="recall@10",
@@ -65,7 +60,27 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
     )
 
 
-def joined_captions(captions: list[str]) -> tuple[str, ...]:
+def _names(file: Path, expected: int) -> Collection[str]:
+    names = names_field(str(file), {"names of images": read_json(file, list)}, "names of images")
+    if len(names) != expected:
+        raise DatasetError(f"{file}: {len(names):,} images, but the split has {expected:,}")
+    return names
+
+
+def _query(name: str, orders: int, where: str, row: dict[str, Any]) -> BenchQuery:
+    captions = names_field(where, row, "captions")
+    if len(captions) != 2:
+        raise wrong(where, "captions", "a list of two texts", row["captions"])
+    return BenchQuery(
+        id=name,
+        texts=joined_captions(captions)[:orders],
+        reference=required_name(where, row, "candidate"),
+        targets=(required_name(where, row, "target"),),
+        source=where,
+    )
+
+
+def joined_captions(captions: Sequence[str]) -> tuple[str, ...]:
     """The two captions joined by "and", in both orders."""
     first, second = (caption.strip(".?, ") for caption in captions)
     return f"{first} and {second}", f"{second} and {first}"

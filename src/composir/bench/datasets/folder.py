@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from composir.bench.datasets._files import read_json, read_lines
+from composir.bench.datasets._fields import (
+    flag_field,
+    name_field,
+    names_field,
+    required_name,
+    required_text,
+    text_field,
+    wrong,
+)
+from composir.bench.datasets._files import parse_json, read_json, read_lines
 from composir.bench.metrics import parse_metric
 from composir.bench.task import (
     BenchQuery,
@@ -23,6 +33,7 @@ from composir.errors import BenchError, DatasetError
 
 ALL = "all"
 _FILES = ("dataset.json", "gallery.jsonl", "queries.jsonl")
+_Row: TypeAlias = tuple[str, dict[str, Any]]
 _METRICS = ["recall@1", "recall@5", "recall@10", "map@10"]
 
 
@@ -39,15 +50,14 @@ def folder_dataset(folder: Path) -> Dataset:
         DatasetError: If files are missing or malformed.
     """
     card = _card(folder)
-    splits = dict.fromkeys(str(r["split"]) for _, r in _rows(folder, "queries") if "split" in r)
     return Dataset(
-        name=card["name"],
-        title=card["name"],
-        reference=str(card.get("reference", card.get("source", "own data"))),
-        licence=str(card.get("licence", "not stated")),
-        protocol=str(card.get("description", "")),
-        images_from=str(card.get("images_from", f"the `images` folder of {folder}")),
-        splits=(ALL, *splits),
+        name=card.name,
+        title=card.name,
+        reference=card.reference,
+        licence=card.licence,
+        protocol=card.description,
+        images_from=card.images_from,
+        splits=(ALL, *_splits(_rows(folder, "queries"))),
         load=load,
     )
 
@@ -57,64 +67,89 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     card = _card(root)
     split = options.split or ALL
     pictures = _gallery(root)
-    by_file = {picture.path: name for name, picture in pictures.items()}
-    rows = list(_rows(root, "queries"))
-    queries = tuple(
-        _query(root, where, row, pictures, by_file)
-        for where, row in rows
-        if split in (ALL, str(row.get("split")))
-    )
-    if not queries:
-        splits = listed(dict.fromkeys(str(row["split"]) for _, row in rows if "split" in row))
-        raise DatasetError(f"{root / _FILES[2]}: no queries of split {split!r}; it has {splits}")
-    metrics = _metrics(root, card)
-    excluded = bool(card.get("exclude_reference", True))
+    excluded = card.exclude_reference
     task = Task(
-        name=card["name"],
+        name=card.name,
         split=split,
         variant=f"folder format, reference {'' if excluded else 'not '}removed",
         gallery=tuple(pictures),
-        queries=queries,
+        queries=_queries(root, split, pictures),
         pictures=pictures,
         exclude_reference=excluded,
-        metrics=metrics,
-        headline=str(card.get("headline", "recall@10" if "recall@10" in metrics else metrics[0])),
+        metrics=card.metrics,
+        headline=card.headline,
         checksum=checksum(root / name for name in _FILES),
-        images_from=str(card.get("images_from", f"the `images` folder of {root}")),
+        images_from=card.images_from,
     )
     return (task,)
 
 
-def _card(root: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """What dataset.json says."""
+
+    name: str
+    reference: str
+    licence: str
+    description: str
+    images_from: str
+    exclude_reference: bool
+    metrics: tuple[str, ...]
+    headline: str
+
+
+def _card(root: Path) -> _Card:
     path = root / _FILES[0]
-    card: dict[str, Any] = read_json(path, dict)
-    if not isinstance(card.get("name"), str):
-        raise DatasetError(f"{path}: no 'name'")
-    return card
+    row: dict[str, Any] = read_json(path, dict)
+
+    def told(key: str, default: str) -> str:
+        # Nothing hangs on these but what people read, so lists and the like are let through.
+        value = row.get(key) or default
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    metrics, headline = _metrics(str(path), row)
+    return _Card(
+        name=required_text(str(path), row, "name"),
+        reference=told("reference", told("source", "own data")),
+        licence=told("licence", "not stated"),
+        description=told("description", ""),
+        images_from=told("images_from", f"the `images` folder of {root}"),
+        exclude_reference=flag_field(str(path), row, "exclude_reference", True),
+        metrics=metrics,
+        headline=headline,
+    )
 
 
-def _metrics(root: Path, card: dict[str, Any]) -> tuple[str, ...]:
-    names = card.get("metrics", _METRICS)
-    headline = card.get("headline")
+def _metrics(where: str, row: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The metrics and the headline."""
+    names = row.get("metrics")
+    names = _METRICS if names is None else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise wrong(where, "metrics", 'a list of metrics, like ["recall@1"]', names)
+    if not names:
+        raise DatasetError(f"{where}: 'metrics' is empty")
+    usual = "recall@10" if "recall@10" in names else names[0]
+    headline = text_field(where, row, "headline") or usual
     try:
-        for name in [*names, *([headline] if headline else [])]:
+        for name in [*names, headline]:
             parse_metric(name)
     except BenchError as error:
-        raise DatasetError(f"{root / _FILES[0]}: {error}") from error
-    if not names:
-        raise DatasetError(f"{root / _FILES[0]}: 'metrics' is empty")
-    return tuple(names)
+        raise DatasetError(f"{where}: {error}") from error
+    return tuple(names), headline
 
 
-def _rows(root: Path, stem: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(root: Path, stem: str) -> Iterator[_Row]:
     for where, line in read_lines(root / f"{stem}.jsonl"):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{where}: not JSON ({error.msg})") from error
-        if not isinstance(row, dict) or "id" not in row:
+        row = parse_json(where, line)
+        if not isinstance(row, dict):
             raise DatasetError(f"{where}: no 'id'")
+        required_name(where, row, "id")
         yield where, row
+
+
+def _splits(rows: Iterable[_Row]) -> tuple[str, ...]:
+    named = (name_field(where, row, "split") for where, row in rows)
+    return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 def _gallery(root: Path) -> dict[str, Picture]:
@@ -123,12 +158,25 @@ def _gallery(root: Path) -> dict[str, Picture]:
         name = str(row["id"])
         if name in pictures:
             raise DatasetError(f"{where}: the gallery id {name!r} comes twice")
-        if not isinstance(row.get("file"), str):
-            raise DatasetError(f"{where}: no 'file'")
-        pictures[name] = Picture(root / row["file"])
+        pictures[name] = Picture(root / required_text(where, row, "file"))
     if not pictures:
         raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty")
     return pictures
+
+
+def _queries(root: Path, split: str, pictures: dict[str, Picture]) -> tuple[BenchQuery, ...]:
+    by_file = {picture.path: name for name, picture in pictures.items()}
+    rows = list(_rows(root, "queries"))
+    queries = tuple(
+        _query(root, where, row, pictures, by_file)
+        for where, row in rows
+        if split in (ALL, name_field(where, row, "split"))
+    )
+    if not queries:
+        raise DatasetError(
+            f"{root / _FILES[2]}: no queries of split {split!r}; it has {listed(_splits(rows))}"
+        )
+    return queries
 
 
 def _query(
@@ -138,17 +186,17 @@ def _query(
     pictures: dict[str, Picture],
     by_file: dict[Path, str],
 ) -> BenchQuery:
-    targets = tuple(str(target) for target in row.get("targets", ()))
+    targets = names_field(where, row, "targets")
     if not targets:
         raise DatasetError(f"{where}: no 'targets'")
     for target in targets:
         if target not in pictures:
             raise DatasetError(f"{where}: the target {target!r} is not in the gallery")
-    text = str(row.get("text", "")).strip()
-    reference = _reference(root, where, row.get("reference"), pictures, by_file)
+    text = (text_field(where, row, "text") or "").strip()
+    reference = _reference(root, where, name_field(where, row, "reference"), pictures, by_file)
     if reference is None and not text:
         raise DatasetError(f"{where}: neither 'reference' nor 'text'")
-    subset = tuple(str(member) for member in row.get("subset", ()))
+    subset = names_field(where, row, "subset")
     refuse_duplicates(subset, f"{where}: subset member")
     return BenchQuery(
         id=str(row["id"]),
@@ -156,30 +204,28 @@ def _query(
         reference=reference,
         targets=targets,
         subset=tuple(member for member in subset if member != reference),
-        aspects=_aspects(row),
+        aspects=_aspects(where, row),
         source=where,
     )
 
 
-def _aspects(row: dict[str, Any]) -> tuple[str, ...]:
+def _aspects(where: str, row: dict[str, Any]) -> tuple[str, ...]:
     """What kinds of change a query asks for: `aspects`, or `type` where there is one kind."""
-    if "aspects" in row:
-        return tuple(str(aspect) for aspect in row["aspects"])
-    return (str(row["type"]),) if "type" in row else ()
+    if row.get("aspects") is not None:
+        return names_field(where, row, "aspects")
+    kind = name_field(where, row, "type")
+    return () if kind is None else (kind,)
 
 
 def _reference(
     root: Path,
     where: str,
-    reference: object,
+    name: str | None,
     pictures: dict[str, Picture],
     by_file: dict[Path, str],
 ) -> str | None:
     """Id of the reference: a gallery id, or a file, which may lie outside the gallery."""
-    if reference is None:
-        return None
-    name = str(reference)
-    if name in pictures:
+    if name is None or name in pictures:
         return name
     path = root / name
     if path in by_file:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from composir.bench.datasets._fields import (
+    list_field,
+    number_field,
+    objects,
+    required_name,
+    required_text,
+    wrong,
+)
 from composir.bench.datasets._files import find_root, first_existing, read_entries
 from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
 
@@ -49,13 +57,13 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
 def _query(
     base: Path, number: int, where: str, row: dict[str, Any], pictures: dict[str, Picture]
 ) -> BenchQuery:
+    entries = [row["reference"], row["target"], *list_field(where, row, "gallery")]
     reference, target, *others = (
-        _named(base, entry, pictures)
-        for entry in (row["reference"], row["target"], *row["gallery"])
+        _named(base, place, entry, pictures) for place, entry in objects(f"{where}, image", entries)
     )
     return BenchQuery(
         id=str(number),
-        texts=(row["condition"],),
+        texts=(required_text(where, row, "condition"),),
         reference=reference,
         targets=(target,),
         subset=(target, *others),
@@ -63,22 +71,30 @@ def _query(
     )
 
 
-def _named(base: Path, entry: dict[str, Any], pictures: dict[str, Picture]) -> str:
+def _named(base: Path, where: str, entry: dict[str, Any], pictures: dict[str, Picture]) -> str:
     """Id of an image of COCO or of a cut of Visual Genome; notes where it is."""
     if "val_image_id" in entry:
-        name = str(entry["val_image_id"])
+        name = number_field(where, entry, "val_image_id")
         if name not in pictures:
             folder = first_existing(base, ("val2017", "coco/val2017", "../coco/val2017"))
             pictures[name] = Picture(folder / f"{int(name):012d}.jpg")
         return name
-    box = tuple(float(side) for side in entry["instance_bbox"])
-    name = f"vg-{entry['image_id']}-{'-'.join(f'{side:g}' for side in box)}"
+    image = required_name(where, entry, "image_id")
+    box = _box(where, entry)
+    name = f"vg-{image}-{'-'.join(f'{side:g}' for side in box)}"
     if name not in pictures:
         folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
-        left, top, width, height = box
-        crop = Crop((left, top, width, height), _DILATION, square=True)
-        pictures[name] = Picture(folder / f"{entry['image_id']}.jpg", crop)
+        pictures[name] = Picture(folder / f"{image}.jpg", Crop(box, _DILATION, square=True))
     return name
+
+
+def _box(where: str, entry: dict[str, Any]) -> tuple[float, float, float, float]:
+    sides = list_field(where, entry, "instance_bbox")
+    try:
+        left, top, width, height = (float(side) for side in sides)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise wrong(where, "instance_bbox", "four numbers", sides) from error
+    return left, top, width, height
 
 
 DATASET = Dataset(

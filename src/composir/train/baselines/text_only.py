@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
 from composir.train.baselines.content_words import GAP, with_gaps
+from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
@@ -122,6 +123,14 @@ class TextMapConfig:
     options: LoopOptions = field(default_factory=LoopOptions)
     blend: BlendSettings = field(default_factory=BlendSettings)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a name or seed that nothing can be made with.
+
+        Raises:
+            TrainingError: Naming the setting.
+        """
+        check_name_and_seed(self.name, self.seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from composir.train.checks import check_name_and_seed
 from composir.train.foundation.appearance import AppearanceConfig
 from composir.train.foundation.task import ContrastConfig
 from composir.train.loop import LoopConfig
@@ -127,6 +128,14 @@ class FoundationConfig:
         )
     )
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a name or seed that nothing can be made with.
+
+        Raises:
+            TrainingError: Naming the setting.
+        """
+        check_name_and_seed(self.name, self.seed)
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
         """Contrast and steps of a stage of `STAGES`."""

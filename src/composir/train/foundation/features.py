@@ -8,7 +8,6 @@ done lies beside it, so that an interrupted extraction goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from torch.nn import functional
 from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.preprocess import PreprocessSpec
+from composir.train.feature_cache import Progressed, picture_stamp, read_note, write_note
 from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from composir.train.tracing import trace_to_onnx
 
@@ -105,7 +105,7 @@ def cache_name(
     """Name a view by everything that its numbers depend on."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
     for file in files:
-        digest.update(f"{file.parent.parent.name}/{file.name}/{file.stat().st_size}\n".encode())
+        digest.update(f"{picture_stamp(file)}\n".encode())
     weights = float(sum(p.detach().double().abs().sum() for p in trunk.parameters()))
     digest.update(f"{trunk.spec} {weights:.6e}".encode())
     return f"{digest.hexdigest()[:16]}-view{view}"
@@ -135,13 +135,14 @@ def _fill(
     """Write the rows that are missing, noting after each block how many are done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_suffix(".json")
-    done = json.loads(note.read_text())["done"] if note.exists() and path.exists() else 0
+    size = int(np.prod(shape)) * np.dtype(np.float16).itemsize
+    done = read_note(note, {path: size}, shape[0]).done
     if done < shape[0]:
         rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
         for start, block in blocks(done):
             rows[start : start + len(block)] = block
             rows.flush()
-            note.write_text(json.dumps({"done": start + len(block)}))
+            write_note(note, Progressed(start + len(block)))
             if progress:
                 progress(start + len(block), shape[0])
     return np.memmap(path, np.float16, "r", shape=shape)

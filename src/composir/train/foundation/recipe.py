@@ -10,16 +10,13 @@ checkpoint; caches are shared by all runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 
-from composir.errors import TrainingError
 from composir.model.bundle import Manifest
-from composir.train.config import as_dict
 from composir.train.foundation.appearance_task import check_sources, train_appearance
 from composir.train.foundation.attributes import find_attributes, phrases_of
 from composir.train.foundation.config import STAGES, FoundationConfig
@@ -32,6 +29,7 @@ from composir.train.foundation.task import Bank, ContrastTask
 from composir.train.foundation.text_tower import TextTower, load_minilm
 from composir.train.foundation.texts import TextBank
 from composir.train.loop import train
+from composir.train.run_folder import claim
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -52,7 +50,7 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
             it.
         DatasetError: If data are missing.
     """
-    _claim(folder, config)
+    claim(folder, config)
     torch.manual_seed(config.seed)
     corpus = read_corpus(config.data, tuple(config.views))
     if config.appearance.width:
@@ -94,18 +92,6 @@ def _all_texts(corpus: Sequence[TrainingPicture]) -> list[str]:
         own = [picture for picture in corpus if picture.source == source]
         texts += phrases_of(find_attributes(own, source))
     return texts
-
-
-def _claim(folder: Path, config: FoundationConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "config.json"
-    text = json.dumps(as_dict(config), indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise TrainingError(
-            f"{folder} holds a run of another configuration (see {path}): choose another --out, "
-            "or repeat that run's settings to go on with it"
-        )
-    path.write_text(text, encoding="utf-8")
 
 
 def _new_towers(config: FoundationConfig) -> tuple[ImageTower, TextTower]:

@@ -6,7 +6,6 @@ As `train.gallery_features`, of which it sees the same pictures and the same aug
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from composir.train.gallery_features import PictureFile, Progress, picture_stamp, read_pixels
+from composir.train.feature_cache import PictureFile, picture_stamp, read_note, write_note
+from composir.train.gallery_features import Progress, read_pixels
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.tracing import trace_to_onnx
 from composir.types import PixelArray
@@ -84,27 +84,30 @@ class _Store:
         self._path, self._note = stem.with_suffix(".rows"), stem.with_suffix(".json")
         self._kind: Any = np.uint8 if example.dtype == torch.uint8 else np.float16
         self._shape = (count, *example.shape[1:])
-        mode: Any = "r+" if self._path.exists() and self._note.exists() else "w+"
+        size = int(np.prod(self._shape)) * np.dtype(self._kind).itemsize
+        self._state = read_note(self._note, {self._path: size}, count)
+        mode: Any = "r+" if self._state.done else "w+"
         self._rows: np.memmap[Any, Any] = np.memmap(self._path, self._kind, mode, shape=self._shape)
-        state: dict[str, Any] = json.loads(self._note.read_text()) if mode == "r+" else {}
-        self.done: int = state.get("done", 0)
-        self._failed: dict[str, str] = state.get("failed", {})
+
+    @property
+    def done(self) -> int:
+        """How many files need no more work."""
+        return self._state.done
 
     def add(self, start: int, read: Sequence[PixelArray | str], run: Runner) -> None:
         good = [place for place, pixels in enumerate(read) if not isinstance(pixels, str)]
-        self._failed |= {str(start + p): x for p, x in enumerate(read) if isinstance(x, str)}
+        failed = {str(start + p): why for p, why in enumerate(read) if isinstance(why, str)}
+        self._state.failed |= failed
         if good:
             pixels = np.stack([np.asarray(read[place], dtype=np.uint8) for place in good])
             self._rows[np.asarray(good) + start] = run(pixels).astype(self._kind)
             self._rows.flush()
-        self.done = start + len(read)
-        unfinished = self._note.with_suffix(".partial")
-        unfinished.write_text(json.dumps({"done": self.done, "failed": self._failed}))
-        unfinished.replace(self._note)
+        self._state.done = start + len(read)
+        write_note(self._note, self._state)
 
     def features(self) -> LightFeatures:
         rows = np.memmap(self._path, self._kind, "r", shape=self._shape)
-        return LightFeatures(rows, {int(row): why for row, why in self._failed.items()})
+        return LightFeatures(rows, {int(row): why for row, why in self._state.failed.items()})
 
 
 class _Lower(nn.Module):

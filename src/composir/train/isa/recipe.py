@@ -16,8 +16,10 @@ import torch
 from composir.compose.trained import ComposerManifest
 from composir.errors import ModelError, TrainingError
 from composir.train.blend import choose_blend, open_dev_set
+from composir.train.checks import check_name_and_seed
+from composir.train.feature_cache import PictureFile
 from composir.train.frozen import FrozenFoundation
-from composir.train.gallery_features import PictureFile, gallery_features
+from composir.train.gallery_features import gallery_features
 from composir.train.images import is_dev, training_images
 from composir.train.isa.export import IsaRun, QueryParts, write_composer
 from composir.train.isa.features import light_features
@@ -96,11 +98,12 @@ class IsaConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range.
+        """Refuse a name or numbers that nothing can be made with.
 
         Raises:
             TrainingError: If there is one.
         """
+        check_name_and_seed(self.name, self.seed)
         if self.views < 1 or not 0.0 <= self.dev_share < 1.0:
             raise TrainingError("views must be at least 1, dev_share from 0 to below 1")
         if not self.images and not self.data:

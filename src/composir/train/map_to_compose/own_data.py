@@ -224,7 +224,7 @@ class _Files:
         """
         path = self.by_id.get(str(name)) or self.root / str(name)
         if path not in self._exists:
-            self._exists[path] = path.is_file()
+            self._exists[path] = _is_file(path)
         if not self._exists[path]:
             raise ValueError(f"no image {str(name)!r} (looked for {path})")
         return path
@@ -233,6 +233,13 @@ class _Files:
         """The file relative to the image folder, so that splits do not depend on the machine."""
         inside = path.is_relative_to(self.root)
         return path.relative_to(self.root).as_posix() if inside else path.name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # e.g. a name that is too long; in whole it would bury the message
+        raise ValueError(f"no image {path.name[:40]!r}... ({error.strerror})") from error
 
 
 def _gallery_files(path: Path, root: Path) -> dict[str, Path]:
@@ -269,22 +276,42 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield where, f"not JSON ({error.msg})"
+        except (ValueError, RecursionError) as error:
+            yield where, f"not JSON ({_told(error)})"
             continue
         yield where, row if isinstance(row, dict) else "not a JSON object"
 
 
+def _told(error: ValueError | RecursionError) -> str:
+    """Why a line is no JSON that can be used, in words that fit into a line."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+
+
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = set(reader.fieldnames or ())
+    _check_columns(path, reader)
+    while True:
+        try:
+            row: Any = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            row = f"not CSV ({error})"
+        yield f"{path}, line {reader.reader.line_num}", row
+
+
+def _check_columns(path: Path, reader: csv.DictReader[str]) -> None:
+    try:
+        columns = set(reader.fieldnames or ())
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line 1: the columns cannot be read ({error})") from error
     if not {"reference", "text"} <= columns or not columns & set(TARGET_KEYS):
         raise DatasetError(
             f"{path}, line 1: the columns are {', '.join(sorted(columns)) or 'none'}; needed are "
             "reference, text and targets (or clicked, shown)"
         )
-    for row in reader:
-        yield f"{path}, line {reader.line_num}", row
 
 
 def _triplet(where: str, row: Mapping[str, Any], resolve: _Files) -> Triplet | str:
@@ -298,7 +325,7 @@ def _triplet(where: str, row: Mapping[str, Any], resolve: _Files) -> Triplet | s
         reference = resolve(row["reference"])
         targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
         shown = _unique(resolve(name) for name in _names(row.get("shown")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return str(error)
     if not targets:
         return "no target"

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from composir.errors import TrainingError
+from composir.train.feature_cache import PictureFile
 from composir.train.foundation.corpus import SOURCES, read_corpus
-from composir.train.gallery_features import PictureFile
 from composir.train.images import TrainingImage, is_dev, training_images
 from composir.triplets.caption_file import read_captions
 from composir.triplets.records import Source, SourceImage

@@ -19,6 +19,7 @@ from composir.compose.query_side import Tokens
 from composir.compose.trained import ComposerManifest, Templates
 from composir.errors import TrainingError
 from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
+from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures, gallery_features
@@ -33,7 +34,7 @@ from composir.train.map_to_compose.mapper import Mapper, MapperConfig
 from composir.train.map_to_compose.phrases import neutral_phrases
 from composir.train.map_to_compose.pictures import MapPicture, PictureSources, read_pictures
 from composir.train.map_to_compose.task import DevCheck, MapBank, MapObjective, MappingTask
-from composir.train.run_folder import claim
+from composir.train.run_folder import MODEL, claim
 from composir.train.text_vectors import text_vectors
 from composir.types import FloatArray
 
@@ -101,6 +102,14 @@ class MapConfig:
     blend: BlendSettings = field(default_factory=BlendSettings)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a name or seed that nothing can be made with.
+
+        Raises:
+            TrainingError: Naming the setting.
+        """
+        check_name_and_seed(self.name, self.seed)
+
 
 def train_map(
     config: MapConfig, folder: Path, say: Say, *, verb: str = "map", about: str = ABOUT
@@ -151,7 +160,7 @@ def bind_model(folder: Path, foundation: FrozenFoundation) -> None:
     Raises:
         TrainingError: If the run folder's checkpoint belongs to another model.
     """
-    path = folder / "model.txt"
+    path = folder / MODEL
     model = foundation.model
     own = f"{model.name} {model.fingerprint} {model.text_checksum}\n"
     if not path.exists():

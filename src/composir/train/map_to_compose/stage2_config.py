@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
+from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.loop import LoopConfig
 from composir.train.map_to_compose.adapters import AdapterConfig
@@ -87,8 +88,10 @@ class ComposeConfig:
         """Refuse what cannot be run.
 
         Raises:
-            TrainingError: If nothing names the triplets or a share is out of range.
+            TrainingError: If nothing names the triplets, a share is out of range, or the name or
+                seed is none.
         """
+        check_name_and_seed(self.name, self.seed)
         if not self.triplets:
             raise TrainingError("no triplets: name a data set folder, .jsonl or .csv (--triplets)")
         if not (0 < self.dev < 1 and 0 < self.held_out < 1 and 0 <= self.max_bad <= 1):

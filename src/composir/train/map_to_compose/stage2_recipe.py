@@ -35,9 +35,9 @@ from composir.train.map_to_compose.stage2_finish import (
     shown,
     write_composers,
 )
-from composir.train.run_folder import claim
+from composir.train.run_folder import LEFT_OUT, claim
 
-STAGE, LEFT_OUT = "stage2", "left_out.txt"
+STAGE = "stage2"
 
 
 def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerManifest:

@@ -1,0 +1,97 @@
+"""What caches of features share: how they know a picture, and a note of how far they are.
+
+A cache is one or more data files that are written row by row, and a note beside them. The note is
+believed only where the data files are there as it must have left them; else the cache begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from composir.train.images import TrainingImage
+
+PictureFile: TypeAlias = Path | TrainingImage
+KNOWN_BY = 3
+
+
+@dataclass(slots=True)
+class Progressed:
+    """How far a cache is.
+
+    Attributes:
+        done: Rows that need no more work, from the first.
+        failed: Reason by row, for pictures among them that could not be read.
+    """
+
+    done: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def picture_stamp(file: PictureFile) -> str:
+    """What a cache knows a picture by, without reading it.
+
+    The end of its path, so that the folder of data sets may lie anywhere; its size and the time it
+    was written, so that another picture in its place is noticed.
+
+    Args:
+        file: The picture, as a path or a part of a shard.
+    """
+    if isinstance(file, TrainingImage):
+        return f"{file.name}/{file.size}"
+    place = "/".join(file.absolute().parts[-KNOWN_BY:])
+    try:
+        status = file.stat()
+    except OSError:
+        return f"{place}/-1"
+    return f"{place}/{status.st_size}/{status.st_mtime_ns}"
+
+
+def read_note(note: Path, sizes: Mapping[Path, int], rows: int) -> Progressed:
+    """How far a cache is; nothing is done where its note or its data cannot be believed.
+
+    Args:
+        note: Written by `write_note`.
+        sizes: Bytes of each data file, which are those of the whole from the start.
+        rows: How many there are to do.
+    """
+    if not all(has_size(path, size) for path, size in sizes.items()):
+        return Progressed()
+    try:
+        state = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # none yet, or cut off
+        return Progressed()
+    return _checked(state, rows)
+
+
+def write_note(note: Path, state: Progressed) -> None:
+    """Say how far a cache is, after the rows themselves are on disk.
+
+    Args:
+        note: Replaced in one step, so that it is never half written.
+        state: What is done.
+    """
+    unfinished = note.with_suffix(".partial")
+    unfinished.write_text(
+        json.dumps({"done": state.done, "failed": state.failed}), encoding="utf-8"
+    )
+    unfinished.replace(note)
+
+
+def has_size(path: Path, size: int) -> bool:
+    """Whether a file is there with so many bytes."""
+    return path.is_file() and path.stat().st_size == size
+
+
+def _checked(state: Any, rows: int) -> Progressed:
+    if not isinstance(state, dict):
+        return Progressed()
+    done, failed = state.get("done"), state.get("failed", {})
+    if type(done) is not int or not 0 <= done <= rows or not isinstance(failed, dict):
+        return Progressed()
+    if not all(row.isdecimal() and int(row) < done for row in failed):
+        return Progressed()
+    return Progressed(done, {row: str(why) for row, why in failed.items()})
