@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from composir.cli.extras import missing_extra
-from composir.cli.terminal import echo, printable
+from composir.cli.terminal import echo, printable, shortened
 from composir.errors import ComposirError
 
 INTERRUPTED = 130
@@ -89,17 +89,13 @@ class LazyVerbs(TyperGroup):
 def _refused(error: OSError) -> ComposirError:
     """What the system refuses and no verb expects: names too long, folders for files, ..."""
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    where = f": {' and '.join(_shortened(name) for name in names)}" if names else ""
+    where = f": {' and '.join(shortened(name, _SHOWN_NAME) for name in names)}" if names else ""
     return ComposirError(f"the system refuses: {error.strerror or error}{where}")
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
-
-
 def _reported(error: ComposirError) -> typer.Exit:
-    lines = str(error).split("\n")
-    echo(f"error: {chr(10).join(printable(line) for line in lines)}", to_stderr=True)
+    text = "\n".join(printable(line) for line in str(error).split("\n"))
+    echo(f"error: {text}", to_stderr=True)
     return typer.Exit(error.exit_code)
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from composir.errors import DatasetError, ImageReadError
-from composir.gallery.files import replaced_atomically
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
+from composir.triplets.folder import write_text
 from composir.triplets.records import pair_dice
 
 Progress = Callable[[int, int], None]
@@ -173,7 +173,7 @@ def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
         raise DatasetError(f"{out} holds something else; name a new folder with --out")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        _replace(path, said)
+        write_text(path, said)
     (out / "images").mkdir(exist_ok=True)
 
 
@@ -221,11 +221,6 @@ def _write(
         "recipe": asdict(settings),
         "report": {"triplets": made.triplets, "kinds": made.by_edit, "skipped": len(made.skipped)},
     }
-    _replace(out / "dataset.json", json.dumps(card, indent=1) + "\n")
+    write_text(out / "dataset.json", json.dumps(card, indent=1) + "\n")
     for stem, items in (("gallery", gallery), ("queries", queries)):
-        _replace(out / f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
-
-
-def _replace(path: Path, text: str) -> None:
-    with replaced_atomically(path) as file:
-        file.write(text.encode("utf-8"))
+        write_text(out / f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))

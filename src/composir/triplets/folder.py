@@ -54,7 +54,7 @@ def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> bool:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DatasetError(f"{folder} holds something else; name a new folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(recipe, indent=1) + "\n")
+        write_text(path, json.dumps(recipe, indent=1) + "\n")
     except OSError as error:
         raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
     return True
@@ -108,9 +108,11 @@ def write_triplets(
     )
     queries = (_query(n, t, names, recipe) for n, t in enumerate(made.triplets))
     try:
-        _replace(folder / "dataset.json", json.dumps(_card(source, made, recipe, report), indent=1))
-        _replace(folder / "gallery.jsonl", _lines(gallery))
-        _replace(folder / "queries.jsonl", _lines(queries))
+        write_text(
+            folder / "dataset.json", json.dumps(_card(source, made, recipe, report), indent=1)
+        )
+        write_text(folder / "gallery.jsonl", _lines(gallery))
+        write_text(folder / "queries.jsonl", _lines(queries))
     except OSError as error:
         raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
 
@@ -172,6 +174,11 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
 
 
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file that takes the old one's place once it is whole.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
     with replaced_atomically(path) as file:
         file.write(text.encode("utf-8"))

@@ -50,7 +50,9 @@ def test_what_the_system_refuses_is_one_line(verb: list[BaseException]) -> None:
     verb.append(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 500))
     result = runner.invoke(main.app, ["act"])
     assert result.exit_code == 2
-    assert result.stderr == f"error: the system refuses: File name too long: {'x' * 120}…\n"
+    assert result.stderr == (
+        f"error: the system refuses: File name too long: {'x' * 40}…{'x' * 79}\n"
+    )
     verb[0] = RuntimeError("Could not determine home directory.")
     assert "a user that this system lacks" in runner.invoke(main.app, ["act"]).stderr
     verb[0] = RuntimeError("a bug")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from composir.errors import DatasetError
 
 _MOST_SHOWN = 40
+_Kind = TypeVar("_Kind")
 
 
 def text_field(where: str, row: Mapping[str, Any], key: str) -> str | None:
@@ -99,12 +100,7 @@ def list_field(where: str, row: Mapping[str, Any], key: str) -> list[Any]:
     Raises:
         DatasetError: If it is missing, or no list.
     """
-    value = row.get(key)
-    if value is None:
-        raise DatasetError(f"{where}: no {key!r}")
-    if not isinstance(value, list):
-        raise wrong(where, key, "a list", value)
-    return value
+    return _required(where, row, key, list, "a list")
 
 
 def object_field(where: str, row: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -113,12 +109,7 @@ def object_field(where: str, row: Mapping[str, Any], key: str) -> dict[str, Any]
     Raises:
         DatasetError: If it is missing, or something else.
     """
-    value = row.get(key)
-    if value is None:
-        raise DatasetError(f"{where}: no {key!r}")
-    if not isinstance(value, dict):
-        raise wrong(where, key, "an object", value)
-    return value
+    return _required(where, row, key, dict, "an object")
 
 
 def flag_field(where: str, row: Mapping[str, Any], key: str, default: bool) -> bool:
@@ -148,6 +139,17 @@ def objects(where: str, entries: Iterable[object]) -> Iterator[tuple[str, dict[s
 def wrong(where: str, key: str, expected: str, value: object) -> DatasetError:
     """What to raise for a field of the wrong type."""
     return DatasetError(f"{where}: {key!r} must be {expected}, not {_shown(value)}")
+
+
+def _required(
+    where: str, row: Mapping[str, Any], key: str, kind: type[_Kind], expected: str
+) -> _Kind:
+    value = row.get(key)
+    if value is None:
+        raise DatasetError(f"{where}: no {key!r}")
+    if not isinstance(value, kind):
+        raise wrong(where, key, expected, value)
+    return value
 
 
 def _shown(value: object) -> str:
