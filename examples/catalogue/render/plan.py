@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,23 +95,27 @@ class Picture:
         return tuple(getattr(self, name) for name in names)
 
 
-def pictures() -> list[Picture]:
-    """All pictures, families in order; the same picture is never planned twice."""
+def pictures(seed: int = SEED) -> list[Picture]:
+    """All pictures, families in order; the same picture is never planned twice.
+
+    Args:
+        seed: Of the bases and of what each family shows; the catalogue itself has `SEED`.
+    """
     known: dict[str, Picture] = {}
     for number, kind in enumerate(KINDS):
-        for base in _bases(kind, number):
-            for picture in _family(base, kind):
+        for base in _bases(kind, number, seed):
+            for picture in _family(base, kind, seed):
                 known.setdefault(picture.id, picture)
     return list(known.values())
 
 
-def _rng(*what: object) -> random.Random:
-    return random.Random(f"{SEED} " + " ".join(str(part) for part in what))
+def _rng(*what: object, seed: int = SEED) -> random.Random:
+    return random.Random(f"{seed} " + " ".join(str(part) for part in what))
 
 
-def _bases(kind: Kind, number: int) -> list[Picture]:
+def _bases(kind: Kind, number: int, seed: int) -> list[Picture]:
     """One base for each shape: own colours and settings; one is patterned, one is a pair."""
-    rng = _rng("bases", kind.name)
+    rng = _rng("bases", kind.name, seed=seed)
     colours = rng.sample([c for c in COLOURS if c not in ("white", "black")], 3)
     settings = rng.sample(BASE_SETTINGS, 3)
     bases = []
@@ -151,10 +155,10 @@ def _light(setting: str) -> str:
     return "lamp" if setting == "night" else "sun"
 
 
-def _family(base: Picture, kind: Kind) -> Iterator[Picture]:
+def _family(base: Picture, kind: Kind, seed: int) -> Iterator[Picture]:
     """The base and its single changes."""
     yield base
-    rng = _rng("family", base.family)
+    rng = _rng("family", base.family, seed=seed)
     for attribute, wanted in CHANGES.items():
         values = _options(base, kind, attribute)
         for value in _in_order(attribute, values, rng)[:wanted]:
@@ -225,19 +229,23 @@ class Query:
 
 def queries() -> list[Query]:
     """All queries, balanced over types and kinds."""
-    gallery = pictures()
+    return balanced(possible(pictures()), QUERIES_A_TYPE, TWO_CHANGE_QUERIES)
+
+
+def balanced(pool: Iterable[Query], a_type: int, two: int) -> list[Query]:
+    """So many queries of each type, and of two changes, kinds of things in turn."""
     found: dict[str, list[Query]] = defaultdict(list)
-    for query in _possible(gallery):
+    for query in pool:
         names = [name for name, _ in query.changes]
         found[names[0] if len(names) == 1 else "two"].append(query)
     chosen: list[Query] = []
-    for name, pool in sorted(found.items()):
-        wanted = TWO_CHANGE_QUERIES if name == "two" else QUERIES_A_TYPE
-        chosen += _balanced(pool, wanted, _rng("choose", name))
+    for name, group in sorted(found.items()):
+        wanted = two if name == "two" else a_type
+        chosen += _balanced(group, wanted, _rng("choose", name))
     return chosen
 
 
-def _possible(gallery: list[Picture]) -> Iterator[Query]:
+def possible(gallery: list[Picture]) -> Iterator[Query]:
     """Every query that the gallery can answer, one for each reference and change."""
     by_identity: dict[tuple[str | int, ...], list[Picture]] = defaultdict(list)
     for picture in gallery:
@@ -321,10 +329,10 @@ def _balanced(pool: list[Query], wanted: int, rng: random.Random) -> list[Query]
     return [query for query in turns if query is not None][:wanted]
 
 
-def gallery_rows() -> list[dict[str, Any]]:
-    """Lines of `gallery.jsonl`."""
+def gallery_rows(planned: Iterable[Picture] | None = None) -> list[dict[str, Any]]:
+    """Lines of `gallery.jsonl`: of the catalogue, or of the pictures given."""
     rows = []
-    for p in pictures():
+    for p in pictures() if planned is None else planned:
         rng = _rng("caption", p.id)
         what = wording.thing(p.kind, p.shape, p.colour, p.material, p.pattern, p.count, rng)
         caption = wording.caption(what, p.kind, p.setting, p.angle, p.light, rng)

@@ -6,6 +6,7 @@ on where it stopped. The same seed and the same `bpy` give the same pictures.
     python render.py                       # everything that is missing
     python render.py --only mug-tall-*     # some pictures
     python render.py --jsonl               # only the metadata and the queries (needs no bpy)
+    python render.py --training FOLDER     # pictures and triplets to train on, into FOLDER
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 
 import plan
+import training
 
 CATALOGUE = Path(__file__).resolve().parent.parent
 
@@ -34,17 +36,20 @@ CAMERA: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 def main() -> None:
     """Reads the command line and renders."""
     args = _arguments()
-    plan.write(CATALOGUE)
+    source = plan if args.training is None else training
+    folder = args.training or CATALOGUE
+    source.write(folder)
     if args.jsonl:
         return
-    todo = [p for p in _bases_first() if fnmatch.fnmatch(p.id, args.only)]
+    out, planned = args.out or folder / "images", source.pictures()
+    todo = [p for p in _bases_first(planned) if fnmatch.fnmatch(p.id, args.only)]
     part, parts = (int(number) for number in args.part.split("/"))
     todo = todo[part - 1 :: parts * args.every]
-    todo = [p for p in todo if args.again or not _path(args.out, p).exists()]
-    args.out.mkdir(parents=True, exist_ok=True)
+    todo = [p for p in todo if args.again or not _path(out, p).exists()]
+    out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     for done, picture in enumerate(todo, 1):
-        render(picture, _path(args.out, picture), args.size, args.samples, int(parts > 1))
+        render(picture, _path(out, picture), args.size, args.samples, int(parts > 1))
         spent = time.monotonic() - start
         print(f"{done}/{len(todo)} {spent / done:.2f} s a picture, "
               f"{spent / done * (len(todo) - done) / 60:.1f} min left", flush=True)  # fmt: skip
@@ -56,17 +61,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="render every n-th, for a quick look")
     parser.add_argument("--again", action="store_true", help="render pictures that exist, too")
     parser.add_argument("--jsonl", action="store_true", help="write metadata and queries only")
-    parser.add_argument("--out", type=Path, default=CATALOGUE / "images", help="folder of pictures")
+    parser.add_argument("--out", type=Path, help="folder of pictures (else images/)")
+    parser.add_argument("--training", type=Path, help="a data set to train on, into this folder")
     parser.add_argument("--size", type=int, default=plan.SIZE, help="edge in pixels")
     parser.add_argument("--samples", type=int, default=4, help="samples a pixel")
     parser.add_argument("--part", default="1/1", help="i/n: the i-th of n processes side by side")
     return parser.parse_args()
 
 
-def _bases_first() -> list[plan.Picture]:
+def _bases_first(planned: list[plan.Picture]) -> list[plan.Picture]:
     """The pictures one a family in turn, so that a mistake in a model shows early."""
     families: dict[str, list[plan.Picture]] = {}
-    for picture in plan.pictures():
+    for picture in planned:
         families.setdefault(picture.family, []).append(picture)
     turns = itertools.zip_longest(*families.values())
     return [picture for turn in turns for picture in turn if picture is not None]
