@@ -29,7 +29,6 @@ from composir.bench.suite import Method, Plan, Played, result_name, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.bench.vectors import VectorCache
-from composir.compose.trained import ComposerFolder
 from composir.errors import QueryError
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
@@ -90,7 +89,8 @@ def run_all(asked: argparse.Namespace, model: Model, cache: VectorCache) -> Repo
         tuned = tuned_on(dev, model, cache)
         methods = tuple(Method(one.composer, one.settings, one) for one in tuned)
         methods += tuple(Method(name, {}) for name in untuned(model))
-        methods += tuple(Method(name, SENTENCE_ALONE) for name in mapped(model))
+        # Every composed sentence alone too, as papers compare mappings and composing.
+        methods += tuple(Method(name, SENTENCE_ALONE) for name in model.composer_folders())
         report.tuned.extend(tuned)
         report.played.extend(run(replace(test, methods=methods), asked, model, cache))
     if asked.data is not None:
@@ -102,17 +102,6 @@ def run_all(asked: argparse.Namespace, model: Model, cache: VectorCache) -> Repo
 def untuned(model: Model) -> tuple[str, ...]:
     """The bundle's default with its one setting for all sets, what has none, what is packaged."""
     return tuple(dict.fromkeys((model.default_composer, "sum", *FIXED, *model.composer_folders())))
-
-
-def mapped(model: Model) -> tuple[str, ...]:
-    """Packaged composers with the model's own text encoder: mappings and ISA.
-
-    They are shown once more by their composed sentence alone, as papers compare them.
-    """
-    folders = model.composer_folders().items()
-    return tuple(
-        name for name, path in folders if ComposerFolder.load(path).manifest.kind != "adapted"
-    )
 
 
 def reported_sets(asked: argparse.Namespace) -> list[tuple[Plan, Plan]]:
