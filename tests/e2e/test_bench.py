@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from composir.cli import models
 from tests.e2e.commands import composir
-from tests.fakes import ColourModel
+from tests.fakes import COLOURS, ColourModel
 from tests.unit.bench.makers import QUERIES, write_folder
 from tests.unit.bench.shared import annotation_folder, features
 
@@ -170,6 +172,57 @@ def test_destinations_are_checked_before_anything_runs(
     assert message in " ".join(shown.stderr.split())
     assert "encoded" not in shown.stderr
     assert not (home / "runs").exists()
+
+
+@pytest.fixture
+def latin(home: Path) -> str:
+    """A name that is Latin-1, not UTF-8, as old archives hold them; a data set of this name."""
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        (home / "my-dataset").rename(home / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    np.savez(home / "ok.npz", ids=list(COLOURS), matrix=np.eye(8, 4) + 1)
+    np.savez(home / f"{name}.npz", ids=list(COLOURS), matrix=np.eye(8, 4) + 1)
+    write_folder(home / "my-dataset")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{} -c sum", r"data set .*/caf\\xe9: not valid UTF-8"),
+        ("{} -c sum --no-cache --json", r"data set .*/caf\\xe9: not valid UTF-8"),
+        ("my-dataset {} -c sum", r"data set .*/caf\\xe9: not valid UTF-8"),
+        ("my-dataset -c sum --vectors {}.npz", r"--vectors .*/caf\\xe9.npz: not valid UTF-8"),
+        (
+            "my-dataset --vectors ok.npz --query-vectors {}.npz",
+            r"--query-vectors .*/caf\\xe9.npz: not valid UTF-8",
+        ),
+        ("my-dataset -c sum --model {}", r"--model caf\\xe9: not valid UTF-8"),
+        ("my-dataset -c sum:alpha={}", r"--composer setting alpha=caf\\xe9: not valid UTF-8"),
+        ("genecis --root {} -c sum", r"--root .*/caf\\xe9: not valid UTF-8"),
+        ("tune my-dataset -c {} -o tuned.json", r"--composer caf\\xe9: not valid UTF-8"),
+    ],
+)
+def test_names_that_no_result_file_can_hold_are_refused_before_anything_runs(
+    home: Path, latin: str, line: str, told: str
+) -> None:
+    shown = composir("bench", *(word.format(latin) for word in line.split()))
+    assert shown.exit_code == 2, shown.exception
+    assert re.fullmatch(
+        rf"error: {told}, so result files cannot name it; rename it.*\n", shown.stderr
+    )
+    assert not (home / "runs").exists()
+    assert not (home / "tuned.json").exists()
+
+
+def test_tuning_keeps_vectors_of_pictures_whose_folder_is_no_utf_8(home: Path, latin: str) -> None:
+    words = ("bench", "tune", latin, "--split", "dev", "-c", "sum", "-o", "tuned.json")
+    assert "encoded 8 of 8 images" in composir(*words).stderr
+    again = composir(*words)
+    assert again.exit_code == 0
+    assert "encoded" not in again.stderr
 
 
 def test_destinations_of_tune_and_compare_are_checked(home: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from composir.bench.task import writable
 from composir.errors import BenchError
 
 
@@ -27,6 +28,23 @@ def check_destinations(
     for option, folder in (folders or {}).items():
         if folder is not None:
             _check(option, folder, _why_no_folder)
+
+
+def check_name(what: str, text: str | None) -> None:
+    """Check that a name or path can be written into a result file.
+
+    Args:
+        what: Whose it is, for the message, e.g. an option.
+        text: The name or path; None where there is none.
+
+    Raises:
+        BenchError: If it is not valid UTF-8.
+    """
+    if text is not None and not writable(text):
+        raise BenchError(
+            f"{what} {text}: not valid UTF-8, so result files cannot name it; rename it, or move "
+            f"it to where every folder's name is valid"
+        )
 
 
 def write_text(path: Path, content: str) -> None:

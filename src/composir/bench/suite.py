@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from composir.bench.datasets import DATASETS
+from composir.bench.destinations import check_name
 from composir.bench.protocol import Rankings
 from composir.bench.results import Result, Setup, Tuning, load_result
 from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
@@ -120,10 +121,30 @@ def run_plan(
     """
     if not plan.datasets:
         raise BenchError("no data set named; `composir bench list` shows them")
+    _refuse_unwritable(plan)
     dimension = None if model is None else model.dimension
     table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
     source = Source(model, table, cache, plan.allow_missing, progress)
     return tuple(_play(plan, name, source) for name in plan.datasets)
+
+
+def _refuse_unwritable(plan: Plan) -> None:
+    """Before anything is computed: what a result's header says has to go into a UTF-8 file."""
+    for what, text in _told_in_headers(plan):
+        check_name(what, text)
+
+
+def _told_in_headers(plan: Plan) -> Iterator[tuple[str, str | None]]:
+    for name in plan.datasets:
+        yield "data set", name if name in DATASETS else _absolute(Path(name))
+    yield "--root", _absolute(plan.root)
+    yield "--vectors", _absolute(plan.vectors)
+    yield "--query-vectors", _absolute(plan.query_vectors)
+    yield "--model", plan.model
+    for method in plan.methods:
+        yield "--composer", _composer(method.composer)
+        for key, value in method.settings.items():
+            yield "--composer setting", f"{key}={value}"
 
 
 def _play(plan: Plan, name: str, source: Source) -> Played:

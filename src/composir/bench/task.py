@@ -101,8 +101,8 @@ class Task:
         """Refuse what cannot be scored.
 
         Raises:
-            DatasetError: If the split is empty, ids are duplicate, or a query speaks of an image
-                that is not there.
+            DatasetError: If the split is empty, ids are duplicate or no Unicode text, or a query
+                speaks of an image that is not there.
         """
         if not self.queries:
             raise DatasetError(f"{self.name}: the split {self.split!r} has no queries")
@@ -110,6 +110,7 @@ class Task:
             raise DatasetError(f"{self.name}: the split {self.split!r} has an empty gallery")
         refuse_duplicates(self.gallery, f"{self.name}: gallery id")
         refuse_duplicates((query.id for query in self.queries), f"{self.name}: query id")
+        _refuse_unwritable(self.gallery, f"{self.name}, gallery")
         known = set(self.gallery)
         for query in self.queries:
             self._check(query, known)
@@ -117,6 +118,7 @@ class Task:
     def _check(self, query: BenchQuery, known: set[str]) -> None:
         where = query.source or f"{self.name}, query {query.id}"
         refuse_duplicates(query.targets, f"{where}: target")
+        _refuse_unwritable([query.id, query.reference or "", *query.texts, *query.aspects], where)
         for role, ids in (("target", query.targets), ("subset member", query.subset)):
             for image in ids:
                 if image not in known:
@@ -241,6 +243,24 @@ def refuse_duplicates(ids: Iterable[str], what: str) -> None:
         if name in seen:
             raise DatasetError(f"{what} {name!r} comes twice; ids must be unique")
         seen.add(name)
+
+
+def writable(text: str) -> bool:
+    """Whether a UTF-8 file can hold a text; Python reads bytes of other encodings as surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_unwritable(texts: Iterable[str], where: str) -> None:
+    """Before anything is computed: result files and pages hold these texts."""
+    for text in texts:
+        if not writable(text):
+            raise DatasetError(
+                f"{where}: {text!r} is not valid UTF-8, so result files cannot hold it; rename it"
+            )
 
 
 def checksum(files: Iterable[Path]) -> str:

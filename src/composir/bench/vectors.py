@@ -7,6 +7,7 @@ second composer on the same data costs only its queries.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import struct
 import zipfile
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from composir.bench.pictures import content_key, open_picture
-from composir.bench.task import Picture, refuse_duplicates
+from composir.bench.task import Picture, refuse_duplicates, writable
 from composir.errors import BenchError, DatasetError, ImageReadError
 from composir.model.base import EmbeddingModel
 from composir.model.sessions import default_threads
@@ -237,7 +238,7 @@ class VectorCache:
 
 def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
     stat = path.stat()
-    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    key = (_stored_path(path), stat.st_size, stat.st_mtime_ns)
     row = connection.execute(
         "SELECT content FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key
     ).fetchone()
@@ -246,6 +247,12 @@ def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
     content = hashlib.sha256(path.read_bytes()).hexdigest()
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
     return content
+
+
+def _stored_path(path: Path) -> str | bytes:
+    """Absolute; as the system's bytes where it is not valid UTF-8, which SQLite's texts must be."""
+    absolute = str(path.resolve())
+    return absolute if writable(absolute) else os.fsencode(absolute)
 
 
 def encode_pictures(

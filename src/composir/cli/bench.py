@@ -276,7 +276,7 @@ def tune(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Choose a composer's settings on a dev split; reporting on that split is then refused."""
-    from composir.bench.destinations import check_destinations
+    from composir.bench.destinations import check_destinations, check_name
     from composir.bench.run import Source, load_tasks, prepare
     from composir.bench.task import LoadOptions
     from composir.bench.tune import parse_grid
@@ -284,6 +284,7 @@ def tune(
     from composir.bench.vectors import load_vectors
 
     check_destinations(files={"--out": out})
+    check_name("--composer", composer)
     encoder = models.resolve_model(model, threads)
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
     at_hand = None if table is None else frozenset(table.ids)

@@ -10,7 +10,7 @@ import pytest
 from composir.bench import protocol
 from composir.bench.protocol import compose, outcomes, rank, rank_scores
 from composir.compose.base import ComposedQueries, QueryBatch
-from composir.errors import BenchError
+from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
 from tests.unit.bench.makers import make_task, query
 
@@ -151,3 +151,11 @@ def test_subset_metrics_without_subsets_are_refused() -> None:
     rankings = rank_scores(task, np.zeros((1, 2)))
     with pytest.raises(BenchError, match="needs queries with a subset"):
         outcomes(rankings, ["recall_subset@1"])
+
+
+def test_names_that_no_result_file_can_hold_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"^made, gallery: 'b\\udce9' is not valid UTF-8"):
+        make_task([query("q", ["a"])], ["a", "b\udce9"])
+    for more in ({"texts": ("é\ud800",)}, {"aspects": ("\udce9",)}, {"reference": "\udce9"}):
+        with pytest.raises(DatasetError, match=r"^f, line 3: '.*' is not valid UTF-8.*; rename it"):
+            make_task([query("q", ["a"], source="f, line 3", **more)], ["a"])

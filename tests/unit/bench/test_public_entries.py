@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,20 @@ def test_circos_list_of_images(tmp_path: Path, images: object, message: str) -> 
     root = made_circo(tmp_path, images=images)
     with pytest.raises(DatasetError, match=rf"image_info_unlabeled2017.json(,|:) {message}"):
         load("circo", root)
+
+
+def test_files_that_are_not_cocos_may_lie_beside_circos_images(tmp_path: Path) -> None:
+    root = made_circo(tmp_path)
+    coco = root / "COCO2017_unlabeled"
+    (coco / "annotations" / "image_info_unlabeled2017.json").unlink()
+    (coco / "unlabeled2017").mkdir()
+    stray = ["notes", "1_small"]
+    if sys.platform == "linux":  # elsewhere file names are UTF-8
+        stray.append(os.fsdecode(b"caf\xe9"))
+    for name in (*(f"{number:012}" for number in range(222)), *stray):
+        (coco / "unlabeled2017" / f"{name}.jpg").touch()
+    task = load("circo", root)[0]
+    assert set(task.gallery) == {str(number) for number in range(222)}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,10 @@ def _gallery(coco: Path, options: LoadOptions) -> tuple[tuple[str, ...], tuple[s
     if info.exists():
         names = _listed_ids(info)
     elif options.available is not None:
-        names = [name for name in options.available if name.isascii() and name.isdigit()]
+        names = _numbers(options.available)
     else:
-        names = [p.stem.lstrip("0") for p in (coco / "unlabeled2017").glob("*.jpg")]
+        files = (coco / "unlabeled2017").glob("*.jpg")
+        names = [str(int(number)) for number in _numbers(file.stem for file in files)]
     if not names:
         raise DatasetError(
             f"{info}: missing, and there are no images in {coco / 'unlabeled2017'}; "
@@ -74,6 +76,11 @@ def _gallery(coco: Path, options: LoadOptions) -> tuple[tuple[str, ...], tuple[s
     if len(names) != GALLERY_SIZE:
         notices = (f"gallery of {len(names):,} images, not CIRCO's {GALLERY_SIZE:,}",)
     return tuple(sorted(names)), notices
+
+
+def _numbers(names: Iterable[str]) -> list[str]:
+    """Those that are COCO's ids; other files and other sets' vectors may lie beside them."""
+    return [name for name in names if name.isascii() and name.isdigit()]
 
 
 def _listed_ids(info: Path) -> list[str]:
