@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
 # What numpy lets through of a file that is empty, cut short or changed somewhere.
 _DAMAGE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, OverflowError, RuntimeError, SyntaxError),
-    *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(MemoryError, TokenError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 
 

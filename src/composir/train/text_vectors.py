@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
+from composir.gallery.files import remove_abandoned, replaced_atomically
 from composir.model import Model
 from composir.types import FloatArray
 
 BATCH = 1024
+
+# What numpy lets through of a file that is empty, cut short or changed somewhere.
+_DAMAGE = (
+    *(ValueError, OSError, EOFError, TypeError, OverflowError, SyntaxError, MemoryError),
+    TokenError,
+)
+_ROUNDING = 0.01
 
 
 def text_vectors(
@@ -20,32 +29,54 @@ def text_vectors(
     texts: Sequence[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
-    """Encode texts, or open what an earlier run encoded.
+    """Encode texts, or open what an earlier run encoded; a damaged file is computed anew.
 
     Args:
         cache: Folder of caches; made if missing.
         model: Encodes them.
-        texts: In order.
+        texts: In order; at least one.
         progress: Called with (done, total).
 
     Returns:
         (n, D) float32, unit norm.
     """
     path = cache / f"texts-{_key(model, texts)}.npy"
-    if path.exists():
-        known: FloatArray = np.load(path, allow_pickle=False)
+    known = _kept(path, (len(texts), model.dimension))
+    if known is not None:
         return known
+    vectors = _encoded(model, texts, progress)
+    cache.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(cache)
+    with replaced_atomically(path) as file:
+        np.save(file, vectors)
+    return vectors
+
+
+def _kept(path: Path, shape: tuple[int, int]) -> FloatArray | None:
+    """What an earlier run left; None where there is nothing, or nothing to be believed.
+
+    Numbers have no checksum, but hardly any damage leaves every vector at unit norm.
+    """
+    try:
+        with path.open("rb") as file:
+            found = np.lib.format.read_array(file, allow_pickle=False)
+    except _DAMAGE:
+        return None
+    if found.shape != shape or found.dtype != np.float32:
+        return None
+    norms = np.einsum("nd,nd->n", found, found)
+    return found if np.all(np.abs(norms - 1) < _ROUNDING) else None
+
+
+def _encoded(
+    model: Model, texts: Sequence[str], progress: Callable[[int, int], None] | None
+) -> FloatArray:
     parts = []
     for start in range(0, len(texts), BATCH):
         parts.append(model.encode_texts(texts[start : start + BATCH]))
         if progress:
             progress(min(start + BATCH, len(texts)), len(texts))
-    vectors = np.concatenate(parts).astype(np.float32, copy=False)
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial.npy")
-    np.save(unfinished, vectors)
-    unfinished.replace(path)
-    return vectors
+    return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 def _key(model: Model, texts: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_a_file_changed_or_cut_short_anywhere_is_refused_or_read(tmp_path: Path)
         except DatasetError:
             refused += 1
     assert refused > len(damaged) / 2
+
+
+def test_a_header_that_never_ends_is_refused(tmp_path: Path) -> None:
+    file = save(tmp_path / "v.npz", ids=np.array(["a"]), matrix=np.ones((1, 3)))
+    with zipfile.ZipFile(file) as archive:
+        arrays = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("ids.npy", arrays["ids.npy"])
+        archive.writestr("matrix.npy", arrays["matrix.npy"].replace(b"}", b" "))
+    with pytest.raises(DatasetError, match=r"v\.npz: not an \.npz of plain arrays"):
+        load_vectors(file)
 
 
 def test_missing_vectors_are_counted_and_named(tmp_path: Path) -> None:
