@@ -25,6 +25,7 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
+from composir.names import NAME_PATTERN
 from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = COMPOSER_MANIFEST
@@ -111,7 +112,7 @@ class ComposerManifest(_Part):
     """
 
     schema_version: int
-    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     kind: Kind
     model: TrainedFor
     text: str = Field(pattern="^[0-9a-f]{64}$")

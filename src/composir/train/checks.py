@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from composir.errors import TrainingError
+from composir.names import NAME_PATTERN
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -20,7 +20,7 @@ def check_name_and_seed(name: str, seed: int) -> None:
     Raises:
         TrainingError: Naming the setting and what it may be.
     """
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise TrainingError(
             f"setting name is {name!r}: use small letters, digits, dots, dashes and underscores, "
             "a letter or digit first, e.g. --set name=my-composer"
