@@ -34,13 +34,23 @@ def open_picture(picture: Picture, *, min_side: int | None = None) -> Image.Imag
 
 
 def cut(rgb: Image.Image, crop: Crop) -> Image.Image:
-    """Cut a box out of a picture, dilated and squared as the crop says."""
+    """Cut a box out of a picture, dilated and squared as the crop says.
+
+    Raises:
+        ImageReadError: If no pixel of the picture lies within the box.
+    """
     left, top, width, height = crop.box
     x0 = max(0.0, left - crop.dilation * width)
     y0 = max(0.0, top - crop.dilation * height)
     x1 = min(float(rgb.width), x0 + (1 + crop.dilation) * width)
     y1 = min(float(rgb.height), y0 + (1 + crop.dilation) * height)
-    part = rgb.crop((round(x0), round(y0), round(x1), round(y1)))
+    edges = (round(x0), round(y0), round(x1), round(y1))
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise ImageReadError(
+            f"no pixel of its {rgb.width} x {rgb.height} lies within the box {crop.box} "
+            f"(left, top, width, height)"
+        )
+    part = rgb.crop(edges)
     return _squared(part) if crop.square else part
 
 

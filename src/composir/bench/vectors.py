@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from composir.bench.pictures import content_key, open_picture
 from composir.bench.task import Picture, refuse_duplicates, writable
@@ -317,7 +316,7 @@ def _pixel_batches(
 
 def _pixels(model: EmbeddingModel, name: str, picture: Picture) -> PixelArray:
     try:
-        image: Image.Image = open_picture(picture, min_side=model.image_spec.min_side)
+        image = open_picture(picture, min_side=model.image_spec.min_side)
+        return model.image_spec.apply(image)
     except ImageReadError as error:
         raise DatasetError(f"image {name!r}, {picture.path}: {error}") from error
-    return model.image_spec.apply(image)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from composir.bench.pictures import cut, openers
 from composir.bench.task import Crop, Picture
+from composir.errors import ImageReadError
 
 
 def test_a_crop_is_dilated_within_the_picture_and_squared() -> None:
@@ -21,6 +23,16 @@ def test_a_crop_at_the_border_does_not_leave_the_picture() -> None:
     part = cut(picture, Crop((20, 20, 10, 10), dilation=0.7))
     assert part.size == (17, 17)
     assert part.getcolors() == [(17 * 17, (9, 9, 9))]
+
+
+@pytest.mark.parametrize("box", [(30, 5, 4, 4), (5, 40, 4, 4), (5, 5, 0, 4), (9, 9, -4, -4)])
+@pytest.mark.parametrize("square", [False, True])
+def test_a_crop_without_a_pixel_of_the_picture_is_refused(
+    box: tuple[float, float, float, float], square: bool
+) -> None:
+    picture = Image.new("RGB", (20, 30))
+    with pytest.raises(ImageReadError, match=r"no pixel of its 20 x 30 lies within the box"):
+        cut(picture, Crop(box, square=square))
 
 
 def test_openers_open_each_its_own_picture(tmp_path: Path) -> None:

@@ -144,9 +144,26 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}, line {number}", line
 
 
+def refuse_repeated(named: Iterable[tuple[str, str]], what: str) -> None:
+    """Check that no name stands on two lines.
+
+    Args:
+        named: Where each name stands, and the name.
+        what: What is named, for the message.
+
+    Raises:
+        DatasetError: Naming both places of the first name that comes twice.
+    """
+    first: dict[str, str] = {}
+    for where, name in named:
+        if name in first:
+            raise DatasetError(f"{where}: the {what} {name!r} comes twice, first in {first[name]}")
+        first[name] = where
+
+
 def _text(path: Path, missing: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: {missing}") from error
     except UnicodeDecodeError as error:

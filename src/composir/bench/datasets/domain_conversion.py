@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from composir.bench.datasets._files import find_root, read_lines
+from composir.bench.datasets._files import find_root, read_lines, refuse_repeated
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
 from composir.errors import DatasetError
 
 DOMAINS = ("cartoon", "origami", "toy", "sculpture")
 _CLASSES = 1000
+_LABELS = 7 * _CLASSES
+"""In the gallery's list: first the domains, last photographs, the queries' own among them."""
+_QUERIES, _GALLERY = 10_000, 16_983
+_LINE = re.compile(r"(?:imgnet/)?(\S+)\s+(\d{1,4})", re.ASCII)
+_MOST_SHOWN = 80
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -17,7 +23,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     split, _ = DATASET.choose(options)
     base = find_root(root, ("imgnet", "imagenet-r", "domain-conversion"), "imgnet_targets.txt")
     files = [base / "imgnet_real_query.txt", base / "imgnet_targets.txt"]
-    queries, targets = (_labelled(file) for file in files)
+    queries, targets = _labelled(files[0], _CLASSES), _labelled(files[1], _LABELS)
     by_label: dict[int, list[str]] = {}
     for _, name, label in targets:
         by_label.setdefault(label, []).append(name)
@@ -43,20 +49,37 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
             headline="set_recall@10",
             checksum=checksum(files),
             images_from=DATASET.images_from,
+            notices=_notices(len(queries), len(targets)),
         )
         for place, domain in enumerate(DOMAINS)
     )
 
 
-def _labelled(file: Path) -> list[tuple[str, str, int]]:
+def _labelled(file: Path, labels: int) -> list[tuple[str, str, int]]:
     """Where, image and label of every line; images are named relative to the lists' folder."""
     rows = []
     for where, line in read_lines(file):
-        name, _, label = line.strip().rpartition(" ")
-        if not name or not label.isdigit():
-            raise DatasetError(f"{where}: expected an image and its label, not {line.strip()!r}")
-        rows.append((where, name.removeprefix("imgnet/"), int(label)))
+        found = _LINE.fullmatch(line.strip())
+        if not found:
+            shown = line.strip()[:_MOST_SHOWN]
+            raise DatasetError(f"{where}: expected an image and its label, not {shown!r}")
+        label = int(found[2])
+        if label >= labels:
+            raise DatasetError(f"{where}: labels of this list are 0 to {labels - 1}, not {label}")
+        rows.append((where, found[1], label))
+    if not rows:
+        raise DatasetError(f"{file}: empty; each line is an image and its label")
+    refuse_repeated(((where, name) for where, name, _ in rows), "image")
     return rows
+
+
+def _notices(queries: int, gallery: int) -> tuple[str, ...]:
+    if (queries, gallery) == (_QUERIES, _GALLERY):
+        return ()
+    return (
+        f"{queries:,} queries in a gallery of {gallery:,} images, not Pic2Word's "
+        f"{_QUERIES:,} in {_GALLERY:,}",
+    )
 
 
 DATASET = Dataset(

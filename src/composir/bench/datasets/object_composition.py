@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
-from composir.bench.datasets._files import find_root, read_lines
+from composir.bench.datasets._files import find_root, read_lines, refuse_repeated
 from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
 from composir.errors import DatasetError
 
 _HEADER = ["id", "query_regions", "query_class", "classes"]
+_MOST_SHOWN = 80
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -34,25 +36,52 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         headline="recall@10",
         checksum=checksum([file]),
         images_from=DATASET.images_from,
+        notices=_notices(rows),
     )
     return (task,)
 
 
 def _rows(file: Path) -> list[tuple[str, dict[str, str]]]:
     lines = list(read_lines(file))
-    table = csv.DictReader(line for _, line in lines)
-    if table.fieldnames != _HEADER:
-        raise DatasetError(f"{file}, line 1: columns {table.fieldnames}, expected {_HEADER}")
-    return [(where, row) for (where, _), row in zip(lines[1:], table, strict=True)]
+    if not lines:
+        raise DatasetError(f"{file}: empty; its first line is {','.join(_HEADER)}")
+    columns = _fields(*lines[0])
+    if columns != _HEADER:
+        raise DatasetError(f"{lines[0][0]}: columns {columns}, expected {_HEADER}")
+    rows = [(where, _row(where, _fields(where, line))) for where, line in lines[1:]]
+    if not rows:
+        raise DatasetError(f"{file}: no queries, only the line of columns")
+    refuse_repeated(((where, row["id"]) for where, row in rows), "image")
+    return rows
+
+
+def _fields(where: str, line: str) -> list[str]:
+    """Line by line: this table's texts have no line ends, so an open quote is a mistake."""
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"{where}: not a line of CSV ({error})") from error
+
+
+def _row(where: str, fields: list[str]) -> dict[str, str]:
+    if len(fields) != len(_HEADER):
+        # Where no object of an image can be asked with, the script forgets to end the line.
+        raise DatasetError(
+            f"{where}: expected {len(_HEADER)} columns ({', '.join(_HEADER)}), found "
+            f"{len(fields)}; take out images without a region"
+        )
+    row = dict(zip(_HEADER, fields, strict=True))
+    for column in ("id", "query_class"):
+        if not row[column].strip():
+            raise DatasetError(f"{where}: no {column!r}")
+    if Path(row["id"]).name != row["id"] or ":" in row["id"]:
+        raise DatasetError(f"{where}: 'id' must be a file name, not {row['id']!r}")
+    return row
 
 
 def _query(base: Path, where: str, row: dict[str, str], pictures: dict[str, Picture]) -> BenchQuery:
-    try:
-        x0, y0, x1, y1 = (int(float(corner)) for corner in row["query_regions"].split(";"))
-    except ValueError as error:
-        raise DatasetError(f"{where}: a region is four numbers, not {error}") from error
     name = f"region:{row['id']}"
-    crop = Crop((x0, y0, x1 - x0, y1 - y0))
+    crop = Crop(_box(where, row["query_regions"]))
     pictures[name] = Picture(base / "val2017_masked" / row["id"], crop)
     others = [row["query_class"], *filter(None, row["classes"].split(";"))]
     return BenchQuery(
@@ -61,6 +90,33 @@ def _query(base: Path, where: str, row: dict[str, str], pictures: dict[str, Pict
         reference=name,
         targets=(row["id"],),
         source=where,
+    )
+
+
+def _box(where: str, region: str) -> tuple[float, float, float, float]:
+    """Left, top, width, height in whole pixels, rounded down as in the original code."""
+    try:
+        x0, y0, x1, y1 = (int(float(corner)) for corner in region.split(";"))
+    except (ValueError, OverflowError) as error:
+        shown = region[:_MOST_SHOWN]
+        raise DatasetError(
+            f"{where}: a region is four numbers, left;top;right;bottom, not {shown!r}"
+        ) from error
+    if x1 <= x0 or y1 <= y0:
+        raise DatasetError(
+            f"{where}: the region {region!r} holds no whole pixel; draw another one, or take the "
+            f"line out"
+        )
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def _notices(rows: Sequence[tuple[str, dict[str, str]]]) -> tuple[str, ...]:
+    alone = sum(not row["classes"].strip(";") for _, row in rows)
+    if not alone:
+        return ()
+    return (
+        f"{alone:,} of {len(rows):,} queries name one object alone; their text ends with it, where "
+        f"Pic2Word's code leaves another 'and' behind it",
     )
 
 
