@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch import Tensor, nn  # noqa: E402
 
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
+from composir.train import run_folder  # noqa: E402
 from composir.train.loop import (  # noqa: E402
     CHECKPOINT,
     METRICS,
@@ -67,6 +69,35 @@ def test_a_resumed_run_equals_an_uninterrupted_one_exactly(tmp_path: Path) -> No
 
     assert train(resumed, CONFIG, tmp_path / "parts", seed=7) == figures
     assert torch.equal(weights(resumed), weights(whole))
+
+
+@dataclass(frozen=True)
+class Settings:
+    rate: float
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_run_writes_nothing_into_a_folder_that_another_run_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    run_folder.claim(tmp_path, Settings(0.1))
+    task = Regression()
+    usual = task.loss
+
+    def taken_over() -> None:
+        (tmp_path / run_folder.CONFIG).write_text('{"rate": 0.5}')
+
+    def loss(at: int) -> Tensor:
+        if at == step:
+            taken_over()
+        return usual(at)
+
+    monkeypatch.setattr(task, "loss", loss)
+    if step == 0:
+        taken_over()
+    with pytest.raises(TrainingError, match="taken over by a run of another configuration"):
+        train(task, CONFIG, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [run_folder.CONFIG]
 
 
 def test_another_seed_gives_another_run(tmp_path: Path) -> None:

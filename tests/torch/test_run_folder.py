@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from composir.errors import TrainingError
-from composir.train.run_folder import CONFIG, LEFT_OUT, MODEL, claim
+from composir.train.run_folder import CONFIG, LEFT_OUT, MODEL, claim, refuse_taken_over
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,56 @@ def test_a_first_try_that_failed_does_not_keep_the_folder(tmp_path: Path) -> Non
 
     assert rate_of(tmp_path / "run") == 0.5
     assert [path.name for path in (tmp_path / "run").iterdir()] == [CONFIG]
+
+
+@pytest.mark.parametrize("name", [CONFIG, MODEL, LEFT_OUT])
+@pytest.mark.parametrize(
+    "content", ['{"model_type": "clip"}\n', '{"rate": 0.5, "more": 1}\n', "[]"]
+)
+def test_files_that_no_such_run_wrote_are_left_alone(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    if name == CONFIG:
+        with pytest.raises(TrainingError, match=r"another configuration .*choose another --out"):
+            claim(tmp_path, Settings())
+    else:
+        claim(tmp_path, Settings())
+    assert (tmp_path / name).read_text() == content
+
+
+def test_going_on_does_not_write_the_configuration_again(tmp_path: Path) -> None:
+    claim(tmp_path, Settings())
+    (tmp_path / "checkpoint.pt").touch()
+    before = (tmp_path / CONFIG).stat().st_mtime_ns
+    claim(tmp_path, Settings())
+    assert (tmp_path / CONFIG).stat().st_mtime_ns == before
+
+
+def claim_elsewhere(folder: Path, rate: float) -> None:
+    """Another process claims the folder."""
+    code = (
+        "import dataclasses, pathlib, sys\n"
+        "from composir.train.run_folder import claim\n"
+        "Settings = dataclasses.make_dataclass('Settings', ['rate'], frozen=True)\n"
+        "claim(pathlib.Path(sys.argv[1]), Settings(float(sys.argv[2])))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, folder, str(rate)], check=True)
+
+
+def test_a_run_ends_where_another_configuration_took_its_folder_over(tmp_path: Path) -> None:
+    claim(tmp_path, Settings())
+    refuse_taken_over(tmp_path / "stage")
+    claim_elsewhere(tmp_path, 0.1)  # the same configuration, e.g. the same run gone on
+    refuse_taken_over(tmp_path)
+
+    claim_elsewhere(tmp_path, 0.5)
+    for folder in (tmp_path, tmp_path / "stage"):
+        with pytest.raises(TrainingError, match=r"taken over by .*config\.json.*another --out"):
+            refuse_taken_over(folder)
+    refuse_taken_over(tmp_path.parent)
+    claim(tmp_path, Settings(0.7))
+    refuse_taken_over(tmp_path)
 
 
 def test_a_damaged_configuration_is_told_where_something_is_trained(tmp_path: Path) -> None:

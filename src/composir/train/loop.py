@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.run_folder import refuse_taken_over
 from composir.train.watch import Curves, Watch
 
 CHECKPOINT = "checkpoint.pt"
@@ -162,8 +163,10 @@ def train(
         `options.watch`.
 
     Raises:
-        TrainingError: If the loss is not finite; the last checkpoint stays.
+        TrainingError: If the loss is not finite; the last checkpoint stays. Or if another run has
+            taken the folder over.
     """
+    refuse_taken_over(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = options or LoopOptions()
     run = _Run(task, config, chosen)
@@ -273,6 +276,7 @@ class _Run:
             self.average[index] = current
 
     def save(self, path: Path, step: int) -> None:
+        refuse_taken_over(path.parent)
         state = {
             "step": step,
             "parameters": [p.detach() for p in self.parameters],
@@ -320,6 +324,7 @@ def _publish(
     record: dict[str, Any], folder: Path, curves: Curves, report: Report | None, *, writes: bool
 ) -> None:
     if writes:
+        refuse_taken_over(folder)
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
     curves.add(record)

@@ -15,11 +15,15 @@ LEFT_OUT = "left_out.txt"
 BEFORE_TRAINING = frozenset({CONFIG, MODEL, LEFT_OUT})
 """What a run writes before anything is trained; no more is lost with it than a failed try."""
 
+_claimed: dict[Path, str] = {}
+"""What stands in `config.json` of the run folders of this process."""
+
 
 def claim(folder: Path, config: Any) -> None:
     """Make a run folder, or go on in one of the same configuration.
 
-    A folder in which nothing was trained yet, e.g. since the data were not found, is taken over.
+    A folder in which the same recipe began and trained nothing yet, e.g. since the data were not
+    found, is taken over; should that run still go on, `refuse_taken_over` ends it.
 
     Args:
         folder: The run folder; `config.json` is written into it.
@@ -27,20 +31,54 @@ def claim(folder: Path, config: Any) -> None:
 
     Raises:
         TrainingError: If the folder holds a run of another configuration, its `config.json` is
-            damaged, or the folder cannot be written.
+            damaged or something else's, or the folder cannot be written.
     """
     text = json.dumps(as_dict(config), indent=2) + "\n"
+    path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if {path.name for path in folder.iterdir()} <= BEFORE_TRAINING:
+        if _is_failed_try(folder, as_dict(config)):
             for name in BEFORE_TRAINING:
                 (folder / name).unlink(missing_ok=True)
-        path = folder / CONFIG
         if path.exists():
             _check_same(path, text)
-        path.write_text(text, encoding="utf-8")
+        with path.open("a", encoding="utf-8") as file:  # tells early where nothing may be written
+            if file.tell() == 0:
+                file.write(text)
     except OSError as error:
         raise TrainingError(f"{folder} cannot be used as a run folder: {error.strerror}") from error
+    _claimed[folder.resolve()] = text
+
+
+def refuse_taken_over(folder: Path) -> None:
+    """Check that nobody else has taken over this process's run folder, before writing into it.
+
+    Args:
+        folder: A run folder, or one within it.
+
+    Raises:
+        TrainingError: If another configuration has.
+    """
+    for place in (folder.resolve(), *folder.resolve().parents):
+        path = place / CONFIG
+        text = _claimed.get(place)
+        if text is not None and path.exists() and path.read_text("utf-8", "replace") != text:
+            raise TrainingError(
+                f"{place} was taken over by a run of another configuration (see {path}) before "
+                "this one had anything to keep: start this one again with another --out"
+            )
+
+
+def _is_failed_try(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether the recipe began here and trained nothing; other things' files are not replaced."""
+    names = {path.name for path in folder.iterdir()}
+    if CONFIG not in names or not names <= BEFORE_TRAINING:
+        return False
+    try:
+        known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):  # cut off while it was written
+        return True
+    return isinstance(known, dict) and known.keys() == settings.keys()
 
 
 def _check_same(path: Path, text: str) -> None:
