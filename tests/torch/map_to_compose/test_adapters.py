@@ -31,10 +31,17 @@ pytestmark = [
 ]
 Kind = Literal["bottleneck", "lora"]
 KINDS: tuple[Kind, ...] = ("bottleneck", "lora")
+APPEARANCE = 24
 
 
 def frozen_tower() -> TextTower:
     return text_tower().requires_grad_(requires_grad=False)
+
+
+def tower_with_appearance() -> TextTower:
+    tower = frozen_tower()
+    tower.head.appearance_width = APPEARANCE
+    return tower
 
 
 def sentences() -> tuple[Tensor, Tensor]:
@@ -149,8 +156,60 @@ def test_what_the_models_own_graph_holds_is_borrowed_from_it(tmp_path: Path) -> 
         open_session(slim, tensors=tmp_path / "elsewhere")
 
 
+def test_words_start_to_say_nothing_of_appearance_and_learn_to() -> None:
+    frozen = tower_with_appearance()
+    tower = AdaptedTower(frozen, AdapterConfig(width=4, appearance=8))
+    tower.train(mode=False)
+    before = frozen(*sentences())[0]
+    assert torch.equal(tower.adapted(*sentences())[0], before)
+    assert not before[:, -APPEARANCE:].any()
+
+    optimiser = torch.optim.SGD(tower.trained().values(), lr=1.0)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (-tower.adapted(*sentences())[0][:, -1]).sum().backward()
+        optimiser.step()
+    after = tower.adapted(*sentences())[0]
+    assert (after[:, -1] > 0.05).all()
+    assert torch.allclose(after.norm(dim=1), torch.ones(3), atol=1e-6)
+
+    tower.reset()
+    assert torch.equal(tower.adapted(*sentences())[0], before)
+    assert torch.equal(frozen(*sentences())[0], before)
+
+
+def test_the_adapter_of_appearance_is_trained_with_the_others_unless_its_width_is_zero() -> None:
+    without = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=0))
+    having = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=8))
+    no_part = AdaptedTower(frozen_tower(), AdapterConfig(width=4, appearance=8))
+
+    added = TEXT.width * 8 + 8 + 8 * APPEARANCE + APPEARANCE
+    assert having.parameter_count() - without.parameter_count() == added
+    assert no_part.parameter_count() == without.parameter_count()
+
+
+def test_the_exported_graph_has_the_appearance_that_was_learnt(tmp_path: Path) -> None:
+    tower = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=8))
+    with torch.no_grad():
+        for name, weight in tower.trained().items():
+            if ".up." in name:
+                weight.normal_(std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    tower.train(mode=False)
+    export_adapted_text(tower.exportable(), tmp_path / "text.onnx")
+    words, mask = sentences()
+    session = open_session(tmp_path / "text.onnx")
+    ours = session.run(["vector"], {"word_embeddings": words.numpy(), "mask": mask.numpy()})[0]
+    theirs = tower.adapted(words, mask)[0].detach().numpy()
+
+    assert ours.shape == (3, theirs.shape[1])
+    assert np.linalg.norm(ours[:, -APPEARANCE:], axis=1).min() > 0.1
+    assert float((ours * theirs).sum(1).min()) > 0.999
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "prefix"}, {"width": 0}, {"dropout": 1.0}], ids=["kind", "width", "dropout"]
+    "wrong",
+    [{"kind": "prefix"}, {"width": 0}, {"dropout": 1.0}, {"appearance": -1}],
+    ids=["kind", "width", "dropout", "appearance"],
 )
 def test_adapters_that_cannot_be_built_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(TrainingError, match=f"adapters.{next(iter(wrong))}"):

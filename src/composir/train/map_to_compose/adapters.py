@@ -10,6 +10,10 @@ Two kinds, both starting at exactly the frozen tower because their last matrix i
 - *bottleneck* (Houlsby et al. 2019, arXiv 1902.00751): `h + Up(GELU(Down(h)))` on what attention
   and what the feed-forward part of a block add to the residual stream;
 - *LoRA* (Hu et al. 2021, arXiv 2106.09685): `W x + (alpha / r) B A x` in the attention matrices.
+
+[ours] Where gallery vectors have an appearance part, on which texts have zeros, a further adapter
+on the head says what a modification changes there: whether a cup has stripes is in that part too,
+and a query that keeps all of the reference's finds the reference's pattern again.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.text_tower import Block, TextTower
+from composir.train.foundation.text_tower import Block, TextHead, TextTower
 
 # Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
 PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
@@ -38,12 +42,15 @@ class AdapterConfig:
         width: Of the bottleneck, or LoRA's rank.
         alpha: LoRA's scale is `alpha / width`; the bottleneck has none.
         dropout: On the bottleneck's hidden units, or on LoRA's input.
+        appearance: Hidden width of the appearance part's adapter; 0 for none. A model without such
+            a part has none.
     """
 
     kind: str = "bottleneck"
     width: int = 64
     alpha: float = 64.0
     dropout: float = 0.1
+    appearance: int = 64
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built.
@@ -57,6 +64,8 @@ class AdapterConfig:
             )
         if self.width < 1:
             raise TrainingError(f"adapters.width must be at least 1, not {self.width}")
+        if self.appearance < 0:
+            raise TrainingError(f"adapters.appearance must be at least 0, not {self.appearance}")
         if not 0.0 <= self.dropout < 1.0:
             raise TrainingError(f"adapters.dropout must be from 0 to below 1, not {self.dropout}")
 
@@ -108,7 +117,40 @@ class LowRank(nn.Module):
         return merged
 
 
-Adapter: TypeAlias = Bottleneck | LowRank
+class AppearanceWords(nn.Module):
+    """A text head that says something of appearance too: `[m ; u] / sqrt(1 + |u|^2)`.
+
+    `m` is what the wrapped head makes of the sentence's averaged state `h`, of unit norm, and
+    `u = Up(GELU(Down(h)))`.
+    """
+
+    def __init__(self, head: TextHead, width: int, config: AdapterConfig) -> None:
+        """Wrap a head whose vectors end in zeros; the up projection starts at zero.
+
+        Args:
+            head: Of a model with an appearance part.
+            width: Of the sentence's state.
+            config: Hidden width and dropout.
+        """
+        super().__init__()
+        self.head = head
+        self.down = nn.Linear(width, config.appearance)
+        self.up = nn.Linear(config.appearance, head.appearance_width)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(n, width) -> (n, D), unit norm."""
+        meaning = self.head(pooled)[:, : -self.head.appearance_width]
+        appearance = self.up(self.dropout(functional.gelu(self.down(pooled))))
+        # Not `normalize`: where `u` is zero, the head's own vector has to come out to the bit.
+        length = torch.sqrt(1.0 + appearance.square().sum(dim=-1, keepdim=True))
+        return torch.cat([meaning, appearance], dim=-1) / length
+
+
+Adapter: TypeAlias = Bottleneck | LowRank | AppearanceWords
+OWN = ("down.", "up.")
 
 
 class AdaptedTower:
@@ -133,6 +175,10 @@ class AdaptedTower:
             for block in self.adapted.blocks
             for adapter in _adapt(cast(Block, block), config)
         ]
+        if tower.head.appearance_width and config.appearance:
+            head = AppearanceWords(self.adapted.head, tower.spec.width, config)
+            self.adapted.head = cast(TextHead, head)  # has its one method
+            self._adapters.append(head)
 
     def train(self, *, mode: bool = True) -> None:
         """Turn the adapters' dropout on or off; the frozen parts always stay in evaluation mode."""
@@ -146,7 +192,7 @@ class AdaptedTower:
             f"{number}.{name}": parameter
             for number, adapter in enumerate(self._adapters)
             for name, parameter in adapter.named_parameters()
-            if not name.startswith("linear.")
+            if name.startswith(OWN)
         }
 
     def reset(self) -> None:
@@ -177,7 +223,7 @@ def _with_shared_weights(tower: TextTower) -> TextTower:
 
 def _adapt(block: Block, config: AdapterConfig) -> list[Adapter]:
     """Put adapters into a block; the adapters, in a fixed order."""
-    kind: type[Adapter] = LowRank if config.kind == "lora" else Bottleneck
+    kind: type[Bottleneck | LowRank] = LowRank if config.kind == "lora" else Bottleneck
     adapters: list[Adapter] = []
     for name in PLACES[config.kind]:
         adapters.append(kind(getattr(block, name), config))
