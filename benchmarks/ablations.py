@@ -43,7 +43,9 @@ TEMPLATE = 'composed_template="a photo of {} {text}"'
 Changes = Mapping[str, Sequence[str]]
 
 COMPOSING = (
-    "composing.blend.image=1.2",
+    "composing.blend.sentence=0.25",
+    "composing.blend.direction=0.75",
+    "composing.blend.image=0.5",
     "mining.reference=0",
     "mining.neighbours=0",
     "mining.text=0",
@@ -94,7 +96,17 @@ COMPOSE: Changes = {
     "all hard negatives": ("mining.reference=1", "mining.neighbours=4", "mining.text=4"),
     "no anchor": ("composing.anchor_weight=0",),
     "LoRA": ('adapters.kind="lora"', "adapters.width=16"),
-    "trained as a sentence alone": ("composing.blend.image=0", "composing.blend.sentence=1"),
+    "words say nothing of appearance": ("adapters.appearance=0",),
+    "trained as a sentence alone": (
+        "composing.blend.sentence=1",
+        "composing.blend.direction=0",
+        "composing.blend.image=0",
+    ),
+    "trained as a sentence with v": (
+        "composing.blend.sentence=1",
+        "composing.blend.direction=0",
+        "composing.blend.image=1.2",
+    ),
 }
 COUNT: Changes = {
     "all" if count is None else str(count): (f"max_triplets={-1 if count is None else count}",)

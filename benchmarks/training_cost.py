@@ -91,13 +91,15 @@ def recipes(asked: argparse.Namespace) -> list[Recipe]:
     steering = ("objective.steering.phrase_weight=1.0", "objective.steering.phrase_share=0.5")
     light = ("light.name=gallery", "light_vector.width=0", "objective.encoder_rate=0")
     isa = (f"objective.{TEMPLATE}", *light, *steering)
-    mining = ("mining.reference=0", "mining.neighbours=0", "mining.text=0")
+    mining = tuple(f"mining.{kind}=0" for kind in ("reference", "neighbours", "text"))
+    weights = (("sentence", 0.25), ("direction", 0.75), ("image", 0.5))
+    blend = tuple(f"composing.blend.{name}={weight}" for name, weight in weights)
     starts = [word for run in (asked.map, asked.isa) if run for word in ("--from", str(run))]
     compose = ["compose", *starts, "--triplets", str(asked.triplets)]
     return [
         Recipe("isa", ["isa", *data], isa, 100),
         Recipe("map (stage 1)", ["map", *data], (TEMPLATE,), 100),
-        Recipe("compose (stage 2)", compose, ("composing.blend.image=1.2", *mining), 60),
+        Recipe("compose (stage 2)", compose, (*blend, *mining), 250),
     ]
 
 

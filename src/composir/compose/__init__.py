@@ -6,6 +6,7 @@ One idea a file. `COMPOSERS` is the table of those without training; trained one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
@@ -138,11 +139,13 @@ def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
 def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
     make = _imported(COMPOSERS[name])
     known = list(signature(make).parameters)[1:]  # the first is the model
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             raise QueryError(
                 f"composer {name} has no setting {key}; its settings are {', '.join(known)}"
             )
+        if isinstance(value, str) or not math.isfinite(value):
+            raise QueryError(f"composer {name}: {key} must be a finite number, not {value}")
     composer: Composer = make(model, **values)
     return composer
 

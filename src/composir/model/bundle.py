@@ -20,6 +20,7 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
+from composir.names import NAME_PATTERN
 from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = "bundle.json"
@@ -107,7 +108,7 @@ class Manifest(_Part):
     """
 
     schema_version: int
-    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     dimension: int = Field(gt=0)
     word_dimension: int = Field(gt=0)
     image: ImageSide

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from composir.errors import BundleError
+from composir.names import NAME_PATTERN
 
 
 class FileEntry(BaseModel):
@@ -51,7 +52,7 @@ class SharedEntry(FileEntry):
             name. None, and not written into the manifest, where the folder holds its own.
     """
 
-    in_composer: str | None = Field(default=None, pattern="^[a-z0-9][a-z0-9._-]*$")
+    in_composer: str | None = Field(default=None, pattern=NAME_PATTERN)
 
     def place(self, folder: Path, name: str) -> Path:
         """In this folder, or in the sibling; links to the folder are followed first."""

@@ -149,3 +149,10 @@ def test_composers_are_named_with_their_settings(tmp_path: Path) -> None:
 def test_an_unknown_setting_is_named_with_those_that_there_are() -> None:
     with pytest.raises(QueryError, match=r"sum has no setting beta; its settings are .*alpha"):
         load_composer("sum", MODEL, beta=1.0)
+
+
+@pytest.mark.parametrize("value", ["much", float("nan"), float("inf")])
+@pytest.mark.parametrize("setting", ["alpha", "negative_weight"])
+def test_a_setting_that_is_no_number_is_refused(setting: str, value: float | str) -> None:
+    with pytest.raises(QueryError, match=f"composer sum: {setting} must be a finite number"):
+        load_composer("sum", MODEL, **{setting: value})
