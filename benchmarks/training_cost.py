@@ -89,7 +89,8 @@ def recipes(asked: argparse.Namespace) -> list[Recipe]:
     names = ("catalogue", "fashion-recolour", "pacs-domains")
     data += [word for name in names for word in ("--dev", str(asked.held_out / f"{name}-dev"))]
     steering = ("objective.steering.phrase_weight=1.0", "objective.steering.phrase_share=0.5")
-    light = ("light.name=gallery", "light_vector.width=0", "objective.encoder_rate=0")
+    trained = ("light.trained_blocks=2", "objective.encoder_rate=0.0003")
+    light = ("light.name=gallery", "light_vector.width=0", *trained)
     isa = (f"objective.{TEMPLATE}", *light, *steering)
     mining = tuple(f"mining.{kind}=0" for kind in ("reference", "neighbours", "text"))
     weights = (("sentence", 0.25), ("direction", 0.75), ("image", 0.5))
