@@ -27,6 +27,7 @@ LICENCES = {
     "pacs-domains": "unclear, research",
     "grocery-train": "MIT",
     "clothing-train": "CC0",
+    "catalogue-train": "CC0-1.0, rendered by us",
 }
 
 
