@@ -44,6 +44,11 @@ SENTENCE_ALONE: dict[str, float | int | str] = {
     "text": 0.0,
 }
 FOLDERS = ("fashion-recolour", "pacs-domains")
+TRAINED_ON = (
+    "No picture, title group or thing that is asked about here was trained on. But `compose`, `isa` and "
+    "`isa-compose` saw others of the same kinds: the training parts of fashion and PACS, and renders by "
+    "the catalogue's own renderer ([how they were made](training.md))."
+)
 WORDS_ALONE = "flickr8k-dev"
 
 
@@ -167,6 +172,8 @@ def document(shown: Sequence[Section], tuned: Sequence[Tuned], model: str) -> st
         f"{platform.machine()}, {os.cpu_count()} cores, Python {header.python}, {versions}. "
         f"Bundle {header.model.name}, fingerprint `{header.model.fingerprint}`. Protocols and the "
         f"meaning of every column: [bench.md](bench.md).",
+        "",
+        TRAINED_ON,
         "",
         *chosen(tuned),
     ]
