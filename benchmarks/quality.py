@@ -45,9 +45,10 @@ SENTENCE_ALONE: dict[str, float | int | str] = {
 }
 FOLDERS = ("fashion-recolour", "pacs-domains")
 TRAINED_ON = (
-    "No picture, title group or thing that is asked about here was trained on. But `compose`, `isa` and "
-    "`isa-compose` saw others of the same kinds: the training parts of fashion and PACS, and renders by "
-    "the catalogue's own renderer ([how they were made](training.md))."
+    "No picture or title group that is asked about here was trained on, but others of the same "
+    "kinds were: the training parts of fashion and PACS by all trained composers, and renders of "
+    "other things by the catalogue's own renderer by `compose`, `isa` and `isa-compose` "
+    "([how they were made](training.md))."
 )
 WORDS_ALONE = "flickr8k-dev"
 
