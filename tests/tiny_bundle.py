@@ -71,6 +71,12 @@ text (float[n,l,4] word_embeddings, float[n,l] mask)
     vector = Div (shifted, norm)
 }
 """
+# total * factor ** adapters, so that 0 leaves the sentence as it is.
+_SWITCHED = """
+    rows = Unsqueeze (adapters, last)
+    chosen = Pow (factor, rows)
+    scaled = Mul (total, chosen)
+"""
 _WORD = """
     place = Constant <value = int64[1] {1}> ()
     tokens = Unsqueeze (vector, place)
@@ -116,9 +122,15 @@ def write_graph(text: str, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def text_graph(path: Path, factor: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)) -> None:
-    """A text encoder; `factor` stretches its axes, which an adapted one may do."""
-    write_graph(_TEXT.replace("FACTOR", "{" + ", ".join(map(str, factor)) + "}"), path)
+def text_graph(
+    path: Path, factor: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0), *, switchable: bool = False
+) -> None:
+    """A text encoder; `factor` stretches its axes, which an adapted one may do and switch off."""
+    graph = _TEXT.replace("FACTOR", "{" + ", ".join(map(str, factor)) + "}")
+    if switchable:
+        graph = graph.replace("mask)\n", "mask, float[n] adapters)\n", 1)
+        graph = graph.replace("scaled = Mul (total, factor)", _SWITCHED)
+    write_graph(graph, path)
 
 
 def tiny_tokenizer() -> Tokenizer:

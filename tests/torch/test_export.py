@@ -21,6 +21,7 @@ from composir.train.foundation.export import (  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     DIMENSION,
     SIZE,
+    TEXT,
     image_tower,
     make_bundle,
     text_tower,
@@ -35,7 +36,7 @@ pytestmark = [
 
 def test_graphs_equal_torch(tmp_path: Path) -> None:
     image = export_image(image_tower(), SIZE, tmp_path / "image.onnx", quantise=False)
-    text = export_text(text_tower(), tmp_path / "text.onnx", quantise=False)
+    text = export_text(text_tower(), TEXT.width, tmp_path / "text.onnx", quantise=False)
 
     assert 0 <= image < 1e-4
     assert 0 <= text < 1e-4

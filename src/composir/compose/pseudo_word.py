@@ -11,6 +11,7 @@ from composir.compose.query_side import QuerySide
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.model.base import SplicingModel
+from composir.model.once import Once
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
@@ -21,4 +22,5 @@ def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedCompos
         model: The model it was trained for.
     """
     side = QuerySide(folder, model)
-    return SplicedComposer(folder, model, folder.manifest.settings, side, lambda: model.texts)
+    own, weights = Once(lambda: model.texts), folder.manifest.settings
+    return SplicedComposer(folder, model, weights, side, composed_texts=own, plain_texts=own)

@@ -13,6 +13,7 @@ from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.errors import BundleError
 from composir.model.base import SplicingModel
+from composir.model.once import Once
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
@@ -29,4 +30,5 @@ def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedCompos
     if made.input == "vector":
         raise BundleError(f"{folder.folder}: a sentence is made of pixels or patch tokens")
     weights, side = made.settings, QuerySide(folder, model)
-    return SplicedComposer(folder, model, weights, side, lambda: model.texts)
+    own = Once(lambda: model.texts)
+    return SplicedComposer(folder, model, weights, side, composed_texts=own, plain_texts=own)

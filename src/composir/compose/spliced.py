@@ -35,6 +35,8 @@ class SplicedComposer:
         weights: Of the blend.
         query_side: Makes pseudo-words of references.
         composed_texts: Gives the encoder of composed sentences: the model's, or an adapted one.
+        plain_texts: Gives the encoder of the other sentences of a query with a reference: the
+            model's, or the same graph with its adapters off.
     """
 
     folder: ComposerFolder
@@ -42,6 +44,7 @@ class SplicedComposer:
     weights: BlendWeights
     query_side: QuerySide
     composed_texts: Callable[[], SplicingEncoder]
+    plain_texts: Callable[[], SplicingEncoder]
     placeholder = REFERENCE
 
     @property
@@ -115,7 +118,7 @@ class SplicedComposer:
         if weights.sentence + weights.direction > 0:
             opened += [self.query_side.prepare, lambda: self.composed_texts().prepare()]
         if weights.direction + weights.text > 0:
-            opened.append(self.model.texts.prepare)
+            opened.append(lambda: self.plain_texts().prepare())
         return tuple(opened)
 
     def tokens(self, batch: QueryBatch) -> Tokens:
@@ -151,7 +154,7 @@ class SplicedComposer:
     def terms(self, batch: QueryBatch) -> Terms:
         """What the blend is made of, computed where it is asked for."""
         if batch.image_vectors is None and batch.images is None:
-            return Terms(text=self._texts(batch))
+            return Terms(text=self._texts(batch, lambda: self.model.texts))
         return self._terms(batch, lambda: self.tokens(batch))
 
     def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
@@ -162,7 +165,7 @@ class SplicedComposer:
         return ComposedQueries(pushed[:, None])
 
     def _terms(self, batch: QueryBatch, tokens: Callable[[], Tokens]) -> Terms:
-        once, text = cache(tokens), self._texts(batch)
+        once, text = cache(tokens), self._texts(batch, self.plain_texts)
         light = self.folder.manifest.vector
         return Terms(
             composed=None if text is None else lambda: self._composed(batch, once().words),
@@ -171,10 +174,12 @@ class SplicedComposer:
             text=text,
         )
 
-    def _texts(self, batch: QueryBatch) -> Callable[[], FloatArray] | None:
+    def _texts(
+        self, batch: QueryBatch, encoder: Callable[[], SplicingEncoder]
+    ) -> Callable[[], FloatArray] | None:
         if not any(batch.texts):
             return None
-        return lambda: self.model.encode_texts([without_reference(text) for text in batch.texts])
+        return lambda: encoder().encode([without_reference(text) for text in batch.texts])
 
     def _composed(self, batch: QueryBatch, words: FloatArray) -> FloatArray:
         template = self.folder.manifest.templates.composed
@@ -183,7 +188,7 @@ class SplicedComposer:
 
     def _sentence(self, words: FloatArray) -> FloatArray:
         template = self.folder.manifest.templates.image
-        return self.model.texts.encode_spliced([template] * len(words), list(words))[0]
+        return self.plain_texts().encode_spliced([template] * len(words), list(words))[0]
 
     def _vectors(self, vectors: FloatArray | None) -> FloatArray:
         if vectors is None:

@@ -97,6 +97,8 @@ class ComposerManifest(_Part):
         graph: The query graph; it gives `tokens` (n, L, Dw) float32 and, where it attends,
             `attention` (n, L, h, w) float32 that sums to 1 over positions.
         text_graph: The adapted text encoder, with the inputs and outputs of the bundle's.
+        switchable: Whether it also takes `adapters` (n,) float32, 0 where it is to read a sentence
+            as the bundle's own does: then no query needs both graphs.
         tokens: L, pseudo-words a reference.
         word_dimension: Dw, width of a pseudo-word.
         vector: Whether the query graph, on pixels, also gives `vector` (n, D) float32 of unit norm:
@@ -120,6 +122,7 @@ class ComposerManifest(_Part):
     preprocess: PreprocessSpec | None = None
     graph: str = "query.onnx"
     text_graph: str | None = None
+    switchable: bool = False
     tokens: int = Field(gt=0)
     word_dimension: int = Field(gt=0)
     vector: bool = False
@@ -135,6 +138,8 @@ class ComposerManifest(_Part):
     def _agree(self) -> ComposerManifest:
         if (self.kind == "adapted") != (self.text_graph is not None):
             raise ValueError("text_graph belongs to the kind `adapted`, and to no other")
+        if self.switchable and self.text_graph is None:
+            raise ValueError("switchable says something of a text_graph, and there is none")
         if (self.input == "pixels") != (self.preprocess is not None):
             raise ValueError("preprocess belongs to the input `pixels`, and to no other")
         if self.vector and self.input != "pixels":

@@ -79,11 +79,21 @@ class SplicingEncoder(Protocol):
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
         """
 
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """Encode texts without pseudo-words; (n, D) float32, unit norm."""
+
     def prepare(self) -> None:
         """Open now what would be opened at the first text; threads may ask at the same time."""
 
     def nearest_words(self, pseudo_words: FloatArray, count: int = 5) -> list[list[str]]:
         """Words whose embeddings are closest in cosine to each of (n, Dw) pseudo-words."""
+
+
+class AdaptedEncoder(SplicingEncoder, Protocol):
+    """One over a graph with adapters."""
+
+    def without_adapters(self) -> SplicingEncoder:
+        """The same graph with its adapters off, if it can switch them."""
 
 
 class SplicingModel(EmbeddingModel, Protocol):
@@ -104,7 +114,7 @@ class SplicingModel(EmbeddingModel, Protocol):
     def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
         """Encode RGB pictures to vectors (n, D) and patch tokens (n, N, Dp), both float32."""
 
-    def with_text_graph(self, path: Path) -> SplicingEncoder:
+    def with_text_graph(self, path: Path) -> AdaptedEncoder:
         """A text encoder over another graph, which shares tokeniser and words with `texts`."""
 
     def composer_folders(self) -> Mapping[str, Path]:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from composir.errors import ModelError, QueryError
 from composir.model.bundle import Bundle
-from composir.model.once import once_property
-from composir.model.sessions import check_graph, open_session
+from composir.model.text_graph import TextGraph
 from composir.model.vocabulary import Vocabulary
 from composir.types import FloatArray
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 PLACEHOLDER = "{}"
 
@@ -41,7 +36,8 @@ class TextEncoder:
         self.vocabulary = Vocabulary(bundle)
         self._bundle = bundle
         self._threads = threads
-        self._graph: Path | None = None
+        self._graph = TextGraph(bundle, threads)
+        self._adapters = True
 
     @property
     def word_dimension(self) -> int:
@@ -60,7 +56,7 @@ class TextEncoder:
             BundleError: If one is damaged.
             ModelError: If the runtime refuses the graph.
         """
-        _ = self._session
+        self._graph.prepare()
         self.vocabulary.prepare()
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
@@ -110,7 +106,9 @@ class TextEncoder:
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            batch_vectors, batch_states = self._run([sentences[index] for index in chosen])
+            batch_vectors, batch_states = self._graph.run(
+                [sentences[index] for index in chosen], adapters=self._adapters
+            )
             for row, index in enumerate(chosen):
                 vectors[index] = batch_vectors[row]
                 states[index] = batch_states[row, : len(sentences[index])]
@@ -132,14 +130,25 @@ class TextEncoder:
         """The same words read by another text graph, e.g. an adapted one.
 
         Args:
-            path: The `.onnx` file, with the inputs and outputs of this encoder's; it may borrow
-                tensors of the model's own text graph (`train.borrowed`).
+            path: The `.onnx` file, with the inputs and outputs of this encoder's, and perhaps the
+                switch of its adapters (`text_graph`); it may borrow tensors of the model's own text
+                graph (`train.borrowed`).
 
         Returns:
             An encoder that shares tokeniser and word table with this one.
         """
+        return self._reading(TextGraph(self._bundle, self._threads, path), adapters=True)
+
+    def without_adapters(self) -> TextEncoder:
+        """The same graph, opened once for both, with its adapters off: the model's own reading.
+
+        Encoding fails with a `ModelError` if the graph cannot switch them.
+        """
+        return self._reading(self._graph, adapters=False)
+
+    def _reading(self, graph: TextGraph, *, adapters: bool) -> TextEncoder:
         other = TextEncoder(self._bundle, self._threads, self.batch_size)
-        other.vocabulary, other._graph = self.vocabulary, path
+        other.vocabulary, other._graph, other._adapters = self.vocabulary, graph, adapters
         return other
 
     def _splice(self, template: str, pseudo_words: FloatArray) -> FloatArray:
@@ -161,22 +170,3 @@ class TextEncoder:
         after_ids = [*tail[1:-1][:room], tail[-1]]
         parts = (self.embed(head[:-1]), pseudo_words, self.embed(after_ids))
         return np.concatenate(parts).astype(np.float32, copy=False)
-
-    def _run(self, sentences: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        length = max(len(sentence) for sentence in sentences)
-        words = np.zeros((len(sentences), length, self.word_dimension), dtype=np.float32)
-        mask = np.zeros((len(sentences), length), dtype=np.float32)
-        for row, sentence in enumerate(sentences):
-            words[row, : len(sentence)] = sentence
-            mask[row, : len(sentence)] = 1.0
-        outputs = ["vector", "token_states"]
-        vectors, states = self._session.run(outputs, {"word_embeddings": words, "mask": mask})
-        return vectors, states
-
-    @once_property
-    def _session(self) -> InferenceSession:
-        own = self._bundle.file(self._bundle.manifest.text.graph)
-        path = self._graph or own
-        session = open_session(path, self._threads, own.parent if self._graph else None)
-        check_graph(session, path, {"word_embeddings", "mask"}, {"vector", "token_states"})
-        return session

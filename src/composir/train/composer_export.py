@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.model.text_graph import SWITCH
 from composir.train.borrowed import borrow_tensors
 from composir.train.foundation.export import export_text, quantise_weights
-from composir.train.foundation.text_tower import TextTower
+from composir.train.map_to_compose.adapters import SwitchableTower
 from composir.train.tracing import trace_to_onnx
 
 PARITY = 1e-3
@@ -63,12 +64,12 @@ def forget_node_names(path: Path) -> None:
 
 
 def export_adapted_text(
-    tower: TextTower, path: Path, lender: Path | None = None, *, quantise: bool = True
+    tower: SwitchableTower, path: Path, lender: Path | None = None, *, quantise: bool = True
 ) -> float:
-    """Write an adapted text encoder with the inputs and outputs of the bundle's own.
+    """Write an adapted text encoder: the inputs and outputs of the bundle's own, and the switch.
 
     Args:
-        tower: A text tower, or a module with its `forward` and `spec`.
+        tower: With adapters.
         path: The `.onnx` file.
         lender: The bundle's text graph, whose int8 tensors are not stored again (`borrowed`).
         quantise: Store large weights as int8.
@@ -80,7 +81,8 @@ def export_adapted_text(
         TrainingError: If the graph disagrees with torch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    gap = export_text(tower, path, quantise=quantise)
+    switch = {SWITCH: torch.tensor([1.0, 0.0])}
+    gap = export_text(tower, tower.spec.width, path, quantise=quantise, **switch)
     if lender is not None:
         borrow_tensors(path, lender)
     return gap

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from onnxruntime import InferenceSession  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import ModelError, TrainingError  # noqa: E402
@@ -20,8 +21,8 @@ from composir.train.foundation.text_tower import TextTower  # noqa: E402
 from composir.train.map_to_compose.adapters import (  # noqa: E402
     AdaptedTower,
     AdapterConfig,
-    LowRank,
 )
+from composir.types import FloatArray  # noqa: E402
 from tests.torch.towers import TEXT, text_tower  # noqa: E402
 
 pytestmark = [
@@ -52,6 +53,15 @@ def sentences() -> tuple[Tensor, Tensor]:
     return words, mask
 
 
+def move_all(tower: AdaptedTower) -> None:
+    """Give all adapters something to say."""
+    with torch.no_grad():
+        for name, weight in tower.trained().items():
+            if ".up." in name:
+                weight.normal_(std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    tower.train(mode=False)
+
+
 def train_a_little(tower: AdaptedTower) -> None:
     words, mask = sentences()
     optimiser = torch.optim.SGD(tower.trained().values(), lr=1.0)
@@ -62,6 +72,14 @@ def train_a_little(tower: AdaptedTower) -> None:
         vectors[:, 0].sum().backward()
         optimiser.step()
     tower.train(mode=False)
+
+
+def run(graph: InferenceSession, *, adapters: float) -> FloatArray:
+    words, mask = (part.numpy() for part in sentences())
+    asked = {"word_embeddings": words, "mask": mask}
+    asked["adapters"] = np.full(len(words), adapters, dtype=np.float32)
+    vectors: FloatArray = graph.run(["vector"], asked)[0]
+    return vectors
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,15 +130,20 @@ def test_only_adapters_are_trained_and_they_are_in_every_block(kind: Kind, expec
     assert learning == trained
 
 
-def test_lora_merges_into_plain_matrices() -> None:
-    tower = AdaptedTower(frozen_tower(), AdapterConfig("lora", width=4, alpha=8.0))
-    train_a_little(tower)
-    merged = tower.exportable()
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_sentence_switches_the_adapters_for_itself(kind: Kind) -> None:
+    tower = AdaptedTower(tower_with_appearance(), AdapterConfig(kind, width=4, appearance=8))
+    move_all(tower)
+    words, mask = sentences()
+    both = tower.switchable()(words, mask, torch.tensor([1.0, 0.0, 1.0]))
+    on, off = tower.adapted(words, mask), tower.frozen(words, mask)
 
-    assert not any(isinstance(module, LowRank) for module in merged.modules())
-    assert merged.state_dict().keys() == tower.frozen.state_dict().keys()
-    ours, theirs = merged(*sentences())[0], tower.adapted(*sentences())[0]
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    for ours, adapted, frozen in zip(both, on, off, strict=True):
+        assert torch.allclose(ours[[0, 2]], adapted[[0, 2]], atol=1e-5)
+        assert torch.allclose(ours[1], frozen[1], atol=1e-5)
+        assert (adapted[1] - frozen[1]).abs().max() > 1e-2
+    # The switch is of that one call: whoever trains goes on with all adapters on.
+    assert torch.equal(tower.adapted(words, mask)[0], on[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,29 +152,46 @@ def test_the_exported_graph_computes_what_the_adapted_tower_computes(
 ) -> None:
     tower = AdaptedTower(frozen_tower(), AdapterConfig(kind, width=4))
     train_a_little(tower)
-    export_adapted_text(tower.exportable(), tmp_path / "text.onnx")
+    export_adapted_text(tower.switchable(), tmp_path / "text.onnx")
+    graph = open_session(tmp_path / "text.onnx")
+    ours = run(graph, adapters=1.0)
     words, mask = sentences()
-    session = open_session(tmp_path / "text.onnx")
-    ours = session.run(["vector"], {"word_embeddings": words.numpy(), "mask": mask.numpy()})[0]
+    adapted = tower.adapted(words, mask)[0].detach().numpy()
+    frozen = tower.frozen(words, mask)[0].numpy()
 
-    assert float((ours * tower.adapted(words, mask)[0].detach().numpy()).sum(1).min()) > 0.999
-    assert np.abs(ours - tower.frozen(words, mask)[0].numpy()).max() > 1e-3
+    assert float((ours * adapted).sum(1).min()) > 0.999
+    assert np.abs(ours - frozen).max() > 1e-3
+    assert float((run(graph, adapters=0.0) * frozen).sum(1).min()) > 0.999
+
+
+def test_switched_off_the_exported_graph_computes_what_the_models_own_computes(
+    tmp_path: Path,
+) -> None:
+    tower = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=8))
+    move_all(tower)
+    export_text(tower.frozen, TEXT.width, tmp_path / "own.onnx", quantise=True)
+    export_adapted_text(tower.switchable(), tmp_path / "text.onnx", tmp_path / "own.onnx")
+    words, mask = sentences()
+    own = open_session(tmp_path / "own.onnx")
+    expected = own.run(["vector"], {"word_embeddings": words.numpy(), "mask": mask.numpy()})[0]
+    off = run(open_session(tmp_path / "text.onnx", tensors=tmp_path), adapters=0.0)
+
+    np.testing.assert_allclose(off, expected, atol=1e-6)
+    assert not off[:, -APPEARANCE:].any()
 
 
 def test_what_the_models_own_graph_holds_is_borrowed_from_it(tmp_path: Path) -> None:
     tower = AdaptedTower(frozen_tower(), AdapterConfig(width=4))
     train_a_little(tower)
     lender, whole, slim = (tmp_path / f"{name}.onnx" for name in ("text", "whole", "slim"))
-    export_text(tower.frozen, lender, quantise=True)
-    export_adapted_text(tower.exportable(), whole)
-    export_adapted_text(tower.exportable(), slim, lender)
-    words, mask = sentences()
-    asked = {"word_embeddings": words.numpy(), "mask": mask.numpy()}
+    export_text(tower.frozen, TEXT.width, lender, quantise=True)
+    export_adapted_text(tower.switchable(), whole)
+    export_adapted_text(tower.switchable(), slim, lender)
     graphs = open_session(whole), open_session(slim, tensors=tmp_path)
-    vectors = [graph.run(["vector"], asked)[0] for graph in graphs]
+    vectors = [run(graph, adapters=1.0) for graph in graphs]
 
     assert slim.stat().st_size < 0.6 * whole.stat().st_size
-    np.testing.assert_array_equal(*vectors)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
     with pytest.raises(ModelError, match=r"slim\.onnx cannot be run .*text\.onnx"):
         open_session(slim, tensors=tmp_path / "elsewhere")
 
@@ -190,16 +230,10 @@ def test_the_adapter_of_appearance_is_trained_with_the_others_unless_its_width_i
 
 def test_the_exported_graph_has_the_appearance_that_was_learnt(tmp_path: Path) -> None:
     tower = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=8))
-    with torch.no_grad():
-        for name, weight in tower.trained().items():
-            if ".up." in name:
-                weight.normal_(std=0.3, generator=torch.Generator().manual_seed(len(name)))
-    tower.train(mode=False)
-    export_adapted_text(tower.exportable(), tmp_path / "text.onnx")
-    words, mask = sentences()
-    session = open_session(tmp_path / "text.onnx")
-    ours = session.run(["vector"], {"word_embeddings": words.numpy(), "mask": mask.numpy()})[0]
-    theirs = tower.adapted(words, mask)[0].detach().numpy()
+    move_all(tower)
+    export_adapted_text(tower.switchable(), tmp_path / "text.onnx")
+    ours = run(open_session(tmp_path / "text.onnx"), adapters=1.0)
+    theirs = tower.adapted(*sentences())[0].detach().numpy()
 
     assert ours.shape == (3, theirs.shape[1])
     assert np.linalg.norm(ours[:, -APPEARANCE:], axis=1).min() > 0.1

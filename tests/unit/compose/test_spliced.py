@@ -19,6 +19,7 @@ from composir.compose.trained import ComposerFolder, save_composer
 from composir.errors import BundleError, ModelError, QueryError
 from composir.model import Model, load_model
 from composir.model.bundle import save_manifest
+from composir.model.sessions import open_session
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
 from tests.tiny_bundle import colour_vector, make_bundle, make_composer, text_graph, write_graph
@@ -124,6 +125,44 @@ def test_an_adapted_text_encoder_reads_composed_sentences_alone(
     np.testing.assert_allclose(both, unit(expected), atol=1e-3)
     alone = composer.compose(ask(model, "")).vectors[0, 0]
     np.testing.assert_allclose(alone, colour_vector("red"), atol=1e-3)
+
+
+def test_a_switchable_encoder_reads_both_ways_and_the_models_own_stays_closed(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def opening(path: Path, *others: Any) -> Any:
+        opened.append(path)
+        return open_session(path, *others)
+
+    monkeypatch.setattr("composir.model.text_graph.open_session", opening)
+    text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0), switchable=True)
+    fields: dict[str, Any] = {"kind": "adapted", "text_graph": "text.onnx", "switchable": True}
+    settings = {"sentence": 0.0, "direction": 1.5, "image": 1.0, "text": 0.5}
+    folder = make_composer(tmp_path, model, settings=settings, **fields)
+    composer = load_composer(folder, Model(model.bundle, threads=1))
+    found = composer.compose(ask(model, "is blue")).vectors[0, 0]
+
+    red, blue = colour_vector("red"), colour_vector("blue")
+    asked = unit(mixed("red", "blue") * np.array([1, 1, 3, 1], dtype=np.float32))
+    expected = 1.5 * (asked - red) + red + 0.5 * blue
+    np.testing.assert_allclose(found, unit(expected), atol=1e-3)
+    assert opened == [folder / "text.onnx"]
+    words = composer.compose(QueryBatch(("a blue photo",))).vectors[0, 0]
+    np.testing.assert_allclose(words, blue, atol=1e-3)
+    assert opened[1:] == [model.bundle.folder / "text.onnx"]
+
+
+def test_a_graph_that_is_said_to_switch_and_cannot_is_named(model: Model, tmp_path: Path) -> None:
+    text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0))
+    fields: dict[str, Any] = {"kind": "adapted", "text_graph": "text.onnx", "switchable": True}
+    composer = load_composer(
+        make_composer(tmp_path, model, settings={"direction": 1.0}, **fields), model
+    )
+
+    with pytest.raises(ModelError, match=r"text\.onnx has no input 'adapters'"):
+        composer.compose(ask(model, "is blue"))
 
 
 def test_tokens_and_attention_are_told(model: Model, tmp_path: Path) -> None:

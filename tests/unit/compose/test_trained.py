@@ -103,6 +103,7 @@ def test_a_newer_schema_says_what_to_do(folder: Path) -> None:
         ({"kind": "magic"}, "kind: "),
         ({"kind": "adapted"}, "text_graph belongs to the kind `adapted`"),
         ({"text_graph": "text.onnx"}, "text_graph belongs to the kind `adapted`"),
+        ({"switchable": True}, "switchable says something of a text_graph"),
         ({"input": "pixels"}, "preprocess belongs to the input `pixels`"),
         ({"graph": "other.onnx"}, r"other\.onnx is used but not among the files"),
         ({"tokens": 0}, "tokens: "),

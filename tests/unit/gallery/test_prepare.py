@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import composir.compose.query_side
 import composir.model.image_encoder
-import composir.model.text_encoder
+import composir.model.text_graph
 from composir.cli.main import app
 from composir.compose.trained import save_composer
 from composir.errors import ModelError
@@ -25,18 +25,28 @@ from composir.types import Query
 from tests.fakes import COLOURS, ColourModel
 from tests.tiny_bundle import make_bundle, make_composer, text_graph
 
-USERS = (composir.compose.query_side, composir.model.image_encoder, composir.model.text_encoder)
+USERS = (composir.compose.query_side, composir.model.image_encoder, composir.model.text_graph)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    """A bundle whose composer `adapted` has a query graph and a text graph of its own."""
+    """A bundle whose composers have query and text graphs of their own.
+
+    One of them reads all sentences of a query by its own text graph.
+    """
     bundle = tmp_path / "tiny"
     model = make_bundle(bundle)
-    folder = make_composer(bundle / "composers" / "adapted", model, "pixels", name="adapted")
-    text_graph(folder / "text.onnx")
+    for name in ("adapted", "switchable"):
+        own = {"switchable": True, "settings": {"direction": 1.0}} if name == "switchable" else {}
+        make_adapted(bundle / "composers" / name, model, **own)
+    return make_bundle(bundle)
+
+
+def make_adapted(folder: Path, model: Model, **own: Any) -> None:
+    make_composer(folder, model, "pixels", name=folder.name)
+    text_graph(folder / "text.onnx", switchable="switchable" in own)
     fields = {
-        "name": "adapted",
+        "name": folder.name,
         "kind": "adapted",
         "text_graph": "text.onnx",
         "model": {"name": model.name, "fingerprint": model.fingerprint},
@@ -47,8 +57,7 @@ def model(tmp_path: Path) -> Model:
         "word_dimension": 4,
         "licence": "none",
     }
-    save_composer(folder, fields)
-    return make_bundle(bundle)
+    save_composer(folder, fields | own)
 
 
 @pytest.fixture
@@ -98,6 +107,13 @@ def prepared(gallery: Gallery, query: Query, composer: str) -> None:
             "adapted",
             {"adapted/query.onnx", "adapted/text.onnx", "tiny/gallery_image.onnx"},
         ),
+        (
+            True,
+            "blue",
+            "switchable",
+            {"switchable/query.onnx", "switchable/text.onnx", "tiny/gallery_image.onnx"},
+        ),
+        (False, "blue", "switchable", {"tiny/text.onnx"}),
         (True, "", "adapted", {"adapted/query.onnx", "tiny/gallery_image.onnx"}),
         (False, "blue", "adapted", {"tiny/text.onnx"}),
         (True, "blue", "sum", {"tiny/gallery_image.onnx", "tiny/text.onnx"}),

@@ -45,12 +45,14 @@ class _ImageGraph(nn.Module):
 
 
 class _TextGraph(nn.Module):
-    def __init__(self, tower: TextTower) -> None:
+    def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
 
-    def forward(self, word_embeddings: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.tower(word_embeddings, mask)
+    def forward(
+        self, word_embeddings: Tensor, mask: Tensor, *more: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.tower(word_embeddings, mask, *more)
         return outputs
 
 
@@ -78,14 +80,24 @@ def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) ->
     return gap
 
 
-def export_text(tower: TextTower, path: Path, *, quantise: bool) -> float:
-    """Write the text graph; arguments and checks as in `export_image`."""
+def export_text(
+    tower: nn.Module, width: int, path: Path, *, quantise: bool, **more: Tensor
+) -> float:
+    """Write the text graph; checks as in `export_image`.
+
+    Args:
+        tower: A text tower, or a module that takes what it takes and more.
+        width: Of its words.
+        path: The `.onnx` file.
+        quantise: Store weights as int8.
+        **more: Examples of further inputs, two rows each, by name.
+    """
     graph = _TextGraph(tower).eval()
-    words = torch.randn(2, 9, tower.spec.width) * 0.05
+    words = torch.randn(2, 9, width) * 0.05
     mask = torch.ones(2, 9)
     mask[1, 6:] = 0.0
     axes = {0: "n", 1: "length"}
-    inputs = {"word_embeddings": words, "mask": mask}
+    inputs = {"word_embeddings": words, "mask": mask, **more}
     ragged = {"word_embeddings": axes, "mask": axes, "token_states": axes}
     trace_to_onnx(graph, inputs, ["vector", "token_states"], path, ragged)
     gap = _parity(path, graph, inputs)
@@ -207,7 +219,7 @@ def write_bundle(
     image, text = towers
     gaps = {
         "image_parity": export_image(image, size, folder / IMAGE_GRAPH, quantise=quantise),
-        "text_parity": export_text(text, folder / TEXT_GRAPH, quantise=quantise),
+        "text_parity": export_text(text, text.spec.width, folder / TEXT_GRAPH, quantise=quantise),
     }
     export_words(text, folder, quantise=quantise)
     (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,16 +70,38 @@ class AdapterConfig:
             raise TrainingError(f"adapters.dropout must be from 0 to below 1, not {self.dropout}")
 
 
-class Bottleneck(nn.Module):
+class Adapter(nn.Module):
+    """What all kinds share: each sentence can be read without the adapter's correction.
+
+    Attributes:
+        switch: (n,) of ones and zeros, by sentence; None where all are read with adapters.
+        dropout: Of the adapter's own.
+    """
+
+    switch: Tensor | None
+    dropout: nn.Dropout
+
+    def __init__(self, dropout: float) -> None:
+        """Start switched on."""
+        super().__init__()
+        self.switch, self.dropout = None, nn.Dropout(dropout)
+
+    def switched(self, correction: Tensor) -> Tensor:
+        """The correction (n, …), zero for sentences that are read without adapters."""
+        if self.switch is None:
+            return correction
+        return correction * self.switch.view(-1, *([1] * (correction.ndim - 1)))
+
+
+class Bottleneck(Adapter):
     """A linear layer followed by a residual bottleneck on its output."""
 
     def __init__(self, linear: nn.Linear, config: AdapterConfig) -> None:
         """Wrap a layer; the up projection starts at zero."""
-        super().__init__()
+        super().__init__(config.dropout)
         self.linear = linear
         self.down = nn.Linear(linear.out_features, config.width)
         self.up = nn.Linear(config.width, linear.out_features)
-        self.dropout = nn.Dropout(config.dropout)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
@@ -87,19 +109,18 @@ class Bottleneck(nn.Module):
         """(…, in) -> (…, out)."""
         hidden: Tensor = self.linear(inputs)
         correction: Tensor = self.up(self.dropout(functional.gelu(self.down(hidden))))
-        return hidden + correction
+        return hidden + self.switched(correction)
 
 
-class LowRank(nn.Module):
+class LowRank(Adapter):
     """A linear layer whose matrix gets a low-rank addition."""
 
     def __init__(self, linear: nn.Linear, config: AdapterConfig) -> None:
         """Wrap a layer; the up matrix starts at zero."""
-        super().__init__()
+        super().__init__(config.dropout)
         self.linear = linear
         self.down = nn.Linear(linear.in_features, config.width, bias=False)
         self.up = nn.Linear(config.width, linear.out_features, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
         self.scale = config.alpha / config.width
         nn.init.zeros_(self.up.weight)
 
@@ -107,17 +128,10 @@ class LowRank(nn.Module):
         """(…, in) -> (…, out)."""
         hidden: Tensor = self.linear(inputs)
         correction: Tensor = self.up(self.down(self.dropout(inputs)))
-        return hidden + self.scale * correction
-
-    def merged(self) -> nn.Linear:
-        """One plain layer that computes the same (without dropout)."""
-        merged = copy.deepcopy(self.linear)
-        with torch.no_grad():
-            merged.weight += self.scale * self.up.weight @ self.down.weight
-        return merged
+        return hidden + self.scale * self.switched(correction)
 
 
-class AppearanceWords(nn.Module):
+class AppearanceWords(Adapter):
     """A text head that says something of appearance too: `[m ; u] / sqrt(1 + |u|^2)`.
 
     `m` is what the wrapped head makes of the sentence's averaged state `h`, of unit norm, and
@@ -132,24 +146,22 @@ class AppearanceWords(nn.Module):
             width: Of the sentence's state.
             config: Hidden width and dropout.
         """
-        super().__init__()
+        super().__init__(config.dropout)
         self.head = head
         self.down = nn.Linear(width, config.appearance)
         self.up = nn.Linear(config.appearance, head.appearance_width)
-        self.dropout = nn.Dropout(config.dropout)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(n, width) -> (n, D), unit norm."""
         meaning = self.head(pooled)[:, : -self.head.appearance_width]
-        appearance = self.up(self.dropout(functional.gelu(self.down(pooled))))
+        appearance = self.switched(self.up(self.dropout(functional.gelu(self.down(pooled)))))
         # Not `normalize`: where `u` is zero, the head's own vector has to come out to the bit.
         length = torch.sqrt(1.0 + appearance.square().sum(dim=-1, keepdim=True))
         return torch.cat([meaning, appearance], dim=-1) / length
 
 
-Adapter: TypeAlias = Bottleneck | LowRank | AppearanceWords
 OWN = ("down.", "up.")
 
 
@@ -206,14 +218,42 @@ class AdaptedTower:
         """Trained parameters."""
         return sum(parameter.numel() for parameter in self.trained().values())
 
-    def exportable(self) -> TextTower:
-        """What to export: a tower in evaluation mode, with LoRA merged into plain matrices."""
-        tower = _with_shared_weights(self.adapted)
-        for block in tower.blocks:
-            for name, layer in block.named_children():
-                if isinstance(layer, LowRank):
-                    setattr(block, name, layer.merged())
-        return tower.eval()
+    def switchable(self) -> SwitchableTower:
+        """The adapted tower as a module whose sentences say whether the adapters read them."""
+        return SwitchableTower(self.adapted)
+
+
+class SwitchableTower(nn.Module):
+    """One tower for both readings of a sentence: this is what gets exported.
+
+    Attributes:
+        tower: The adapted one; shared, not copied.
+        spec: Its sizes.
+    """
+
+    def __init__(self, tower: TextTower) -> None:
+        """Wrap an adapted tower."""
+        super().__init__()
+        self.tower, self.spec = tower, tower.spec
+
+    def forward(self, words: Tensor, mask: Tensor, adapters: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode sentences, as `TextTower.forward`.
+
+        Args:
+            words: (n, length, width) float32.
+            mask: (n, length).
+            adapters: (n,) float32, 1 where adapters read the sentence, 0 where they are off: the
+                frozen tower's vectors then.
+        """
+        held = [module for module in self.tower.modules() if isinstance(module, Adapter)]
+        try:
+            for adapter in held:
+                adapter.switch = adapters
+            outputs: tuple[Tensor, Tensor] = self.tower(words, mask)
+            return outputs
+        finally:
+            for adapter in held:
+                adapter.switch = None
 
 
 def _with_shared_weights(tower: TextTower) -> TextTower:

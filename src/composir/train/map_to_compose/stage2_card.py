@@ -43,6 +43,7 @@ def composer_fields(
         "name": name,
         "kind": "adapted",
         "text_graph": text_graph,
+        "switchable": True,
         "settings": weights,
         "licence": made.licence,
         "sources": [*made.sources, triplets],

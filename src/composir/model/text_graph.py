@@ -1,0 +1,101 @@
+"""The graph of a text encoder: the model's own, or one with adapters that each sentence switches.
+
+An adapted graph computes what the model's own does wherever its adapters are off, so a composed
+query, which needs both readings, has to open one graph only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from composir.errors import ModelError
+from composir.model.bundle import Bundle
+from composir.model.once import once_property
+from composir.model.sessions import check_graph, open_session
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUTS, OUTPUTS = ("word_embeddings", "mask"), ("vector", "token_states")
+SWITCH = "adapters"
+
+
+class TextGraph:
+    """Sentences of word embeddings to vectors and token states; opens at the first run."""
+
+    def __init__(self, bundle: Bundle, threads: int | None, path: Path | None = None) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            bundle: The model.
+            threads: For the runtime; None for all cores.
+            path: Another graph than the model's own, which may borrow tensors of that one
+                (`train.borrowed`).
+        """
+        self._bundle, self._threads, self._other = bundle, threads, path
+
+    def prepare(self) -> None:
+        """Open the file now.
+
+        Raises:
+            BundleError: If it is damaged.
+            ModelError: If the runtime refuses it.
+        """
+        _ = self._session
+
+    def run(
+        self, sentences: Sequence[FloatArray], *, adapters: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Run the graph once.
+
+        Args:
+            sentences: n arrays (length, Dw) float32.
+            adapters: Whether a graph with adapters reads with them; another one has none to use.
+
+        Returns:
+            Vectors (n, D) float32, unit norm, and token states (n, longest, width), of which those
+            behind a sentence's end mean nothing.
+
+        Raises:
+            ModelError: If adapters should be off and the graph cannot switch them.
+        """
+        feeds = _padded(sentences)
+        if self._switchable:
+            feeds[SWITCH] = np.full(len(sentences), adapters, dtype=np.float32)
+        elif not adapters:
+            raise ModelError(f"{self._path} has no input {SWITCH!r}: its adapters are always on")
+        vectors, states = self._session.run(list(OUTPUTS), feeds)
+        return vectors, states
+
+    @property
+    def _path(self) -> Path:
+        return self._other or self._bundle.file(self._bundle.manifest.text.graph)
+
+    @property
+    def _switchable(self) -> bool:
+        return any(item.name == SWITCH for item in self._session.get_inputs())
+
+    @once_property
+    def _session(self) -> InferenceSession:
+        own = self._bundle.file(self._bundle.manifest.text.graph)
+        session = open_session(self._path, self._threads, own.parent if self._other else None)
+        inputs = {*INPUTS}
+        if self._other and any(item.name == SWITCH for item in session.get_inputs()):
+            inputs.add(SWITCH)
+        check_graph(session, self._path, inputs, {*OUTPUTS})
+        return session
+
+
+def _padded(sentences: Sequence[FloatArray]) -> dict[str, Any]:
+    length = max(len(sentence) for sentence in sentences)
+    words = np.zeros((len(sentences), length, sentences[0].shape[1]), dtype=np.float32)
+    mask = np.zeros((len(sentences), length), dtype=np.float32)
+    for row, sentence in enumerate(sentences):
+        words[row, : len(sentence)] = sentence
+        mask[row, : len(sentence)] = 1.0
+    return dict(zip(INPUTS, (words, mask), strict=True))
