@@ -21,14 +21,15 @@ from composir.train.isa.objective import (
     GcdConfig,
     LarConfig,
     ObjectiveConfig,
-    SteeringConfig,
 )
 from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
+from composir.train.steering.phrases import ALONE, Phrases
+from composir.train.steering.targets import SteeringConfig
 from tests.torch.towers import DIMENSION, LITE
 
-PHRASES = ("red", "blue dog", "a photo of a lamp")
+PHRASES = Phrases(("red", "blue dog", "a photo of a lamp"), (ALONE, ALONE, ALONE))
 LEARNER = TokenLearnerConfig(num_tokens=2, width=16, attention_width=8, heads=4, dropout=0.0)
 OBJECTIVE = ObjectiveConfig(
     batch=4,

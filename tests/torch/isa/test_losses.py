@@ -17,8 +17,6 @@ from composir.train.isa.losses import (  # noqa: E402
     distillation_loss,
     late_interaction,
     matching_loss,
-    steering_loss,
-    steering_targets,
 )
 
 pytestmark = pytest.mark.torch
@@ -96,20 +94,11 @@ def test_matching_draws_the_only_other_picture_as_hard_negative() -> None:
     assert float(loss) == pytest.approx((match + 2 * wrong) / 3, abs=1e-6)
 
 
-def test_steering_leads_between_picture_and_phrase() -> None:
-    goals = steering_targets(torch.tensor([X]), torch.tensor([Y]), weight=1.0)
-
-    assert goals[0].tolist() == pytest.approx([math.sqrt(0.5)] * 2)
-    assert float(steering_loss(torch.tensor([X]), goals, 0.0)) == pytest.approx(1 - math.sqrt(0.5))
-    assert float(steering_loss(goals, goals, 0.1)) == pytest.approx(0.0, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "loss",
     [
         lambda s, t: contrastive_loss(s, t, 0.2),
         lambda s, t: distillation_loss(s, t, 0.2, 0.3),
-        lambda s, t: steering_loss(s, t[:3], 0.2),
     ],
 )
 def test_gradients_of_global_losses(loss: object) -> None:

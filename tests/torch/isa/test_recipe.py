@@ -25,7 +25,6 @@ from composir.train.foundation.efficientnet_lite import (  # noqa: E402
     EfficientNetLite,
 )
 from composir.train.isa.light_encoder import LightEncoderConfig  # noqa: E402
-from composir.train.isa.phrases import read_phrases  # noqa: E402
 from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
 from composir.train.loop import CHECKPOINT, METRICS, LoopConfig  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures  # noqa: E402
@@ -217,13 +216,3 @@ def test_settings_by_file_and_assignment(tmp_path: Path) -> None:
 
     assert (made.objective.gcd.queue, made.token_learner.num_tokens) == (0, 6)
     assert made.light.name == "timm:vit_tiny"
-
-
-def test_phrases_of_the_package_and_of_a_file(tmp_path: Path) -> None:
-    assert len(read_phrases(Path())) > 100
-    own = tmp_path / "own.txt"
-    own.write_text("in red\n\nat night\nin red\n")
-    assert read_phrases(own) == ("in red", "at night")
-    own.write_text("alone\n")
-    with pytest.raises(TrainingError, match="holds 1"):
-        read_phrases(own)

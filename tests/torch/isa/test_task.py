@@ -14,11 +14,11 @@ from torch import Tensor  # noqa: E402
 
 from composir.errors import TrainingError  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
-from composir.train.isa.batches import NO_PHRASE  # noqa: E402
 from composir.train.isa.light_vector import LightVectorConfig  # noqa: E402
-from composir.train.isa.objective import GcdConfig, LarConfig, SteeringConfig  # noqa: E402
+from composir.train.isa.objective import GcdConfig, LarConfig  # noqa: E402
 from composir.train.isa.task import IsaTask  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
+from composir.train.steering.targets import NO_PHRASE, SteeringConfig  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, changed, make_task  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     foundation: FrozenFoundation, tmp_path: Path, norm: str
 ) -> None:
     learner = replace(LEARNER, norm=norm, dropout=0.2)  # type: ignore[arg-type]
-    objective = changed(steering=SteeringConfig(phrase_share=0.5, token_dropout=0.5))
+    objective = changed(steering=SteeringConfig(phrase_share=0.5), token_dropout=0.5)
 
     def task() -> IsaTask:
         return make_task(foundation, views=2, learner=learner, objective=objective)
@@ -163,7 +163,7 @@ def test_every_second_picture_gets_a_phrase_when_half_are_asked_for(
 
 
 def test_token_dropout_keeps_some_tokens_in_order(foundation: FrozenFoundation) -> None:
-    objective = changed(steering=SteeringConfig(token_dropout=1.0))
+    objective = changed(token_dropout=1.0)
     batches = make_task(foundation, objective=objective).batches
     kept = [batches.draw(step).kept.tolist() for step in range(1, 9)]
 
@@ -245,7 +245,7 @@ def test_without_dev_pictures_there_are_no_figures(foundation: FrozenFoundation)
     [
         ({"batch": 1}, "batch at least 2"),
         ({"gcd": GcdConfig(temperature=0.0)}, "temperatures must be above 0"),
-        ({"steering": SteeringConfig(phrase_share=0.0)}, "phrase_share"),
+        ({"token_dropout": 1.5}, "token_dropout"),
         ({"lar": LarConfig(weight=-1.0)}, "weights must be at least 0"),
     ],
 )

@@ -18,6 +18,7 @@ PRESET = (
     "mapper.tokens=1",
     "objective.alignment=0.0",
     "objective.negatives=0",
+    "objective.steering.phrase_weight=0",
 )
 """Settings that make `MapConfig` Pic2Word, as `read_config` takes them."""
 
@@ -41,9 +42,12 @@ def train_pic2word(config: MapConfig, folder: Path, say: Say) -> ComposerManifes
     Raises:
         TrainingError: If the configuration is not Pic2Word's, or as `train_map`.
     """
-    if config.mapper.injection_layers or config.objective.alignment or config.mapper.tokens != 1:
+    mapper, objective = config.mapper, config.objective
+    further = objective.alignment or objective.steering.phrase_weight
+    if mapper.injection_layers or mapper.tokens != 1 or further:
         raise TrainingError(
             "Pic2Word is one token by an MLP, trained with image contrast alone; with "
-            "mapper.injection_layers, mapper.tokens or objective.alignment use `composir train map`"
+            "mapper.injection_layers, mapper.tokens, objective.alignment or objective.steering use "
+            "`composir train map`"
         )
     return train_map(config, folder, say, verb="baseline pic2word", about=ABOUT)

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from composir.train.draws import drawn_rows
-from composir.train.isa.losses import steering_targets
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.pictures import PictureBank
 from composir.train.isa.token_learner import TokenLearnerConfig
-
-NO_PHRASE = -1
+from composir.train.steering.targets import NO_PHRASE, Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Batches:
         self,
         bank: PictureBank,
         objective: ObjectiveConfig,
-        phrase_vectors: Tensor,
+        steering: Steering,
         learner: TokenLearnerConfig,
         seed: int,
         meaning: Callable[[Tensor], Tensor],
@@ -75,24 +73,24 @@ class Batches:
         Args:
             bank: The pictures.
             objective: Sizes and shares.
-            phrase_vectors: (p, D), t of every phrase.
+            steering: Draws phrases.
             learner: Its number of tokens.
             seed: Of every draw.
             meaning: Gallery vectors to what sentences are to match.
         """
         self._meaning = meaning
         self._bank, self._objective, self._seed = bank, objective, seed
-        self._phrases, self._tokens = phrase_vectors, learner.num_tokens
+        self._steering, self._tokens = steering, learner.num_tokens
 
     def draw(self, step: int) -> Batch:
         """The batch of a step, counted from 1."""
         rows, views = self._pictures(step)
         columns, column_views = self._queue(step)
         vectors = self._bank.targets([*rows, *columns], [*views, *column_views])
-        teachers = torch.from_numpy(vectors).to(self._phrases.device)
+        teachers = torch.from_numpy(vectors).to(self._steering.vectors.device)
         targets = self._meaning(teachers)
         generator = np.random.default_rng((self._seed, step, 2))
-        phrases = self._phrases_of(len(rows), generator)
+        phrases = self._steering.draw(len(rows), generator)
         return Batch(
             step=step,
             rows=rows,
@@ -123,23 +121,14 @@ class Batches:
             views += before_views
         return rows[:size], views[:size]
 
-    def _phrases_of(self, count: int, generator: np.random.Generator) -> list[int]:
-        """Every so-manieth picture gets one, so that each process and chunk gets its share."""
-        steering = self._objective.steering
-        drawn = generator.integers(0, len(self._phrases), count)
-        marks = np.floor(np.arange(1, count + 1) * steering.phrase_share)
-        gets = np.diff(marks, prepend=0) > 0
-        return [int(p) if g else NO_PHRASE for p, g in zip(drawn, gets, strict=True)]
-
     def _goals(self, targets: Tensor, phrases: Sequence[int]) -> Tensor:
-        rows = [row for row, phrase in enumerate(phrases) if phrase >= 0]
-        texts = self._phrases[[phrases[row] for row in rows]]
-        return steering_targets(targets[rows], texts, self._objective.steering.text_weight)
+        rows = [row for row, phrase in enumerate(phrases) if phrase != NO_PHRASE]
+        return self._steering.targets(targets[rows], [phrases[row] for row in rows])
 
     def _kept(self, generator: np.random.Generator) -> Tensor:
         """All tokens, or with the chance of token dropout a random part of them, in order."""
         count = self._tokens
-        drops = generator.random() < self._objective.steering.token_dropout and count > 1
+        drops = generator.random() < self._objective.token_dropout and count > 1
         kept = int(generator.integers(1, count)) if drops else count
         return torch.from_numpy(np.sort(generator.permutation(count)[:kept]))
 

@@ -163,37 +163,6 @@ def matching_loss(
     return (match + wrong_picture + wrong_sentence).mean() / 3
 
 
-def steering_targets(images: Tensor, phrases: Tensor, weight: float) -> Tensor:
-    r"""Where a sentence with a phrase should lead: `normalise(v_i + w t_i)`.
-
-    Args:
-        images: (n, D), `v`.
-        phrases: (n, D), `t`, the gallery text encoder's vectors of the phrases.
-        weight: w.
-    """
-    return functional.normalize(images.float() + weight * phrases.float(), dim=-1)
-
-
-def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    r"""[ours] Words beside the pseudo-words must keep their say.
-
-    With plain contrast a sentence of many tokens copies its picture, and modification texts no
-    longer move it. So `q_i = T("a photo of S_i that x_i")`, with a random phrase `x_i` that needs
-    no label, is held near `g_i = normalise(v_i + w t(x_i))`, against those of the other rows:
-
-    $$ L_p = -\frac1n \sum_i \log \frac{\exp(q_i^\top g_i / \tau)}{\sum_j \exp(q_i^\top g_j / \tau)}
-       \quad\text{or, for } \tau = 0,\quad \frac1n \sum_i (1 - q_i^\top g_i) $$
-
-    Args:
-        composed: (n, D), `q`.
-        targets: (n, D), `g`.
-        temperature: τ; 0 for the plain cosine.
-    """
-    if not temperature:
-        return (1.0 - (composed.float() * targets).sum(1)).mean()
-    return contrastive_loss(composed, targets, temperature)
-
-
 def _logits(left: Tensor, right: Tensor, temperature: float, valid: Tensor | None) -> Tensor:
     logits = left.float() @ right.float().T / temperature
     return logits if valid is None else logits.masked_fill(~valid, MASKED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from composir.errors import TrainingError
+from composir.train.steering.targets import SteeringConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +47,6 @@ class LarConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SteeringConfig:
-    """[ours] What keeps words their say beside the pseudo-words; off for the paper's setting.
-
-    Attributes:
-        phrase_weight: Of the loss of sentences with a random phrase; 0 switches it off.
-        phrase_share: Of a batch's rows that get a phrase.
-        text_weight: How much the phrase weighs in their targets.
-        temperature: Of their contrast; 0 for the plain cosine.
-        token_dropout: Chance that a step sees only some of the tokens, so that none relies on the
-            others.
-    """
-
-    phrase_weight: float = 0.3
-    phrase_share: float = 0.25
-    text_weight: float = 1.0
-    temperature: float = 0.05
-    token_dropout: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class BlendConfig:
     """Weights of a query's parts (`compose.blend`) in the dev figures and in the composer made."""
 
@@ -88,6 +69,8 @@ class ObjectiveConfig:
         gcd: Global contrastive distillation.
         lar: Local alignment regularisation.
         steering: What keeps sentences steerable.
+        token_dropout: Chance that a step sees only some of the tokens, so that none relies on the
+            others.
         image_template: Sentence of a picture alone.
         composed_template: Sentence with a phrase.
     """
@@ -99,6 +82,7 @@ class ObjectiveConfig:
     gcd: GcdConfig = field(default_factory=GcdConfig)
     lar: LarConfig = field(default_factory=LarConfig)
     steering: SteeringConfig = field(default_factory=SteeringConfig)
+    token_dropout: float = 0.0
     image_template: str = "a photo of {}"
     composed_template: str = "a photo of {} that {text}"
 
@@ -108,17 +92,15 @@ class ObjectiveConfig:
         Raises:
             TrainingError: If a number is out of range, or every weight is 0.
         """
-        gcd, lar, steering = self.gcd, self.lar, self.steering
+        gcd, lar = self.gcd, self.lar
         if self.batch < 2 or min(self.chunk, gcd.queue, lar.group) < 0:
             raise TrainingError("objective: batch at least 2; chunk, queue and group at least 0")
         if min(gcd.temperature, gcd.teacher_temperature, gcd.student_temperature) <= 0:
             raise TrainingError("objective.gcd: temperatures must be above 0")
         if lar.temperature <= 0 or lar.width < 1:
             raise TrainingError("objective.lar: temperature must be above 0, width at least 1")
-        if not (0 < steering.phrase_share <= 1 and 0 <= steering.token_dropout <= 1):
-            raise TrainingError(
-                "objective.steering: 0 < phrase_share <= 1, 0 <= token_dropout <= 1"
-            )
+        if not 0 <= self.token_dropout <= 1:
+            raise TrainingError("objective: 0 <= token_dropout <= 1")
         weights = (gcd.contrastive_weight, gcd.distillation_weight, lar.weight)
-        if min(*weights, steering.phrase_weight) < 0 or not any(weights):
+        if min(weights) < 0 or not any(weights):
             raise TrainingError("objective: weights must be at least 0, and not all be 0")

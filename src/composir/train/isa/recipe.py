@@ -32,13 +32,13 @@ from composir.train.isa.light_encoder import (
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import BlendConfig, ObjectiveConfig
-from composir.train.isa.phrases import read_phrases
 from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.loop import LoopConfig, LoopOptions, train
 from composir.train.map_to_compose.pictures import PictureSources, read_pictures
 from composir.train.run_folder import claim
+from composir.train.steering.phrases import read_phrases
 from composir.train.workers import Workers, open_workers
 
 Say: TypeAlias = Callable[[str], None]
@@ -59,7 +59,7 @@ class IsaConfig:
         token_learner: From its map to pseudo-words.
         light_vector: From its map to an estimate of the reference's gallery vector (asymmetric).
         objective: Losses, batches, templates.
-        phrases: Own list of neutral phrases, one a line; empty for the packaged one.
+        phrases: Own list of neutral phrases (`steering.phrases`); empty for the packaged one.
         views: Cached views of each picture; the first is plain, the others are augmented.
         teacher: Whose vectors are the targets of an augmented view: its own, or the plain one's.
         dev_share: Share of pictures kept for dev figures, by the hash of their names.

@@ -23,13 +23,14 @@ from composir.train.isa.losses import (
     contrastive_loss,
     distillation_loss,
     matching_loss,
-    steering_loss,
 )
 from composir.train.isa.objective import BlendConfig, GcdConfig, LarConfig, ObjectiveConfig
 from composir.train.isa.pictures import PictureBank, RowNumbers
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.loop import ParameterGroup, mixed_precision
 from composir.train.sentences import encode_sentences
+from composir.train.steering.phrases import Phrases
+from composir.train.steering.targets import NO_PHRASE, Steering, steering_loss
 from composir.train.workers import OneWorker, Workers, own_slice
 
 EVALUATION_BATCH = 128
@@ -53,7 +54,7 @@ class IsaTask(nn.Module):
         learner: TokenLearner,
         bank: PictureBank,
         objective: ObjectiveConfig,
-        phrases: Sequence[str],
+        phrases: Phrases,
         blend: BlendConfig,
         seed: int,
         *,
@@ -93,9 +94,10 @@ class IsaTask(nn.Module):
         self._foundation, self._bank, self._matcher = foundation, bank, matcher
         self._objective, self._blend, self._precision = objective, blend, precision
         self._dev = bank.dev[:dev_images]
-        self._phrases, self._phrase_vectors = tuple(phrases), foundation.encode_texts(phrases)
+        vectors = foundation.encode_texts(phrases.texts)
+        self._steering = Steering(phrases, vectors, objective.steering)
         self.batches = Batches(
-            bank, objective, self._phrase_vectors, learner.config, seed, foundation.meaning
+            bank, objective, self._steering, learner.config, seed, foundation.meaning
         )
         self.encoder, self.learner, self.light_vector = encoder, learner, light_vector
         self.projections = _projections(foundation, bank, objective.lar, matcher)
@@ -208,10 +210,10 @@ class IsaTask(nn.Module):
 
     def _composed(self, chosen: Batch, tokens: Tensor, vectors: Tensor) -> Tensor:
         """Sentences with a phrase, of the rows that have one; (m, D)."""
-        rows = [row for row, phrase in enumerate(chosen.phrases) if phrase >= 0]
+        rows = [row for row, phrase in enumerate(chosen.phrases) if phrase != NO_PHRASE]
         if not rows:
             return vectors[:0]
-        texts = [self._phrases[chosen.phrases[row]] for row in rows]
+        texts = [self._steering.texts[chosen.phrases[row]] for row in rows]
         template = self._objective.composed_template
         foundation = self._foundation
         return encode_sentences(foundation, foundation.text, template, tokens[rows], texts).vectors
@@ -250,10 +252,11 @@ class IsaTask(nn.Module):
             cosines = (self.light_vector(maps) * vectors).sum(dim=1)
             figures["light_vector/cosine"] = float(cosines.mean())
         reference = torch.arange(len(vectors), device=device).repeat(PHRASES_A_PICTURE)
-        asked = (torch.arange(len(reference), device=device) * 7) % len(self._phrases)
-        texts = [self._phrases[phrase] for phrase in asked.tolist()]
+        phrases = self._steering.texts
+        asked = (torch.arange(len(reference), device=device) * 7) % len(phrases)
+        texts = [phrases[phrase] for phrase in asked.tolist()]
         composed = self._sentences(self._objective.composed_template, tokens[reference], texts)
-        own, v, t = sentences[reference], vectors[reference], self._phrase_vectors[asked]
+        own, v, t = sentences[reference], vectors[reference], self._steering.vectors[asked]
         queries = {
             "sentence": composed,
             "blend": blended(asdict(self._blend), composed, own, v, t),

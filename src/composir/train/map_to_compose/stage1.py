@@ -33,16 +33,24 @@ from composir.train.map_to_compose.finish import (
 from composir.train.map_to_compose.mapper import Mapper, MapperConfig
 from composir.train.map_to_compose.phrases import neutral_phrases
 from composir.train.map_to_compose.pictures import MapPicture, PictureSources, read_pictures
-from composir.train.map_to_compose.task import DevCheck, MapBank, MapObjective, MappingTask
+from composir.train.map_to_compose.task import (
+    DevCheck,
+    MapBank,
+    MapObjective,
+    MappingTask,
+    Steered,
+)
 from composir.train.run_folder import MODEL, claim
+from composir.train.steering.phrases import read_phrases
+from composir.train.steering.targets import Steering
 from composir.train.text_vectors import text_vectors
 from composir.types import FloatArray
 
 Say: TypeAlias = Callable[[str], None]
 ABOUT = (
     "Stage 1 of Map-to-Compose (arXiv 2504.17990): the reference's vector becomes a pseudo-word, "
-    "into which cross-attention injects what the patches show. It is trained with image contrast "
-    "and soft text alignment, without composed triplets."
+    "into which cross-attention injects what the patches show. It is trained with image contrast, "
+    "soft text alignment and neutral phrases beside the pseudo-word, without composed triplets."
 )
 
 
@@ -78,6 +86,7 @@ class MapConfig:
         composed_template: Sentence of a query, with `{}` and `{text}`; empty for the bundle's.
         mapper: Sizes.
         objective: Losses and batches.
+        phrases: Own list of neutral phrases (`steering.phrases`); empty for the packaged one.
         loop: Steps.
         options: Early stopping and the like.
         blend: Weights without dev queries.
@@ -93,6 +102,7 @@ class MapConfig:
     composed_template: str = ""
     mapper: MapperConfig = field(default_factory=MapperConfig)
     objective: MapObjective = field(default_factory=MapObjective)
+    phrases: Path = Path()
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=600, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
@@ -143,7 +153,8 @@ def train_map(
     mapper = new_mapper(foundation, config.mapper, bank)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = _dev_checks(config, foundation, dev, templates, say)
-    task = MappingTask(foundation, mapper, bank, config.objective, config.seed, checks)
+    steered = Steered(_steering(config, foundation), templates.composed)
+    task = MappingTask(foundation, mapper, bank, config.objective, config.seed, checks, steered)
     figures = train(
         task, config.loop, folder, config.seed, lambda record: say(line(record)), config.options
     )
@@ -152,6 +163,11 @@ def train_map(
     manifest = finish(run, foundation, mapper, folder / "composer", dev)
     say(f"wrote {folder / 'composer'}")
     return manifest
+
+
+def _steering(config: MapConfig, foundation: FrozenFoundation) -> Steering:
+    phrases = read_phrases(config.phrases)
+    return Steering(phrases, foundation.encode_texts(phrases.texts), config.objective.steering)
 
 
 def bind_model(folder: Path, foundation: FrozenFoundation) -> None:

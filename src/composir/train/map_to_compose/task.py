@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from composir.train.loop import ParameterGroup
 from composir.train.map_to_compose.losses import image_contrast, soft_text_alignment
 from composir.train.map_to_compose.mapper import Mapper
 from composir.train.sentences import encode_sentences
+from composir.train.steering.targets import NO_PHRASE, Steering, SteeringConfig, steering_loss
 
 MOST_DEV = 512
 
@@ -36,6 +37,7 @@ class MapObjective:
         student_temperature: Of its sentence's fit to texts.
         bank: Texts of the bank drawn a step, besides one of each picture of the batch.
         templates: Sentences of training, one drawn a step; none for the bundle's own alone.
+        steering: What keeps words their say beside the pseudo-word.
     """
 
     batch: int = 256
@@ -47,6 +49,7 @@ class MapObjective:
     student_temperature: float = 0.05
     bank: int = 512
     templates: tuple[str, ...] = ()
+    steering: SteeringConfig = field(default_factory=SteeringConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -92,8 +95,21 @@ class DevCheck(Protocol):
         """The figures, by name; the mapper is in evaluation mode."""
 
 
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Sentences with a phrase, and how they are put.
+
+    Attributes:
+        steering: Draws phrases and says where their sentences lead.
+        template: Such a sentence, with `{}` and `{text}`.
+    """
+
+    steering: Steering
+    template: str
+
+
 class MappingTask:
-    """Image contrast and soft text alignment over cached features (a `loop.Task`)."""
+    """Image contrast, soft text alignment and steering over cached features (a `loop.Task`)."""
 
     def __init__(
         self,
@@ -103,6 +119,7 @@ class MappingTask:
         objective: MapObjective,
         seed: int,
         dev_checks: Sequence[DevCheck] = (),
+        steered: Steered | None = None,
     ) -> None:
         """Prepare.
 
@@ -113,6 +130,7 @@ class MappingTask:
             objective: Losses and batches.
             seed: Of the order of pictures and the choice of texts.
             dev_checks: Called at every evaluation.
+            steered: Sentences with a phrase; None for none, whatever the objective says.
 
         Raises:
             TrainingError: If there are fewer training pictures than a batch holds.
@@ -124,6 +142,7 @@ class MappingTask:
             )
         self.foundation, self.mapper, self.bank = foundation, mapper, bank
         self.objective, self.seed, self.dev_checks = objective, seed, dev_checks
+        self.steered = steered if objective.steering.phrase_weight else None
         self.templates = objective.templates or (foundation.templates["pseudo_word"],)
 
     def groups(self) -> Sequence[ParameterGroup]:
@@ -131,7 +150,7 @@ class MappingTask:
         return [ParameterGroup(tuple(self.mapper.parameters()), self.objective.rate)]
 
     def loss(self, step: int) -> Tensor:
-        """Contrast and alignment of one batch."""
+        """Contrast, alignment and steering of one batch."""
         self.mapper.train()
         objective, bank = self.objective, self.bank
         generator = np.random.default_rng((self.seed, step))
@@ -139,7 +158,8 @@ class MappingTask:
         rows = bank.train[places]
         vectors = self.foundation.meaning(bank.vectors[rows])
         template = self.templates[generator.integers(len(self.templates))]
-        sentences = self._sentences(rows, template)
+        tokens = self._tokens(rows)
+        sentences = self._encoded(tokens, template)
         negatives = self.foundation.meaning(self._negatives(rows, generator))
         loss = image_contrast(sentences, vectors, objective.temperature, negatives)
         if objective.alignment:
@@ -150,6 +170,9 @@ class MappingTask:
                 objective.teacher_temperature,
                 objective.student_temperature,
             )
+        if self.steered is not None:
+            steering = self._steering_loss(self.steered, tokens, vectors, generator)
+            loss = loss + objective.steering.phrase_weight * steering
         return loss
 
     def evaluate(self) -> dict[str, float]:
@@ -159,15 +182,30 @@ class MappingTask:
         with torch.no_grad():
             rows = _spread(self.bank.dev)
             if len(rows) > 1:
-                sentences = self._sentences(rows, self.templates[0])
+                sentences = self._encoded(self._tokens(rows), self.templates[0])
                 figures["contrast_accuracy"] = _accuracy(sentences, self.bank.vectors[rows])
             for check in self.dev_checks:
                 figures |= check(self.mapper)
         return figures
 
-    def _sentences(self, rows: NDArray[np.int64], template: str) -> Tensor:
-        tokens, _ = self.mapper(self.bank.vectors[rows], self._patches(rows))
-        return encode_sentences(self.foundation, self.foundation.text, template, tokens).vectors
+    def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
+        tokens: Tensor = self.mapper(self.bank.vectors[rows], self._patches(rows))[0]
+        return tokens
+
+    def _encoded(self, tokens: Tensor, template: str, texts: Sequence[str] | None = None) -> Tensor:
+        foundation = self.foundation
+        return encode_sentences(foundation, foundation.text, template, tokens, texts).vectors
+
+    def _steering_loss(
+        self, steered: Steered, tokens: Tensor, vectors: Tensor, generator: np.random.Generator
+    ) -> Tensor:
+        phrases = steered.steering.draw(len(tokens), generator)
+        rows = [row for row, phrase in enumerate(phrases) if phrase != NO_PHRASE]
+        asked = [phrases[row] for row in rows]
+        texts = [steered.steering.texts[phrase] for phrase in asked]
+        composed = self._encoded(tokens[rows], steered.template, texts)
+        goals = steered.steering.targets(vectors[rows], asked)
+        return steering_loss(composed, goals, self.objective.steering.temperature)
 
     def _patches(self, rows: NDArray[np.int64]) -> Tensor | None:
         if self.bank.patch_tokens is None or not self.mapper.injections:

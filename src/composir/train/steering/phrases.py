@@ -1,0 +1,55 @@
+"""Neutral phrases: what people might ask to be changed, without looking at any data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from composir.errors import TrainingError
+
+ALONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Phrases in order, each once.
+
+    Attributes:
+        texts: The phrases.
+        groups: Of each, the number of its group; `ALONE` for none. Of the phrases of a group a
+            picture fits one or so, and asking for another replaces that one.
+    """
+
+    texts: tuple[str, ...]
+    groups: tuple[int, ...]
+
+
+def read_phrases(file: Path) -> Phrases:
+    """Read phrases.
+
+    Args:
+        file: Text file, one phrase a line. A line `[name]` starts a group, up to the next such
+            line; empty lines and lines that start with `#` do not count. An empty path for the
+            packaged list.
+
+    Returns:
+        The phrases.
+
+    Raises:
+        TrainingError: If it cannot be read or holds fewer than two.
+    """
+    path = Path(__file__).with_name("phrases.txt") if file == Path() else file
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"phrases: {path} cannot be read as UTF-8 text: {error}") from error
+    found: dict[str, int] = {}
+    group = ALONE
+    for line in (line.strip() for line in lines):
+        if line.startswith("[") and line.endswith("]"):
+            group += 1
+        elif line and not line.startswith("#"):
+            found.setdefault(line, group)
+    if len(found) < 2:
+        raise TrainingError(f"phrases: {path} holds {len(found)}; write one a line, two or more")
+    return Phrases(tuple(found), tuple(found.values()))

@@ -1,0 +1,132 @@
+"""Where a sentence with a random phrase should lead, and how it is held there.
+
+With plain contrast a sentence copies its picture, and words beside the pseudo-words no longer move
+it. So `q_i = T("a photo of S_i x_i")`, with a random neutral phrase `x_i` that needs no label, is
+held near the picture's vector moved by that phrase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from composir.errors import TrainingError
+from composir.train.steering.phrases import ALONE, Phrases
+
+NO_PHRASE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringConfig:
+    """What keeps words their say beside the pseudo-words; off for the papers' setting.
+
+    Attributes:
+        phrase_weight: Of the loss of sentences with a random phrase; 0 switches it off.
+        phrase_share: Of a batch's rows that get a phrase.
+        text_weight: w, how much the phrase weighs in their targets.
+        temperature: Of their contrast; 0 for the plain cosine.
+        replaced: Temperature at which a picture is taken to fit the phrases of the asked one's
+            group, which that one replaces; 0 where nothing is replaced.
+    """
+
+    phrase_weight: float = 0.3
+    phrase_share: float = 0.25
+    text_weight: float = 1.0
+    temperature: float = 0.05
+    replaced: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be computed.
+
+        Raises:
+            TrainingError: If a number is out of range.
+        """
+        if not 0 < self.phrase_share <= 1:
+            raise TrainingError("steering: 0 < phrase_share <= 1")
+        if min(self.phrase_weight, self.text_weight, self.temperature, self.replaced) < 0:
+            raise TrainingError("steering: weights and temperatures must be at least 0")
+
+
+class Steering:
+    """Draws phrases and makes targets.
+
+    Attributes:
+        texts: The phrases.
+        vectors: (p, D) float32, t of every phrase.
+    """
+
+    def __init__(self, phrases: Phrases, vectors: Tensor, config: SteeringConfig) -> None:
+        """Prepare.
+
+        Args:
+            phrases: The phrases.
+            vectors: (p, D), the gallery's text encoder's of them.
+            config: Weights.
+        """
+        self.texts, self.vectors, self._config = phrases.texts, vectors.float(), config
+        groups = torch.tensor(phrases.groups, device=vectors.device)
+        together = (groups[:, None] == groups[None]) & (groups != ALONE)
+        self._others = together
+        self._grouped = together.any(1)
+
+    def draw(self, count: int, generator: np.random.Generator) -> list[int]:
+        """Of each row, its phrase or `NO_PHRASE`.
+
+        Every so-manieth row gets one, so that each process and chunk gets its share.
+        """
+        drawn = generator.integers(0, len(self.texts), count)
+        marks = np.floor(np.arange(1, count + 1) * self._config.phrase_share)
+        gets = np.diff(marks, prepend=0) > 0
+        return [int(p) if g else NO_PHRASE for p, g in zip(drawn, gets, strict=True)]
+
+    def targets(self, pictures: Tensor, phrases: Sequence[int]) -> Tensor:
+        r"""Where sentences with a phrase should lead.
+
+        $$ g_i = \mathrm{normalise}\Big(v_i + w \big(t(x_i) - \sum_{y \in G(x_i)} p_i(y)\, t(y)\big)
+             \Big), \quad p_i = \mathrm{softmax}_{y \in G(x_i)}(v_i \cdot t(y) / \tau_r) $$
+
+        with $G(x)$ the group of a phrase: what the picture seems to be now is taken off, so that a
+        painting asked for "as a photograph" is a painting no more. Phrases that stand alone, and
+        all with $\tau_r = 0$, are added without taking anything off.
+
+        Args:
+            pictures: (m, D), v, of unit norm.
+            phrases: m numbers of phrases.
+
+        Returns:
+            (m, D) of unit norm.
+        """
+        rows = torch.as_tensor(phrases, dtype=torch.long, device=self.vectors.device)
+        moved = self.vectors[rows] - self._taken_off(pictures.float(), rows)
+        return functional.normalize(pictures.float() + self._config.text_weight * moved, dim=-1)
+
+    def _taken_off(self, pictures: Tensor, rows: Tensor) -> Tensor:
+        if not self._config.replaced:
+            return torch.zeros_like(pictures)
+        fits = pictures @ self.vectors.T / self._config.replaced
+        # Rows of phrases that stand alone would have no finite number in them.
+        grouped = self._grouped[rows]
+        fits = fits.masked_fill(grouped[:, None] & ~self._others[rows], -torch.inf)
+        return (fits.softmax(1) @ self.vectors) * grouped[:, None]
+
+
+def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    r"""Sentences with phrases near their targets, against those of the other rows.
+
+    $$ L_p = -\frac1n \sum_i \log \frac{\exp(q_i^\top g_i / \tau)}{\sum_j \exp(q_i^\top g_j / \tau)}
+       \quad\text{or, for } \tau = 0,\quad \frac1n \sum_i (1 - q_i^\top g_i) $$
+
+    Args:
+        composed: (n, D), `q`.
+        targets: (n, D), `g`.
+        temperature: τ; 0 for the plain cosine.
+    """
+    if not temperature:
+        return (1.0 - (composed.float() * targets).sum(1)).mean()
+    logits = composed.float() @ targets.float().T / temperature
+    return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))

@@ -1,0 +1,105 @@
+"""Targets of sentences with a phrase, by hand; which rows get one; the loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+
+from torch import Tensor  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from composir.errors import TrainingError  # noqa: E402
+from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
+from composir.train.steering.targets import (  # noqa: E402
+    NO_PHRASE,
+    Steering,
+    SteeringConfig,
+    steering_loss,
+)
+
+pytestmark = pytest.mark.torch
+X, Y, Z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+PHRASES = Phrases(("a sketch", "a photograph", "shiny"), (0, 0, ALONE))
+ADDED = SteeringConfig(text_weight=2.0)
+REPLACED = replace(ADDED, replaced=0.5)
+
+
+def targets(config: SteeringConfig, pictures: list[list[float]], phrases: list[int]) -> Tensor:
+    steering = Steering(PHRASES, torch.tensor([X, Y, Z]), config)
+    return steering.targets(torch.tensor(pictures), phrases)
+
+
+def unit(row: list[float]) -> list[float]:
+    length = math.sqrt(sum(value * value for value in row))
+    return [value / length for value in row]
+
+
+def test_a_phrase_is_added_to_the_picture() -> None:
+    found = targets(ADDED, [X, X, Z], [0, 1, 0])
+
+    expected = ([3.0, 0.0, 0.0], [1.0, 2.0, 0.0], [2.0, 0.0, 1.0])
+    assert found.tolist() == [pytest.approx(unit(row)) for row in expected]
+
+
+def test_a_phrase_replaces_what_its_group_says_of_the_picture() -> None:
+    # The picture's fit to the group: softmax(1 / 0.5, 0) over "a sketch" and "a photograph".
+    sketch = math.exp(2.0) / (math.exp(2.0) + 1.0)
+    found = targets(REPLACED, [X, X], [1, 0])
+
+    moved = 2 * (1 - (1 - sketch))
+    assert found[0].tolist() == pytest.approx(unit([1 - 2 * sketch, moved, 0.0]))
+    # What is so already has little to replace.
+    assert found[1].tolist() == pytest.approx(unit([1 + 2 * (1 - sketch), -2 * (1 - sketch), 0.0]))
+
+
+def test_phrases_that_stand_alone_replace_nothing() -> None:
+    assert torch.equal(targets(REPLACED, [X, Y], [2, 2]), targets(ADDED, [X, Y], [2, 2]))
+
+
+def test_the_share_of_rows_that_get_a_phrase_is_spread_evenly() -> None:
+    steering = Steering(PHRASES, torch.eye(3), replace(ADDED, phrase_share=0.5))
+    drawn = steering.draw(400, np.random.default_rng(0))
+
+    assert [place % 2 for place, phrase in enumerate(drawn) if phrase != NO_PHRASE] == [1] * 200
+    assert set(drawn) == {NO_PHRASE, 0, 1, 2}
+    assert drawn == steering.draw(400, np.random.default_rng(0))
+
+
+def test_the_loss_of_two_sentences_by_hand() -> None:
+    goals = torch.tensor([X, Y])
+    wrong = torch.tensor([X, X])
+
+    expected = (math.log(math.e + 1) - 1 + math.log(math.e + 1)) / 2
+    assert float(steering_loss(wrong, goals, 1.0)) == pytest.approx(expected, abs=1e-6)
+    assert float(steering_loss(wrong, goals, 0.0)) == pytest.approx(0.5)
+    assert float(steering_loss(goals, goals, 0.01)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_gradients_reach_the_sentences() -> None:
+    torch.manual_seed(0)
+    sentences = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    goals = functional.normalize(torch.randn(3, 4), dim=1)
+    loss = steering_loss(sentences, goals, 0.2)
+    loss.backward()  # type: ignore[no-untyped-call]
+
+    step = 1e-3
+    with torch.no_grad():
+        for place in ((0, 0), (2, 3)):
+            moved = sentences.detach().clone()
+            moved[place] += step
+            slope = float(steering_loss(moved, goals, 0.2) - loss) / step
+            assert slope == pytest.approx(float(sentences.grad[place]), abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"phrase_share": 0.0}, {"phrase_share": 1.5}, {"phrase_weight": -1.0}, {"replaced": -0.1}],
+)
+def test_settings_that_cannot_be_computed_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(TrainingError, match="steering"):
+        SteeringConfig(**wrong)
