@@ -43,6 +43,8 @@ from composir.train.map_to_compose.task import (  # noqa: E402
     MapObjective,
     MappingTask,
 )
+from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
+from composir.train.steering.targets import Steering  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     APPEARANCE,
@@ -297,8 +299,9 @@ def test_isas_sentences_match_the_meaning_and_its_light_side_all(tmp_path: Path)
         def targets(self, rows: list[int], _: list[int]) -> np.ndarray[Any, Any]:
             return vectors.numpy()[rows]
 
-    phrases = foundation.encode_texts(["red"])
-    batches = Batches(Pictures(), OBJECTIVE, phrases, LEARNER, 0, foundation.meaning)  # type: ignore[arg-type]
+    vector = foundation.encode_texts(["red"])
+    steering = Steering(Phrases(("red",), (ALONE,)), vector, OBJECTIVE.steering)
+    batches = Batches(Pictures(), OBJECTIVE, steering, LEARNER, 0, foundation.meaning)  # type: ignore[arg-type]
     batch = batches.draw(2)
 
     torch.testing.assert_close(batch.targets, foundation.meaning(batch.teachers))
