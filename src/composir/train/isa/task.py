@@ -229,10 +229,8 @@ class IsaTask(nn.Module):
             left, right = rest.pop(0), rest.pop(0)
             loss = loss + objective.lar.weight * self._alignment(batch, left, right)
         if objective.steering.phrase_weight:
-            steering = objective.steering
-            against = batch.targets if steering.against_pictures else None
-            steered = steering_loss(rest.pop(0), batch.goals, steering.temperature, against)
-            loss = loss + steering.phrase_weight * steered
+            steered = steering_loss(rest.pop(0), batch.goals, objective.steering.temperature)
+            loss = loss + objective.steering.phrase_weight * steered
         return loss
 
     def _alignment(self, batch: Batch, left: Tensor, right: Tensor) -> Tensor:

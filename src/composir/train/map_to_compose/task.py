@@ -171,8 +171,7 @@ class MappingTask:
                 objective.student_temperature,
             )
         if self.steered is not None:
-            pictures = torch.cat([vectors, negatives])
-            steering = self._steering_loss(self.steered, tokens, pictures, generator)
+            steering = self._steering_loss(self.steered, tokens, vectors, generator)
             loss = loss + objective.steering.phrase_weight * steering
         return loss
 
@@ -198,18 +197,15 @@ class MappingTask:
         return encode_sentences(foundation, foundation.text, template, tokens, texts).vectors
 
     def _steering_loss(
-        self, steered: Steered, tokens: Tensor, pictures: Tensor, generator: np.random.Generator
+        self, steered: Steered, tokens: Tensor, vectors: Tensor, generator: np.random.Generator
     ) -> Tensor:
-        """Of some of n references; the first n pictures are theirs."""
         phrases = steered.steering.draw(len(tokens), generator)
         rows = [row for row, phrase in enumerate(phrases) if phrase != NO_PHRASE]
         asked = [phrases[row] for row in rows]
         texts = [steered.steering.texts[phrase] for phrase in asked]
         composed = self._encoded(tokens[rows], steered.template, texts)
-        goals = steered.steering.targets(pictures[rows], asked)
-        config = self.objective.steering
-        against = pictures if config.against_pictures else None
-        return steering_loss(composed, goals, config.temperature, against)
+        goals = steered.steering.targets(vectors[rows], asked)
+        return steering_loss(composed, goals, self.objective.steering.temperature)
 
     def _patches(self, rows: NDArray[np.int64]) -> Tensor | None:
         if self.bank.patch_tokens is None or not self.mapper.injections:

@@ -32,8 +32,6 @@ class SteeringConfig:
         temperature: Of their contrast; 0 for the plain cosine.
         replaced: Temperature at which a picture is taken to fit the phrases of the asked one's
             group, which that one replaces; 0 where nothing is replaced.
-        against_pictures: Whether such sentences are also contrasted with pictures as they are, the
-            reference among them, as a search would.
     """
 
     phrase_weight: float = 0.3
@@ -41,7 +39,6 @@ class SteeringConfig:
     text_weight: float = 1.0
     temperature: float = 0.05
     replaced: float = 0.0
-    against_pictures: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed.
@@ -118,23 +115,18 @@ class Steering:
         return (fits.softmax(1) @ self.vectors) * grouped[:, None]
 
 
-def steering_loss(
-    composed: Tensor, targets: Tensor, temperature: float, negatives: Tensor | None = None
-) -> Tensor:
-    r"""Sentences with phrases near their targets, against those of the other rows and pictures.
+def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    r"""Sentences with phrases near their targets, against those of the other rows.
 
-    $$ L_p = -\frac1n \sum_i \log \frac{\exp(q_i^\top g_i / \tau)}
-         {\sum_j \exp(q_i^\top g_j / \tau) + \sum_m \exp(q_i^\top u_m / \tau)}
+    $$ L_p = -\frac1n \sum_i \log \frac{\exp(q_i^\top g_i / \tau)}{\sum_j \exp(q_i^\top g_j / \tau)}
        \quad\text{or, for } \tau = 0,\quad \frac1n \sum_i (1 - q_i^\top g_i) $$
 
     Args:
         composed: (n, D), `q`.
         targets: (n, D), `g`.
         temperature: τ; 0 for the plain cosine.
-        negatives: (m, D), `u`, pictures as they are; None for none.
     """
     if not temperature:
         return (1.0 - (composed.float() * targets).sum(1)).mean()
-    others = targets if negatives is None else torch.cat([targets, negatives])
-    logits = composed.float() @ others.float().T / temperature
+    logits = composed.float() @ targets.float().T / temperature
     return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
