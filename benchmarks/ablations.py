@@ -85,7 +85,13 @@ MAP: Changes = {
     "all as it is": (),
     "no injection": ("mapper.injection_layers=0",),
     "no soft text alignment": ("objective.alignment=0",),
-    "neither (Pic2Word's objective)": ("mapper.injection_layers=0", "objective.alignment=0"),
+    "no phrases beside the word (paper)": ("objective.steering.phrase_weight=0",),
+    "phrases replace nothing": ("objective.steering.replaced=0",),
+    "none of these (Pic2Word's objective)": (
+        "mapper.injection_layers=0",
+        "objective.alignment=0",
+        "objective.steering.phrase_weight=0",
+    ),
     "2 tokens": ("mapper.tokens=2",),
 }
 COMPOSE: Changes = {

@@ -49,7 +49,11 @@ class MapObjective:
     student_temperature: float = 0.05
     bank: int = 512
     templates: tuple[str, ...] = ()
-    steering: SteeringConfig = field(default_factory=SteeringConfig)
+    steering: SteeringConfig = field(
+        default_factory=lambda: SteeringConfig(
+            phrase_weight=6.0, phrase_share=0.5, text_weight=3.0, replaced=0.03
+        )
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
