@@ -10,8 +10,7 @@ from __future__ import annotations
 from composir.compose.query_side import QuerySide
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
-from composir.model.base import SplicingModel
-from composir.model.once import Once
+from composir.model.base import SplicingEncoder, SplicingModel
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
@@ -22,5 +21,9 @@ def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedCompos
         model: The model it was trained for.
     """
     side = QuerySide(folder, model)
-    own, weights = Once(lambda: model.texts), folder.manifest.settings
+    weights = folder.manifest.settings
+
+    def own() -> SplicingEncoder:
+        return model.texts
+
     return SplicedComposer(folder, model, weights, side, composed_texts=own, plain_texts=own)

@@ -12,8 +12,7 @@ from composir.compose.query_side import QuerySide
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.errors import BundleError
-from composir.model.base import SplicingModel
-from composir.model.once import Once
+from composir.model.base import SplicingEncoder, SplicingModel
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
@@ -30,5 +29,8 @@ def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedCompos
     if made.input == "vector":
         raise BundleError(f"{folder.folder}: a sentence is made of pixels or patch tokens")
     weights, side = made.settings, QuerySide(folder, model)
-    own = Once(lambda: model.texts)
+
+    def own() -> SplicingEncoder:
+        return model.texts
+
     return SplicedComposer(folder, model, weights, side, composed_texts=own, plain_texts=own)

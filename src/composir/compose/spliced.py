@@ -154,7 +154,7 @@ class SplicedComposer:
     def terms(self, batch: QueryBatch) -> Terms:
         """What the blend is made of, computed where it is asked for."""
         if batch.image_vectors is None and batch.images is None:
-            return Terms(text=self._texts(batch, lambda: self.model.texts))
+            return Terms(text=self._texts(batch, self.model.encode_texts))
         return self._terms(batch, lambda: self.tokens(batch))
 
     def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
@@ -165,7 +165,7 @@ class SplicedComposer:
         return ComposedQueries(pushed[:, None])
 
     def _terms(self, batch: QueryBatch, tokens: Callable[[], Tokens]) -> Terms:
-        once, text = cache(tokens), self._texts(batch, self.plain_texts)
+        once, text = cache(tokens), self._texts(batch, self._encode_plain)
         light = self.folder.manifest.vector
         return Terms(
             composed=None if text is None else lambda: self._composed(batch, once().words),
@@ -175,11 +175,17 @@ class SplicedComposer:
         )
 
     def _texts(
-        self, batch: QueryBatch, encoder: Callable[[], SplicingEncoder]
+        self, batch: QueryBatch, encode: Callable[[list[str]], FloatArray]
     ) -> Callable[[], FloatArray] | None:
         if not any(batch.texts):
             return None
-        return lambda: encoder().encode([without_reference(text) for text in batch.texts])
+        return lambda: encode([without_reference(text) for text in batch.texts])
+
+    def _encode_plain(self, texts: list[str]) -> FloatArray:
+        # The model may remember vectors of texts (`bench.memo`): it is asked wherever it can be.
+        if self.folder.manifest.switchable:
+            return self.plain_texts().encode(texts)
+        return self.model.encode_texts(texts)
 
     def _composed(self, batch: QueryBatch, words: FloatArray) -> FloatArray:
         template = self.folder.manifest.templates.composed

@@ -96,9 +96,10 @@ class ComposerManifest(_Part):
         preprocess: For pixels only.
         graph: The query graph; it gives `tokens` (n, L, Dw) float32 and, where it attends,
             `attention` (n, L, h, w) float32 that sums to 1 over positions.
-        text_graph: The adapted text encoder, with the inputs and outputs of the bundle's.
-        switchable: Whether it also takes `adapters` (n,) float32, 0 where it is to read a sentence
-            as the bundle's own does: then no query needs both graphs.
+        text_graph: The adapted text encoder, with the inputs and outputs of the bundle's, and one
+            input more if `switchable`.
+        switchable: Whether the text graph also takes `adapters` (n,) float32, 0 where it is to read
+            a sentence as the bundle's own does: then no query needs both graphs.
         tokens: L, pseudo-words a reference.
         word_dimension: Dw, width of a pseudo-word.
         vector: Whether the query graph, on pixels, also gives `vector` (n, D) float32 of unit norm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from composir.errors import TrainingError
 from composir.model.text_graph import SWITCH
 from composir.train.borrowed import borrow_tensors
 from composir.train.foundation.export import export_text, quantise_weights
-from composir.train.map_to_compose.adapters import SwitchableTower
 from composir.train.tracing import trace_to_onnx
+
+if TYPE_CHECKING:
+    from composir.train.map_to_compose.adapters import SwitchableTower
 
 PARITY = 1e-3
 

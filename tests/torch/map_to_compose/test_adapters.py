@@ -164,10 +164,11 @@ def test_the_exported_graph_computes_what_the_adapted_tower_computes(
     assert float((run(graph, adapters=0.0) * frozen).sum(1).min()) > 0.999
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_switched_off_the_exported_graph_computes_what_the_models_own_computes(
-    tmp_path: Path,
+    kind: Kind, tmp_path: Path
 ) -> None:
-    tower = AdaptedTower(tower_with_appearance(), AdapterConfig(width=4, appearance=8))
+    tower = AdaptedTower(tower_with_appearance(), AdapterConfig(kind, width=4, appearance=8))
     move_all(tower)
     export_text(tower.frozen, TEXT.width, tmp_path / "own.onnx", quantise=True)
     export_adapted_text(tower.switchable(), tmp_path / "text.onnx", tmp_path / "own.onnx")
@@ -180,8 +181,9 @@ def test_switched_off_the_exported_graph_computes_what_the_models_own_computes(
     assert not off[:, -APPEARANCE:].any()
 
 
-def test_what_the_models_own_graph_holds_is_borrowed_from_it(tmp_path: Path) -> None:
-    tower = AdaptedTower(frozen_tower(), AdapterConfig(width=4))
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_models_own_graph_holds_is_borrowed_from_it(kind: Kind, tmp_path: Path) -> None:
+    tower = AdaptedTower(frozen_tower(), AdapterConfig(kind, width=4))
     train_a_little(tower)
     lender, whole, slim = (tmp_path / f"{name}.onnx" for name in ("text", "whole", "slim"))
     export_text(tower.frozen, TEXT.width, lender, quantise=True)

@@ -168,7 +168,9 @@ def test_several_starts_share_one_text_encoder(tiny: Path, tmp_path: Path) -> No
     tables = [json.loads((out / f"before_after{end}.json").read_text()) for end in ("", "-isa")]
     assert tables[0]["before_after"] != tables[1]["before_after"]
     assert [table["shared_with"] for table in tables] == [["isa"], ["tiny-map"]]
-    assert {m.training["blend"]["metric"] for m in (first, second)} == {"recall@10"}
+    assert {m.training["blend"]["chosen_by"] for m in (first, second)} == {
+        "mean of recall@10 and map@10"
+    }
     assert "--from map --from isa" in second.training["command"]
     card = (out / "composer-isa" / "README.md").read_text()
     assert "`tiny-map`" in card

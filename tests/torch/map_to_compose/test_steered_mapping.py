@@ -98,6 +98,16 @@ def test_phrases_get_their_say_where_they_are_trained_for(foundation: FrozenFoun
     assert nearness(steered) > nearness(plain) + 0.02
 
 
+def test_a_batch_too_small_for_its_share_goes_unsteered(foundation: FrozenFoundation) -> None:
+    steered, plain = make_task(foundation, 1.0), make_task(foundation, 0.0)
+    assert steered.steered is not None
+    few = SteeringConfig(phrase_weight=1.0, phrase_share=0.01)
+    steering = Steering(PHRASES, foundation.encode_texts(PHRASES.texts), few)
+    steered.steered = Steered(steering, steered.steered.template)
+
+    assert float(steered.loss(1).detach()) == pytest.approx(float(plain.loss(1).detach()))
+
+
 def test_pic2word_is_not_steered(tmp_path: Path) -> None:
     from composir.errors import TrainingError
     from composir.train.baselines.pic2word import PRESET, train_pic2word

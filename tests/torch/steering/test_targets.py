@@ -61,6 +61,13 @@ def test_phrases_that_stand_alone_replace_nothing() -> None:
     assert torch.equal(targets(REPLACED, [X, Y], [2, 2]), targets(ADDED, [X, Y], [2, 2]))
 
 
+def test_the_only_phrase_of_a_group_replaces_nothing() -> None:
+    lonely = Phrases(PHRASES.texts, (0, 0, 1))
+    steering = Steering(lonely, torch.tensor([X, Y, Z]), REPLACED)
+
+    assert torch.equal(steering.targets(torch.tensor([X]), [2]), targets(ADDED, [X], [2]))
+
+
 def test_the_share_of_rows_that_get_a_phrase_is_spread_evenly() -> None:
     steering = Steering(PHRASES, torch.eye(3), replace(ADDED, phrase_share=0.5))
     drawn = steering.draw(400, np.random.default_rng(0))
@@ -78,6 +85,16 @@ def test_the_loss_of_two_sentences_by_hand() -> None:
     assert float(steering_loss(wrong, goals, 1.0)) == pytest.approx(expected, abs=1e-6)
     assert float(steering_loss(wrong, goals, 0.0)) == pytest.approx(0.5)
     assert float(steering_loss(goals, goals, 0.01)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_a_batch_without_a_phrase_costs_nothing(temperature: float) -> None:
+    steering = Steering(PHRASES, torch.eye(3), replace(ADDED, phrase_share=0.1))
+    drawn = steering.draw(4, np.random.default_rng(0))
+    nothing = torch.zeros(0, 3)
+
+    assert steering.having(drawn) == []
+    assert float(steering_loss(nothing, nothing, temperature)) == 0.0
 
 
 def test_gradients_reach_the_sentences() -> None:
@@ -98,8 +115,15 @@ def test_gradients_reach_the_sentences() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"phrase_share": 0.0}, {"phrase_share": 1.5}, {"phrase_weight": -1.0}, {"replaced": -0.1}],
+    [
+        {"phrase_share": 0.0},
+        {"phrase_share": 1.5},
+        {"phrase_weight": -1.0},
+        {"text_weight": -1.0},
+        {"temperature": -0.1},
+        {"replaced": float("nan")},
+    ],
 )
 def test_settings_that_cannot_be_computed_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(TrainingError, match="steering"):
+    with pytest.raises(TrainingError, match=rf"objective\.steering\.{next(iter(wrong))}"):
         SteeringConfig(**wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from composir.compose import QueryBatch, load_composer
 from composir.compose.query_side import QuerySide, Tokens
 from composir.errors import BenchError, DatasetError, QueryError
 from composir.model import Model
+from composir.types import FloatArray
 from tests.fakes import COLOURS
 from tests.tiny_bundle import make_bundle, make_composer
 from tests.unit.bench.makers import write_folder
@@ -84,6 +86,25 @@ def test_tuning_runs_the_query_side_once(
 
     assert len(found.trials) == 8
     assert sum(ran) == sum(query.reference is not None for query in tasks[0].queries)
+
+
+def test_the_same_words_are_encoded_once_for_a_whole_benchmark(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = Model.encode_texts
+
+    def counting(own: Model, texts: Sequence[str]) -> FloatArray:
+        encoded.extend(texts)
+        return encode(own, texts)
+
+    monkeypatch.setattr(Model, "encode_texts", counting)
+    folder = make_composer(tmp_path / "c", model)
+    composer = load_composer(folder, remembering_texts(model), sentence=0.0, text=1.0)
+    for _ in range(3):
+        composer.compose(QueryBatch(("in red",), np.eye(4, dtype=np.float32)[:1]))
+
+    assert encoded == ["in red"]
 
 
 def test_shared_composers_compose_as_separate_ones(model: Model, tmp_path: Path) -> None:

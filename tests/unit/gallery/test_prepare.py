@@ -36,8 +36,9 @@ def model(tmp_path: Path) -> Model:
     """
     bundle = tmp_path / "tiny"
     model = make_bundle(bundle)
-    for name in ("adapted", "switchable"):
-        own = {"switchable": True, "settings": {"direction": 1.0}} if name == "switchable" else {}
+    direction: dict[str, Any] = {"settings": {"direction": 1.0}}
+    made = {"adapted": {}, "two-graphs": direction, "switchable": direction | {"switchable": True}}
+    for name, own in made.items():
         make_adapted(bundle / "composers" / name, model, **own)
     return make_bundle(bundle)
 
@@ -114,6 +115,17 @@ def prepared(gallery: Gallery, query: Query, composer: str) -> None:
             {"switchable/query.onnx", "switchable/text.onnx", "tiny/gallery_image.onnx"},
         ),
         (False, "blue", "switchable", {"tiny/text.onnx"}),
+        (
+            True,
+            "blue",
+            "two-graphs",
+            {
+                "two-graphs/query.onnx",
+                "two-graphs/text.onnx",
+                "tiny/text.onnx",
+                "tiny/gallery_image.onnx",
+            },
+        ),
         (True, "", "adapted", {"adapted/query.onnx", "tiny/gallery_image.onnx"}),
         (False, "blue", "adapted", {"tiny/text.onnx"}),
         (True, "blue", "sum", {"tiny/gallery_image.onnx", "tiny/text.onnx"}),

@@ -17,7 +17,7 @@ from composir.train.draws import drawn_rows
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.pictures import PictureBank
 from composir.train.isa.token_learner import TokenLearnerConfig
-from composir.train.steering.targets import NO_PHRASE, Steering
+from composir.train.steering.targets import Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Batches:
         return rows[:size], views[:size]
 
     def _goals(self, targets: Tensor, phrases: Sequence[int]) -> Tensor:
-        rows = [row for row, phrase in enumerate(phrases) if phrase != NO_PHRASE]
+        rows = self._steering.having(phrases)
         return self._steering.targets(targets[rows], [phrases[row] for row in rows])
 
     def _kept(self, generator: np.random.Generator) -> Tensor:

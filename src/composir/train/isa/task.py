@@ -30,7 +30,7 @@ from composir.train.isa.token_learner import TokenLearner
 from composir.train.loop import ParameterGroup, mixed_precision
 from composir.train.sentences import encode_sentences
 from composir.train.steering.phrases import Phrases
-from composir.train.steering.targets import NO_PHRASE, Steering, steering_loss
+from composir.train.steering.targets import Steering, steering_loss
 from composir.train.workers import OneWorker, Workers, own_slice
 
 EVALUATION_BATCH = 128
@@ -210,7 +210,7 @@ class IsaTask(nn.Module):
 
     def _composed(self, chosen: Batch, tokens: Tensor, vectors: Tensor) -> Tensor:
         """Sentences with a phrase, of the rows that have one; (m, D)."""
-        rows = [row for row, phrase in enumerate(chosen.phrases) if phrase != NO_PHRASE]
+        rows = self._steering.having(chosen.phrases)
         if not rows:
             return vectors[:0]
         texts = [self._steering.texts[chosen.phrases[row]] for row in rows]

@@ -86,7 +86,8 @@ class MapConfig:
         composed_template: Sentence of a query, with `{}` and `{text}`; empty for the bundle's.
         mapper: Sizes.
         objective: Losses and batches.
-        phrases: Own list of neutral phrases (`steering.phrases`); empty for the packaged one.
+        phrases: Own list of phrases beside the pseudo-word (`steering.phrases`), not the bank that
+            stands in for captions; empty for the packaged one.
         loop: Steps.
         options: Early stopping and the like.
         blend: Weights without dev queries.
@@ -142,6 +143,8 @@ def train_map(
         BundleError: If the model cannot be loaded.
         ModelError: If injection is asked for and the model gives no patch tokens.
     """
+    steers = config.objective.steering.phrase_weight > 0
+    phrases = read_phrases(config.phrases) if steers else None
     claim(folder, config)
     torch.manual_seed(config.seed)
     foundation = FrozenFoundation.load(config.model, device())
@@ -153,7 +156,12 @@ def train_map(
     mapper = new_mapper(foundation, config.mapper, bank)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = _dev_checks(config, foundation, dev, templates, say)
-    steered = Steered(_steering(config, foundation), templates.composed)
+    steered = None
+    if phrases is not None:
+        steering = Steering(
+            phrases, foundation.encode_texts(phrases.texts), config.objective.steering
+        )
+        steered = Steered(steering, templates.composed)
     task = MappingTask(foundation, mapper, bank, config.objective, config.seed, checks, steered)
     figures = train(
         task, config.loop, folder, config.seed, lambda record: say(line(record)), config.options
@@ -163,11 +171,6 @@ def train_map(
     manifest = finish(run, foundation, mapper, folder / "composer", dev)
     say(f"wrote {folder / 'composer'}")
     return manifest
-
-
-def _steering(config: MapConfig, foundation: FrozenFoundation) -> Steering:
-    phrases = read_phrases(config.phrases)
-    return Steering(phrases, foundation.encode_texts(phrases.texts), config.objective.steering)
 
 
 def bind_model(folder: Path, foundation: FrozenFoundation) -> None:

@@ -18,7 +18,7 @@ from composir.train.loop import ParameterGroup
 from composir.train.map_to_compose.losses import image_contrast, soft_text_alignment
 from composir.train.map_to_compose.mapper import Mapper
 from composir.train.sentences import encode_sentences
-from composir.train.steering.targets import NO_PHRASE, Steering, SteeringConfig, steering_loss
+from composir.train.steering.targets import Steering, SteeringConfig, steering_loss
 
 MOST_DEV = 512
 
@@ -204,7 +204,9 @@ class MappingTask:
         self, steered: Steered, tokens: Tensor, vectors: Tensor, generator: np.random.Generator
     ) -> Tensor:
         phrases = steered.steering.draw(len(tokens), generator)
-        rows = [row for row, phrase in enumerate(phrases) if phrase != NO_PHRASE]
+        rows = steered.steering.having(phrases)
+        if not rows:
+            return tokens.new_zeros(())
         asked = [phrases[row] for row in rows]
         texts = [steered.steering.texts[phrase] for phrase in asked]
         composed = self._encoded(tokens[rows], steered.template, texts)

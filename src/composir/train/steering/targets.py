@@ -47,9 +47,14 @@ class SteeringConfig:
             TrainingError: If a number is out of range.
         """
         if not 0 < self.phrase_share <= 1:
-            raise TrainingError("steering: 0 < phrase_share <= 1")
-        if min(self.phrase_weight, self.text_weight, self.temperature, self.replaced) < 0:
-            raise TrainingError("steering: weights and temperatures must be at least 0")
+            raise TrainingError(
+                f"objective.steering.phrase_share must be above 0, at most 1: {self.phrase_share}"
+            )
+        for name in ("phrase_weight", "text_weight", "temperature", "replaced"):
+            if not getattr(self, name) >= 0:
+                raise TrainingError(
+                    f"objective.steering.{name} must be at least 0, not {getattr(self, name)}"
+                )
 
 
 class Steering:
@@ -70,9 +75,9 @@ class Steering:
         """
         self.texts, self.vectors, self._config = phrases.texts, vectors.float(), config
         groups = torch.tensor(phrases.groups, device=vectors.device)
-        together = (groups[:, None] == groups[None]) & (groups != ALONE)
-        self._others = together
-        self._grouped = together.any(1)
+        self._together = (groups[:, None] == groups[None]) & (groups != ALONE)
+        # The only phrase of a group would replace itself.
+        self._grouped = self._together.sum(1) > 1
 
     def draw(self, count: int, generator: np.random.Generator) -> list[int]:
         """Of each row, its phrase or `NO_PHRASE`.
@@ -83,6 +88,11 @@ class Steering:
         marks = np.floor(np.arange(1, count + 1) * self._config.phrase_share)
         gets = np.diff(marks, prepend=0) > 0
         return [int(p) if g else NO_PHRASE for p, g in zip(drawn, gets, strict=True)]
+
+    @staticmethod
+    def having(phrases: Sequence[int]) -> list[int]:
+        """Places of the rows that have a phrase."""
+        return [place for place, phrase in enumerate(phrases) if phrase != NO_PHRASE]
 
     def targets(self, pictures: Tensor, phrases: Sequence[int]) -> Tensor:
         r"""Where sentences with a phrase should lead.
@@ -111,7 +121,7 @@ class Steering:
         fits = pictures @ self.vectors.T / self._config.replaced
         # Rows of phrases that stand alone would have no finite number in them.
         grouped = self._grouped[rows]
-        fits = fits.masked_fill(grouped[:, None] & ~self._others[rows], -torch.inf)
+        fits = fits.masked_fill(grouped[:, None] & ~self._together[rows], -torch.inf)
         return (fits.softmax(1) @ self.vectors) * grouped[:, None]
 
 
@@ -125,7 +135,12 @@ def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tens
         composed: (n, D), `q`.
         targets: (n, D), `g`.
         temperature: τ; 0 for the plain cosine.
+
+    Returns:
+        Scalar; zero without rows.
     """
+    if not len(composed):
+        return composed.sum()
     if not temperature:
         return (1.0 - (composed.float() * targets).sum(1)).mean()
     logits = composed.float() @ targets.float().T / temperature
