@@ -98,8 +98,8 @@ def recipes(asked: argparse.Namespace) -> list[Recipe]:
     starts = [word for run in (asked.map, asked.isa) if run for word in ("--from", str(run))]
     compose = ["compose", *starts, "--triplets", str(asked.triplets)]
     return [
-        Recipe("isa", ["isa", *data], isa, 100),
-        Recipe("map (stage 1)", ["map", *data], (TEMPLATE,), 100),
+        Recipe("isa", ["isa", *data], isa, 200),
+        Recipe("map (stage 1)", ["map", *data], (TEMPLATE,), 200),
         Recipe("compose (stage 2)", compose, (*blend, *mining), 250),
     ]
 
