@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from composir.errors import TrainingError  # noqa: E402
 from composir.model import Model  # noqa: E402
 from composir.train.feature_cache import (  # noqa: E402
     Progressed,
+    filling,
     picture_stamp,
     read_note,
     write_note,
@@ -177,3 +181,39 @@ def test_a_note_says_what_was_written(tmp_path: Path) -> None:
     assert read_note(note, {data: 5}, 3) == Progressed()
     write_note(note, Progressed(1, {"2": "beyond what is done"}))
     assert read_note(note, {data: 4}, 3) == Progressed()
+
+
+def test_who_needs_a_cache_that_another_run_fills_waits_for_it(
+    open_cache: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, files = tmp_path / "cache", paint(tmp_path / "set", "red")
+    expected = open_cache(cache, files)
+    locks = sorted(cache.glob("*.lock"))
+    found: list[FloatArray] = []
+    waiting = Thread(target=lambda: found.append(open_cache(cache, files)))
+    with ExitStack() as held:
+        for lock in locks:
+            held.enter_context(filling(lock))
+        waiting.start()
+        waiting.join(timeout=1.0)
+        assert waiting.is_alive()
+    waiting.join(timeout=60.0)
+
+    assert locks
+    assert len(found) == 1
+    np.testing.assert_array_equal(found[0], expected)
+    assert "another run is computing the features" in caplog.text
+
+
+def test_a_file_system_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> bool:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("composir.train.feature_cache.try_lock", refuse)
+    with (
+        pytest.raises(TrainingError, match=r"cannot be locked: .*No locks.*--set cache="),
+        filling(tmp_path / "cache" / "some"),
+    ):
+        pass

@@ -5,39 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from composir.errors import GalleryBusyError
+from composir.file_lock import try_lock
 
 LOCK_NAME = "index.lock"
-_WINDOWS_LOCK_OFFSET = 1 << 30  # beyond the text, so that others may read who holds the lock
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> bool:
-        os.lseek(handle, _WINDOWS_LOCK_OFFSET, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(handle, 0, os.SEEK_SET)
-        return True
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 @contextmanager
@@ -57,7 +33,7 @@ def index_lock(folder: Path) -> Iterator[None]:
     path = folder / LOCK_NAME
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _try_lock(handle):
+        if not try_lock(handle):
             raise GalleryBusyError(_who(path, folder))
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps(_me()).encode())

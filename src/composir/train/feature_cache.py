@@ -2,20 +2,29 @@
 
 A cache is one or more data files that are written row by row, and a note beside them. The note is
 believed only where the data files are there as it must have left them; else the cache begins anew.
+One process fills a cache at a time, and another that needs the same one waits for it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from composir.errors import TrainingError
+from composir.file_lock import try_lock
 from composir.train.images import TrainingImage
 
 PictureFile: TypeAlias = Path | TrainingImage
 KNOWN_BY = 3
+LOOK_AGAIN = 0.2
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -29,6 +38,41 @@ class Progressed:
 
     done: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def filling(stem: Path) -> Iterator[None]:
+    """Hold a cache while its rows are computed; waits, and says so, while another process does.
+
+    Args:
+        stem: Of the cache's files; its folder is made if missing.
+
+    Raises:
+        TrainingError: If it cannot be locked there.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    path = stem.with_suffix(".lock")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _wait_for(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait_for(handle: int, path: Path) -> None:
+    try:
+        told = False
+        while not try_lock(handle):
+            if not told:
+                _LOG.warning("another run is computing the features %s: waiting for it", path.stem)
+            told = True
+            time.sleep(LOOK_AGAIN)
+    except OSError as error:
+        raise TrainingError(
+            f"the cache {path.parent} cannot be locked: {error}; choose one on a local disk "
+            "(--set cache=...)"
+        ) from error
 
 
 def picture_stamp(file: PictureFile) -> str:

@@ -24,6 +24,7 @@ from composir.model import Model
 from composir.preprocess import PreprocessSpec
 from composir.train.feature_cache import (
     PictureFile,
+    filling,
     has_size,
     picture_stamp,
     read_note,
@@ -83,9 +84,9 @@ def gallery_features(
     if not files:
         raise TrainingError("no training images: give a folder or files that hold pictures")
     name = _name(files, model, view) + ("" if spatial else "-vectors")
-    store = _Store(cache / name, files, model, spatial=spatial)
     read_one = partial(read_pixels, spec=model.image_spec, view=view)
-    with ThreadPoolExecutor(2) as pool:
+    with filling(cache / name), ThreadPoolExecutor(2) as pool:
+        store = _Store(cache / name, files, model, spatial=spatial)
         for start in range(store.done, len(files), BATCH):
             chosen = files[start : start + BATCH]
             store.add(start, chosen, list(pool.map(read_one, chosen)))
@@ -100,7 +101,6 @@ class _Store:
     def __init__(
         self, stem: Path, files: Sequence[PictureFile], model: Model, *, spatial: bool
     ) -> None:
-        stem.parent.mkdir(parents=True, exist_ok=True)
         self._files, self._model, self._spatial = files, model, spatial
         self._note = stem.with_suffix(".json")
         blank = np.zeros((1, model.image_spec.size, model.image_spec.size, 3), dtype=np.uint8)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.preprocess import PreprocessSpec
-from composir.train.feature_cache import Progressed, picture_stamp, read_note, write_note
+from composir.train.feature_cache import Progressed, filling, picture_stamp, read_note, write_note
 from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from composir.train.tracing import trace_to_onnx
 
@@ -133,18 +133,18 @@ def _fill(
     progress: Progress | None,
 ) -> HalfArray:
     """Write the rows that are missing, noting after each block how many are done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_suffix(".json")
     size = int(np.prod(shape)) * np.dtype(np.float16).itemsize
-    done = read_note(note, {path: size}, shape[0]).done
-    if done < shape[0]:
-        rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
-        for start, block in blocks(done):
-            rows[start : start + len(block)] = block
-            rows.flush()
-            write_note(note, Progressed(start + len(block)))
-            if progress:
-                progress(start + len(block), shape[0])
+    with filling(path):
+        done = read_note(note, {path: size}, shape[0]).done
+        if done < shape[0]:
+            rows = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
+            for start, block in blocks(done):
+                rows[start : start + len(block)] = block
+                rows.flush()
+                write_note(note, Progressed(start + len(block)))
+                if progress:
+                    progress(start + len(block), shape[0])
     return np.memmap(path, np.float16, "r", shape=shape)
 
 

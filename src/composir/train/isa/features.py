@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from composir.train.feature_cache import PictureFile, picture_stamp, read_note, write_note
+from composir.train.feature_cache import PictureFile, filling, picture_stamp, read_note, write_note
 from composir.train.gallery_features import Progress, read_pixels
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.tracing import trace_to_onnx
@@ -64,15 +64,16 @@ def light_features(
     """
     spec = encoder.preprocess
     stem = cache / _cache_name(files, encoder, name, view)
-    store = _Store(stem, len(files), _example(encoder, spec.size))
-    if store.done < len(files):
-        run = _runner(encoder, spec.size)
-        read_one = partial(read_pixels, spec=spec, view=view)
-        with ThreadPoolExecutor(2) as pool:
-            for start in range(store.done, len(files), BATCH):
-                store.add(start, list(pool.map(read_one, files[start : start + BATCH])), run)
-                if progress:
-                    progress(store.done, len(files))
+    with filling(stem):
+        store = _Store(stem, len(files), _example(encoder, spec.size))
+        if store.done < len(files):
+            run = _runner(encoder, spec.size)
+            read_one = partial(read_pixels, spec=spec, view=view)
+            with ThreadPoolExecutor(2) as pool:
+                for start in range(store.done, len(files), BATCH):
+                    store.add(start, list(pool.map(read_one, files[start : start + BATCH])), run)
+                    if progress:
+                        progress(store.done, len(files))
     return store.features()
 
 
@@ -80,7 +81,6 @@ class _Store:
     """A file of rows, and a note of how many are done and which could not be read."""
 
     def __init__(self, stem: Path, count: int, example: Tensor) -> None:
-        stem.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._note = stem.with_suffix(".rows"), stem.with_suffix(".json")
         self._kind: Any = np.uint8 if example.dtype == torch.uint8 else np.float16
         self._shape = (count, *example.shape[1:])
