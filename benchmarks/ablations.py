@@ -160,13 +160,22 @@ def arguments() -> argparse.Namespace:
 
 
 def train(asked: argparse.Namespace, name: str, settings: Sequence[str]) -> Path:
-    """Train one run unless it is there; its composer's folder."""
+    """Train one run unless it is there with the same settings; its composer's folder.
+
+    Raises:
+        SystemExit: If a run of that name had other settings.
+    """
     label = f"{asked.group}{'-' + asked.label if asked.label else ''}"
     out: Path = asked.runs / f"{label}-{name.replace(' ', '-').replace(',', '')}"
     composer = out / "composer"
+    runner, common = RUNNERS[asked.group]
+    wanted = [*common(asked), *SHIPPED[asked.group], *settings]
+    record = out / "ablation.json"
     if not (composer / "composer.json").exists():
-        runner, common = RUNNERS[asked.group]
-        runner(asked, [*common(asked), *SHIPPED[asked.group], *settings], out)
+        runner(asked, wanted, out)
+        record.write_text(json.dumps(wanted), encoding="utf-8")
+    elif not record.exists() or json.loads(record.read_text(encoding="utf-8")) != wanted:
+        raise SystemExit(f"{out} is a run of other settings: choose another --runs")
     return composer
 
 

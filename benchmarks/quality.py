@@ -50,6 +50,10 @@ TRAINED_ON = (
     "other things by the catalogue's own renderer by `compose`, `isa` and `isa-compose` "
     "([how they were made](training.md))."
 )
+BLENDS = (
+    "Blends of trained composers were chosen on the same three dev parts together, one setting for "
+    "all sets, by the mean of recall@10 and mAP@10 (`composir train blend`); alpha by recall@10."
+)
 WORDS_ALONE = "flickr8k-dev"
 
 
@@ -197,6 +201,8 @@ def chosen(tuned: Sequence[Tuned]) -> list[str]:
         "name uses the bundle's one setting for all sets:",
         "",
         *lines,
+        "",
+        BLENDS,
     ]
 
 

@@ -11,15 +11,7 @@ _WINDOWS_OFFSET = 1 << 30  # beyond any text, so that others may read what is in
 if sys.platform == "win32":
     import msvcrt
 
-    def try_lock(handle: int) -> bool:
-        """Lock an open file, unless another open file has it locked; whether it is locked now.
-
-        Args:
-            handle: A descriptor; closing it frees the lock.
-
-        Raises:
-            OSError: If the file system knows no locks.
-        """
+    def _locked(handle: int) -> bool:
         os.lseek(handle, _WINDOWS_OFFSET, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -31,17 +23,21 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def try_lock(handle: int) -> bool:
-        """Lock an open file, unless another open file has it locked; whether it is locked now.
-
-        Args:
-            handle: A descriptor; closing it frees the lock.
-
-        Raises:
-            OSError: If the file system knows no locks.
-        """
+    def _locked(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file, unless another open file has it locked; whether it is locked now.
+
+    Args:
+        handle: A descriptor; closing it frees the lock.
+
+    Raises:
+        OSError: If the file system knows no locks (not told on Windows).
+    """
+    return _locked(handle)
