@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image, ImageChops, __version__
 
 from composir.images import read_image
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import PixelArray
 
 SIZES = {"1 MP": (1156, 866), "12 MP": (4032, 3024)}

@@ -30,7 +30,7 @@ from composir.gallery import rows
 from composir.gallery.duplicates import Signature
 from composir.gallery.matrix import load_matrix
 from composir.gallery.store import Store
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 RESULTS = Path(__file__).parent / "results" / "exact_search.md"

@@ -34,8 +34,8 @@ from composir import Gallery, load_model
 from composir.gallery.known import ContentSet
 from composir.gallery.reader import FileReader, NewPicture
 from composir.gallery.rows import Place
+from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
-from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 RESULTS = Path(__file__).parent / "results" / "index_throughput.md"

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from composir import Gallery, load_model
+from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
-from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 PEER = "import onnxruntime, lance"

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 COLOURS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import save_manifest
-from composir.preprocess import PreprocessSpec
 from composir.train.foundation.appearance import Appearance
 from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite, LiteSpec
 from composir.train.foundation.export import (

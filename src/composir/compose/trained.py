@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from composir.compose.blend import BlendWeights
 from composir.compose.template import TEXT, check_template
 from composir.errors import BundleError, ModelError
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import COMPOSER_MANIFEST, Source
 from composir.model.checked_files import (
     CheckedFiles,
@@ -26,7 +27,6 @@ from composir.model.checked_files import (
     write_manifest,
 )
 from composir.names import NAME_PATTERN
-from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = COMPOSER_MANIFEST
 SCHEMA = 1

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray
 
 _LONG_SIDE = 192

@@ -10,8 +10,8 @@ from PIL import Image
 
 from composir.compose.base import Composer, QueryBatch
 from composir.compose.spliced import SplicedComposer
+from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
-from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray
 
 WORDS = 6

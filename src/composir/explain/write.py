@@ -39,7 +39,7 @@ def write_explanation(destination: Path, explanation: Explanation) -> Path:
         QueryError: If the file's ending names no format.
         ComposirError: If the file cannot be written.
     """
-    from composir.gallery.files import replaced_atomically
+    from composir.data.files import replaced_atomically
 
     check_format(destination)
     content = _content(explanation, as_json=destination.suffix.lower() == ".json")

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from composir.gallery.files import replaced_atomically
+from composir.data.files import replaced_atomically
 from composir.types import Failure
 
 FAILURES_NAME = "failures.jsonl"

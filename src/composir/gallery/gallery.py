@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from composir.compose.base import Composer
+from composir.data.files import absolute, remove_abandoned
 from composir.errors import BundleMismatchError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
+from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import read_failures
-from composir.gallery.files import absolute, clear_disk_errors, remove_abandoned
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
 from composir.gallery.matrix import CACHE_NAME

@@ -22,8 +22,8 @@ from composir.gallery.reader import FileReader
 from composir.gallery.scan import FoundFile, scan
 from composir.gallery.store import Store
 from composir.gallery.writer import RowWriter
+from composir.images.formats import PICTURE_SUFFIXES
 from composir.model.base import EmbeddingModel
-from composir.picture_formats import PICTURE_SUFFIXES
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
 
 if TYPE_CHECKING:

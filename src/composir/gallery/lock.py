@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from composir.data.file_lock import try_lock
 from composir.errors import GalleryBusyError
-from composir.file_lock import try_lock
 
 LOCK_NAME = "index.lock"
 

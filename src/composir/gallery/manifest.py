@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import TEMPORARY_PREFIX, replaced_atomically
 from composir.errors import GalleryError
-from composir.gallery.files import TEMPORARY_PREFIX, replaced_atomically
 
 MANIFEST_NAME = "composir-gallery.json"
 SCHEMA_VERSION = 1

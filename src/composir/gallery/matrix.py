@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from composir.gallery.files import replaced_atomically
+from composir.data.files import replaced_atomically
 from composir.gallery.rows import vectors_of
 from composir.gallery.store import Store, VersionGoneError
 from composir.types import FloatArray

@@ -11,7 +11,7 @@ from composir.gallery.known import ContentSet, content_key
 from composir.gallery.rows import Picture, Place, hash_content
 from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import DecodedImage, PixelArray
 
 LARGEST_FILE = 256 * 2**20

@@ -25,7 +25,7 @@ from typing import Literal, TypeAlias
 
 from composir.errors import GalleryError
 from composir.gallery.manifest import MANIFEST_NAME
-from composir.picture_formats import PICTURE_SUFFIXES
+from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
 _SYSTEM_FOLDERS = frozenset(

@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.data.files import absolute
 from composir.errors import GalleryError, ImageReadError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration, judge
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
-from composir.gallery.files import absolute
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reader import LARGEST_FILE
 from composir.gallery.rows import hash_content, image_id

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from composir.errors import BundleError
+from composir.images.preprocess import PreprocessSpec
 from composir.model.checked_files import (
     CheckedFiles,
     FileEntry,
@@ -21,7 +22,6 @@ from composir.model.checked_files import (
     write_manifest,
 )
 from composir.names import NAME_PATTERN
-from composir.preprocess import PreprocessSpec
 
 MANIFEST_NAME = "bundle.json"
 COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from composir.errors import ModelError
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
 from composir.model.once import once_property
 from composir.model.sessions import check_graph, default_threads, open_session
-from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle, Manifest
 from composir.model.image_encoder import ImageEncoder
 from composir.model.text_encoder import TextEncoder
-from composir.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 
 

@@ -84,7 +84,7 @@ def write_page(destination: Path, page: str) -> Path:
     Raises:
         ComposirError: If the file cannot be written.
     """
-    from composir.gallery.files import replaced_atomically
+    from composir.data.files import replaced_atomically
 
     destination = destination.expanduser().absolute()
     try:

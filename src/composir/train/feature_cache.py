@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from composir.data.file_lock import try_lock
 from composir.errors import TrainingError
-from composir.file_lock import try_lock
 from composir.train.images import TrainingImage
 
 PictureFile: TypeAlias = Path | TrainingImage

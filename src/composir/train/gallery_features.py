@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
+from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
-from composir.preprocess import PreprocessSpec
 from composir.train.feature_cache import (
     PictureFile,
     filling,

@@ -19,7 +19,7 @@ from PIL import Image
 from composir.errors import ImageReadError, TrainingError
 from composir.gallery.scan import scan
 from composir.images import read_image
-from composir.picture_formats import PICTURE_SUFFIXES
+from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
 PATH_COLUMNS = ("path", "file_path", "image_path", "file_name", "filename", "image")

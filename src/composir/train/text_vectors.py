@@ -9,7 +9,7 @@ from tokenize import TokenError
 
 import numpy as np
 
-from composir.gallery.files import remove_abandoned, replaced_atomically
+from composir.data.files import remove_abandoned, replaced_atomically
 from composir.model import Model
 from composir.types import FloatArray
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import replaced_atomically
 from composir.errors import DatasetError
-from composir.gallery.files import replaced_atomically
 from composir.model.base import EmbeddingModel
 from composir.triplets.make import Made, MakeSettings
 from composir.triplets.records import Source, Triplet, Writer

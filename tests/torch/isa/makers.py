@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.train.foundation.efficientnet_lite import EfficientNetLite
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch import Tensor, nn  # noqa: E402
 
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
+from composir.images.preprocess import PreprocessSpec  # noqa: E402
 from composir.model import Model, load_model  # noqa: E402
-from composir.preprocess import PreprocessSpec  # noqa: E402
 from composir.train.foundation.efficientnet_lite import (  # noqa: E402
     LITE_SPECS,
     EfficientNetLite,

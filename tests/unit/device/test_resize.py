@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from composir.device.client.resize import preprocess
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.types import PixelArray
 
 FITS = ["squash", "centre-crop", "pad", "targetpad"]

@@ -17,8 +17,8 @@ from composir.explain.document import as_document
 from composir.explain.heat import heat_overlay, spread, strongest_place
 from composir.explain.page import explanation_page
 from composir.gallery import Gallery
+from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
-from composir.preprocess import PreprocessSpec
 from composir.types import Query
 from tests.e2e.commands import paint_all
 from tests.tiny_bundle import make_bundle, make_composer

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.train.foundation.appearance import Appearance, AppearanceConfig, kin_loss
 from composir.train.foundation.corpus import Split, TrainingPicture
 from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from composir.train.feature_cache import Progressed, filling, picture_stamp, read_note, write_note
 from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from composir.train.tracing import trace_to_onnx

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Manifest, save_manifest
-from composir.preprocess import PreprocessSpec
 from composir.train.config import as_dict
 from composir.train.foundation.card import write_card
 from composir.train.foundation.config import FoundationConfig

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, TrainingError
+from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
-from composir.preprocess import PreprocessSpec
 from composir.train.foundation.efficientnet_lite import (
     CACHE_STAGE,
     LITE_SPECS,

@@ -16,8 +16,8 @@ from composir.compose.query_side import Tokens, checked_words
 from composir.compose.trained import ComposerFolder
 from composir.errors import ImageReadError, ModelError, TrainingError
 from composir.images import read_image
+from composir.images.preprocess import PreprocessSpec
 from composir.model.sessions import check_graph, open_session
-from composir.preprocess import PreprocessSpec
 from composir.train.gallery_features import GalleryFeatures
 from composir.types import FloatArray, PixelArray
 

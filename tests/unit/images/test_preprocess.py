@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from composir.errors import ImageReadError
 from composir.images import read_image
-from composir.preprocess import PreprocessSpec
+from composir.images.preprocess import PreprocessSpec
 from tests.pictures import BLUE, GREEN, RED, YELLOW, corners, encoded, quadrants
 
 Fit: TypeAlias = Literal["squash", "centre-crop", "pad", "targetpad"]

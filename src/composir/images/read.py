@@ -1,6 +1,6 @@
 """Any picture to upright 8-bit sRGB, or a reason why not; never a crash, a hang or a flood.
 
-Files are read by content with the formats of `picture_formats`. JPEGs are decoded at a smaller
+Files are read by content with the formats of `formats`. JPEGs are decoded at a smaller
 scale where the caller can do with less, and of several threads only one decodes a huge picture at
 a time, so memory stays bounded. Animations and multi-page files give their first picture. Pillow's
 settings are not changed; warnings of its own modules, and no others, are silenced while any thread
@@ -21,10 +21,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from composir.colour import to_srgb
 from composir.errors import ImageReadError
-from composir.exif import ExifFacts, read_exif
-from composir.picture_formats import (
+from composir.images.colour import to_srgb
+from composir.images.exif import ExifFacts, read_exif
+from composir.images.formats import (
     HEAD_BYTES,
     PictureFormat,
     quiet_pillow,

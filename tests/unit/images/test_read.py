@@ -17,8 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from composir import picture_formats
-from composir.images import read_image
+from composir.images import formats, read_image
 from tests import pictures
 from tests.pictures import BLUE, GREEN, RED, YELLOW, corners, encoded, exif, quadrants
 
@@ -326,5 +325,5 @@ def _tiff_with_odd_tag() -> bytes:
 
 
 def test_every_listed_suffix_is_lower_case_and_dotted() -> None:
-    assert {".jpg", ".png", ".webp", ".heic"} <= picture_formats.PICTURE_SUFFIXES
-    assert all(s.startswith(".") and s == s.lower() for s in picture_formats.PICTURE_SUFFIXES)
+    assert {".jpg", ".png", ".webp", ".heic"} <= formats.PICTURE_SUFFIXES
+    assert all(s.startswith(".") and s == s.lower() for s in formats.PICTURE_SUFFIXES)

@@ -1,8 +1,7 @@
-"""Writing to disk so that a reader sees the old or the new, and errors that say what to do."""
+"""Writing to disk so that a reader sees the old or the new, never a half."""
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
-
-from composir.errors import GalleryError
 
 TEMPORARY_PREFIX = ".composir-tmp-"
 _ABANDONED_SECONDS = 3600.0
@@ -69,34 +66,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def clear_disk_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of the disk (or of Lance about the disk) into one that says what to do.
-
-    Args:
-        folder: The gallery's folder.
-
-    Raises:
-        GalleryError: In place of any `OSError` inside the block.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise GalleryError(_explain(error, folder)) from error
-
-
-def _explain(error: OSError, folder: Path) -> str:
-    text = str(error)
-    if error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left" in text:
-        return (
-            f"the disk of the gallery {folder} is full; everything committed so far is safe: "
-            "make room and run the same command again"
-        )
-    if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM} or "Permission denied" in text:
-        return (
-            f"the gallery {folder} is read-only: it can be searched but not indexed; "
-            "make it writable or index into another one with --gallery"
-        )
-    return f"the gallery {folder} cannot be read or written: {text}"
