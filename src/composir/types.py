@@ -91,6 +91,8 @@ class Hit:
         height: Pixels.
         metadata: All other columns of the gallery's row.
         duplicates: Paths of exact or near duplicates that this hit stands for.
+        unreachable: Whether its file lies where nothing can be reached now, e.g. on a disk that is
+            not there.
     """
 
     rank: int
@@ -101,6 +103,7 @@ class Hit:
     height: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
     duplicates: tuple[Path, ...] = ()
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,21 @@ class Confidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Files that were not found on the way to the hits.
+
+    Attributes:
+        left_out: How many pictures are not shown because their files are gone.
+        left_out_from: The indexed folders that these were in.
+        unreachable: Indexed folders that cannot be reached now; their hits are shown and marked.
+    """
+
+    left_out: int = 0
+    left_out_from: tuple[Path, ...] = ()
+    unreachable: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to one query.
 
@@ -128,6 +146,7 @@ class SearchResult:
         gallery_size: Images in the gallery.
         searched: Images left after `where` and the exclusion of the reference.
         seconds: Time from query to hits, without loading the model.
+        absent: Files that were not found.
     """
 
     query: Query
@@ -137,6 +156,7 @@ class SearchResult:
     gallery_size: int
     searched: int
     seconds: float
+    absent: Absent = field(default_factory=Absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +180,14 @@ class IndexReport:
         total: In the gallery now.
         seconds: Wall time of the run.
         unmatched: Rows of the metadata file that are for none of the pictures, as it names them.
+        other_kinds: Files that were not looked at, by ending in lower case, the most first.
+        unmatched_excludes: Exclude patterns of this run that nothing matched, as they were typed.
+        excludes: All patterns that were in force, by root, remembered ones among them.
+        moved: Pictures of other roots that were found under these, by the root that they left;
+            they count as reused, and nothing is left where they were.
+        left_behind: Pictures that were not found again, by a root that has moved.
+        emptied: Rows dropped because no picture is left in a root, by that root; they count as
+            dropped.
     """
 
     added: int
@@ -170,3 +198,9 @@ class IndexReport:
     total: int
     seconds: float
     unmatched: tuple[str, ...] = ()
+    other_kinds: Mapping[str, int] = field(default_factory=dict)
+    unmatched_excludes: tuple[str, ...] = ()
+    excludes: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    moved: Mapping[Path, int] = field(default_factory=dict)
+    left_behind: Mapping[Path, int] = field(default_factory=dict)
+    emptied: Mapping[Path, int] = field(default_factory=dict)

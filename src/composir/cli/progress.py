@@ -46,6 +46,9 @@ class PlainLines:
     def __call__(self, progress: IndexProgress) -> None:
         """Take a report; print it if it is time."""
         now = self._clock()
+        if progress.remark:
+            self._write(progress.remark)
+            return
         if progress.stage == self._stage and now < self._next:
             return
         self._stage, self._next = progress.stage, now + self._every
@@ -93,9 +96,13 @@ class StageBar:
 
     def __call__(self, progress: IndexProgress) -> None:
         """Take a report and show it."""
+        if progress.remark:
+            self._bar.console.print(progress.remark, markup=False, highlight=False)
+            return
         rate, left = progress.images_per_second, progress.seconds_left
         self._bar.update(
             self._task_of(progress),
+            total=progress.total,
             completed=progress.done,
             rate=f"{rate:.1f} images/s" if rate > 0 else "",
             left="" if left is None else f"{duration(left)} left",

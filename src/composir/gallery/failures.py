@@ -1,7 +1,7 @@
 """The files that could not be read, and why, so that they are not tried again in vain.
 
-One JSON object a line: `path`, `reason`, `size`, `mtime_ns`. Lines are appended while a run goes on
-and the file is rewritten at its end.
+One JSON object a line: `path`, `reason`, `size`, `mtime_ns`, `environment`. Lines are appended
+while a run goes on and the file is rewritten at its end.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ class FailedFile:
         reason: Why.
         size: Bytes, or None for what could not even be looked at.
         mtime_ns: Likewise.
+        environment: Signature of what reads pictures, then; None where it was not kept.
     """
 
     path: str
     reason: str
     size: int | None = None
     mtime_ns: int | None = None
+    environment: str | None = None
 
     def as_failure(self) -> Failure:
         """The public form."""

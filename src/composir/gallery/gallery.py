@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +20,7 @@ from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
 from composir.gallery.matrix import CACHE_NAME
 from composir.gallery.progress import ProgressCallback, ProgressMeter
-from composir.gallery.rows import clean_text, vectors_of
+from composir.gallery.rows import INTERNAL_COLUMNS, vectors_of
 from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import Store, VersionGoneError
 from composir.model.base import EmbeddingModel
@@ -50,6 +50,8 @@ class GalleryInfo:
         updated: End of the last index run; UTC, ISO 8601.
         failures: Files that could not be indexed.
         columns: Metadata columns from sidecars.
+        column_types: Types of all columns that filters know, by name.
+        excludes: Patterns that are remembered with each root.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class GalleryInfo:
     updated: str
     failures: int
     columns: tuple[str, ...]
+    column_types: Mapping[str, str]
+    excludes: Mapping[Path, tuple[str, ...]]
 
 
 class Gallery:
@@ -136,21 +140,25 @@ class Gallery:
         *,
         metadata: Path | None = None,
         exclude: Sequence[str] = (),
+        forget_excludes: bool = False,
         retry_failures: bool = False,
         batch_size: int = 32,
         progress: ProgressCallback | None = None,
     ) -> IndexReport:
         """Bring the gallery up to date with some folders.
 
-        Unchanged files are skipped, moved ones keep their vectors, and rows of deleted ones are
-        dropped, under these roots only. A run may be stopped or killed at any time; the same call
+        Unchanged files are skipped, moved ones keep their vectors and metadata, and rows of deleted
+        ones are dropped, under these roots only; rows of other roots go when their pictures have
+        moved to these. A run may be stopped or killed at any time; the same call
         goes on where it was.
 
         Args:
             roots: Folders to search through and single files.
             metadata: CSV, JSONL or Parquet whose columns become the metadata of all images under
                 the roots; None leaves metadata as it is.
-            exclude: Glob patterns of what to leave out.
+            exclude: Patterns of what to leave out. They are remembered with the roots, and later
+                runs over them leave it out too; more patterns add to those remembered.
+            forget_excludes: Forget the patterns remembered with these roots first.
             retry_failures: Read unchanged files again that could not be read last time.
             batch_size: Most pictures a call of the model.
             progress: Called at most about ten times a second, from the calling thread.
@@ -169,16 +177,16 @@ class Gallery:
         model = self.model
         sidecar = None if metadata is None else _read_sidecar(metadata)
         folders = [absolute(root) for root in roots]
-        settings = IndexSettings(tuple(exclude), retry_failures, batch_size)
+        settings = IndexSettings(tuple(exclude), forget_excludes, retry_failures, batch_size)
         with clear_disk_errors(self.path), index_lock(self.path):
             self._manifest = read_manifest(self.path)
             self._check_bundle(model)
             store = Store(self.path, model.dimension)
             meter = ProgressMeter(progress)
-            run = IndexRun(store, self.path, model, folders, settings, meter)
+            run = IndexRun(store, self.path, model, folders, settings, meter, self._manifest)
             report = run.run(sidecar)
             self._tidy(store)
-            self._manifest = self._manifest.with_roots([clean_text(str(root)) for root in folders])
+            self._manifest = run.manifest.updated_now()
             self._manifest.write(self.path)
             self._ask(Snapshot.prepare)
         return report
@@ -270,6 +278,7 @@ class Gallery:
     def info(self) -> GalleryInfo:
         """What the gallery holds, as of now."""
         current = read_manifest(self.path)
+        store = self._snapshot().store
         return GalleryInfo(
             path=self.path,
             images=len(self),
@@ -281,7 +290,13 @@ class Gallery:
             created=current.created,
             updated=current.updated,
             failures=len(read_failures(self.path)),
-            columns=tuple(self._snapshot().store.metadata_columns),
+            columns=tuple(store.metadata_columns),
+            column_types={
+                column.name: str(column.type)
+                for column in store.schema
+                if column.name not in INTERNAL_COLUMNS
+            },
+            excludes={Path(root): current.facts(root).exclude for root in current.roots},
         )
 
     def thumbnail(self, image_id: str) -> bytes:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from composir.errors import ComposirError, DatasetError, GalleryError, ModelError
 from composir.gallery import rows
+from composir.gallery.departed import Looked, departed, former_root, moved_elsewhere
+from composir.gallery.environment import decoder_signature, may_be_readable_now
+from composir.gallery.excludes import Excludes
 from composir.gallery.failures import FailedFile, read_failures, write_failures
-from composir.gallery.known import ContentSet, KnownFiles, content_key
+from composir.gallery.known import ContentSet, KnownFiles
+from composir.gallery.manifest import Manifest, RootFacts
 from composir.gallery.matrix import forget_matrices
 from composir.gallery.metadata import apply_metadata
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
-from composir.gallery.scan import FoundFile, scan
+from composir.gallery.scan import FoundFile, ScanNotes, scan
 from composir.gallery.store import Store
+from composir.gallery.volumes import lies_below, volume_of
 from composir.gallery.writer import RowWriter
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.model.base import EmbeddingModel
@@ -29,26 +34,36 @@ from composir.types import Failure, FloatArray, IndexReport, PixelArray
 if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable
 
+_Value = TypeVar("_Value")
+
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
     """How an index run goes about it.
 
     Attributes:
-        exclude: Glob patterns of what to leave out; see `scan`.
+        exclude: Patterns of what to leave out; see `excludes`. They are remembered with the roots
+            and added to those remembered.
+        forget_excludes: Forget the patterns remembered with these roots first.
         retry_failures: Read unchanged files again that could not be read last time.
         batch_size: Most pictures a call of the model.
         decoders: Threads that read and decode.
     """
 
     exclude: tuple[str, ...] = ()
+    forget_excludes: bool = False
     retry_failures: bool = False
     batch_size: int = 32
     decoders: int = max(1, min(8, os.cpu_count() or 1))
 
 
 class IndexRun:
-    """The state of one run; the caller holds the index lock."""
+    """The state of one run; the caller holds the index lock.
+
+    Attributes:
+        manifest: The gallery's, as the run has left it; what it says of the roots is on disk before
+            the first row is.
+    """
 
     def __init__(
         self,
@@ -58,8 +73,9 @@ class IndexRun:
         roots: Sequence[Path],
         settings: IndexSettings,
         meter: ProgressMeter,
+        manifest: Manifest,
     ) -> None:
-        """Prepare a run over absolute, existing, not nested roots."""
+        """Prepare a run over absolute, existing roots."""
         self._store, self._folder, self._model = store, folder, model
         self._roots, self._settings, self._meter = roots, settings, meter
         self._begun = time.perf_counter()
@@ -68,12 +84,16 @@ class IndexRun:
         self._unreachable: list[str] = []
         self._found = dict.fromkeys(map(str, roots), 0)
         self._unchanged = 0
+        self._environment = decoder_signature()
+        self._before = self.manifest = manifest
+        self._notes = ScanNotes()
 
     def run(self, sidecar: SidecarTable | None) -> IndexReport:
         """Run all stages.
 
         Raises:
-            GalleryError: If there is no picture under any root.
+            GalleryError: If there is no picture under any root, and not for certain because they
+                have been deleted.
             DatasetError: If a sidecar has rows, but none for any of the pictures.
             ModelError: If the model fails.
         """
@@ -81,38 +101,50 @@ class IndexRun:
             forget_matrices(self._folder)
         self._store.create()
         self._known = KnownFiles(self._store)
+        self._excludes = self._patterns()
         waiting = self._look(sidecar)
         self._check_something_found()
         unmatched = () if sidecar is None else _rows_without_picture(sidecar)
-        writer = RowWriter(self._store, self._folder, self._known, self._meter)
+        self._remember_roots()
+        writer = RowWriter(
+            self._store, self._folder, self._known, self._meter, environment=self._environment
+        )
         self._read_new(writer, waiting)
         self._failures |= writer.failed
         self._meter.start("tidying", None)
         self._meter.report(force=True)
-        gone = self._drop_gone()
-        moved = (gone & writer.reused_contents).total()
+        report = self._drop_departed(writer)
         if sidecar is not None:
             self._meter.start("metadata", None)
             apply_metadata(self._store, sidecar, self._roots, self._meter)
         write_failures(self._folder, self._remaining_failures())
-        return IndexReport(
-            added=writer.added,
-            reused=writer.reused,
-            unchanged=self._unchanged + writer.refreshed,
-            dropped=gone.total() - moved,
+        return replace(
+            report,
             failures=tuple(entry.as_failure() for entry in self._failures.values()),
             total=len(self._store),
             seconds=time.perf_counter() - self._begun,
             unmatched=unmatched,
         )
 
-    def _scan(self) -> Iterator[FoundFile | Failure]:
-        return scan(self._roots, exclude=self._settings.exclude)
+    def _patterns(self) -> Excludes:
+        """The patterns given now, and those remembered, of a root under its former name too."""
+        if self._settings.forget_excludes:
+            return Excludes(self._roots, self._settings.exclude)
+        remembered = {root: facts.exclude for root, facts in self._before.root_facts.items()}
+        for root in self._roots:
+            if str(root) not in self._before.roots:
+                former = former_root(root, self._store, self._before)
+                if former is not None:
+                    remembered[str(root)] = remembered[former]
+        return Excludes(self._roots, self._settings.exclude, remembered)
+
+    def _scan(self, notes: ScanNotes | None = None) -> Iterator[FoundFile | Failure]:
+        return scan(self._roots, exclude=self._excludes, notes=notes)
 
     def _look(self, sidecar: SidecarTable | None) -> int:
         """Scan without reading: note what is still there; return how many files must be read."""
         waiting = 0
-        for found in self._scan():
+        for found in self._scan(self._notes):
             if not isinstance(found, FoundFile):
                 self._note_unreachable(found.path, found.reason)
                 continue
@@ -140,6 +172,8 @@ class IndexRun:
             return False
         if (entry.size, entry.mtime_ns) != (found.size, found.mtime_ns):
             return False
+        if may_be_readable_now(entry.reason, entry.environment, self._environment):
+            return False
         self._failures[entry.path] = entry
         self._meter.failures += 1
         return True
@@ -150,15 +184,47 @@ class IndexRun:
         if not path.is_file():
             self._unreachable.append(str(path))
 
+    def _looked(self) -> Looked:
+        return Looked(
+            self._before, self._found, self._notes, self._failures, tuple(self._unreachable)
+        )
+
     def _check_something_found(self) -> None:
         if any(self._found.values()) or self._failures:
             return
-        roots = ", ".join(str(root) for root in self._roots)
-        kept = f"; the gallery keeps its {len(self._store)} images" if len(self._store) else ""
-        raise GalleryError(
-            f"no pictures found under {roots}{kept}. Looked for files ending in "
-            f"{' '.join(sorted(PICTURE_SUFFIXES))}"
-        )
+        looked = self._looked()
+        below = self._rows_below(looked) if len(self._store) else {}
+        if any(looked.is_emptied(root) for root in below):
+            return
+        raise GalleryError(_nothing_found(self._roots, len(self._store), below, self._notes))
+
+    def _rows_below(self, looked: Looked) -> dict[str, int]:
+        """How many rows each root has, where any."""
+        below: dict[str, int] = {}
+        for batch in self._store.stream(["path", "path_bytes"]):
+            for row in batch.to_pylist():
+                root = looked.root_of(str(rows.decode_path(row["path"], row["path_bytes"])))
+                if root is not None:
+                    below[root] = below.get(root, 0) + 1
+        return below
+
+    def _remember_roots(self) -> None:
+        """Write down the roots and what is known of them, before any row of theirs is."""
+        looked = self._looked()
+        facts = {str(root): self._facts(root, looked) for root in self._roots}
+        self.manifest = self._before.with_roots(facts)
+        self.manifest.write(self._folder)
+
+    def _facts(self, root: Path, looked: Looked) -> RootFacts:
+        """What to remember of a root; of disks that are away what was remembered before."""
+        before, text = self._before.facts(str(root)), str(root)
+        exclude = self._excludes.to_remember(root)
+        own = volume_of(root)
+        if own is None or not self._found[text]:
+            return RootFacts(exclude, before.volumes)
+        away = looked.disks_away(text)
+        inside = [volume for volume in before.volumes[1:] if volume.folder in away]
+        return RootFacts(exclude, (own, *inside, *self._notes.volumes.get(text, ())))
 
     def _read_new(self, writer: RowWriter, waiting: int) -> None:
         """Read and encode; a second round reads again what changed places under our hands."""
@@ -168,6 +234,7 @@ class IndexRun:
         self._pipe(writer, self._places(), self._known.contents)
         while writer.unresolved:
             again, writer.unresolved = writer.unresolved, []
+            self._meter.expect(len(again))
             self._pipe(writer, iter(again), KnownFiles(self._store).contents)
 
     def _pipe(self, writer: RowWriter, places: Iterator[rows.Place], contents: ContentSet) -> None:
@@ -205,36 +272,42 @@ class IndexRun:
             rows.image_id(found.path), found.size, found.mtime_ns
         )
 
-    def _drop_gone(self) -> Counter[int]:
-        """Drop the rows under the roots whose files are gone for certain; count their contents."""
-        contents: Counter[int] = Counter()
-        if self._known.all_seen():
-            return contents
-        unseen, gone = self._known.unseen(), []
-        emptied: dict[str, int] = {}
-        names = ["id", "content_hash", "path", "path_bytes"]
-        for batch in self._store.stream(names):
-            for image_id, content, text, raw in zip(
-                *(batch[name].to_pylist() for name in names), strict=True
-            ):
-                if int(image_id, 16) not in unseen:
-                    continue
-                path = str(rows.decode_path(text, raw))
-                root = self._root_of(path)
-                if root is None or any(_is_below(path, away) for away in self._unreachable):
-                    continue
-                if self._found[root] or path in self._failures:
-                    gone.append(image_id)
-                    contents[content_key(content)] += 1
-                else:
-                    emptied[root] = emptied.get(root, 0) + 1
-        self._store.drop(gone)
-        for root, count in emptied.items():
-            self._note_unreachable(Path(root), _emptied(count))
-        return contents
+    def _drop_departed(self, writer: RowWriter) -> IndexReport:
+        """Drop the rows whose files are gone or have moved here; the report so far."""
+        looked = self._looked()
+        gone = departed(self._store, self._known, looked)
+        for root, count in gone.emptied.items():
+            self._meter.say(f"no pictures are left in {root}: dropping {count:,} from the gallery")
+        self._store.drop(gone.ids)
+        for folder, count in gone.kept.items():
+            is_known = bool(self._before.facts(folder).volumes) or folder not in self._found
+            self._note_unreachable(Path(folder), _kept(folder, count, is_known))
+        moves = moved_elsewhere(self._store, looked)
+        self._store.drop(moves.ids)
+        self._old_failures = {
+            path: entry
+            for path, entry in self._old_failures.items()
+            if not any(lies_below(path, root) for root in moves.finished)
+        }
+        self.manifest = self.manifest.without_roots(moves.finished)
+        return IndexReport(
+            added=writer.added,
+            reused=writer.reused,
+            unchanged=self._unchanged + writer.refreshed,
+            dropped=len(gone.ids) - (gone.contents & writer.reused_contents).total(),
+            failures=(),
+            total=0,
+            seconds=0.0,
+            other_kinds=dict(self._notes.other_kinds.most_common()),
+            unmatched_excludes=self._excludes.unmatched(),
+            excludes=_by_root({str(r): self._excludes.in_force(r) for r in self._roots}),
+            moved=_by_root(moves.moved),
+            left_behind=_by_root({r: n for r, n in moves.left.items() if r in moves.moved}),
+            emptied=_by_root(gone.emptied),
+        )
 
     def _root_of(self, path: str) -> str | None:
-        return next((root for root in self._found if _is_below(path, root)), None)
+        return next((root for root in self._found if lies_below(path, root)), None)
 
     def _remaining_failures(self) -> dict[str, FailedFile]:
         elsewhere = {
@@ -249,15 +322,32 @@ def _place(found: FoundFile) -> rows.Place:
     return rows.Place(found.path, "" if folder == "." else folder, found.size, found.mtime_ns)
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+def _by_root(values: Mapping[str, _Value]) -> dict[Path, _Value]:
+    return {Path(root): value for root, value in values.items() if value}
 
 
-def _emptied(count: int) -> str:
-    return (
-        f"no pictures found here, but the gallery has {count} from here: is a disk not mounted? "
-        "Nothing was dropped"
-    )
+def _kept(folder: str, count: int, is_known: bool) -> str:
+    told = f"no pictures found here, but the gallery has {count:,} from here: "
+    if is_known:
+        return f"{told}its disk is not mounted. Nothing was dropped; {_way_out(folder)}"
+    return f"{told}is a disk not mounted? Nothing was dropped; {_way_out(folder)}"
+
+
+def _way_out(folder: str) -> str:
+    return f"if they are gone for good: composir forget {shlex.quote(folder)}"
+
+
+def _nothing_found(
+    roots: Sequence[Path], held: int, below: Mapping[str, int], notes: ScanNotes
+) -> str:
+    """Why a run ends at once, and what to do."""
+    told = f"no pictures found under {', '.join(map(str, roots))}"
+    told += f"; the gallery keeps its {held} images" if held else ""
+    if below:
+        told += f" (is a disk not mounted?); {_way_out(next(iter(below)))}"
+    if notes.thinned:
+        told += "; patterns leave some out: see composir info, and --no-exclude"
+    return f"{told}. Looked for files ending in {' '.join(sorted(PICTURE_SUFFIXES))}"
 
 
 def _rows_without_picture(sidecar: SidecarTable) -> tuple[str, ...]:

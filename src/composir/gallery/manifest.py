@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from composir.data.files import TEMPORARY_PREFIX, replaced_atomically
 from composir.errors import GalleryError
+from composir.gallery.volumes import Volume
 
 MANIFEST_NAME = "composir-gallery.json"
 SCHEMA_VERSION = 1
@@ -35,12 +37,27 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class RootFacts:
+    """What is remembered of an indexed folder.
+
+    Attributes:
+        exclude: Patterns of what is left out, relative to it; see `excludes`.
+        volumes: The disk that it lies on, then those that are mounted below it. Empty where
+            nothing is known: an earlier version of composir indexed it.
+    """
+
+    exclude: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What `composir-gallery.json` says.
 
     Attributes:
         bundle: The bundle that encoded every vector.
-        roots: Folders indexed so far, absolute.
+        roots: Folders indexed so far, absolute; bytes of no encoding as surrogates.
+        root_facts: What is remembered of them.
         created: UTC, ISO 8601.
         updated: End of the last index run; UTC, ISO 8601.
         schema_version: Of the folder's format.
@@ -48,14 +65,31 @@ class Manifest:
 
     bundle: BundleIdentity
     roots: tuple[str, ...] = ()
+    root_facts: Mapping[str, RootFacts] = field(default_factory=dict)
     created: str = field(default_factory=_now)
     updated: str = field(default_factory=_now)
     schema_version: int = SCHEMA_VERSION
 
-    def with_roots(self, roots: list[str]) -> Manifest:
-        """The same manifest, updated now, covering these roots too."""
-        merged = dict.fromkeys((*self.roots, *roots))
-        return replace(self, roots=tuple(merged), updated=_now())
+    def facts(self, root: str) -> RootFacts:
+        """What is remembered of a root; nothing, where it is not known."""
+        return self.root_facts.get(root, RootFacts())
+
+    def with_roots(self, facts: Mapping[str, RootFacts]) -> Manifest:
+        """The same manifest, covering these roots too, with these facts of them."""
+        merged = dict.fromkeys((*self.roots, *facts))
+        return replace(self, roots=tuple(merged), root_facts={**self.root_facts, **facts})
+
+    def without_roots(self, roots: set[str]) -> Manifest:
+        """The same manifest without these roots."""
+        return replace(
+            self,
+            roots=tuple(root for root in self.roots if root not in roots),
+            root_facts={r: facts for r, facts in self.root_facts.items() if r not in roots},
+        )
+
+    def updated_now(self) -> Manifest:
+        """The same manifest, updated now."""
+        return replace(self, updated=_now())
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a gallery folder, atomically.
@@ -123,7 +157,7 @@ def _parse(raw: bytes, path: Path) -> Manifest:
         )
     try:
         return _build(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise GalleryError(damaged) from error
 
 
@@ -134,7 +168,17 @@ def _build(content: dict[str, Any]) -> Manifest:
             str(bundle["name"]), str(bundle["fingerprint"]), int(bundle["dimension"])
         ),
         roots=tuple(str(root) for root in content["roots"]),
+        root_facts={
+            str(root): _root_facts(facts) for root, facts in content.get("root_facts", {}).items()
+        },
         created=str(content["created"]),
         updated=str(content["updated"]),
         schema_version=int(content["schema_version"]),
+    )
+
+
+def _root_facts(content: dict[str, Any]) -> RootFacts:
+    return RootFacts(
+        exclude=tuple(str(pattern) for pattern in content["exclude"]),
+        volumes=tuple(Volume(str(v["folder"]), int(v["device"])) for v in content["volumes"]),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -26,6 +26,7 @@ class IndexProgress:
         images_per_second: Over this stage.
         seconds_left: None while unknown.
         current: The file (or folder) last touched.
+        remark: What people should read now, before the run goes on; empty as a rule.
     """
 
     stage: Stage
@@ -35,6 +36,7 @@ class IndexProgress:
     images_per_second: float
     seconds_left: float | None
     current: Path | None
+    remark: str = ""
 
 
 ProgressCallback: TypeAlias = Callable[[IndexProgress], None]
@@ -58,6 +60,15 @@ class ProgressMeter:
         self.done = 0
         self.current: Path | None = None
 
+    def expect(self, more: int) -> None:
+        """Raise the total: there is more to do in this stage than was known."""
+        self._total = None if self._total is None else self._total + more
+
+    def say(self, remark: str) -> None:
+        """Call back at once with something that people should read."""
+        if self._callback is not None:
+            self._callback(replace(self._snapshot(time.monotonic()), remark=remark))
+
     def report(self, *, force: bool = False) -> None:
         """Call back if the last call is long enough ago, or if `force` is set."""
         now = time.monotonic()
@@ -69,15 +80,7 @@ class ProgressMeter:
     def _snapshot(self, now: float) -> IndexProgress:
         done = self.done  # other threads count on
         rate = done / max(now - self._begun, 1e-9)
-        left = (
-            (self._total - done) / rate if self._total is not None and done and rate > 0 else None
-        )
-        return IndexProgress(
-            self._stage,
-            done,
-            self._total,
-            self.failures,
-            rate,
-            None if left is None else max(left, 0.0),
-            self.current,
-        )
+        # Files may come while the run is under way: never more done than there is to do.
+        total = None if self._total is None else max(self._total, done)
+        left = (total - done) / rate if total is not None and done and rate > 0 else None
+        return IndexProgress(self._stage, done, total, self.failures, rate, left, self.current)

@@ -10,21 +10,22 @@ Memory: the names of the folders on the way down, and one number pair for each f
 """
 
 # Strings instead of Path objects within: there may be millions of files.
-# ruff: noqa: PTH100, PTH114, PTH115, PTH116, PTH118, PTH119, PTH122, PTH206
+# ruff: noqa: PTH100, PTH114, PTH115, PTH116, PTH118, PTH122, PTH206
 
 from __future__ import annotations
 
 import os
-import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fnmatch import translate
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from composir.errors import GalleryError
+from composir.gallery.excludes import Excludes, RootPatterns
 from composir.gallery.manifest import MANIFEST_NAME
+from composir.gallery.volumes import Volume, device_of, lies_below
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
@@ -32,6 +33,10 @@ _SYSTEM_FOLDERS = frozenset(
     {"@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
 _Kind: TypeAlias = Literal["folder", "file", "link"]
+_LONGEST_ENDING = 12
+_MOST_ENDINGS = 200
+OTHER_ENDINGS = "other"
+NO_ENDING = "no ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,51 @@ class FoundFile:
     mtime_ns: int
 
 
-def scan(roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> Iterator[FoundFile | Failure]:
+@dataclass(slots=True)
+class ScanNotes:
+    """What a scan meets beside pictures.
+
+    Attributes:
+        other_kinds: How many files with an ending that is no picture's were passed over, by ending
+            in lower case; `OTHER_ENDINGS` for those that are no usual ending.
+        volumes: By root, other disks that are mounted below it or that links below it lead to.
+        thinned: Roots below which a pattern left something out.
+    """
+
+    other_kinds: Counter[str] = field(default_factory=Counter)
+    volumes: dict[str, list[Volume]] = field(default_factory=dict)
+    thinned: set[str] = field(default_factory=set)
+
+    def count_other(self, name: str) -> None:
+        """Count a file that is no picture by its name."""
+        ending = _suffix(name)
+        is_usual = ending[1:].isalnum() and len(ending) <= _LONGEST_ENDING
+        is_known = ending in self.other_kinds or len(self.other_kinds) < _MOST_ENDINGS
+        if not ending:
+            ending = NO_ENDING
+        elif not (is_usual and is_known):
+            ending = OTHER_ENDINGS
+        self.other_kinds[ending] += 1
+
+    def add_volume(self, root: str, folder: str, device: int) -> None:
+        """Note the topmost folder of another disk."""
+        known = self.volumes.setdefault(root, [])
+        if not any(v.device == device and lies_below(folder, v.folder) for v in known):
+            known.append(Volume(folder, device))
+
+
+def scan(
+    roots: Sequence[Path],
+    *,
+    exclude: Sequence[str] | Excludes = (),
+    notes: ScanNotes | None = None,
+) -> Iterator[FoundFile | Failure]:
     """Find picture files.
 
     Args:
         roots: Folders to search through and single files.
-        exclude: Glob patterns. One without `/` is compared with the name of every file and folder
-            (`*.gif`, `trash`), one with `/` with the path relative to the root (`2020/raw/*`; `*`
-            matches `/` too). An excluded folder is not entered.
+        exclude: Patterns; see `excludes`. An excluded folder is not entered.
+        notes: Takes what else is met.
 
     Returns:
         An iterator over files, each folder's entries by name, and over failures: folders that
@@ -71,7 +113,8 @@ def scan(roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> Iterator[Foun
     absolute = [Path(os.path.abspath(root)) for root in dict.fromkeys(roots)]
     for root in absolute:
         _check_root(root)
-    return _Scan(absolute, exclude).run()
+    patterns = exclude if isinstance(exclude, Excludes) else Excludes(absolute, exclude)
+    return _Scan(absolute, patterns, notes or ScanNotes()).run()
 
 
 def _check_root(root: Path) -> None:
@@ -89,22 +132,23 @@ def _check_root(root: Path) -> None:
 
 
 class _Scan:
-    def __init__(self, roots: list[Path], exclude: Sequence[str]) -> None:
-        self._roots = roots
+    def __init__(self, roots: list[Path], exclude: Excludes, notes: ScanNotes) -> None:
+        self._roots, self._notes = roots, notes
         self._real_roots = [os.path.realpath(root) for root in roots]
-        self._exclude = _Patterns(exclude)
+        self._patterns = [exclude.of_root(root) for root in roots]
         self._folders: set[tuple[int, int]] = set()
         # Only files that could be met twice: those behind links and those named as roots.
         self._files: set[tuple[int, int]] = set()
 
     def run(self) -> Iterator[FoundFile | Failure]:
-        for root, real in zip(self._roots, self._real_roots, strict=True):
+        for root, real, patterns in zip(self._roots, self._real_roots, self._patterns, strict=True):
             if root.is_dir():
-                yield from self._walk(root)
+                yield from self._walk(root, patterns)
             elif not self._is_reached_anyway(real, is_folder=False):
                 yield from self._look_at(str(root), root, may_repeat=True)
 
-    def _walk(self, root: Path) -> Iterator[FoundFile | Failure]:
+    def _walk(self, root: Path, patterns: RootPatterns) -> Iterator[FoundFile | Failure]:
+        device = device_of(root)
         pending: list[tuple[str, _Kind]] = [(str(root), "folder")]
         while pending:
             path, kind = pending.pop()
@@ -113,19 +157,30 @@ class _Scan:
                 yield from self._look_at(path, root, may_repeat=kind == "link")
             elif target == "folder":
                 try:
-                    pending.extend(reversed(self._list(path, str(root))))
+                    pending.extend(reversed(self._list(path, str(root), device, patterns)))
                 except OSError as error:
                     yield Failure(Path(path), f"folder cannot be read: {error.strerror}")
 
-    def _list(self, folder: str, root: str) -> list[tuple[str, _Kind]]:
+    def _list(
+        self, folder: str, root: str, device: int | None, patterns: RootPatterns
+    ) -> list[tuple[str, _Kind]]:
         """What to look at in a folder, by name; nothing where it was seen or is a gallery."""
         identity = _identity(os.stat(folder))
         if identity in self._folders or os.path.lexists(os.path.join(folder, MANIFEST_NAME)):
             return []
         self._folders.add(identity)
+        if identity[0] != device:
+            self._notes.add_volume(root, folder, identity[0])
+        kept: list[tuple[str, _Kind]] = []
         with os.scandir(folder) as entries:
-            kept = [(entry.path, kind) for entry in entries if (kind := _kind(entry))]
-        return sorted(item for item in kept if not self._exclude.match(item[0], root))
+            for entry in entries:
+                if patterns.match(entry.path, root):
+                    self._notes.thinned.add(root)
+                elif kind := _kind(entry):
+                    kept.append((entry.path, kind))
+                elif not _is_left_out(entry.name):
+                    self._notes.count_other(entry.name)
+        return sorted(kept)
 
     def _look_at(self, path: str, root: Path, *, may_repeat: bool) -> Iterator[FoundFile | Failure]:
         try:
@@ -161,12 +216,14 @@ class _Scan:
     def _is_reached_anyway(self, real: str, *, is_folder: bool) -> bool:
         """Whether the walk comes to a real path by itself, or the path is above a root."""
         return any(
-            self._is_reached_from(root, real, is_folder=is_folder)
+            self._is_reached_from(root, patterns, real, is_folder=is_folder)
             or (is_folder and _relative(root, real) is not None)
-            for root in self._real_roots
+            for root, patterns in zip(self._real_roots, self._patterns, strict=True)
         )
 
-    def _is_reached_from(self, root: str, real: str, *, is_folder: bool) -> bool:
+    def _is_reached_from(
+        self, root: str, patterns: RootPatterns, real: str, *, is_folder: bool
+    ) -> bool:
         relative = _relative(real, root)
         if not relative:
             return relative == "" and is_folder
@@ -177,28 +234,9 @@ class _Scan:
             if os.path.lexists(os.path.join(path, MANIFEST_NAME)):
                 return False
             path = os.path.join(path, part)
-            if _is_left_out(part) or self._exclude.match(path, root):
+            if _is_left_out(part) or patterns.match(path, root):
                 return False
         return True
-
-
-class _Patterns:
-    def __init__(self, patterns: Sequence[str]) -> None:
-        stripped = [pattern.rstrip("/") for pattern in patterns]
-        self._names = _any_of([pattern for pattern in stripped if "/" not in pattern])
-        self._paths = _any_of([pattern.lstrip("/") for pattern in stripped if "/" in pattern])
-
-    def match(self, path: str, root: str) -> bool:
-        if self._names and self._names.match(os.path.basename(path)):
-            return True
-        if self._paths is None:
-            return False
-        relative = os.path.relpath(path, root).replace(os.sep, "/")
-        return self._paths.match(relative) is not None
-
-
-def _any_of(patterns: list[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(translate(pattern) for pattern in patterns)) if patterns else None
 
 
 def _kind(entry: os.DirEntry[str]) -> _Kind | None:

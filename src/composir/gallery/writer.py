@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from composir.gallery import rows
+from composir.gallery.copies import MovedFiles, Source
 from composir.gallery.failures import FailedFile, append_failures
 from composir.gallery.known import KnownFiles, content_key
 from composir.gallery.pipeline import EncodedBatch, Written
@@ -49,15 +50,18 @@ class RowWriter:
         known: KnownFiles,
         meter: ProgressMeter,
         clock: Callable[[], float] = time.monotonic,
+        environment: str | None = None,
     ) -> None:
-        """Write into a store; `folder` is the gallery's, for the failures."""
+        """Write into a store; `folder` is the gallery's, for failures in this `environment`."""
         self._store, self._folder, self._known = store, folder, known
+        self._environment = environment
         self._meter, self._clock = meter, clock
         self._last_commit = clock()
         self._new: list[NewPicture] = []
         self._vectors: list[np.ndarray] = []
         self._copies: list[KnownPicture] = []
         self._unreadable: list[FailedFile] = []
+        self._moved = MovedFiles(known.is_gone)
         self.added = self.reused = self.refreshed = 0
         self.reused_contents: Counter[int] = Counter()
         self.failed: dict[str, FailedFile] = {}
@@ -100,7 +104,12 @@ class RowWriter:
         place = item.place
         entry = FailedFile(str(place.path), item.reason)  # of the disk: tried again next time
         if item.is_picture_gone:
-            entry = replace(entry, size=place.size, mtime_ns=place.mtime_ns)
+            entry = replace(
+                entry,
+                size=place.size,
+                mtime_ns=place.mtime_ns,
+                environment=self._environment,
+            )
         self.failed[entry.path] = entry
         self._unreadable.append(entry)
         self._meter.failures += 1
@@ -137,14 +146,24 @@ class RowWriter:
 
         if not self._copies:
             return None
-        sources = self._sources()
-        position = {text: i for i, text in enumerate(sources["content_hash"].to_pylist())}
-        found = [copy for copy in self._copies if copy.content_hash in position]
-        self.unresolved += [c.place for c in self._copies if c.content_hash not in position]
+        held, pending = self._held_sources(), self._pending_sources()
+        chosen = self._moved.assign([(c.place, c.content_hash) for c in self._copies], held)
+        positions = sorted({source.position for source in chosen if source is not None})
+        stored = self._store.take(positions, self._store.schema.names)
+        row_of = {position: index for index, position in enumerate(positions)}
+        fresh = _places_of(pending["content_hash"].to_pylist(), start=len(stored))
+        found, order = [], []
+        for copy, source in zip(self._copies, chosen, strict=True):
+            row = row_of[source.position] if source is not None else fresh.get(copy.content_hash)
+            if row is None:
+                self.unresolved.append(copy.place)
+            else:
+                found.append(copy)
+                order.append(row)
+        self._count_copies({(source.id, source.content_hash) for source in held}, found)
         if not found:
             return None
-        order = pa.array([position[copy.content_hash] for copy in found], pa.int64())
-        taken = sources.take(order)
+        taken = pa.concat_tables([stored, pending]).take(pa.array(order, pa.int64()))
         columns = {name: taken[name].combine_chunks() for name in taken.column_names}
         columns |= rows.place_columns([copy.place for copy in found])
         columns |= self._own_metadata(columns)
@@ -162,44 +181,40 @@ class RowWriter:
             for name, kept in self._kept_metadata(ids).items()
         }
 
-    def _sources(self) -> pa.Table:
-        """One row for each content to copy, from the store or from what is about to be stored."""
-        import pyarrow as pa
-
+    def _held_sources(self) -> list[Source]:
+        """All rows of the store with a content to copy."""
         wanted = {copy.content_hash for copy in self._copies}
-        held = self._store.select("content_hash", wanted, ["id", "content_hash", "_rowoffset"])
-        first: dict[str, int] = {}
-        for row in held.to_pylist():
-            # Of several, one whose file is gone: that one has moved, and its metadata with it.
-            if row["content_hash"] not in first or self._known.is_gone(row["id"]):
-                first[row["content_hash"]] = row["_rowoffset"]
-        stored = self._store.take(sorted(first.values()), self._store.schema.names)
-        sources = pa.concat_tables([stored, *self._pending_sources(wanted - set(first))])
-        self._count_copies(
-            set(zip(held["id"].to_pylist(), held["content_hash"].to_pylist(), strict=True)),
-            set(sources["content_hash"].to_pylist()),
-        )
-        return sources
+        names = ["id", "content_hash", "path", "path_bytes", "folder", "_rowoffset"]
+        return [
+            Source(
+                row["id"],
+                row["content_hash"],
+                rows.decode_path(row["path"], row["path_bytes"]),
+                row["folder"],
+                row["_rowoffset"],
+            )
+            for row in self._store.select("content_hash", wanted, names).to_pylist()
+        ]
 
-    def _pending_sources(self, wanted: set[str]) -> list[pa.Table]:
+    def _pending_sources(self) -> pa.Table:
+        """Rows that are about to be stored with a content to copy, one for each content."""
+        wanted = {copy.content_hash for copy in self._copies}
         pending = [
             (file, vector)
             for file, vector in zip(self._new, _each(self._vectors), strict=True)
             if file.picture.content_hash in wanted
         ]
         if not pending:
-            return []
+            return self._store.schema.empty_table()
         columns = rows.place_columns([file.place for file, _ in pending])
         columns |= rows.picture_columns(
             [file.picture for file, _ in pending], np.stack([vector for _, vector in pending])
         )
-        return [rows.as_table(columns, self._store.schema)]
+        return rows.as_table(columns, self._store.schema)
 
-    def _count_copies(self, held: set[tuple[str, str]], found: set[str]) -> None:
+    def _count_copies(self, held: set[tuple[str, str]], found: Sequence[KnownPicture]) -> None:
         """Tell touched files (same path, same content) from known content at a new path."""
-        for copy in self._copies:
-            if copy.content_hash not in found:
-                continue
+        for copy in found:
             if (rows.image_id(copy.place.path), copy.content_hash) in held:
                 self.refreshed += 1
             else:
@@ -217,6 +232,11 @@ class RowWriter:
             self._store.append(table)
         for image_id in ids:
             self._known.mark(image_id, seen=True)
+
+
+def _places_of(contents: Sequence[str], start: int) -> dict[str, int]:
+    """Numbers of rows by content, counted from `start`."""
+    return {content: index for index, content in enumerate(contents, start)}
 
 
 def _each(batches: list[np.ndarray]) -> list[np.ndarray]:

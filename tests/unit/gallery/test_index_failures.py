@@ -10,6 +10,8 @@ import pytest
 
 from composir.errors import GalleryError, ModelError
 from composir.gallery import Gallery, IndexProgress
+from composir.gallery.manifest import RootFacts, read_manifest
+from composir.gallery.volumes import Volume
 from composir.types import FloatArray, PixelArray, Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scene, scenes
@@ -25,18 +27,105 @@ def test_a_missing_root_is_an_error_and_drops_nothing(world: World) -> None:
     assert len(world.gallery) == 6
 
 
-def test_a_root_that_is_suddenly_empty_drops_nothing(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("remembered", ["another disk", "nothing"])
+def test_a_root_that_may_be_unmounted_drops_nothing(
+    world: World, tmp_path: Path, remembered: str
+) -> None:
+    """Nothing is remembered in galleries that an earlier version of composir wrote."""
     other = tmp_path / "other"
     scenes(other, [20])
     for path in world.paths:
         path.unlink()
+    volumes = (Volume(str(world.pictures), -1),) if remembered == "another disk" else ()
+    remember(world, volumes)
 
-    with pytest.raises(GalleryError, match="keeps its 6 images"):
+    with pytest.raises(GalleryError, match=r"keeps its 6 images.*composir forget"):
         world.index()
-    report = world.gallery.index([world.pictures, other])
+    for _ in range(2):  # what is there now is not taken for what was there before
+        report = world.gallery.index([world.pictures, other])
+        assert (report.dropped, report.total) == (0, 7)
+        assert "not mounted" in report.failures[0].reason
+
+
+def remember(world: World, volumes: tuple[Volume, ...]) -> None:
+    """Let a gallery remember other disks of its root."""
+    manifest = read_manifest(world.gallery.path)
+    manifest.with_roots({str(world.pictures): RootFacts((), volumes)}).write(world.gallery.path)
+
+
+def test_a_root_that_was_emptied_drops_its_rows_after_saying_how_many(world: World) -> None:
+    said: list[str] = []
+    rows_then: list[int] = []
+
+    def note(progress: IndexProgress) -> None:
+        if progress.remark:
+            said.append(progress.remark)
+            rows_then.append(len(Gallery(world.gallery.path)))
+
+    for path in world.paths:
+        path.unlink()
+    report = world.index(progress=note)
+
+    assert counts(report) == (0, 0, 0, 6, 0)
+    assert report.emptied == {world.pictures: 6}
+    assert said == [f"no pictures are left in {world.pictures}: dropping 6 from the gallery"]
+    assert rows_then == [6]
+    scenes(world.pictures, [1])
+    assert world.index().total == 1
+
+
+def test_a_pattern_that_leaves_nothing_drops_nothing(world: World) -> None:
+    with pytest.raises(GalleryError, match=r"keeps its 6 images.*--no-exclude"):
+        world.index(exclude=["*"])
+
+    assert world.gallery.info().excludes == {world.pictures: ()}
+    assert len(world.gallery) == 6
+
+
+def test_a_disk_mounted_below_a_root_that_is_away_keeps_its_rows(world: World) -> None:
+    trip = world.pictures / "trip"
+    scenes(trip, [40, 41])
+    world.index()
+    own = read_manifest(world.gallery.path).facts(str(world.pictures)).volumes[0]
+    remember(world, (own, Volume(str(trip), -1)))
+    for path in trip.iterdir():
+        path.unlink()
+    world.paths[0].unlink()
+
+    for dropped in (1, 0):
+        report = world.index()
+        assert (report.dropped, report.total) == (dropped, 7)
+        assert [failure.path for failure in report.failures] == [trip]
+
+    remember(world, (own,))
+    assert world.index().dropped == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are made on POSIX only")
+def test_a_link_to_another_disk_is_remembered_and_missed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    scenes(disk, [40])
+    (world.pictures / "linked").symlink_to(disk)
+    world.index()
+    original = os.stat
+
+    def numbered(path: Any, **settings: Any) -> os.stat_result:
+        status = original(path, **settings)
+        if str(path) != str(world.pictures / "linked"):
+            return status
+        return os.stat_result((*status[:2], status.st_dev + 1, *status[3:10]))
+
+    with monkeypatch.context() as other_disk:
+        other_disk.setattr("composir.gallery.scan.os.stat", numbered)
+        assert world.index().total == 7
+    disk.rename(tmp_path / "away")
+
+    report = world.index()
 
     assert (report.dropped, report.total) == (0, 7)
-    assert "not mounted" in report.failures[0].reason
+    assert "its disk is not mounted" in report.failures[0].reason
 
 
 def test_an_unreadable_folder_drops_nothing_beneath(

@@ -1,0 +1,88 @@
+"""Whether the file of a row is still there, was deleted, or lies where nothing can be reached now.
+
+Only the second is certain knowledge: the folder that was indexed is there, and the file is not. A
+folder that is missing as a whole, another disk than the one remembered, a broken link and a refusal
+of the system all leave it open.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from enum import Enum
+from pathlib import Path
+
+from composir.gallery.manifest import Manifest
+from composir.gallery.volumes import Volume, lies_below
+
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
+
+
+class Presence(Enum):
+    """What the disk says of a file.
+
+    Attributes:
+        THERE: It is there.
+        DELETED: The indexed folder is there, the file is not.
+        ROOT_MISSING: The whole indexed folder is missing, from a disk that is there as far as it is
+            known: deleted, moved, or a disk that nothing is remembered of.
+        UNREACHABLE: Its disk is not there, or the system refuses to look.
+    """
+
+    THERE = "there"
+    DELETED = "deleted"
+    ROOT_MISSING = "root missing"
+    UNREACHABLE = "unreachable"
+
+
+class Whereabouts:
+    """Looks for files; what is known of the indexed folders is looked up once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Look for the files of a gallery."""
+        self._manifest = manifest
+        self._roots = sorted(manifest.roots, key=len, reverse=True)  # the innermost first
+        self._mounted: dict[Volume, bool] = {}
+        self._folders: dict[str, bool] = {}
+
+    def of(self, path: Path) -> Presence:
+        """Look for one file, at the cost of one call of the system where it is there."""
+        try:
+            path.stat()
+        except OSError as error:
+            is_missing = error.errno in _NOT_THERE and not os.path.lexists(path)
+            return self._why_missing(str(path)) if is_missing else Presence.UNREACHABLE
+        return Presence.THERE
+
+    def root_of(self, path: Path) -> Path:
+        """The innermost indexed folder that a file belongs to; else its own folder."""
+        return next((Path(r) for r in self._roots if lies_below(str(path), r)), path.parent)
+
+    def disk_is_there(self, path: str) -> bool:
+        """Whether the disk that an indexed file or folder lay on is there, as far as is known."""
+        return all(
+            self._is_mounted(volume)
+            for root in self._roots
+            if lies_below(path, root)
+            for number, volume in enumerate(self._manifest.facts(root).volumes)
+            if number == 0 or lies_below(path, volume.folder)
+        )
+
+    def _why_missing(self, path: str) -> Presence:
+        if not self.disk_is_there(path):
+            return Presence.UNREACHABLE
+        # A root that is a file says nothing by itself; the folder that it was in does.
+        parent = str(Path(path).parent)
+        folders = [parent if r == path else r for r in self._roots if lies_below(path, r)]
+        is_there = any(self._is_folder(folder) for folder in folders or [parent])
+        return Presence.DELETED if is_there else Presence.ROOT_MISSING
+
+    def _is_mounted(self, volume: Volume) -> bool:
+        if volume not in self._mounted:
+            self._mounted[volume] = volume.is_there()
+        return self._mounted[volume]
+
+    def _is_folder(self, folder: str) -> bool:
+        if folder not in self._folders:
+            self._folders[folder] = os.path.isdir(folder)  # noqa: PTH112 - raises nothing
+        return self._folders[folder]
