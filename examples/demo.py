@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,20 @@ def index() -> None:
     words = ["index", "examples/catalogue/images", "--gallery", "demo/gallery"]
     words += ["--metadata", "examples/catalogue/gallery.jsonl"]
     print(f"$ composir {shlex.join(words)}", flush=True)
+    run(words)
+    for words in forget_other_clones(composir.open_gallery(DEMO / "gallery").info().roots):
+        print(f"$ composir {shlex.join(words)}", flush=True)
+        run(words)
+
+
+def forget_other_clones(roots: Iterable[Path]) -> list[list[str]]:
+    """What makes a gallery that came along with a copy of this clone forget the other one."""
+    foreign = [str(root) for root in roots if not root.is_relative_to(CATALOGUE)]
+    return [["forget", "--yes", "--gallery", "demo/gallery", *foreign]] if foreign else []
+
+
+def run(words: list[str]) -> None:
+    """Run composir's command in this clone."""
     composir_command = Path(sys.executable).with_name("composir")
     subprocess.run([composir_command, *words], check=True, cwd=ROOT)
 

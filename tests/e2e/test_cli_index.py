@@ -108,11 +108,108 @@ def test_no_pictures_found_is_an_error() -> None:
 
 def test_a_folder_that_looks_unmounted_drops_nothing() -> None:
     path = paint(Path("pictures", "red.png"), "red")
+    index("pictures", "--gallery", "g")
+    manifest = Path("g", "composir-gallery.json")
+    content = json.loads(manifest.read_text())
+    content["root_facts"][str(path.parent.absolute())]["volumes"][0] = {
+        "folder": str(path.parent.absolute()),
+        "device": -1,
+    }
+    manifest.write_text(json.dumps(content))
+    path.unlink()
+    result = composir("index", "pictures", "--gallery", "g")
+    assert result.exit_code == 2
+    assert "the gallery keeps its 1 images (is a disk not mounted?)" in result.stderr
+    assert f"composir forget {path.parent.absolute()}" in result.stderr
+
+
+def test_a_folder_that_was_emptied_drops_its_pictures_and_says_so_first() -> None:
+    path = paint(Path("pictures", "red.png"), "red")
     index("pictures")
     path.unlink()
-    result = composir("index", "pictures")
-    assert result.exit_code == 2
-    assert "the gallery keeps its 1 images" in result.stderr
+    result = composir("index", "pictures", "--json")
+    assert result.exit_code == 0
+    folder = path.parent.absolute()
+    assert f"no pictures are left in {folder}: dropping 1 from the gallery" in result.stderr
+    report = json.loads(result.stdout)
+    assert (report["dropped"], report["emptied"]) == (1, {str(folder): 1})
+    assert "the gallery is empty" in composir("search", "red").stderr
+
+
+def test_a_moved_folder_is_told_and_its_old_paths_are_gone() -> None:
+    paint_all(Path("a"))
+    index("a")
+    Path("a").rename("b")
+    old, new = Path("a").absolute(), Path("b").absolute()
+    lost = composir("search", "red")
+    assert f"hits below {old} cannot be opened now" in lost.stderr
+    assert f"composir forget {old}" in lost.stderr
+    shown = composir("index", "b").stdout
+    assert f"8 of {old} have moved here" in shown
+    found = json.loads(composir("search", "red", "--json").stdout)
+    assert {Path(hit["path"]).parent for hit in found["hits"]} == {new}
+    assert found["absent"] == {"left_out": 0, "left_out_from": [], "unreachable": []}
+    assert json.loads(composir("info", "--json").stdout)["roots"] == [str(new)]
+
+
+def test_deleted_pictures_are_no_hits_and_are_counted() -> None:
+    red = paint_all(Path("pictures"))[0]
+    index("pictures")
+    red.unlink()
+    folder = Path("pictures").absolute()
+    result = composir("search", "red")
+    assert "red.png" not in result.stdout
+    assert (
+        f"1 hit left out: its file is gone; composir index {folder} tidies up, --missing keep "
+        "shows them"
+    ) in result.stderr
+    assert "red.png" in composir("search", "red", "--missing", "keep").stdout
+
+
+def test_files_of_other_kinds_are_told_by_ending() -> None:
+    paint(Path("pictures", "red.png"), "red")
+    for name in ("a.dng", "b.DNG", "c.mov", "README", "x.not-an-ending", ".hidden.raw"):
+        Path("pictures", name).touch()
+    report = index("pictures")
+    assert report["other_kinds"] == {".dng": 2, ".mov": 1, "no ending": 1, "other": 1}
+    shown = composir("index", "pictures").stdout
+    assert "5 files not looked at: .dng 2, " in shown
+
+
+def test_patterns_are_remembered_shown_and_forgotten() -> None:
+    paint_all(Path("pictures"))
+    for folder in ("thumbs", "raw"):
+        paint_all(Path("pictures", folder))
+    assert index("pictures", "--exclude", "thumbs")["total"] == 16
+    root = str(Path("pictures").absolute())
+    shown = composir("index", "pictures", "--exclude", "pictures/raw").stdout
+    assert f"left out below {root}: thumbs pictures/raw (remembered; --no-exclude" in shown
+    assert index("pictures")["total"] == 8
+    assert f"{root} (without thumbs /raw)" in composir("info").stdout
+    assert json.loads(composir("info", "--json").stdout)["excludes"] == {root: ["thumbs", "/raw"]}
+    assert index("pictures", "--no-exclude", "--exclude", "raw")["total"] == 16
+    assert index("pictures", "--no-exclude")["total"] == 24
+
+
+def test_a_pattern_that_matches_nothing_is_named() -> None:
+    paint_all(Path("pictures"))
+    shown = composir("index", "pictures", "--exclude", "thumbz", "--exclude", "red.png").stdout
+    assert "nothing matched --exclude thumbz\n" in shown
+    empty = composir("index", "pictures", "--exclude", "")
+    assert empty.exit_code == 2
+    assert "an exclude pattern is empty: ''" in empty.stderr
+    assert "--no-exclude" in empty.stderr
+
+
+def test_info_tells_the_types_of_columns() -> None:
+    paint_all(Path("pictures"))
+    Path("facts.csv").write_text("file,price,label,sold\nred.png,1.5,a,true\n")
+    index("pictures", "--metadata", "facts.csv")
+    shown = composir("info").stdout
+    assert "price (number), label (text), sold (true or false)" in shown
+    assert "width (whole number)" in shown
+    types = json.loads(composir("info", "--json").stdout)["column_types"]
+    assert (types["price"], types["label"], types["width"]) == ("double", "string", "int32")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from composir.cli import models
+from composir.cli.index_notes import index_notes
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import default_gallery
 from composir.cli.progress import index_progress
@@ -47,8 +48,14 @@ def index(
     threads: ThreadsOption = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Skip paths that match, e.g. thumbs; repeat."),
+        typer.Option(
+            metavar="PATTERN",
+            help="Skip paths that match, e.g. thumbs; repeat. Remembered for the next run.",
+        ),
     ] = None,
+    no_exclude: Annotated[
+        bool, typer.Option("--no-exclude", help="Forget the patterns of earlier runs first.")
+    ] = False,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what could not be read before.")
     ] = False,
@@ -57,8 +64,9 @@ def index(
 ) -> None:
     """Read folders of pictures into a gallery, or bring a gallery up to date.
 
-    Unchanged pictures are skipped, moved ones keep their vector, deleted ones are dropped (under
-    the paths given only). It may be stopped at any time: the same command goes on.
+    Unchanged pictures are skipped, moved ones keep their vector, even from other folders; deleted
+    ones are dropped (under the paths given only). It may be stopped at any time: the same command
+    goes on.
     """
     from composir.gallery import Gallery
 
@@ -70,6 +78,7 @@ def index(
                 paths,
                 metadata=metadata,
                 exclude=tuple(exclude or ()),
+                forget_excludes=no_exclude,
                 retry_failures=retry_failures,
                 batch_size=batch_size,
                 progress=show,
@@ -80,7 +89,7 @@ def index(
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
-        lines = [*_summary(report, folder), *_unmatched(report.unmatched)]
+        lines = [*_summary(report, folder), *index_notes(report), *_unmatched(report.unmatched)]
         echo("\n".join([*lines, *_failures(report.failures)]))
 
 
@@ -94,6 +103,12 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
         "total": report.total,
         "seconds": round(report.seconds, 3),
         "unmatched": report.unmatched,
+        "other_kinds": report.other_kinds,
+        "unmatched_excludes": report.unmatched_excludes,
+        "excludes": {str(root): patterns for root, patterns in report.excludes.items()},
+        "moved": {str(root): count for root, count in report.moved.items()},
+        "left_behind": {str(root): count for root, count in report.left_behind.items()},
+        "emptied": {str(root): count for root, count in report.emptied.items()},
     }
 
 

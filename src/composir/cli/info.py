@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +19,17 @@ if TYPE_CHECKING:
     from composir.gallery import Gallery, GalleryInfo
     from composir.model import Model
     from composir.model.bundle import Bundle
+
+_KINDS = {
+    "int": "whole number",
+    "uint": "whole number",
+    "half": "number",
+    "float": "number",
+    "double": "number",
+    "bool": "true or false",
+    "timestamp": "time",
+    "date": "date",
+}
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -87,7 +101,13 @@ def _print_failures(gallery: Gallery, as_json: bool) -> None:
 def _gallery_facts(held: GalleryInfo) -> dict[str, Any]:
     names = ("path", "images", "failures", "bytes", "dimension", "bundle", "fingerprint")
     facts = {name: getattr(held, name) for name in (*names, "created", "updated")}
-    return {**facts, "roots": held.roots, "columns": held.columns}
+    return {
+        **facts,
+        "roots": held.roots,
+        "excludes": {str(root): patterns for root, patterns in held.excludes.items()},
+        "columns": held.columns,
+        "column_types": held.column_types,
+    }
 
 
 def _for_people(held: GalleryInfo) -> dict[str, str]:
@@ -97,12 +117,27 @@ def _for_people(held: GalleryInfo) -> dict[str, str]:
         "pictures": f"{held.images:,}",
         "not readable": f"{unread} (composir info --failures)" if held.failures else unread,
         "on disk": file_size(held.bytes),
-        "folders": ", ".join(map(str, held.roots)),
-        "metadata": ", ".join(held.columns) or "none (composir index --metadata FILE)",
+        "folders": ", ".join(_with_patterns(root, held.excludes[root]) for root in held.roots),
+        "metadata": _typed(held, held.columns) or "none (composir index --metadata FILE)",
+        "of the files": _typed(held, [n for n in held.column_types if n not in held.columns]),
         "created": held.created,
         "updated": held.updated,
         "made by": f"{held.bundle} {held.fingerprint}, {held.dimension} numbers a vector",
     }
+
+
+def _with_patterns(root: Path, patterns: Sequence[str]) -> str:
+    return f"{root} (without {shlex.join(patterns)})" if patterns else str(root)
+
+
+def _typed(held: GalleryInfo, names: Sequence[str]) -> str:
+    """Columns for filters: `colour (text), price (number)`."""
+    return ", ".join(f"{name} ({_kind(held.column_types[name])})" for name in names)
+
+
+def _kind(column_type: str) -> str:
+    """What a filter compares a column with, in words."""
+    return next((kind for start, kind in _KINDS.items() if column_type.startswith(start)), "text")
 
 
 def _model_facts(name: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Verb:
 VERBS = {
     "index": Verb("composir.cli.index", "Read folders of pictures into a gallery."),
     "search": Verb("composir.cli.search", "Search a gallery by an image, words, or both."),
+    "forget": Verb("composir.cli.forget", "Make a gallery forget a folder or a file."),
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
     "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from composir.cli.terminal import duration, note
+from composir.cli.terminal import duration, note, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -47,7 +47,7 @@ class PlainLines:
         """Take a report; print it if it is time."""
         now = self._clock()
         if progress.remark:
-            self._write(progress.remark)
+            self._write(printable(progress.remark))
             return
         if progress.stage == self._stage and now < self._next:
             return
@@ -97,7 +97,7 @@ class StageBar:
     def __call__(self, progress: IndexProgress) -> None:
         """Take a report and show it."""
         if progress.remark:
-            self._bar.console.print(progress.remark, markup=False, highlight=False)
+            self._bar.console.print(printable(progress.remark), markup=False, highlight=False)
             return
         rate, left = progress.images_per_second, progress.seconds_left
         self._bar.update(

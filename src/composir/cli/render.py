@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.cli.terminal import echo, is_terminal, note, print_json, printable, shortened
 from composir.sheet.facts import telling_facts
-from composir.types import Hit, SearchResult
+from composir.types import Absent, Hit, SearchResult
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,10 +26,33 @@ def print_result(result: SearchResult) -> None:
         from rich.console import Console
 
         print_table(result, Console(highlight=False))
-        return
-    for hit in result.hits:
-        echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
-    note(summary(result))
+    else:
+        for hit in result.hits:
+            echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
+        note(summary(result))
+    for remark in remarks(result.absent):
+        note(printable(remark))
+
+
+def remarks(absent: Absent) -> list[str]:
+    """What to tell about files that were not found, and the way out; a line each."""
+    lines = []
+    if absent.left_out:
+        hits, files = (
+            ("hit", "its file is") if absent.left_out == 1 else ("hits", "their files are")
+        )
+        folders = shlex.join(map(str, absent.left_out_from))
+        lines.append(
+            f"{absent.left_out:,} {hits} left out: {files} gone; composir index {folders} tidies "
+            "up, --missing keep shows them"
+        )
+    if absent.unreachable:
+        folders = shlex.join(map(str, absent.unreachable))
+        lines.append(
+            f"hits below {folders} cannot be opened now: is the disk there? If the pictures have "
+            f"moved: composir index NEW-FOLDER; if they are gone: composir forget {folders}"
+        )
+    return lines
 
 
 def print_table(result: SearchResult, console: Console) -> None:
@@ -94,6 +118,8 @@ def _display(path: Path) -> str:
 
 def _details(hit: Hit) -> str:
     facts = [f"{name}: {fact}" for name, fact in telling_facts(hit).items()]
+    if hit.unreachable:
+        facts.insert(0, "not reachable")
     if hit.duplicates:
         facts.insert(0, f"+{len(hit.duplicates)} alike")
     return printable(" · ".join(facts))
@@ -114,6 +140,11 @@ def print_result_json(result: SearchResult) -> None:
             "gallery_size": result.gallery_size,
             "searched": result.searched,
             "seconds": round(result.seconds, 4),
+            "absent": {
+                "left_out": result.absent.left_out,
+                "left_out_from": [str(folder) for folder in result.absent.left_out_from],
+                "unreachable": [str(folder) for folder in result.absent.unreachable],
+            },
             "hits": [_hit(hit) for hit in result.hits],
         }
     )
@@ -129,6 +160,7 @@ def _hit(hit: Hit) -> dict[str, object]:
         "height": hit.height,
         "metadata": {key: _json_number(value) for key, value in hit.metadata.items()},
         "duplicates": [str(path) for path in hit.duplicates],
+        "unreachable": hit.unreachable,
     }
 
 

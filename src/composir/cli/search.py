@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from composir.model.base import EmbeddingModel
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+class Missing(Enum):
+    """What becomes of hits whose files are gone."""
+
+    hide = "hide"
+    keep = "keep"
 
 
 @app.command(
@@ -75,6 +83,10 @@ def search(
     no_collapse: Annotated[
         bool, typer.Option("--no-collapse", help="Show duplicates one by one.")
     ] = False,
+    missing: Annotated[
+        Missing,
+        typer.Option(help="Leave out hits whose files have been deleted, or show them."),
+    ] = Missing.hide,
     as_json: JsonOption = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of the hits.")
@@ -99,7 +111,7 @@ def search(
     else:
         _check_alone(words, image, negatives, explain)
         asked = asked_by_message(message, composer, opened.model)
-    options = SearchOptions(count, where, include_reference, not no_collapse)
+    options = SearchOptions(count, where, include_reference, not no_collapse, missing.value)
     opened.prepare(asked.query, asked.composer)
     try:
         result = options.search(opened, asked)
@@ -128,6 +140,7 @@ class SearchOptions:
     where: str | None
     include_reference: bool
     collapse_duplicates: bool
+    missing: Literal["hide", "keep"] = "hide"
 
     def search(self, gallery: Gallery, asked: Asked) -> SearchResult:
         """Ask a gallery."""
@@ -138,6 +151,7 @@ class SearchOptions:
             composer=asked.composer,
             include_reference=self.include_reference,
             collapse_duplicates=self.collapse_duplicates,
+            missing=self.missing,
         )
 
 
@@ -227,7 +241,7 @@ def _write_explanation(
     from composir.explain import ExplainSettings, explain_search, write_explanation
 
     settings = ExplainSettings(
-        options.where, options.include_reference, options.collapse_duplicates
+        options.where, options.include_reference, options.collapse_duplicates, options.missing
     )
     explanation = explain_search(result, gallery, asked.composer, settings)
     written = write_explanation(destination, explanation)

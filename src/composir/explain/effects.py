@@ -9,6 +9,7 @@ from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.errors import QueryError
 from composir.explain.phrases import shown, split_phrases, without
 from composir.gallery import Gallery
+from composir.gallery.gallery import Missing
 from composir.types import Hit, Query, SearchResult
 
 FIRST = 10
@@ -23,11 +24,13 @@ class ExplainSettings:
         where: Filter.
         include_reference: Whether the reference may be a hit.
         collapse_duplicates: Whether duplicates are shown as one.
+        missing: What becomes of hits whose files are gone; as `Gallery.search`.
     """
 
     where: str | None = None
     include_reference: bool = False
     collapse_duplicates: bool = True
+    missing: Missing = "hide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ class PhraseTrial:
             composer=self._composer,
             include_reference=self._settings.include_reference,
             collapse_duplicates=self._settings.collapse_duplicates,
+            missing=self._settings.missing,
         )
 
 

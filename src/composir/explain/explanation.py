@@ -75,7 +75,7 @@ def explain_search(
         looks=look_at(rgb, composer, gallery.model),
         reference=None if rgb is None else _jpeg(rgb),
         reference_size=(0, 0) if rgb is None else rgb.size,
-        thumbnails={name: gallery.thumbnail(name) for name in _shown_ids(result, effects)},
+        thumbnails=gallery.thumbnails(_shown_ids(result, effects)),
     )
 
 

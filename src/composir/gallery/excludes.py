@@ -60,16 +60,16 @@ class Excludes:
         """
         self._roots = [str(root) for root in roots]
         self._patterns = [
-            _Pattern(form, root, text)
-            for root in self._roots
-            for text in dict.fromkeys(typed)
-            for form in forms(text, root)
-        ]
-        self._patterns += [
             _Pattern(form, base, None)
             for base, patterns in (remembered or {}).items()
             if any(lies_below(root, base) for root in self._roots)
             for form in patterns
+        ]
+        self._patterns += [
+            _Pattern(form, root, text)
+            for root in self._roots
+            for text in dict.fromkeys(typed)
+            for form in forms(text, root)
         ]
         self._typed = tuple(dict.fromkeys(typed))
 
@@ -178,8 +178,10 @@ def forms(text: str, root: str) -> tuple[str, ...]:
         )
     if "/" not in plain.rstrip("/"):
         return (plain.rstrip("/"),)
-    found = {form: None for form in (_from_disk(plain, root), _from_root(plain)) if form}
-    return tuple(found)
+    from_disk, from_root = _from_disk(plain, root), _from_root(plain)
+    if from_disk and plain.startswith((".", "~", "/")):  # said so: no other reading
+        return (from_disk,)
+    return tuple(dict.fromkeys(form for form in (from_disk, from_root) if form))
 
 
 def _from_disk(text: str, root: str) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from composir.compose.base import Composer
 from composir.data.files import absolute, remove_abandoned
@@ -19,6 +20,7 @@ from composir.gallery.failures import read_failures
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
 from composir.gallery.matrix import CACHE_NAME
+from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import INTERNAL_COLUMNS, vectors_of
 from composir.gallery.snapshot import Snapshot
@@ -27,11 +29,14 @@ from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult
 
 if TYPE_CHECKING:
+    from composir.gallery.forget import ForgetReport
     from composir.gallery.sidecar import SidecarTable
 
 EXACT_LIMIT = 200_000
+_IDS_AT_ONCE = 512
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
 Answer = TypeVar("Answer")
+Missing: TypeAlias = Literal["hide", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,35 @@ class Gallery:
             self._ask(Snapshot.prepare)
         return report
 
+    def forget(self, paths: Sequence[Path], *, dry_run: bool = False) -> ForgetReport:
+        """Forget folders or files: rows, failures, remembered patterns, and that they were indexed.
+
+        The files are not touched; thumbnails and vectors leave the disk.
+
+        Args:
+            paths: Folders, indexed themselves or inside of such, and files; they need not exist.
+            dry_run: Only say what would be forgotten.
+
+        Raises:
+            GalleryError: If the gallery knows nothing of one of them (nothing is forgotten then),
+                or the disk is full or read-only.
+            GalleryBusyError: If another process is indexing the gallery.
+        """
+        from composir.gallery.forget import Forgetting
+
+        wanted = [absolute(path) for path in paths]
+        with clear_disk_errors(self.path), index_lock(self.path):
+            self._manifest = read_manifest(self.path)
+            store = Store(self.path, self._manifest.bundle.dimension)
+            forgetting = Forgetting(store, self.path, self._manifest, wanted)
+            report = forgetting.report()
+            if not dry_run:
+                self._manifest = forgetting.carry_out().updated_now()
+                self._tidy(store, purge=True)
+                self._manifest.write(self.path)
+                self._ask(Snapshot.prepare)
+        return report
+
     def search(
         self,
         query: Query,
@@ -200,6 +234,7 @@ class Gallery:
         composer: str | Path | Composer | None = None,
         include_reference: bool = False,
         collapse_duplicates: bool = True,
+        missing: Missing = "hide",
     ) -> SearchResult:
         """Search the gallery.
 
@@ -210,17 +245,23 @@ class Gallery:
             composer: Name of one, a trained one's folder, or one; None for the model's default.
             include_reference: Let the reference and its duplicates be among the hits.
             collapse_duplicates: Show one of several duplicates, with the paths of the others.
+            missing: `hide` leaves pictures out whose files have been deleted since they were
+                indexed, and counts them; those on a disk that is not there are shown and marked.
+                `keep` shows all that the gallery has, and looks for no file.
 
         Returns:
             The hits, best first, and how far to trust them.
 
         Raises:
-            QueryError: If k < 1, the reference cannot be read, or the composer lacks something.
+            QueryError: If k < 1, the reference cannot be read, the composer lacks something, or
+                `missing` is neither of the two.
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
         """
         from composir.gallery.search import SearchSettings, answer
 
+        if missing not in get_args(Missing):
+            raise QueryError(f"missing is {missing!r}; it can be: {', '.join(get_args(Missing))}")
         model = self.model
         if composer is None or isinstance(composer, str | Path):
             composer = self.composer(composer)
@@ -231,8 +272,13 @@ class Gallery:
             include_reference,
             collapse_duplicates,
             calibration=self._calibration or calibration_of(model, query, chosen),
+            absentees=self._absentees() if missing == "hide" else None,
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
+
+    def _absentees(self) -> Absentees:
+        with clear_disk_errors(self.path):
+            return Absentees(Whereabouts(read_manifest(self.path)))
 
     def prepare(self, query: Query, composer: str | Path | Composer | None = None) -> None:
         """Begin to open what a query will need; returns at once.
@@ -305,11 +351,30 @@ class Gallery:
         Raises:
             QueryError: If the gallery has no image of this id.
         """
-        if image_id.isalnum():
-            table = self._ask(lambda newest: newest.store.select("id", [image_id], ["thumbnail"]))
-            if len(table):
-                return bytes(table["thumbnail"][0].as_py())
+        found = self.thumbnails([image_id])
+        if image_id in found:
+            return found[image_id]
         raise QueryError(f"the gallery {self.path} has no image with the id {image_id!r}")
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """The thumbnails of some images, e.g. of all hits of a search.
+
+        They come from the version of the gallery that the last search saw, so that no hit loses its
+        picture while another process indexes; from the newest where that version is gone.
+
+        Args:
+            image_ids: The gallery's.
+
+        Returns:
+            JPEGs by id; ids that the gallery does not have are missing.
+        """
+        wanted = [image_id for image_id in dict.fromkeys(image_ids) if image_id.isalnum()]
+        found: dict[str, bytes] = {}
+        if self._kept is not None:
+            with clear_disk_errors(self.path), suppress(VersionGoneError):
+                found = _thumbnails(self._kept.store, wanted)
+        rest = [image_id for image_id in wanted if image_id not in found]
+        return found | (self._ask(lambda newest: _thumbnails(newest.store, rest)) if rest else {})
 
     def vectors(self) -> tuple[list[str], FloatArray]:
         """All ids and vectors.
@@ -353,8 +418,10 @@ class Gallery:
             f"index again beside the old gallery: composir index {roots} --gallery {beside}"
         )
 
-    def _tidy(self, store: Store) -> None:
-        store.compact()
+    def _tidy(self, store: Store, *, purge: bool = False) -> None:
+        if store.dataset is None:
+            return
+        store.compact(purge=purge)
         if len(store) > self._exact_limit:
             store.update_index()
         store.clean()
@@ -392,6 +459,15 @@ def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = No
         BundleMismatchError: If another model made it.
     """
     return Gallery(Path(path), model)
+
+
+def _thumbnails(store: Store, image_ids: list[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for start in range(0, len(image_ids), _IDS_AT_ONCE):
+        some = image_ids[start : start + _IDS_AT_ONCE]
+        table = store.select("id", some, ["id", "thumbnail"])
+        found |= zip(table["id"].to_pylist(), table["thumbnail"].to_pylist(), strict=True)
+    return found
 
 
 def _read_sidecar(path: Path) -> SidecarTable:

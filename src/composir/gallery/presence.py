@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
 from composir.gallery.manifest import Manifest
 from composir.gallery.volumes import Volume, lies_below
+from composir.types import Absent
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
 
@@ -86,3 +88,40 @@ class Whereabouts:
         if folder not in self._folders:
             self._folders[folder] = os.path.isdir(folder)  # noqa: PTH112 - raises nothing
         return self._folders[folder]
+
+
+class Absentees:
+    """What one search does about hits whose files are not there.
+
+    A deleted file is no hit. A hit on a disk that is not there is one, and is marked, so that a
+    gallery can be searched without its disks; a folder that is missing as a whole counts as such.
+    """
+
+    def __init__(self, whereabouts: Whereabouts) -> None:
+        """Ask whereabouts that have been made for this search."""
+        self._whereabouts = whereabouts
+        self._known: dict[Path, Presence] = {}
+
+    def is_gone(self, path: Path) -> bool:
+        """Whether a file is no longer there for certain."""
+        return self._of(path) is Presence.DELETED
+
+    def is_unreachable(self, path: Path) -> bool:
+        """Whether a file cannot be reached now, and may still be somewhere."""
+        return self._of(path) in {Presence.UNREACHABLE, Presence.ROOT_MISSING}
+
+    def told(self, gone: Sequence[Path], shown: Sequence[Path]) -> Absent:
+        """What to tell about files that were left out and files that are shown."""
+        return Absent(
+            left_out=len(gone),
+            left_out_from=self._roots(gone),
+            unreachable=self._roots([path for path in shown if self.is_unreachable(path)]),
+        )
+
+    def _of(self, path: Path) -> Presence:
+        if path not in self._known:
+            self._known[path] = self._whereabouts.of(path)
+        return self._known[path]
+
+    def _roots(self, paths: Sequence[Path]) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(self._whereabouts.root_of(path) for path in paths))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -14,15 +15,17 @@ from composir.data.files import absolute
 from composir.errors import GalleryError, ImageReadError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration, judge
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
+from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reader import LARGEST_FILE
 from composir.gallery.rows import hash_content, image_id
 from composir.images import read_image
 from composir.model.base import EmbeddingModel
-from composir.types import Hit, ImageInput, Query, SearchResult
+from composir.types import Absent, Hit, ImageInput, Query, SearchResult
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
+_MOST_GONE = 4096  # so many deleted files before the hits: time to tidy up, not to look further
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class SearchSettings:
         collapse_duplicates: Show one of several duplicates, with the paths of the others.
         rule: What near duplicates are.
         calibration: Of the confidence; None for the defaults.
+        absentees: Looks for the files of hits; None to show hits whose files are gone too.
     """
 
     k: int = 10
@@ -63,6 +67,7 @@ class SearchSettings:
     collapse_duplicates: bool = True
     rule: NearDuplicateRule = field(default_factory=NearDuplicateRule)
     calibration: ConfidenceCalibration | None = None
+    absentees: Absentees | None = None
 
     def __post_init__(self) -> None:
         """Check k.
@@ -106,12 +111,15 @@ def answer(
     best = groups[0][0].score if groups else None
     return SearchResult(
         query=query,
-        hits=tuple(_hit(rank, group) for rank, group in enumerate(groups, start=1)),
+        hits=tuple(
+            _hit(rank, group, settings.absentees) for rank, group in enumerate(groups, start=1)
+        ),
         confidence=judge(best, found.background, found.searched, settings.calibration),
         composer=composer.name,
         gallery_size=ranker.size,
         searched=found.searched,
         seconds=time.perf_counter() - begun,
+        absent=found.absent(groups),
     )
 
 
@@ -166,6 +174,8 @@ class _Found:
         self._ranking = ranker.rank(composed, settings.where)
         self.background = self._ranking.background
         self._left_out = 0
+        self._absentees = settings.absentees
+        self._gone: list[Path] = []
 
     @property
     def searched(self) -> int:
@@ -180,24 +190,41 @@ class _Found:
             shown = [c for c in candidates if not self._is_hidden(c)]
             self._left_out = len(candidates) - len(shown)
             groups = self._collapsed(shown)
-            if len(groups) >= k or len(candidates) < window:
+            if len(groups) >= k or len(candidates) < window or len(self._gone) >= _MOST_GONE:
                 return groups
             window *= 4
+
+    def absent(self, groups: list[list[Candidate]]) -> Absent:
+        """What to tell of files that were not found on the way to the groups."""
+        if self._absentees is None:
+            return Absent()
+        shown = [candidate.path for group in groups for candidate in group]
+        return self._absentees.told(self._gone, shown)
+
+    def _is_gone(self, candidate: Candidate) -> bool:
+        if self._absentees is None or not self._absentees.is_gone(candidate.path):
+            return False
+        self._gone.append(candidate.path)
+        return True
 
     def _is_hidden(self, candidate: Candidate) -> bool:
         return self._hidden is not None and self._hidden.is_shown_by(candidate, self._settings.rule)
 
     def _collapsed(self, candidates: list[Candidate]) -> list[list[Candidate]]:
+        self._gone = []
         if not self._settings.collapse_duplicates:
-            return [[candidate] for candidate in candidates[: self._settings.k]]
+            there = (candidate for candidate in candidates if not self._is_gone(candidate))
+            return [[candidate] for candidate in islice(there, self._settings.k)]
         groups: list[list[Candidate]] = []
         by_content: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             content = candidate.appearance.content_hash or candidate.id
             group = by_content.get(content) or self._group_of(candidate, groups)
+            if group is None and len(groups) == self._settings.k:
+                continue
+            if self._is_gone(candidate):
+                continue
             if group is None:
-                if len(groups) == self._settings.k:
-                    continue
                 group = []
                 groups.append(group)
             group.append(candidate)
@@ -215,7 +242,7 @@ class _Found:
         return None
 
 
-def _hit(rank: int, group: list[Candidate]) -> Hit:
+def _hit(rank: int, group: list[Candidate], absentees: Absentees | None) -> Hit:
     first = group[0]
     return Hit(
         rank=rank,
@@ -226,4 +253,5 @@ def _hit(rank: int, group: list[Candidate]) -> Hit:
         height=first.appearance.height,
         metadata=first.metadata,
         duplicates=tuple(candidate.path for candidate in group[1:]),
+        unreachable=absentees is not None and absentees.is_unreachable(first.path),
     )

@@ -188,9 +188,10 @@ class Store:
         for start in range(0, len(ids), _IDS_A_PREDICATE):
             self._dataset.delete(_one_of("id", ids[start : start + _IDS_A_PREDICATE]))
 
-    def compact(self) -> None:
-        """Merge the many small pieces of a run."""
-        self._dataset.optimize.compact_files()
+    def compact(self, *, purge: bool = False) -> None:
+        """Merge the many small pieces of a run; `purge` rewrites every piece with dropped rows."""
+        rewritten = {"materialize_deletions_threshold": 0.0} if purge else {}
+        self._dataset.optimize.compact_files(**rewritten)
 
     def has_index(self) -> bool:
         """Whether the vectors have an index."""

@@ -117,6 +117,8 @@ def _card(hit: Hit, thumbnail: bytes | None) -> str:
     shown = picture(thumbnail, name) if thumbnail else '<span class="lost">no thumbnail</span>'
     alike = len(hit.duplicates)
     badge = f'<span class="alike" title="duplicates">+{alike} alike</span>' if alike else ""
+    if hit.unreachable:
+        badge += '<span class="away" title="its disk or folder is not there">away</span>'
     return f"""<li><a class="card" href="{escape(_uri(hit.path))}">
 <span class="frame">{shown}<span class="rank">{hit.rank}</span>{badge}
 {_details(hit)}</span>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,8 @@ _READABLE = 0o644
 class ThumbnailSource(Protocol):
     """Whatever keeps small JPEGs of its images: a gallery."""
 
-    def thumbnail(self, image_id: str, /) -> bytes:
-        """JPEG of an image."""
+    def thumbnails(self, image_ids: Sequence[str], /) -> Mapping[str, bytes]:
+        """JPEGs of images by id; of those that there are."""
 
 
 def gather(
@@ -40,7 +40,7 @@ def gather(
         note=note,
         reference=None if image is None else _reference(image),
         reference_name=Path(image).name if isinstance(image, str | os.PathLike) else "",
-        thumbnails={hit.id: gallery.thumbnail(hit.id) for hit in result.hits},
+        thumbnails=gallery.thumbnails([hit.id for hit in result.hits]),
     )
 
 

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from composir.errors import BundleMismatchError, GalleryError, QueryError
+from composir.explain import explain_search
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.manifest import MANIFEST_NAME
+from composir.sheet import contact_sheet, gather
 from composir.types import Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scenes
@@ -60,6 +62,27 @@ def test_thumbnail_is_a_jpeg_and_unknown_ids_are_refused(gallery: Gallery) -> No
             gallery.thumbnail(unknown)
 
 
+def test_a_page_made_while_another_process_indexes_loses_no_hit(
+    gallery: Gallery, pictures: Path
+) -> None:
+    reader = open_gallery(gallery.path, ColourModel())
+    result = reader.search(Query(text="red"), k=5)
+    lost = result.hits[0]
+    lost.path.unlink()
+    store, drop = gallery._snapshot().store, [lost.id]
+    store.drop(drop)  # what an index run commits before it tidies up
+    sheet = gather(result, reader)
+    assert set(sheet.thumbnails) == {hit.id for hit in result.hits}
+
+    gallery.index([pictures])  # tidies up: the version that the search saw is gone
+
+    sheet = gather(result, reader)
+    assert set(sheet.thumbnails) == {hit.id for hit in result.hits[1:]}
+    assert "no thumbnail" in contact_sheet([sheet], title="Red")
+    looks = explain_search(result, reader, "sum")
+    assert lost.id not in looks.thumbnails
+
+
 def test_opening_without_a_model_answers_what_needs_none(gallery: Gallery) -> None:
     opened = open_gallery(gallery.path)
 
@@ -89,6 +112,28 @@ def test_a_folder_with_other_things_is_left_alone(pictures: Path) -> None:
     assert sorted(pictures.iterdir()) == before
     with pytest.raises(GalleryError, match="is not a gallery"):
         open_gallery(pictures)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [[], {"/a": []}, {"/a": {"exclude": [], "volumes": [{"folder": "/", "device": "x"}]}}],
+)
+def test_damaged_facts_of_roots_are_named(gallery: Gallery, facts: object) -> None:
+    path = gallery.path / MANIFEST_NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), "root_facts": facts}))
+
+    with pytest.raises(GalleryError, match=r"composir-gallery\.json is damaged"):
+        open_gallery(gallery.path)
+
+
+def test_a_manifest_of_an_earlier_version_is_read(gallery: Gallery, pictures: Path) -> None:
+    path = gallery.path / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    del content["root_facts"]
+    path.write_text(json.dumps(content))
+
+    assert open_gallery(gallery.path).info().excludes == {pictures: ()}
+    assert gallery.index([pictures]).unchanged == 5
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,29 @@ def test_progress_tells_where_it_stands(tmp_path: Path) -> None:
     assert last.current in world.paths
 
 
+def test_progress_never_goes_above_its_total(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when files come while it runs, and not when some have to be read a second time."""
+    monkeypatch.setattr("composir.gallery.writer.ROWS_A_COMMIT", 1)
+    monkeypatch.setattr("composir.gallery.progress.SECONDS_BETWEEN_CALLS", 0.0)
+    seen: list[IndexProgress] = []
+    for path in reversed(world.paths):
+        path.rename(path.with_name(f"scene-{int(path.stem[-4:]) + 1:04}.png"))
+    for path in world.pictures.iterdir():
+        os.utime(path, ns=(7, 7))
+
+    def come(progress: IndexProgress) -> None:
+        if progress.stage == "scanning" and not seen:
+            scenes(world.pictures / "zzz", range(20, 24))
+        seen.append(progress)
+
+    assert world.index(progress=come).total == 10
+
+    encoding = [progress for progress in seen if progress.stage == "encoding"]
+    assert encoding
+    assert all(progress.total is not None for progress in encoding)
+    assert [p for p in encoding if p.total is not None and p.done > p.total] == []
+
+
 def test_the_folder_is_tidy_after_a_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("composir.gallery.writer.ROWS_A_COMMIT", 1)
     for seed in range(100, 110):

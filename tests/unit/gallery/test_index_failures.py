@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from composir.errors import GalleryError, ModelError
+from composir.errors import GalleryError, ImageReadError, ModelError
 from composir.gallery import Gallery, IndexProgress
 from composir.gallery.manifest import RootFacts, read_manifest
 from composir.gallery.volumes import Volume
@@ -192,6 +193,57 @@ def test_failures_are_retried_when_asked_or_when_the_file_changed(
     scene(50).save(bad)
     report = world.index()
     assert (report.added, report.failures, world.gallery.failures()) == (1, (), ())
+
+
+def test_failures_are_retried_when_what_reads_pictures_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when pillow-heif is installed; here a PNG cannot be read at first."""
+    late = world.pictures / "late.png"
+    scene(60).save(late)
+    original = "composir.gallery.reader.read_image"
+    missing = ImageReadError("a HEIC picture: pillow-heif is not installed; it comes with an extra")
+
+    def fail(*_: object, **__: object) -> None:
+        raise missing
+
+    with monkeypatch.context() as without:
+        without.setattr(original, fail)
+        assert world.index().failures[0].path == late
+        assert len(world.index().failures) == 1
+    assert len(world.index().failures) == 1  # nothing that could help has changed
+
+    monkeypatch.setattr("composir.gallery.indexer.decoder_signature", lambda: "with pillow-heif")
+    assert counts(world.index()) == (1, 0, 6, 0, 7)
+    assert world.gallery.failures() == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "tries"),
+    [("a HEIC picture: pillow-heif is not installed; it comes with", 1), ("not a picture", 0)],
+)
+def test_failures_of_earlier_versions_are_retried_once_where_a_package_was_missing(
+    world: World, monkeypatch: pytest.MonkeyPatch, reason: str, tries: int
+) -> None:
+    """These kept no signature of what read pictures then."""
+    bad = world.pictures / "bad.png"
+    bad.write_bytes(b"no picture")
+    status = bad.stat()
+    old = {"path": str(bad), "reason": reason, "size": status.st_size}
+    old["mtime_ns"] = status.st_mtime_ns
+    (world.gallery.path / "failures.jsonl").write_text(json.dumps(old))
+    tried: list[Path] = []
+    original = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path == bad:
+            tried.append(path)
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    for _ in range(2):
+        world.index()
+    assert len(tried) == tries
 
 
 def test_a_failure_that_is_deleted_is_forgotten(world: World) -> None:

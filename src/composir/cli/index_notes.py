@@ -1,0 +1,51 @@
+"""What people should know after an index run, beside the numbers: a line for each thing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+
+from composir.cli.terminal import printable
+from composir.types import IndexReport
+
+_SHOWN_ENDINGS = 8
+
+
+def index_notes(report: IndexReport) -> list[str]:
+    """Lines about folders that have moved, patterns, and files of other kinds."""
+    lines = [*_moves(report), *_patterns(report), *_other_kinds(report.other_kinds)]
+    return [printable(line) for line in lines]
+
+
+def _moves(report: IndexReport) -> Iterator[str]:
+    for root, count in report.moved.items():
+        yield f"{count:,} of {root} have moved here"
+    for root, count in report.left_behind.items():
+        yield (
+            f"{count:,} of {root} were not found again and are kept; to drop them: "
+            f"composir forget {shlex.quote(str(root))}"
+        )
+
+
+def _patterns(report: IndexReport) -> Iterator[str]:
+    if report.unmatched_excludes:
+        yield f"nothing matched --exclude {shlex.join(report.unmatched_excludes)}"
+    in_force: dict[tuple[str, ...], list[str]] = {}
+    for root, patterns in report.excludes.items():
+        in_force.setdefault(patterns, []).append(str(root))
+    for patterns, roots in in_force.items():
+        yield (
+            f"left out below {shlex.join(roots)}: {shlex.join(patterns)} (remembered; "
+            "--no-exclude forgets)"
+        )
+
+
+def _other_kinds(kinds: Mapping[str, int]) -> Iterator[str]:
+    """`212 files not looked at: .dng 180, .mov 30, .txt 2`."""
+    if not kinds:
+        return
+    total = sum(kinds.values())
+    shown = [f"{ending} {count:,}" for ending, count in list(kinds.items())[:_SHOWN_ENDINGS]]
+    more = ", ..." if len(kinds) > _SHOWN_ENDINGS else ""
+    files = "file" if total == 1 else "files"
+    yield f"{total:,} {files} not looked at: {', '.join(shown)}{more}"

@@ -1,0 +1,109 @@
+"""Making a gallery forget folders or files: rows, failures, patterns, and the folders themselves.
+
+The files themselves are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from composir.errors import GalleryError
+from composir.gallery import rows
+from composir.gallery.failures import read_failures, write_failures
+from composir.gallery.manifest import Manifest
+from composir.gallery.store import Store
+from composir.gallery.volumes import lies_below
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What a gallery forgets, or would forget.
+
+    Attributes:
+        images: Pictures.
+        failures: Files that could not be read.
+        roots: Indexed folders, with the patterns remembered with them.
+        covered_by: Indexed folders around those that are forgotten: the next run over them brings
+            back what is still there.
+        total: Pictures left in the gallery.
+    """
+
+    images: int
+    failures: int
+    roots: tuple[Path, ...]
+    covered_by: tuple[Path, ...]
+    total: int
+
+
+class Forgetting:
+    """What lies at or below some paths in a gallery."""
+
+    def __init__(
+        self, store: Store, folder: Path, manifest: Manifest, paths: Sequence[Path]
+    ) -> None:
+        """Look it up.
+
+        Args:
+            store: Of the gallery.
+            folder: The gallery's.
+            manifest: Of the gallery.
+            paths: Absolute; they need not exist.
+
+        Raises:
+            GalleryError: If the gallery has nothing of one of them; lists the folders it knows.
+        """
+        self._store, self._folder, self._manifest = store, folder, manifest
+        self._wanted = [str(path) for path in paths]
+        self._known: set[str] = set()
+        self._ids = self._rows()
+        self._failures = read_failures(folder)
+        self._failed = {path for path in self._failures if self._is_below(path)}
+        self._roots = {root for root in manifest.roots if self._is_below(root)}
+        unknown = [path for path in self._wanted if path not in self._known]
+        if unknown:
+            raise GalleryError(_unknown(unknown, folder, manifest.roots))
+
+    def report(self) -> ForgetReport:
+        """What it comes to."""
+        covering = [
+            root
+            for root in self._manifest.roots
+            if root not in self._roots and any(lies_below(path, root) for path in self._wanted)
+        ]
+        return ForgetReport(
+            len(self._ids),
+            len(self._failed),
+            tuple(Path(root) for root in self._manifest.roots if root in self._roots),
+            tuple(map(Path, covering)),
+            len(self._store) - len(self._ids),
+        )
+
+    def carry_out(self) -> Manifest:
+        """Forget it; the manifest that is to be written when the store has been tidied."""
+        self._store.drop(self._ids)
+        kept = {path: entry for path, entry in self._failures.items() if path not in self._failed}
+        write_failures(self._folder, kept)
+        return self._manifest.without_roots(self._roots)
+
+    def _rows(self) -> list[str]:
+        found = []
+        for batch in self._store.stream(["id", "path", "path_bytes"]):
+            for row in batch.to_pylist():
+                if self._is_below(str(rows.decode_path(row["path"], row["path_bytes"]))):
+                    found.append(row["id"])
+        return found
+
+    def _is_below(self, path: str) -> bool:
+        above = [wanted for wanted in self._wanted if lies_below(path, wanted)]
+        self._known.update(above)
+        return bool(above)
+
+
+def _unknown(paths: Sequence[str], folder: Path, roots: Sequence[str]) -> str:
+    known = ", ".join(roots) or "none"
+    return (
+        f"the gallery {folder} knows nothing of {', '.join(paths)}; nothing was forgotten. "
+        f"Folders that it knows: {known}"
+    )
