@@ -120,7 +120,8 @@ def test_a_folder_that_looks_unmounted_drops_nothing() -> None:
     result = composir("index", "pictures", "--gallery", "g")
     assert result.exit_code == 2
     assert "the gallery keeps its 1 images (is a disk not mounted?)" in result.stderr
-    assert f"composir forget {path.parent.absolute()}" in result.stderr
+    command = f"composir forget {path.parent.absolute()} --gallery {Path('g').absolute()}"
+    assert command in result.stderr
 
 
 def test_a_folder_that_was_emptied_drops_its_pictures_and_says_so_first() -> None:
@@ -154,16 +155,16 @@ def test_a_moved_folder_is_told_and_its_old_paths_are_gone() -> None:
 
 def test_deleted_pictures_are_no_hits_and_are_counted() -> None:
     red = paint_all(Path("pictures"))[0]
-    index("pictures")
+    index("pictures", "--gallery", "g")
     red.unlink()
     folder = Path("pictures").absolute()
-    result = composir("search", "red")
+    result = composir("search", "red", "--gallery", "g")
     assert "red.png" not in result.stdout
     assert (
-        f"1 hit left out: its file is gone; composir index {folder} tidies up, --missing keep "
-        "shows them"
+        f"1 hit left out: its file is gone; composir index {folder} --gallery g tidies up, "
+        "--missing keep shows them"
     ) in result.stderr
-    assert "red.png" in composir("search", "red", "--missing", "keep").stdout
+    assert "red.png" in composir("search", "red", "--gallery", "g", "--missing", "keep").stdout
 
 
 def test_files_of_other_kinds_are_told_by_ending() -> None:

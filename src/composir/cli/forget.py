@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli.options import GalleryOption, JsonOption
-from composir.cli.paths import default_gallery
+from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.errors import GalleryError
 
@@ -52,7 +52,7 @@ def forget(
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
         return
     echo(f"forgotten: {_what(report)}; {report.total:,} pictures are left")
-    for line in _afterwards(report):
+    for line in _afterwards(report, gallery_words(gallery)):
         note(line)
 
 
@@ -84,12 +84,12 @@ def _what(report: ForgetReport) -> str:
     return ", ".join(parts)
 
 
-def _afterwards(report: ForgetReport) -> Iterator[str]:
+def _afterwards(report: ForgetReport, gallery: str) -> Iterator[str]:
     for root in report.covered_by:
         name = printable(shlex.quote(str(root)))
         yield (
-            f"what is still there comes back with: composir index {name} (unless a pattern leaves "
-            "it out: --exclude)"
+            f"what is still there comes back with: composir index {name}{gallery} (unless a "
+            "pattern leaves it out: --exclude)"
         )
 
 

@@ -11,7 +11,7 @@ import typer
 from composir.cli import models
 from composir.cli.index_notes import index_notes
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import default_gallery
+from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
 from composir.types import Failure, IndexReport
@@ -89,8 +89,9 @@ def index(
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
-        lines = [*_summary(report, folder), *index_notes(report), *_unmatched(report.unmatched)]
-        echo("\n".join([*lines, *_failures(report.failures)]))
+        lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
+        lines += [*_unmatched(report.unmatched), *_failures(report.failures)]
+        echo("\n".join(lines))
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:

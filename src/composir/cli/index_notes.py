@@ -11,19 +11,24 @@ from composir.types import IndexReport
 _SHOWN_ENDINGS = 8
 
 
-def index_notes(report: IndexReport) -> list[str]:
-    """Lines about folders that have moved, patterns, and files of other kinds."""
-    lines = [*_moves(report), *_patterns(report), *_other_kinds(report.other_kinds)]
+def index_notes(report: IndexReport, gallery: str = "") -> list[str]:
+    """Lines about folders that have moved, patterns, and files of other kinds.
+
+    Args:
+        report: Of the run.
+        gallery: What commands that are suggested need to speak of the same gallery.
+    """
+    lines = [*_moves(report, gallery), *_patterns(report), *_other_kinds(report.other_kinds)]
     return [printable(line) for line in lines]
 
 
-def _moves(report: IndexReport) -> Iterator[str]:
+def _moves(report: IndexReport, gallery: str) -> Iterator[str]:
     for root, count in report.moved.items():
         yield f"{count:,} of {root} have moved here"
     for root, count in report.left_behind.items():
         yield (
             f"{count:,} of {root} were not found again and are kept; to drop them: "
-            f"composir forget {shlex.quote(str(root))}"
+            f"composir forget {shlex.quote(str(root))}{gallery}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,15 @@ def data_folder(environment: Mapping[str, str], platform: str, home: Path) -> Pa
     if platform == "win32":
         return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "composir"
     return Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share") / "composir"
+
+
+def gallery_words(folder: Path | None) -> str:
+    """What a suggested command needs to speak of the same gallery: ` --gallery FOLDER`, or nothing.
+
+    Args:
+        folder: As given with `--gallery`; None where it was not.
+    """
+    return "" if folder is None else f" --gallery {shlex.quote(str(folder))}"
 
 
 def default_gallery() -> Path:

@@ -20,8 +20,13 @@ _FIXED_COLUMNS = 32  # rank, score, size and the gaps between columns
 _DETAILS_SHARE = 0.4
 
 
-def print_result(result: SearchResult) -> None:
-    """Print a table in a terminal; elsewhere one hit a line: rank, score, path, tab-separated."""
+def print_result(result: SearchResult, gallery: str = "") -> None:
+    """Print a table in a terminal; elsewhere one hit a line: rank, score, path, tab-separated.
+
+    Args:
+        result: The answer.
+        gallery: What commands that are suggested need to speak of the same gallery.
+    """
     if is_terminal():
         from rich.console import Console
 
@@ -30,12 +35,17 @@ def print_result(result: SearchResult) -> None:
         for hit in result.hits:
             echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
         note(summary(result))
-    for remark in remarks(result.absent):
+    for remark in remarks(result.absent, gallery):
         note(printable(remark))
 
 
-def remarks(absent: Absent) -> list[str]:
-    """What to tell about files that were not found, and the way out; a line each."""
+def remarks(absent: Absent, gallery: str = "") -> list[str]:
+    """What to tell about files that were not found, and the way out; a line each.
+
+    Args:
+        absent: The files.
+        gallery: As `print_result`.
+    """
     lines = []
     if absent.left_out:
         hits, files = (
@@ -43,14 +53,15 @@ def remarks(absent: Absent) -> list[str]:
         )
         folders = shlex.join(map(str, absent.left_out_from))
         lines.append(
-            f"{absent.left_out:,} {hits} left out: {files} gone; composir index {folders} tidies "
-            "up, --missing keep shows them"
+            f"{absent.left_out:,} {hits} left out: {files} gone; composir index {folders}{gallery} "
+            "tidies up, --missing keep shows them"
         )
     if absent.unreachable:
         folders = shlex.join(map(str, absent.unreachable))
         lines.append(
             f"hits below {folders} cannot be opened now: is the disk there? If the pictures have "
-            f"moved: composir index NEW-FOLDER; if they are gone: composir forget {folders}"
+            f"moved: composir index NEW-FOLDER{gallery}; if they are gone: "
+            f"composir forget {folders}{gallery}"
         )
     return lines
 

@@ -12,6 +12,7 @@ import typer
 
 from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
+from composir.cli.paths import gallery_words
 from composir.cli.terminal import note, printable
 from composir.errors import DeviceMessageError, ImageReadError, QueryError
 from composir.types import Query, SearchResult
@@ -121,7 +122,7 @@ def search(
         raise QueryError(f"cannot read the reference image {image}: {error}") from error
     if html or show:
         _write_page(html, result, opened, where, show)
-    _print(result, as_json)
+    _print(result, as_json, gallery_words(gallery))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +204,13 @@ def _query(words: list[str], image: Path | None, negatives: list[str]) -> Query:
     return Query(image=reference, text=" ".join(words), negatives=tuple(negatives))
 
 
-def _print(result: SearchResult, as_json: bool) -> None:
+def _print(result: SearchResult, as_json: bool, gallery: str) -> None:
     from composir.cli import render
 
     if as_json:
         render.print_result_json(result)
     else:
-        render.print_result(result)
+        render.print_result(result, gallery)
 
 
 def _write_page(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
@@ -17,12 +16,13 @@ from composir.gallery import manifest as manifests
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import read_failures
+from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
 from composir.gallery.matrix import CACHE_NAME
 from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
-from composir.gallery.rows import INTERNAL_COLUMNS, vectors_of
+from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import Store, VersionGoneError
 from composir.model.base import EmbeddingModel
@@ -37,41 +37,6 @@ _IDS_AT_ONCE = 512
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
 Answer = TypeVar("Answer")
 Missing: TypeAlias = Literal["hide", "keep"]
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryInfo:
-    """What a gallery holds.
-
-    Attributes:
-        path: Its folder.
-        images: How many.
-        dimension: Width D of the vectors.
-        bundle: Name of the bundle that made them.
-        fingerprint: Of that bundle.
-        bytes: On disk, in all.
-        roots: Folders indexed so far.
-        created: UTC, ISO 8601.
-        updated: End of the last index run; UTC, ISO 8601.
-        failures: Files that could not be indexed.
-        columns: Metadata columns from sidecars.
-        column_types: Types of all columns that filters know, by name.
-        excludes: Patterns that are remembered with each root.
-    """
-
-    path: Path
-    images: int
-    dimension: int
-    bundle: str
-    fingerprint: str
-    bytes: int
-    roots: tuple[Path, ...]
-    created: str
-    updated: str
-    failures: int
-    columns: tuple[str, ...]
-    column_types: Mapping[str, str]
-    excludes: Mapping[Path, tuple[str, ...]]
 
 
 class Gallery:
@@ -323,27 +288,7 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """What the gallery holds, as of now."""
-        current = read_manifest(self.path)
-        store = self._snapshot().store
-        return GalleryInfo(
-            path=self.path,
-            images=len(self),
-            dimension=current.bundle.dimension,
-            bundle=current.bundle.name,
-            fingerprint=current.bundle.fingerprint,
-            bytes=_bytes_below(self.path),
-            roots=tuple(Path(root) for root in current.roots),
-            created=current.created,
-            updated=current.updated,
-            failures=len(read_failures(self.path)),
-            columns=tuple(store.metadata_columns),
-            column_types={
-                column.name: str(column.type)
-                for column in store.schema
-                if column.name not in INTERNAL_COLUMNS
-            },
-            excludes={Path(root): current.facts(root).exclude for root in current.roots},
-        )
+        return self._ask(lambda newest: describe(self.path, newest.store))
 
     def thumbnail(self, image_id: str) -> bytes:
         """The thumbnail of an image, JPEG of at most 256 pixels a side.
@@ -478,13 +423,3 @@ def _read_sidecar(path: Path) -> SidecarTable:
 
 def _identity(model: EmbeddingModel) -> BundleIdentity:
     return BundleIdentity(model.name, model.fingerprint, model.dimension)
-
-
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # an index run tidies up meanwhile
-            continue
-    return total

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from composir.errors import ComposirError, DatasetError, GalleryError, ModelError
+from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
 from composir.gallery.departed import Looked, departed, former_root, moved_elsewhere
 from composir.gallery.environment import decoder_signature, may_be_readable_now
 from composir.gallery.excludes import Excludes
 from composir.gallery.failures import FailedFile, read_failures, write_failures
+from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
 from composir.gallery.known import ContentSet, KnownFiles
 from composir.gallery.manifest import Manifest, RootFacts
 from composir.gallery.matrix import forget_matrices
@@ -27,7 +27,6 @@ from composir.gallery.scan import FoundFile, ScanNotes, scan
 from composir.gallery.store import Store
 from composir.gallery.volumes import lies_below, volume_of
 from composir.gallery.writer import RowWriter
-from composir.images.formats import PICTURE_SUFFIXES
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
 
@@ -104,7 +103,7 @@ class IndexRun:
         self._excludes = self._patterns()
         waiting = self._look(sidecar)
         self._check_something_found()
-        unmatched = () if sidecar is None else _rows_without_picture(sidecar)
+        unmatched = () if sidecar is None else rows_without_picture(sidecar)
         self._remember_roots()
         writer = RowWriter(
             self._store, self._folder, self._known, self._meter, environment=self._environment
@@ -196,7 +195,9 @@ class IndexRun:
         below = self._rows_below(looked) if len(self._store) else {}
         if any(looked.is_emptied(root) for root in below):
             return
-        raise GalleryError(_nothing_found(self._roots, len(self._store), below, self._notes))
+        raise GalleryError(
+            nothing_found(self._roots, len(self._store), below, self._notes, self._folder)
+        )
 
     def _rows_below(self, looked: Looked) -> dict[str, int]:
         """How many rows each root has, where any."""
@@ -281,7 +282,7 @@ class IndexRun:
         self._store.drop(gone.ids)
         for folder, count in gone.kept.items():
             is_known = bool(self._before.facts(folder).volumes) or folder not in self._found
-            self._note_unreachable(Path(folder), _kept(folder, count, is_known))
+            self._note_unreachable(Path(folder), kept_rows(folder, count, is_known, self._folder))
         moves = moved_elsewhere(self._store, looked)
         self._store.drop(moves.ids)
         self._old_failures = {
@@ -324,48 +325,3 @@ def _place(found: FoundFile) -> rows.Place:
 
 def _by_root(values: Mapping[str, _Value]) -> dict[Path, _Value]:
     return {Path(root): value for root, value in values.items() if value}
-
-
-def _kept(folder: str, count: int, is_known: bool) -> str:
-    told = f"no pictures found here, but the gallery has {count:,} from here: "
-    if is_known:
-        return f"{told}its disk is not mounted. Nothing was dropped; {_way_out(folder)}"
-    return f"{told}is a disk not mounted? Nothing was dropped; {_way_out(folder)}"
-
-
-def _way_out(folder: str) -> str:
-    return f"if they are gone for good: composir forget {shlex.quote(folder)}"
-
-
-def _nothing_found(
-    roots: Sequence[Path], held: int, below: Mapping[str, int], notes: ScanNotes
-) -> str:
-    """Why a run ends at once, and what to do."""
-    told = f"no pictures found under {', '.join(map(str, roots))}"
-    told += f"; the gallery keeps its {held} images" if held else ""
-    if below:
-        told += f" (is a disk not mounted?); {_way_out(next(iter(below)))}"
-    if notes.thinned:
-        told += "; patterns leave some out: see composir info, and --no-exclude"
-    return f"{told}. Looked for files ending in {' '.join(sorted(PICTURE_SUFFIXES))}"
-
-
-def _rows_without_picture(sidecar: SidecarTable) -> tuple[str, ...]:
-    """Before anything is replaced: what a sidecar says of no picture that was found.
-
-    Raises:
-        DatasetError: If it has rows, and that is all of them.
-    """
-    unmatched = sidecar.unmatched()
-    if not len(sidecar):
-        raise DatasetError(
-            f"{sidecar.path} has no rows: nothing to replace the metadata with. The gallery stays "
-            "as it was"
-        )
-    if len(unmatched) == len(sidecar):
-        raise DatasetError(
-            f"none of the {len(sidecar):,} rows of {sidecar.path} is for a picture in the folders "
-            f"to index: its column {sidecar.key_column!r} says, e.g., {unmatched[0]!r}; name files "
-            "as they lie below those folders. The gallery stays as it was"
-        )
-    return unmatched

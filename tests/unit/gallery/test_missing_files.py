@@ -160,6 +160,17 @@ def test_a_gallery_of_deleted_files_ends_its_search(gallery: Gallery, pictures: 
     assert len(gallery.search(RED, k=2, missing="keep").hits) == 2
 
 
+def test_a_search_does_not_look_through_a_whole_gallery_of_deleted_files(
+    gallery: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("composir.gallery.search._EXTRA_CANDIDATES", 0)
+    monkeypatch.setattr("composir.gallery.search._MOST_GONE", 2)
+    for name in names(gallery.search(RED, k=3)):
+        (pictures / f"{name}.png").unlink()
+
+    assert gallery.search(RED, k=1).absent.left_out == 2
+
+
 def test_an_unknown_way_with_missing_files_is_refused(gallery: Gallery) -> None:
     with pytest.raises(QueryError, match=r"missing is 'drop'; it can be: hide, keep"):
         gallery.search(RED, missing="drop")  # type: ignore[arg-type]

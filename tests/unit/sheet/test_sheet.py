@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -89,6 +90,14 @@ def test_everything_is_escaped() -> None:
     assert "script" not in tags.seen
     assert not re.search("[\x1b\u202e\udcff]", page)
     page.encode("utf-8")
+
+
+def test_a_hit_that_cannot_be_reached_is_marked() -> None:
+    search = a_search()
+    first, second = search.result.hits
+    hits = (first, replace(second, unreachable=True))
+    page = contact_sheet([replace(search, result=replace(search.result, hits=hits))], title="Lamps")
+    assert page.count('class="away"') == 1
 
 
 def test_no_hits_is_said_plainly() -> None:
