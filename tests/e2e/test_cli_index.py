@@ -146,7 +146,7 @@ def test_a_moved_folder_is_told_and_its_old_paths_are_gone() -> None:
     assert f"hits below {old} cannot be opened now" in lost.stderr
     assert f"composir forget {old}" in lost.stderr
     shown = composir("index", "b").stdout
-    assert f"8 of {old} have moved here" in shown
+    assert f"8 pictures of {old} have moved here" in shown
     found = json.loads(composir("search", "red", "--json").stdout)
     assert {Path(hit["path"]).parent for hit in found["hits"]} == {new}
     assert found["absent"] == {"left_out": 0, "left_out_from": [], "unreachable": []}

@@ -24,10 +24,10 @@ def index_notes(report: IndexReport, gallery: str = "") -> list[str]:
 
 def _moves(report: IndexReport, gallery: str) -> Iterator[str]:
     for root, count in report.moved.items():
-        yield f"{count:,} of {root} have moved here"
+        yield f"{count:,} pictures of {root} have moved here"
     for root, count in report.left_behind.items():
         yield (
-            f"{count:,} of {root} were not found again and are kept; to drop them: "
+            f"{count:,} pictures of {root} were not found again and are kept; to drop them: "
             f"composir forget {shlex.quote(str(root))}{gallery}"
         )
 
