@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from composir.compose import load_composer
+    from composir.crop import Crop
     from composir.errors import ComposirError
     from composir.gallery import Gallery, open_gallery
     from composir.images import read_image
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComposirError",
     "Confidence",
+    "Crop",
     "Failure",
     "Gallery",
     "Hit",
@@ -44,6 +46,7 @@ __all__ = [
 _HOME = {
     "ComposirError": "composir.errors",
     "Confidence": "composir.types",
+    "Crop": "composir.crop",
     "Failure": "composir.types",
     "Gallery": "composir.gallery",
     "Hit": "composir.types",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.crop import Crop
 from composir.errors import QueryError
+from composir.references import ReferenceImage, ReferenceInput, reference_images
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = NDArray[np.float32]
 PixelArray: TypeAlias = NDArray[np.uint8]
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
+_ONE_TEXT = "write text='a red shoe'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,34 @@ class Query:
     """What a user asks: an image, words, or both, and what must not be there.
 
     Attributes:
-        image: The reference image, or None for words alone.
+        image: The reference image: a path, the bytes of a file, a file opened with `rb` (read here
+            and now), a Pillow image, or a uint8 array of shape (h, w), (h, w, 3) or (h, w, 4). A
+            list of several asks for what lies in the middle of them. None for words alone.
         text: The modification text (with an image) or a description (without).
         negatives: Texts for what the hits should not show, e.g. `("people",)`.
         from_device: Whether the reference stayed on a device, whose pseudo-words stand for it
             (docs/device.md); its composer holds them.
+        crop: The part of the (only) reference that is meant; None for all of it.
     """
 
-    image: ImageInput | None = None
+    image: ReferenceInput | Sequence[ReferenceInput] | None = None
     text: str = ""
     negatives: tuple[str, ...] = ()
     from_device: bool = False
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty query, and take blanks around the words away.
 
         Raises:
-            QueryError: If neither an image nor words are given, or a negative is empty.
+            QueryError: If neither an image nor words are given, a negative is empty, or a part is
+                of another type than it says.
         """
+        images = reference_images(self.image)
+        object.__setattr__(self, "image", images[0] if len(images) == 1 else images or None)
+        self._check_crop(len(images))
+        if not isinstance(self.text, str):
+            raise QueryError(f"text is one text, not {type(self.text).__name__}: {_ONE_TEXT}")
         object.__setattr__(self, "text", self.text.strip())
         # A `*` stands for the reference: without one it says nothing.
         words = self.text.replace("*", " ").split()
@@ -74,8 +87,54 @@ class Query:
             raise QueryError("an empty query: give an image, words, or both")
         if isinstance(self.negatives, str):
             raise QueryError("negatives are several texts: write negatives=('people',)")
+        object.__setattr__(self, "negatives", _texts(self.negatives))
         if any(not negative.strip() for negative in self.negatives):
             raise QueryError("an empty negative text: say what must not be there, or leave it out")
+
+    @property
+    def images(self) -> tuple[ReferenceImage, ...]:
+        """The references, none to several; each can be read again."""
+        if isinstance(self.image, tuple):
+            return self.image
+        return () if self.image is None else (self.image,)  # type: ignore[return-value]
+
+    def _check_crop(self, references: int) -> None:
+        if self.crop is None:
+            return
+        if not isinstance(self.crop, Crop):
+            raise QueryError(
+                f"crop is a composir.Crop, not {type(self.crop).__name__}: write "
+                "crop=Crop(x, y, width, height), or Crop.parse('10%,0%,50%,50%')"
+            )
+        if references != 1:
+            problem = "no reference image to crop" if not references else "a crop of several images"
+            raise QueryError(f"{problem}: a crop is a part of one reference image")
+
+
+def check_query(query: object) -> None:
+    """Refuse what is asked in another form than a query.
+
+    Raises:
+        QueryError: If it is no `Query`; says how to make one.
+    """
+    if not isinstance(query, Query):
+        raise QueryError(
+            f"a search takes a Query, not {type(query).__name__}: write "
+            "gallery.search(Query(text='a shoe')) for words, Query(image='shoe.jpg') for a picture"
+        )
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    try:
+        texts: tuple[object, ...] = tuple(given)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise QueryError(
+            f"negatives are several texts, not {type(given).__name__}: write negatives=('people',)"
+        ) from error
+    for text in texts:
+        if not isinstance(text, str):
+            raise QueryError(f"a negative is a text, not {type(text).__name__}")
+    return texts  # type: ignore[return-value]  # each was looked at
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def test_an_image_and_words(pictures: Path) -> None:
     assert Path(answer["hits"][0]["path"]).name == "magenta.png"
     assert answer["query"] == {
         "image": str(pictures / "blue.png"),
+        "images": [str(pictures / "blue.png")],
+        "crop": None,
         "text": "red",
         "negatives": [],
     }

@@ -13,6 +13,7 @@ from tests.e2e.commands import paint_all
 PUBLIC = [
     "ComposirError",
     "Confidence",
+    "Crop",
     "Failure",
     "Gallery",
     "Hit",

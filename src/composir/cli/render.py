@@ -1,13 +1,23 @@
-"""Search results for people (a table), for pipes (tab-separated) and for programs (JSON)."""
+"""Search results for people (a table), for pipes (lines, paths) and for programs (JSON)."""
 
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from composir.cli.terminal import echo, is_terminal, note, print_json, printable, shortened
+from composir.cli.terminal import (
+    echo,
+    echo_bytes,
+    is_terminal,
+    note,
+    print_json,
+    printable,
+    shortened,
+)
+from composir.references import references_document
 from composir.sheet.facts import telling_facts
 from composir.types import Absent, Hit, SearchResult
 
@@ -15,9 +25,39 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+Form: TypeAlias = Literal["table", "json", "paths", "null"]
 _COLOURS = {"good match": "green", "uncertain": "yellow", "nothing matches well": "red"}
 _FIXED_COLUMNS = 32  # rank, score, size and the gaps between columns
 _DETAILS_SHARE = 0.4
+
+
+def print_in(form: Form, result: SearchResult, gallery: str = "") -> None:
+    """Print a result in one of the forms.
+
+    Args:
+        form: Which.
+        result: The answer.
+        gallery: As in `print_result`.
+    """
+    if form == "json":
+        print_result_json(result)
+    elif form == "table":
+        print_result(result, gallery)
+    else:
+        print_paths(result, "\0" if form == "null" else "\n", gallery)
+
+
+def print_paths(result: SearchResult, end: str, gallery: str = "") -> None:
+    """Print the paths of the hits for other programs, byte for byte, and nothing else on stdout.
+
+    Args:
+        result: The answer.
+        end: What ends a path: NUL, which no path has within, or a line break, which some have.
+        gallery: As in `print_result`.
+    """
+    echo_bytes(b"".join(os.fsencode(hit.path) + end.encode() for hit in result.hits))
+    note(summary(result))
+    _remark(result, gallery)
 
 
 def print_result(result: SearchResult, gallery: str = "") -> None:
@@ -35,6 +75,10 @@ def print_result(result: SearchResult, gallery: str = "") -> None:
         for hit in result.hits:
             echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
         note(summary(result))
+    _remark(result, gallery)
+
+
+def _remark(result: SearchResult, gallery: str) -> None:
     for remark in remarks(result.absent, gallery):
         note(printable(remark))
 
@@ -142,7 +186,7 @@ def print_result_json(result: SearchResult) -> None:
     print_json(
         {
             "query": {
-                "image": None if query.image is None else str(query.image),
+                **references_document(query),
                 "text": query.text,
                 "negatives": query.negatives,
             },

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from composir.cli import models
+from composir.cli import models, render
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import gallery_words
+from composir.cli.reference import command_line_references
 from composir.cli.terminal import note, printable
-from composir.errors import DeviceMessageError, ImageReadError, QueryError
+from composir.crop import Crop
+from composir.errors import DeviceMessageError, QueryError
 from composir.types import Query, SearchResult
 
 if TYPE_CHECKING:
@@ -47,9 +49,25 @@ def search(
         ),
     ] = None,
     *,
-    image: Annotated[
-        Path | None, typer.Option("--image", "-i", metavar="FILE", help="The reference image.")
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image",
+            "-i",
+            metavar="FILE|-|URL|clipboard:",
+            help="The reference image; - is standard input. Repeat for the middle of several.",
+        ),
     ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="The part of the reference that is meant, in pixels or all four in %.",
+        ),
+    ] = None,
+    allow_url: Annotated[
+        bool, typer.Option("--allow-url", help="Fetch an https:// reference from the network.")
+    ] = False,
     message: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +107,12 @@ def search(
         typer.Option(help="Leave out hits whose files have been deleted, or show them."),
     ] = Missing.hide,
     as_json: JsonOption = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Only the hits' paths on stdout, one a line.")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Only the paths, each ended by a NUL: xargs -0.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of the hits.")
     ] = None,
@@ -102,27 +126,26 @@ def search(
     ] = None,
 ) -> None:
     """Search a gallery by an image, words, or both."""
+    form = _form(as_json=as_json, paths=paths, null=null)
     if explain is not None:
         _check_format(explain)
     opened = models.existing_gallery(gallery, model, threads)
     if message is None:
         asked = Asked(
-            _query(words or [], image, negatives or []), _composer(composer, opened.model)
+            _query(words or [], negatives or [], images or [], crop, allow_url=allow_url),
+            _composer(composer, opened.model),
         )
     else:
-        _check_alone(words, image, negatives, explain)
+        _check_alone(words, images, crop, negatives, explain)
         asked = asked_by_message(message, composer, opened.model)
     options = SearchOptions(count, where, include_reference, not no_collapse, missing.value)
     opened.prepare(asked.query, asked.composer)
-    try:
-        result = options.search(opened, asked)
-        if explain is not None:
-            _write_explanation(explain, result, opened, asked, options)
-    except ImageReadError as error:
-        raise QueryError(f"cannot read the reference image {image}: {error}") from error
+    result = options.search(opened, asked)
+    if explain is not None:
+        _write_explanation(explain, result, opened, asked, options)
     if html or show:
         _write_page(html, result, opened, where, show)
-    _print(result, as_json, gallery_words(gallery))
+    render.print_in(form, result, gallery_words(gallery))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,30 +210,39 @@ def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
 
 
 def _check_alone(
-    words: list[str] | None, image: Path | None, negatives: list[str] | None, explain: Path | None
+    words: list[str] | None,
+    images: list[str] | None,
+    crop: str | None,
+    negatives: list[str] | None,
+    explain: Path | None,
 ) -> None:
-    if words or image is not None or negatives:
+    if words or images or crop or negatives:
         raise QueryError("--message brings its own picture, words and --not: leave those out")
     if explain is not None:
         raise QueryError("--explain needs the picture, which a message does not hold: use --image")
 
 
-def _query(words: list[str], image: Path | None, negatives: list[str]) -> Query:
-    if image is not None and not image.exists():
-        raise QueryError(f"the reference image {image} does not exist; check the path")
-    if image is not None and not image.is_file():
-        raise QueryError(f"the reference image {image} is not a file")
-    reference = None if image is None else str(image)
-    return Query(image=reference, text=" ".join(words), negatives=tuple(negatives))
+def _query(
+    words: list[str],
+    negatives: list[str],
+    images: list[str],
+    crop: str | None,
+    *,
+    allow_url: bool,
+) -> Query:
+    part = None if crop is None else Crop.parse(crop)
+    references = command_line_references(images, allow_url=allow_url)
+    text = " ".join(words)
+    return Query(image=references or None, text=text, negatives=tuple(negatives), crop=part)
 
 
-def _print(result: SearchResult, as_json: bool, gallery: str) -> None:
-    from composir.cli import render
-
-    if as_json:
-        render.print_result_json(result)
-    else:
-        render.print_result(result, gallery)
+def _form(*, as_json: bool, paths: bool, null: bool) -> render.Form:
+    """What to print the hits as; of several asked for, none is dropped in silence."""
+    if as_json and (paths or null):
+        raise QueryError("--json and --paths both want stdout: choose one")
+    if null:
+        return "null"
+    return "paths" if paths else "json" if as_json else "table"
 
 
 def _write_page(

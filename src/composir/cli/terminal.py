@@ -27,6 +27,13 @@ def echo(text: str, *, to_stderr: bool = False) -> None:
     stream.flush()
 
 
+def echo_bytes(data: bytes) -> None:
+    """Write bytes to stdout as they are: names of files need not be text."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
 def printable(text: str) -> str:
     r"""Escape what could harm or break a terminal.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
+from composir.compose.sphere import normalised
 from composir.errors import QueryError
 from composir.types import FloatArray
 
@@ -72,6 +73,19 @@ class ComposedQueries:
     def __len__(self) -> int:
         """Number of queries."""
         return len(self.vectors)
+
+    def averaged(self) -> ComposedQueries:
+        """One query in the middle of all, e.g. of one text with each of several references.
+
+        The vectors are averaged over the n queries and brought back to unit norm: for references
+        alone that is the normalised mean of their vectors.
+
+        Returns:
+            A single query, scored by the same rule; itself where there is only one.
+        """
+        if len(self) == 1:
+            return self
+        return replace(self, vectors=normalised(self.vectors.mean(axis=0, keepdims=True)))
 
     def scores(self, gallery: FloatArray) -> FloatArray:
         """Score a gallery.

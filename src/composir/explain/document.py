@@ -8,6 +8,7 @@ from composir.explain.effects import WINDOW, PhraseEffect
 from composir.explain.explanation import Explanation
 from composir.explain.heat import spread, strongest_place
 from composir.explain.looks import TokenLook
+from composir.references import references_document
 from composir.types import Hit
 
 VERSION = 1
@@ -24,7 +25,7 @@ def as_document(explanation: Explanation) -> dict[str, Any]:
     return {
         "version": VERSION,
         "query": {
-            "image": None if query.image is None else str(query.image),
+            **references_document(query),
             "text": query.text,
             "negatives": list(query.negatives),
         },

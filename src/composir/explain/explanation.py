@@ -9,14 +9,28 @@ from typing import TYPE_CHECKING
 from composir.compose import Composer, load_composer
 from composir.explain.effects import FIRST, ExplainSettings, PhraseEffect, PhraseTrial
 from composir.explain.looks import Looks, look_at
-from composir.types import ImageInput, SearchResult
+from composir.types import SearchResult
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from composir.gallery import Gallery
+    from composir.gallery.reference import OpenedReference
 
 _REFERENCE_SIDE = 480
+
+
+@dataclass(frozen=True, slots=True)
+class ShownReference:
+    """A reference for pages.
+
+    Attributes:
+        jpeg: A small picture of it, of the part that was asked about.
+        size: Width and height of that part, pixels.
+        name: What to call it; empty where it came without a name.
+    """
+
+    jpeg: bytes
+    size: tuple[int, int]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +41,8 @@ class Explanation:
         result: The search.
         settings: Of the composer.
         effects: What each phrase and each negative changed.
-        looks: What the composer saw in the reference.
-        reference: JPEG of the reference, if the query has one.
-        reference_size: Its width and height as it was seen, pixels.
+        looks: What the composer saw in the reference; nothing where there are several.
+        references: Every reference of the query, as it was seen.
         thumbnails: JPEG of each hit that is shown, by the gallery's id.
     """
 
@@ -37,8 +50,7 @@ class Explanation:
     settings: Mapping[str, float | int | str]
     effects: tuple[PhraseEffect, ...]
     looks: Looks
-    reference: bytes | None = None
-    reference_size: tuple[int, int] = (0, 0)
+    references: tuple[ShownReference, ...] = ()
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -64,31 +76,27 @@ def explain_search(
     """
     if composer is None or isinstance(composer, str):
         composer = load_composer(composer, gallery.model)
+    from composir.gallery.reference import open_references
+
     query = result.query
-    rgb = None if query.image is None else _open(query.image)
+    opened = open_references(query)
     trial = PhraseTrial(query, gallery, composer, settings or ExplainSettings())
     effects = trial.effects()
     return Explanation(
         result=result,
         settings=composer.settings,
         effects=effects,
-        looks=look_at(rgb, composer, gallery.model),
-        reference=None if rgb is None else _jpeg(rgb),
-        reference_size=(0, 0) if rgb is None else rgb.size,
+        looks=look_at([one.rgb for one in opened], composer, gallery.model),
+        references=tuple(_shown(one) for one in opened),
         thumbnails=gallery.thumbnails(_shown_ids(result, effects)),
     )
 
 
-def _open(image: ImageInput) -> Image.Image:
-    from composir.images import read_image
-
-    return read_image(image).rgb
-
-
-def _jpeg(rgb: Image.Image) -> bytes:
+def _shown(reference: OpenedReference) -> ShownReference:
     from composir.gallery.thumbnails import make_thumbnail
 
-    return make_thumbnail(rgb, _REFERENCE_SIDE)
+    jpeg = make_thumbnail(reference.rgb, _REFERENCE_SIDE)
+    return ShownReference(jpeg, reference.rgb.size, reference.name)
 
 
 def _shown_ids(result: SearchResult, effects: tuple[PhraseEffect, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,23 +48,28 @@ class Looks:
     spec: PreprocessSpec | None = None
 
 
-def look_at(rgb: Image.Image | None, composer: Composer, model: EmbeddingModel) -> Looks:
+def look_at(references: Sequence[Image.Image], composer: Composer, model: EmbeddingModel) -> Looks:
     """Find out what a composer made of a reference.
 
     Args:
-        rgb: The reference; None where the query has none.
+        references: Of the query; tokens are shown where there is exactly one.
         composer: Any.
         model: The gallery's.
     """
-    if rgb is None:
+    if not references:
         return Looks(note="The query has no reference image, so there are no tokens of it.")
+    if len(references) > 1:
+        return Looks(
+            note=f"The query is the average of {len(references)} references, each with tokens of "
+            "its own; to see those, ask with one reference."
+        )
     if not isinstance(composer, SplicedComposer):
         return Looks(
             note=f"The composer {composer.name} works on whole vectors: it makes no tokens that "
             "could be shown. A trained composer does, e.g. --composer isa."
         )
-    opened: Callable[[], Image.Image] = lambda: rgb  # noqa: E731
-    batch = QueryBatch(("",), image_vectors=model.encode_images([rgb]), images=(opened,))
+    opened: Callable[[], Image.Image] = lambda: references[0]  # noqa: E731
+    batch = QueryBatch(("",), image_vectors=model.encode_images(references), images=(opened,))
     found = composer.tokens(batch)
     words = composer.model.texts.nearest_words(found.words[0], WORDS)
     maps = [None] * len(words) if found.attention is None else list(found.attention[0])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 
 from composir.explain.effects import FIRST, WINDOW, Move, PhraseEffect
 from composir.explain.explanation import Explanation
 from composir.explain.heat import heat_overlay, spread, strongest_place
 from composir.explain.looks import Looks, TokenLook
 from composir.sheet.document import document, escaped
-from composir.types import Hit, Query
+from composir.types import Hit
 
 _ALL_POSITIONS = 0.98  # spread from which a map says "everywhere"
 
@@ -41,10 +39,10 @@ def _picture_rules(explanation: Explanation) -> str:
         f".p{number}{{background-image:url({_data(jpeg, 'jpeg')})}}"
         for number, jpeg in enumerate(explanation.thumbnails.values())
     ]
-    if explanation.reference is not None:
-        width, height = explanation.reference_size
+    for number, reference in enumerate(explanation.references):
+        width, height = reference.size
         rules.append(
-            f".ref{{background-image:url({_data(explanation.reference, 'jpeg')});"
+            f".ref{number}{{background-image:url({_data(reference.jpeg, 'jpeg')});"
             f"aspect-ratio:{width}/{height}}}"
         )
     return "\n".join(rules)
@@ -59,22 +57,23 @@ def _intro(explanation: Explanation) -> str:
 
 
 def _hits_section(explanation: Explanation) -> str:
-    query = explanation.result.query
-    reference = ""
-    if explanation.reference is not None:
-        reference = (
-            f'<figure class="asked"><div class="ref picture" role="img" '
-            f'aria-label="reference image"></div>'
-            f"<figcaption>{escaped(_file_name(query) or 'the reference')}</figcaption></figure>"
-        )
+    crop = explanation.result.query.crop
+    part = "" if crop is None else f", cropped to {crop}"
+    references = "".join(
+        f'<figure class="asked"><div class="ref{number} picture" role="img" '
+        f'aria-label="reference image"></div>'
+        f"<figcaption>{escaped((shown.name or 'the reference') + part)}</figcaption></figure>"
+        for number, shown in enumerate(explanation.references)
+    )
     hits = "".join(
         _thumb(explanation, hit, f"{hit.rank}", f"{hit.score:.3f}")
         for hit in explanation.result.hits[:FIRST]
     )
     strip = f'<ol class="strip">{hits}</ol>' if hits else '<p class="empty">No picture is left.</p>'
+    answer = f'<div class="answer"><div>{references}</div>{strip}</div>' if references else strip
     return f"""<section class="part" aria-label="The first hits">
 <h2>The first hits</h2>
-<div class="answer">{reference}{strip}</div>
+{answer}
 </section>"""
 
 
@@ -169,11 +168,11 @@ def _token(number: int, look: TokenLook, looks: Looks, explanation: Explanation)
     words = " ".join(f"<code>{escaped(word)}</code>" for word in look.words)
     heat, where = "", ""
     if look.attention is not None and looks.spec is not None:
-        png = heat_overlay(look.attention, explanation.reference_size, looks.spec)
+        png = heat_overlay(look.attention, explanation.references[0].size, looks.spec)
         place = _place(look)
         heat = f'<img src="{_data(png, "png")}" alt="heat map: looked at {place}">'
         where = f" · looked at {place}"
-    seen = f'<div class="ref picture heat">{heat}</div>' if heat else ""
+    seen = f'<div class="ref0 picture heat">{heat}</div>' if heat else ""
     return f"""<li class="look">{seen}
 <p class="words"><span class="sign">{number}</span>{words}</p>
 <p class="facts">length {look.norm:.2f}{where}</p></li>"""
@@ -199,10 +198,6 @@ def _picture(explanation: Explanation, hit: Hit) -> str:
     ids: Sequence[str] = list(explanation.thumbnails)
     shown = f"p{ids.index(hit.id)}" if hit.id in explanation.thumbnails else "lost"
     return f'<div class="picture {shown}" role="img" aria-label="{escaped(hit.path.name)}"></div>'
-
-
-def _file_name(query: Query) -> str:
-    return Path(query.image).name if isinstance(query.image, str | os.PathLike) else ""
 
 
 def _data(content: bytes, kind: str) -> str:

@@ -26,7 +26,7 @@ from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import Store, VersionGoneError
 from composir.model.base import EmbeddingModel
-from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult
+from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
@@ -204,7 +204,7 @@ class Gallery:
         """Search the gallery.
 
         Args:
-            query: An image, words, or both.
+            query: An image or several, words, or both.
             k: Number of hits; more than there are gives all.
             where: SQL-like filter over the columns, applied before the search.
             composer: Name of one, a trained one's folder, or one; None for the model's default.
@@ -218,13 +218,14 @@ class Gallery:
             The hits, best first, and how far to trust them.
 
         Raises:
-            QueryError: If k < 1, the reference cannot be read, the composer lacks something, or
-                `missing` is neither of the two.
+            QueryError: If it is no `Query`, k < 1, a reference cannot be read, the composer lacks
+                something, or `missing` is neither of the two.
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
         """
         from composir.gallery.search import SearchSettings, answer
 
+        check_query(query)
         if missing not in get_args(Missing):
             raise QueryError(f"missing is {missing!r}; it can be: {', '.join(get_args(Missing))}")
         model = self.model
@@ -256,11 +257,12 @@ class Gallery:
             composer: As in `search`.
 
         Raises:
-            QueryError: If there is no such composer.
+            QueryError: If it is no `Query`, or there is no such composer.
             ModelError: If the model, or a trained composer, is damaged or does not fit.
         """
         from composir.gallery.prepare import in_background, steps
 
+        check_query(query)
         if composer is None or isinstance(composer, str | Path):
             composer = self.composer(composer)
         in_background(steps(query, self.model, composer))

@@ -12,9 +12,9 @@ from composir.gallery.rows import Picture, Place, hash_content
 from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
+from composir.references import LARGEST_FILE
 from composir.types import DecodedImage, PixelArray
 
-LARGEST_FILE = 256 * 2**20
 _THUMBNAIL_SIDE = 256
 
 

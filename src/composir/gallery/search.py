@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
-from composir.data.files import absolute
-from composir.errors import GalleryError, ImageReadError, QueryError
+from composir.errors import GalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration, judge
-from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
+from composir.gallery.duplicates import NearDuplicateRule
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
-from composir.gallery.reader import LARGEST_FILE
-from composir.gallery.rows import hash_content, image_id
-from composir.images import read_image
+from composir.gallery.reference import Reference, encoded_references
 from composir.model.base import EmbeddingModel
-from composir.types import Absent, Hit, ImageInput, Query, SearchResult
+from composir.types import Absent, Hit, Query, SearchResult
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
 _MOST_GONE = 4096  # so many deleted files before the hits: time to tidy up, not to look further
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The reference image of a query.
-
-    Attributes:
-        rgb: Its pixels.
-        id: The gallery's id for its path; None where it came without one.
-        appearance: What its duplicates look like too.
-    """
-
-    rgb: Image.Image
-    id: str | None
-    appearance: Appearance
-
-    def is_shown_by(self, candidate: Candidate, rule: NearDuplicateRule) -> bool:
-        """Whether a gallery image is the reference or a duplicate of it."""
-        return candidate.id == self.id or rule.same(self.appearance, candidate.appearance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +76,16 @@ def answer(
         settings: How.
 
     Raises:
-        QueryError: If the reference cannot be read or the composer needs what the query lacks.
+        QueryError: If a reference cannot be read or the composer needs what the query lacks.
         FilterError: If the filter is not understood.
         GalleryError: If the gallery is empty.
     """
     begun = time.perf_counter()
     if ranker.size == 0:
         raise GalleryError("the gallery is empty; fill it first: composir index FOLDER")
-    reference = None if query.image is None else _read_reference(query.image, model)
-    composed = composer.compose(_batch(query, reference))
-    hidden = None if settings.include_reference else reference
+    references = encoded_references(query, model)
+    composed = composer.compose(_batch(query, references)).averaged()
+    hidden = () if settings.include_reference else references
     found = _Found(ranker, composed, settings, hidden)
     groups = found.groups()
     best = groups[0][0].score if groups else None
@@ -123,41 +103,22 @@ def answer(
     )
 
 
-def _read_reference(source: ImageInput, model: EmbeddingModel) -> Reference:
-    path = Path(source) if isinstance(source, (str, os.PathLike)) else None
-    try:
-        data = source if path is None else _bytes_of(path)
-        decoded = read_image(data)
-    except OSError as error:
-        raise QueryError(f"the reference {path} cannot be read: {error.strerror}") from error
-    except ImageReadError as error:
-        raise QueryError(f"the reference {path or 'image'} is no picture: {error}") from error
-    appearance = Appearance(
-        hash_content(data) if isinstance(data, bytes) else None,
-        sign_picture(decoded.rgb),
-        model.encode_images([decoded.rgb])[0],
-        decoded.width,
-        decoded.height,
-    )
-    own_id = None if path is None else image_id(absolute(path))
-    return Reference(decoded.rgb, own_id, appearance)
-
-
-def _bytes_of(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_FILE:
-        raise QueryError(f"the reference {path} is larger than {LARGEST_FILE >> 20} MB")
-    return path.read_bytes()
-
-
-def _batch(query: Query, reference: Reference | None) -> QueryBatch:
-    if reference is None:
-        return QueryBatch((query.text,), negatives=(query.negatives,))
+def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:
+    """One row for each reference; one in all where there is none."""
+    count = max(len(references), 1)
+    texts, negatives = (query.text,) * count, (query.negatives,) * count
+    if not references:
+        return QueryBatch(texts, negatives=negatives)
     return QueryBatch(
-        (query.text,),
-        image_vectors=reference.appearance.vector[None],
-        images=(lambda: reference.rgb,),
-        negatives=(query.negatives,),
+        texts,
+        image_vectors=np.stack([reference.vector for reference in references]),
+        images=[partial(_rgb, reference) for reference in references],
+        negatives=negatives,
     )
+
+
+def _rgb(reference: Reference) -> Image.Image:
+    return reference.rgb
 
 
 class _Found:
@@ -168,7 +129,7 @@ class _Found:
         ranker: Ranker,
         composed: ComposedQueries,
         settings: SearchSettings,
-        hidden: Reference | None,
+        hidden: Sequence[Reference],
     ) -> None:
         self._settings, self._hidden = settings, hidden
         self._ranking = ranker.rank(composed, settings.where)
@@ -208,7 +169,8 @@ class _Found:
         return True
 
     def _is_hidden(self, candidate: Candidate) -> bool:
-        return self._hidden is not None and self._hidden.is_shown_by(candidate, self._settings.rule)
+        rule = self._settings.rule
+        return any(reference.is_shown_by(candidate, rule) for reference in self._hidden)
 
     def _collapsed(self, candidates: list[Candidate]) -> list[list[Candidate]]:
         self._gone = []

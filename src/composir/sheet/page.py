@@ -21,16 +21,14 @@ class SheetSearch:
     Attributes:
         result: The answer.
         where: The filter that was used, if any.
-        reference: JPEG of the reference image, if the query has one.
-        reference_name: Its file name.
+        references: JPEG and name of each reference image of the query.
         thumbnails: JPEG of each hit, by the gallery's id.
         note: A line on why one would ask this, for pages that explain.
     """
 
     result: SearchResult
     where: str | None = None
-    reference: bytes | None = None
-    reference_name: str = ""
+    references: tuple[tuple[bytes, str], ...] = ()
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     note: str = ""
 
@@ -66,11 +64,13 @@ def _section(number: int, search: SheetSearch) -> str:
 def _asked(search: SheetSearch) -> str:
     query = search.result.query
     parts = [f'<p class="note">{escaped(search.note)}</p>' if search.note else ""]
-    if search.reference is not None:
-        parts.append(
-            f'<figure class="reference">{picture(search.reference, "reference image")}'
-            f"<figcaption>{escaped(search.reference_name)}</figcaption></figure>"
-        )
+    parts += [
+        f'<figure class="reference">{picture(jpeg, "reference image")}'
+        f"<figcaption>{escaped(name)}</figcaption></figure>"
+        for jpeg, name in search.references
+    ]
+    if query.crop is not None:
+        parts.append(f'<p class="filter"><span>crop</span> <code>{escaped(query.crop)}</code></p>')
     if query.text.strip():
         sign = '<span class="sign" aria-hidden="true">+</span>' if query.image is not None else ""
         parts.append(f'<p class="words">{sign}<q>{escaped(query.text)}</q></p>')
@@ -139,6 +139,7 @@ def _uri(path: Path) -> str:
 
 
 def _spoken(query: Query) -> str:
-    parts = ["an image"] if query.image is not None else []
+    count = len(query.images)
+    parts = ["an image" if count == 1 else f"{count} images"] if count else []
     parts += [query.text] if query.text.strip() else []
     return " and ".join(parts)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from composir.errors import ComposirError
 from composir.sheet.page import SheetSearch, contact_sheet
-from composir.types import ImageInput, SearchResult
+from composir.types import Query, SearchResult
 
 _THUMBNAIL_SIDE = 256
 _READABLE = 0o644
@@ -32,23 +31,25 @@ def gather(
         gallery: The gallery that gave it.
         where: The filter that was used.
         note: A line on why one would ask this.
+
+    Raises:
+        QueryError: If a reference cannot be read any more.
     """
-    image = result.query.image
     return SheetSearch(
         result=result,
         where=where,
         note=note,
-        reference=None if image is None else _reference(image),
-        reference_name=Path(image).name if isinstance(image, str | os.PathLike) else "",
+        references=_references(result.query),
         thumbnails=gallery.thumbnails([hit.id for hit in result.hits]),
     )
 
 
-def _reference(image: ImageInput) -> bytes:
+def _references(query: Query) -> tuple[tuple[bytes, str], ...]:
+    from composir.gallery.reference import open_references
     from composir.gallery.thumbnails import make_thumbnail
-    from composir.images import read_image
 
-    return make_thumbnail(read_image(image, min_side=_THUMBNAIL_SIDE).rgb, _THUMBNAIL_SIDE)
+    opened = open_references(query, min_side=_THUMBNAIL_SIDE)
+    return tuple((make_thumbnail(one.rgb, _THUMBNAIL_SIDE), one.name) for one in opened)
 
 
 def write_contact_sheet(

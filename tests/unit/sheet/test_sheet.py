@@ -30,8 +30,7 @@ def a_search(text: str = "in green", **changes: object) -> SheetSearch:
     settings: dict[str, object] = {
         "result": result,
         "where": "width > 100",
-        "reference": b"reference",
-        "reference_name": "lamp.jpg",
+        "references": ((b"reference", "lamp.jpg"),),
         "thumbnails": {"id1": b"first", "id2": b"second"},
     }
     return SheetSearch(**{**settings, **changes})  # type: ignore[arg-type]
@@ -83,7 +82,7 @@ def test_everything_is_escaped() -> None:
     result = SearchResult(
         Query(text=NASTY, negatives=(NASTY,)), (hit,), search.result.confidence, NASTY, 1, 1, 0.0
     )
-    search = SheetSearch(result, where=NASTY, reference_name=NASTY, note=NASTY)
+    search = SheetSearch(result, where=NASTY, references=((b"reference", NASTY),), note=NASTY)
     page = contact_sheet([search], title=NASTY, intro=NASTY)
     tags = Tags(page)
     assert tags.open == []

@@ -1,0 +1,142 @@
+"""The references of a query: read, cropped, encoded, and told from the gallery's images."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from composir.crop import Crop
+from composir.data.files import absolute
+from composir.data.streams import UnreadableStreamError, read_regular
+from composir.errors import ImageReadError, QueryError
+from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
+from composir.gallery.ranking import Candidate
+from composir.gallery.rows import hash_content, image_id
+from composir.images import read_image
+from composir.model.base import EmbeddingModel
+from composir.references import LARGEST_FILE, NamedImage, ReferenceImage, reference_name
+from composir.types import DecodedImage, FloatArray, Query
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedReference:
+    """A reference that was read.
+
+    Attributes:
+        name: What to call it; empty where it came without a name.
+        rgb: The part of it that is asked about.
+        whole: All of it.
+        content_hash: Of the file's bytes; None for pixels without a file.
+        id: The gallery's id for its path; None where it came without one.
+    """
+
+    name: str
+    rgb: Image.Image
+    whole: DecodedImage
+    content_hash: str | None
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference as composers and the duplicate rule see it.
+
+    Attributes:
+        rgb: Its pixels, of the part that is asked about.
+        vector: (D,) float32 of that part, unit norm.
+        id: The gallery's id for its path; None where it came without one.
+        appearance: What duplicates of the whole picture look like too.
+    """
+
+    rgb: Image.Image
+    vector: FloatArray
+    id: str | None
+    appearance: Appearance
+
+    def is_shown_by(self, candidate: Candidate, rule: NearDuplicateRule) -> bool:
+        """Whether a gallery image is the reference or a duplicate of it."""
+        return candidate.id == self.id or rule.same(self.appearance, candidate.appearance)
+
+
+def encoded_references(query: Query, model: EmbeddingModel) -> tuple[Reference, ...]:
+    """Read and encode the references of a query.
+
+    Args:
+        query: With any number of references.
+        model: The gallery's.
+
+    Raises:
+        QueryError: If one cannot be read, or the crop reaches beyond it.
+    """
+    opened = open_references(query)
+    if not opened:
+        return ()
+    vectors = model.encode_images([one.rgb for one in opened])
+    # What is left out of the hits is the whole picture, whatever part of it was asked about.
+    wholes = vectors if query.crop is None else model.encode_images([o.whole.rgb for o in opened])
+    return tuple(
+        Reference(
+            one.rgb,
+            vector,
+            one.id,
+            Appearance(
+                one.content_hash,
+                sign_picture(one.whole.rgb),
+                whole,
+                one.whole.width,
+                one.whole.height,
+            ),
+        )
+        for one, vector, whole in zip(opened, vectors, wholes, strict=True)
+    )
+
+
+def open_references(query: Query, *, min_side: int | None = None) -> tuple[OpenedReference, ...]:
+    """Read the references of a query.
+
+    Args:
+        query: With any number of references.
+        min_side: The short side that is enough, pixels; None for full size, which a crop needs.
+
+    Raises:
+        QueryError: If one cannot be read, or the crop reaches beyond it.
+    """
+    enough = min_side if query.crop is None else None
+    return tuple(_opened(image, query.crop, enough) for image in query.images)
+
+
+def _opened(image: ReferenceImage, crop: Crop | None, min_side: int | None) -> OpenedReference:
+    path = Path(image) if isinstance(image, str | os.PathLike) else None
+    shown = path or (image.name if isinstance(image, NamedImage) else "image")
+    try:
+        content = _content(image)
+        whole = read_image(content, min_side=min_side)
+    except UnreadableStreamError as error:
+        raise QueryError(f"the reference {shown}: {error}{_way_out(image)}") from error
+    except ImageReadError as error:
+        raise QueryError(f"the reference {shown} is no picture: {error}") from error
+    rgb = whole.rgb if crop is None else whole.rgb.crop(crop.box(*whole.rgb.size))
+    return OpenedReference(
+        reference_name(image),
+        rgb,
+        whole,
+        hash_content(content) if isinstance(content, bytes) else None,
+        None if path is None else image_id(absolute(path)),
+    )
+
+
+def _content(image: ReferenceImage) -> bytes | Image.Image:
+    if isinstance(image, NamedImage):
+        return image.content
+    if isinstance(image, str | os.PathLike):
+        return read_regular(image, LARGEST_FILE)
+    return image
+
+
+def _way_out(image: ReferenceImage) -> str:
+    if isinstance(image, str) and "://" in image:
+        return "; from Python give the bytes of what is at an address, not the address"
+    return ""
