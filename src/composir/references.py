@@ -138,7 +138,7 @@ def _picture_of(array: object) -> Image.Image:
             f"a reference image of shape {pixels.shape}: give (height, width), or (height, width, "
             "3) or (height, width, 4) for RGB and RGBA"
         )
-    return Image.fromarray(np.ascontiguousarray(pixels))
+    return Image.fromarray(np.ascontiguousarray(pixels)).copy()  # or it would share the memory
 
 
 def _read(file: Any) -> ReferenceImage:

@@ -7,8 +7,6 @@ process holds the gallery; 130 stopped with Ctrl-C. Errors go to stderr and leav
 
 from __future__ import annotations
 
-import errno
-import sys
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any
@@ -18,10 +16,11 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from composir.cli.extras import missing_extra
+from composir.cli.interrupts import INTERRUPTED, was_interrupted
+from composir.cli.switches import refuse_values, shown_without_values, with_subcommands
 from composir.cli.terminal import echo, printable, shortened
 from composir.errors import ComposirError
 
-INTERRUPTED = 130
 _SHOWN_NAME = 120
 
 
@@ -55,11 +54,25 @@ class LazyVerbs(TyperGroup):
         for name, verb in VERBS.items():
             self.commands[name] = TyperCommand(name, help=verb.summary)
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """Read the command line; Ctrl-C meanwhile ends it as it ends a verb."""
+        try:
+            return super().make_context(*args, **settings)
+        except KeyboardInterrupt as stop:
+            raise _stopped() from stop
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options of `composir` itself."""
+        return shown_without_values(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the verb that the arguments name, and import it."""
         name, _, rest = super().resolve_command(ctx, args)
         command = get_command(import_module(VERBS[str(name)].module).app)
         command.name = name
+        for one in with_subcommands(command):
+            shown_without_values(one.get_params(ctx))
+        refuse_values(command, rest)
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -74,8 +87,6 @@ class LazyVerbs(TyperGroup):
                 raise
             raise _reported(missing) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # who reads our output has gone: typer's affair
-                raise
             raise _reported(_refused(error)) from error
         except RuntimeError as error:
             if "home directory" not in str(error):
@@ -83,8 +94,7 @@ class LazyVerbs(TyperGroup):
             problem = ComposirError("a path begins with ~ and a user that this system lacks")
             raise _reported(problem) from error
         except KeyboardInterrupt as stop:
-            echo("stopped.", to_stderr=True)
-            raise typer.Exit(INTERRUPTED) from stop
+            raise _stopped() from stop
 
 
 def _refused(error: OSError) -> ComposirError:
@@ -94,7 +104,14 @@ def _refused(error: OSError) -> ComposirError:
     return ComposirError(f"the system refuses: {error.strerror or error}{where}")
 
 
+def _stopped() -> typer.Exit:
+    echo("stopped.", to_stderr=True)
+    return typer.Exit(INTERRUPTED)
+
+
 def _reported(error: ComposirError) -> typer.Exit:
+    if was_interrupted():  # some libraries turn Ctrl-C into errors of their own
+        return _stopped()
     text = "\n".join(printable(line) for line in str(error).split("\n"))
     echo(f"error: {text}", to_stderr=True)
     return typer.Exit(error.exit_code)
@@ -132,9 +149,7 @@ def composir_command(
 
 
 def run() -> None:
-    """Entry point of the `composir` command."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a terminal that lacks a character gets an escape instead
-            reconfigure(errors="backslashreplace")
-    app(prog_name="composir")
+    """Run the command line of this process; see `composir.cli.entry`."""
+    from composir.cli.entry import run as begin
+
+    begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -104,6 +105,8 @@ def file_of_url(url: str) -> str:
 
 
 def _at_path(name: str) -> str | NamedImage:
+    if not name:
+        raise QueryError("the reference image is an empty path")
     path = Path(name)
     try:
         mode = path.stat().st_mode
@@ -139,13 +142,25 @@ def _standard_input() -> bytes:
         raise QueryError("standard input is closed: there is no picture in it")
     if sys.stdin.isatty():
         raise QueryError(_TERMINAL)
-    buffer: BinaryIO = sys.stdin.buffer
-    return _read("on standard input", lambda: buffer)
+    return _read("on standard input", _unshared_input)
+
+
+def _unshared_input() -> BinaryIO:
+    """Standard input of our own: Python's shutdown would wait for a reader of `sys.stdin`."""
+    try:
+        descriptor = sys.stdin.fileno()
+    except OSError:  # of a test
+        return io.BytesIO(sys.stdin.buffer.read(LARGEST_FILE + 1))
+    return open(descriptor, "rb", buffering=0, closefd=False)
 
 
 def _read(name: str, opened: Callable[[], BinaryIO]) -> bytes:
+    def work() -> bytes:
+        with opened() as stream:
+            return read_at_most(stream, LARGEST_FILE)
+
     try:
-        data = within(SECONDS, lambda: read_at_most(opened(), LARGEST_FILE))
+        data = within(SECONDS, work)
     except (UnreadableStreamError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise QueryError(f"the reference {name}: {reason}") from error

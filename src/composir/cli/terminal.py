@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _KILO = 1000
+_READER_GONE = {errno.EPIPE, *([errno.EINVAL] if os.name == "nt" else [])}
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -23,15 +27,47 @@ def echo(text: str, *, to_stderr: bool = False) -> None:
     """
     stream = sys.stderr if to_stderr else sys.stdout
     shown = text if stream.isatty() else _COLOUR.sub("", text)
-    stream.write(f"{shown}\n")
-    stream.flush()
+    with _whoever_listens(stream):
+        stream.write(f"{shown}\n")
+        stream.flush()
 
 
 def echo_bytes(data: bytes) -> None:
     """Write bytes to stdout as they are: names of files need not be text."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.flush()
+    with _whoever_listens(sys.stdout):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr of this process ready for anything that is printed.
+
+    A character that one of them lacks becomes an escape; one that is closed throws all away.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _whoever_listens(stream: TextIO) -> Iterator[None]:
+    """Print to a reader that may leave early (`composir info | head`), which stops nothing.
+
+    What comes after is thrown away: an index run goes on to its end, and the exit code says what
+    became of the work.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _READER_GONE:
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def printable(text: str) -> str:

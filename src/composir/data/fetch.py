@@ -13,13 +13,14 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from composir.data.streams import read_at_most, too_large, within
 from composir.errors import ComposirError
 
 MOST_REDIRECTS = 5
+_HTTPS_PORT = 443
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -146,17 +147,16 @@ def _checked(url: str) -> SplitResult:
 
 def _asked(parts: SplitResult, limits: FetchLimits, network: Network) -> bytes | str:
     """Ask once: the content, or where it has moved to."""
-    host, port = str(parts.hostname), parts.port or 443
+    host, port = str(parts.hostname), parts.port or _HTTPS_PORT
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     target += f"?{quote(parts.query, safe='/%:@!$&()*+,;=~?')}" if parts.query else ""
     name = host if ":" in host else host.encode("idna").decode("ascii")
-    connection = HTTPSConnection(name, port, timeout=limits.seconds)
-    connection.sock = network.secure(_connected(name, port, limits, network), name)
-    try:
-        connection.request("GET", target, headers=_HEADERS)
-        return _content(connection.getresponse(), limits)
-    finally:
-        connection.close()
+    connection = HTTPConnection(name, port, timeout=limits.seconds)
+    with _connected(name, port, limits, network) as plain, network.secure(plain, name) as speaking:
+        connection.sock = speaking
+        connection.request("GET", target, headers={"Host": _host_header(name, port), **_HEADERS})
+        with connection.getresponse() as response:
+            return _content(response, limits)
 
 
 _HEADERS = {
@@ -165,6 +165,11 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
+
+
+def _host_header(name: str, port: int) -> str:
+    shown = f"[{name}]" if ":" in name else name
+    return shown if port == _HTTPS_PORT else f"{shown}:{port}"
 
 
 def _connected(host: str, port: int, limits: FetchLimits, network: Network) -> socket.socket:

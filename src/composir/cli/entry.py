@@ -1,0 +1,33 @@
+"""Where the `composir` command begins: Ctrl-C and the streams first, then everything else."""
+
+from __future__ import annotations
+
+import sys
+
+from composir.cli import interrupts
+
+
+def run() -> None:
+    """Run the command line of this process, and end with its exit code.
+
+    Raises:
+        SystemExit: Always; unless there is a bug, whose traceback is shown.
+    """
+    interrupts.listen()
+    try:
+        from composir.cli.main import app
+        from composir.cli.terminal import prepare_streams
+
+        prepare_streams()
+        app(prog_name="composir")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.__context__, BrokenPipeError):
+            code = 0  # who read the help has read enough
+    except BaseException:
+        # After Ctrl-C whatever comes is its echo: libraries turn it into errors of their own.
+        if not interrupts.was_interrupted():
+            raise
+        code = interrupts.INTERRUPTED
+    sys.exit(interrupts.finish(code))
