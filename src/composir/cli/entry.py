@@ -29,5 +29,6 @@ def run() -> None:
         # After Ctrl-C whatever comes is its echo: libraries turn it into errors of their own.
         if not interrupts.was_interrupted():
             raise
+        interrupts.say("stopped.\n")
         code = interrupts.INTERRUPTED
     sys.exit(interrupts.finish(code))

@@ -9,9 +9,11 @@ before anything else is.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -37,6 +39,8 @@ def listen() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _pressed)
         sys.unraisablehook = _unraisable
+        # Registered first, so called last: what Python does then takes no Ctrl-C, and no time.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def was_interrupted() -> bool:
@@ -56,19 +60,23 @@ def finish(code: int) -> int:
     _presses.is_over = True
     if was_interrupted() and code != 0:
         # Not through Python's shutdown, which waits for threads and may meet them half-way.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or not there
+                stream.flush()
         end_now()
     return code
 
 
+def say(text: str) -> None:
+    """Write to stderr past Python's streams, which may be busy or not there yet."""
+    with suppress(OSError):  # nobody listens
+        os.write(2, text.encode())
+
+
 def end_now() -> NoReturn:
-    """End the process at once, after what was printed has been written."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is sys.stderr and stream.isatty():
-                stream.write(_SHOW_CURSOR)
-            stream.flush()
-        except (OSError, ValueError, AttributeError, RuntimeError):
-            continue  # RuntimeError: we stopped in the middle of printing
+    """End the process at once; what was not written yet could wait for a reader, and is left."""
+    if os.isatty(2):
+        say(_SHOW_CURSOR)
     os._exit(INTERRUPTED)
 
 
@@ -78,10 +86,7 @@ def _pressed(_signal: int, _frame: FrameType | None) -> None:
         end_now()
     if _presses.count == 1:
         raise KeyboardInterrupt
-    try:
-        os.write(2, _ONCE_MORE.encode())
-    except OSError:
-        return  # nobody listens
+    say(_ONCE_MORE)
 
 
 def _press() -> None:
