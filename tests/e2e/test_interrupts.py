@@ -39,11 +39,6 @@ entry.run()
 """
 )
 BODIES = {
-    "the verb at work": """
-def act():
-    at_work()
-    time.sleep(60)
-""",
     "threads that do not end": """
 from concurrent.futures import ThreadPoolExecutor
 def act():
@@ -57,11 +52,6 @@ from threading import Thread
 def act():
     Thread(target=time.sleep, args=(60,)).start()
     at_work()
-""",
-    "a function at exit": """
-import atexit
-def act():
-    atexit.register(lambda: (at_work(), time.sleep(60)))
 """,
     "a library that makes an error of its own of it": """
 def act():
@@ -126,7 +116,12 @@ def test_three_in_a_row_end_whatever_there_is_to_wait_for(name: str) -> None:
 
 
 def test_one_stops_and_says_so() -> None:
-    code, _, stderr = interrupted(VERB.format(body=BODIES["the verb at work"]), 1)
+    body = """
+def act():
+    at_work()
+    time.sleep(60)
+"""
+    code, _, stderr = interrupted(VERB.format(body=body), 1)
     assert (code, stderr) == (130, "stopped.\n")
 
 

@@ -45,7 +45,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for folder in ("photos", "archive", "shop"):
         paint_all(tmp_path / folder)
-    for name in ("lamp.jpg", "ref.jpg"):
+    for name in ("lamp.jpg", "ref.jpg", "red-lamp.jpg", "desk-lamp.jpg", "room.jpg"):
         paint(tmp_path / name, "red")
     (tmp_path / "shop.csv").write_text("file,colour,price\ngreen.png,green,39.9\nred.png,red,9\n")
     return tmp_path

@@ -1,10 +1,9 @@
-"""Fetch one file over https, and nothing but that: the only place where composir opens a socket.
+"""Fetch one picture over https, because a person named it and allowed it (`search --allow-url`).
 
-It is called where a person asked for it by name (`search --allow-url`), never on the way to
-anything else. What is fetched must lie on the public internet: an address of this machine or of a
-private network is refused, at every redirect anew, and it is the address that the connection ends
-at which is looked at, so a name that changes its address meanwhile gains nothing. Proxies of the
-environment are not used.
+It is never called on the way to anything else. What is fetched must lie on the public internet: an
+address of this machine or of a private network is refused, at every redirect anew, and it is the
+address that the connection ends at which is looked at, so a name that changes its address meanwhile
+gains nothing. Proxies of the environment are not used.
 """
 
 from __future__ import annotations

@@ -67,6 +67,11 @@ def read_image(source: ImageInput, *, min_side: int | None = None) -> DecodedIma
     if isinstance(source, Image.Image):
         with quiet_pillow(), _damage_reported(source.format or "Pillow"):
             return _from_pillow(source, min_side)
+    if not isinstance(source, str | os.PathLike | bytes):
+        raise ImageReadError(
+            f"a picture is a path, the bytes of a file or a Pillow image, not "
+            f"{type(source).__name__}"
+        )
     with _opened(source) as stream:
         picture_format = recognise(stream.read(HEAD_BYTES))
         stream.seek(0)

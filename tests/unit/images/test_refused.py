@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import sys
@@ -9,7 +10,9 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -156,3 +159,9 @@ def test_mutated_files_are_read_or_refused(format_name: str, data: st.DataObject
             assert image.rgb.mode == "RGB"
             assert min(image.rgb.size) > 0
     assert not caught
+
+
+@pytest.mark.parametrize("source", [None, 3, bytearray(b"x"), io.BytesIO(b"x"), np.zeros((2, 2))])
+def test_what_no_picture_comes_in_is_refused_by_its_type(source: Any) -> None:
+    with pytest.raises(ImageReadError, match=f"not {type(source).__name__}"):
+        read_image(source)
