@@ -9,8 +9,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 
-from composir.gallery.reader import LARGEST_FILE
 from composir.images.formats import MAX_PIXELS
+from composir.references import LARGEST_FILE
 
 DECODER_PACKAGES = (
     "pillow",
