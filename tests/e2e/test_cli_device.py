@@ -57,7 +57,8 @@ def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> N
     assert sent["hits"][0]["id"] == hits[0]["id"]
     scores = [hit["score"] for hit in hits]
     assert [hit["score"] for hit in sent["hits"]] == pytest.approx(scores, abs=0.01)
-    assert sent["query"] == {"image": None, "text": "blue", "negatives": ["green"]}
+    asked = {"image": None, "images": [], "crop": None, "text": "blue", "negatives": ["green"]}
+    assert sent["query"] == asked
     assert sent["composer"] == "isa"
 
 
