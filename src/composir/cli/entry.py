@@ -24,7 +24,8 @@ def run() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.__context__, BrokenPipeError):
-            code = 0  # who read the help has read enough
+            # Who read the help, or what is wrong with the command line, has read enough.
+            code = getattr(end.__context__.__context__, "exit_code", 0)
     except BaseException:
         # After Ctrl-C whatever comes is its echo: libraries turn it into errors of their own.
         if not interrupts.was_interrupted():
