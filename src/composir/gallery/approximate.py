@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
-from composir.gallery.filters import matching_positions, whole_expression
+from composir.gallery.filters import lance_filter, matching_positions
 from composir.gallery.matrix import unit_rows
 from composir.gallery.ranking import Candidate, ExactRanking, best_positions, candidates
 from composir.gallery.rows import vectors_of
@@ -61,7 +61,7 @@ class ApproximateRanker:
             return self._rank_few(composed, positions)
         sample = self._vectors(self._drawn(positions))
         background = composed.scores(sample)[0]
-        whole = whole_expression(where)
+        whole = lance_filter(self._store, where)
         return ApproximateRanking(self._store, composed, whole, len(positions), background)
 
     def _rank_few(self, composed: ComposedQueries, positions: NDArray[np.int64]) -> ExactRanking:

@@ -1,25 +1,51 @@
-"""`where` expressions: SQL-like, applied before the search; errors say what could be meant."""
+"""`where` expressions in the store's language: applied before the search, errors say the cause.
+
+No text of the user is passed on: `filter_parser` makes a tree of it, and `LanceSql` writes the tree
+anew. Another kind of store needs another `ExpressionVisitor` and nothing else.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from composir.errors import FilterError
-from composir.gallery.rows import INTERNAL_COLUMNS
-from composir.gallery.store import Store, VersionGoneError
+from composir.gallery.columns import Columns, column_kinds
+from composir.gallery.expressions import (
+    And,
+    Arithmetic,
+    Call,
+    Column,
+    Comparison,
+    Expression,
+    ExpressionVisitor,
+    In,
+    IsNull,
+    Kind,
+    Like,
+    Literal,
+    Negative,
+    Not,
+    Or,
+    Value,
+    Wildcard,
+)
+from composir.gallery.filter_parser import parse_filter
+from composir.gallery.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_QUOTED = re.compile(r"'[^']*'|`[^`]*`")
-_PLACEHOLDER = re.compile(r"\?|\$\w+|(?<!:):[A-Za-z_]\w*")
-_PARSER = "sql parser error: "
+_INT64 = 2**63
+_BEYOND = 1e300  # compared as floating point, it lies beyond every whole number of 64 bits
+_EARLIEST_NS, _LATEST_NS = "1678-01-01T00:00:00", "2262-04-11T23:47:16.854775807"
+_FLAT_TERMS = 64  # Lance goes one level deeper for each term of a chain
+_SHOWN = 200  # characters of a filter in a message
+_FUNCTIONS = {"lower": "lower", "upper": "upper", "trim": "btrim", "length": "length"}
 
 
 def matching_positions(store: Store, where: str) -> NDArray[np.int64]:
@@ -32,67 +58,209 @@ def matching_positions(store: Store, where: str) -> NDArray[np.int64]:
     Raises:
         FilterError: If the expression is not understood.
     """
-    _refuse_placeholders(where)
-    with clear_filter_errors(store, where):
-        whole = whole_expression(where)
-        batches = [batch["_rowoffset"].to_numpy() for batch in store.stream(["_rowoffset"], whole)]
-    return np.concatenate([np.empty(0, dtype=np.int64), *batches]).astype(np.int64)
+    batches = store.stream(["_rowoffset"], lance_filter(store, where))
+    found = [batch["_rowoffset"].to_numpy() for batch in batches]
+    return np.concatenate([np.empty(0, dtype=np.int64), *found]).astype(np.int64)
 
 
-def whole_expression(where: str) -> str:
-    """A filter in parentheses: Lance would read the first expression and drop what follows it."""
-    return f"({where}\n)"
+def lance_filter(store: Store, where: str) -> str:
+    """A filter as Lance takes it.
 
-
-def _refuse_placeholders(where: str) -> None:
-    """Lance has no values for them, and breaks off with a trace of its own.
+    Args:
+        store: Whose columns it is about.
+        where: As written by a person.
 
     Raises:
-        FilterError: If there is one outside of quotes.
+        FilterError: If the expression is not understood; the message names cause and columns.
     """
-    found = _PLACEHOLDER.search(_QUOTED.sub("", where))
-    if found:
-        raise FilterError(
-            f"the filter {where!r} is not understood: there is no value for {found.group()}; write "
-            "the value itself, texts in single quotes, names with such characters in backticks"
-        )
-
-
-@contextmanager
-def clear_filter_errors(store: Store, where: str | None) -> Iterator[None]:
-    """Turn Lance's complaints about an expression into one that names the columns.
-
-    Raises:
-        FilterError: In place of Lance's errors inside the block, when there is an expression.
-    """
+    columns = Columns(column_kinds(store.schema), lambda name: _example(store, name))
+    if not isinstance(where, str):
+        raise FilterError(f"a filter is a text, not {type(where).__name__}")
     try:
-        yield
-    except VersionGoneError:
-        raise
-    except (ValueError, OSError, RuntimeError) as error:
-        if where is None:
-            raise
-        raise FilterError(_explain(store.schema, where, str(error))) from error
+        return LanceSql(store.schema).visit(parse_filter(where, columns))
+    except FilterError as error:
+        raise FilterError(_explain(columns, where, str(error))) from error
 
 
-def _explain(schema: pa.Schema, where: str, complaint: str) -> str:
-    columns = {
-        field.name: str(field.type) for field in schema if field.name not in INTERNAL_COLUMNS
-    }
-    listed = ", ".join(f"{_shown(name)} ({kind})" for name, kind in columns.items())
+class LanceSql(ExpressionVisitor[str]):
+    """Writes a tree as SQL of DataFusion, which Lance reads.
+
+    Whole numbers are compared as such; all other numbers, and all calculations, in double
+    precision.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        """Write for the columns of a schema."""
+        self._types = {field.name: str(field.type) for field in schema}
+
+    def visit_column(self, node: Column) -> str:
+        """The name in backticks, so that it is no keyword."""
+        if "`" in node.name:
+            raise ValueError(f"no name of a column: {node.name!r}")
+        return f"`{node.name}`"
+
+    def visit_literal(self, node: Literal) -> str:
+        """A value, quoted as its kind demands."""
+        return _literal(node.value)
+
+    def visit_call(self, node: Call) -> str:
+        """A function of Lance's that does what ours promises."""
+        if node.function == "abs":
+            return f"abs({self._number(node.argument)})"
+        argument = self.visit(node.argument)
+        if node.argument.kind is Kind.DATE:
+            return f"date_part('{node.function}', {argument})"
+        return f"{_FUNCTIONS[node.function]}({argument})"
+
+    def visit_arithmetic(self, node: Arithmetic) -> str:
+        """In double precision, so that nothing overflows and whole numbers divide exactly."""
+        right = self._number(node.right)
+        if node.operator == "/":
+            right = f"nullif({right}, 0.0)"
+        return f"({self._number(node.left)} {node.operator} {right})"
+
+    def visit_negative(self, node: Negative) -> str:
+        """In double precision."""
+        return f"(-{self._number(node.operand)})"
+
+    def visit_comparison(self, node: Comparison) -> str:
+        """Of two values of one kind."""
+        left, right = node.left, node.right
+        if left.kind is Kind.NUMBER:
+            return self._compare_numbers(node.operator, left, right)
+        if left.kind is Kind.DATE:
+            return f"({self._date(left, right)} {node.operator} {self._date(right, left)})"
+        return f"({self.visit(left)} {node.operator} {self.visit(right)})"
+
+    def visit_in(self, node: In) -> str:
+        """A list of literals."""
+        operand, values = node.operand, [_literal(value) for value in node.values]
+        if operand.kind is Kind.DATE:
+            values = [self._date(Literal(value, Kind.DATE), operand) for value in node.values]
+        elif operand.kind is Kind.NUMBER and not self._is_whole(operand):
+            return _listed(self._number(operand), [_double(value) for value in node.values])
+        elif operand.kind is Kind.NUMBER:
+            values = [_literal(value) for value in map(_as_whole, node.values) if value is not None]
+            return _listed(f"cast({self.visit(operand)} as bigint)", values)
+        return _listed(self.visit(operand), values)
+
+    def visit_like(self, node: Like) -> str:
+        """With a backslash as the sign of escape, which is the only one Lance knows."""
+        parts = [
+            part.value if isinstance(part, Wildcard) else _escaped(part) for part in node.pattern
+        ]
+        verb = "ILIKE" if node.any_case else "LIKE"
+        return f"({self.visit(node.operand)} {verb} {_literal(''.join(parts))})"
+
+    def visit_isnull(self, node: IsNull) -> str:
+        """Whether there is no value."""
+        return f"({self.visit(node.operand)} IS NULL)"
+
+    def visit_and(self, node: And) -> str:
+        """All terms."""
+        return _chain(" AND ", [self.visit(term) for term in node.terms])
+
+    def visit_or(self, node: Or) -> str:
+        """Any term."""
+        return _chain(" OR ", [self.visit(term) for term in node.terms])
+
+    def visit_not(self, node: Not) -> str:
+        """The opposite."""
+        return f"(NOT {self.visit(node.operand)})"
+
+    def _compare_numbers(self, operator: str, left: Expression, right: Expression) -> str:
+        if self._is_whole(left) and self._is_whole(right):
+            return f"({self.visit(left)} {operator} {self.visit(right)})"
+        if self._is_whole(left) and isinstance(right, Literal):
+            whole = _as_whole(right.value)
+            if whole is not None:
+                return f"(cast({self.visit(left)} as bigint) {operator} {_literal(whole)})"
+            right = Literal(_within_reach(right.value), Kind.NUMBER)
+        return f"({self._number(left)} {operator} {self._number(right)})"
+
+    def _is_whole(self, node: Expression) -> bool:
+        return isinstance(node, Column) and "int" in self._types[node.name]
+
+    def _number(self, node: Expression) -> str:
+        """A number as double precision."""
+        if isinstance(node, Literal):
+            return _double(node.value)
+        text = self.visit(node)
+        return f"cast({text} as double)" if isinstance(node, Column | Call) else text
+
+    def _date(self, node: Expression, other: Expression) -> str:
+        """A date; beside a column of nanoseconds, which end in 2262, one that these can hold."""
+        if not isinstance(node, Literal) or not isinstance(node.value, datetime):
+            return self.visit(node)
+        text = node.value.isoformat(timespec="microseconds")
+        if isinstance(other, Column) and self._types[other.name].startswith("timestamp[ns"):
+            text = min(max(text, _EARLIEST_NS), _LATEST_NS)
+        return f"timestamp '{text}'"
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, datetime):
+        return f"timestamp '{value.isoformat(timespec='microseconds')}'"
+    if value == -_INT64:  # written out it would be the negative of what is no such number
+        return f"cast('{value}' as bigint)"
+    return str(value) if isinstance(value, int) else _double(value)
+
+
+def _double(value: Value) -> str:
+    if not isinstance(value, int | float):
+        raise TypeError(f"no number: {value!r}")
+    text = repr(float(value))
+    return f"({text})" if text.startswith("-") else text
+
+
+def _as_whole(value: Value) -> int | None:
+    """A number as a whole one of 64 bits; None where it is none."""
+    if isinstance(value, int | float) and float(value).is_integer():
+        return int(value) if -_INT64 <= value < _INT64 else None
+    return None
+
+
+def _within_reach(value: Value) -> Value:
+    """A number; in place of one that no whole number of 64 bits reaches, one far beyond them."""
+    if not isinstance(value, int | float) or -_INT64 <= value < _INT64:
+        return value
+    return _BEYOND if value > 0 else -_BEYOND
+
+
+def _listed(operand: str, values: Sequence[str]) -> str:
+    if not values:  # false, but without a value where the operand has none
+        return f"({operand} <> {operand})"
+    return f"({operand} IN ({', '.join(values)}))"
+
+
+def _escaped(character: str) -> str:
+    return "\\" + character if character in "%_\\" else character
+
+
+def _chain(operator: str, terms: list[str]) -> str:
+    """Terms joined, in groups of groups where they are many."""
+    while len(terms) > _FLAT_TERMS:
+        groups = [terms[start : start + _FLAT_TERMS] for start in range(0, len(terms), _FLAT_TERMS)]
+        terms = [f"({operator.join(group)})" for group in groups]
+    return f"({operator.join(terms)})"
+
+
+def _example(store: Store, name: str) -> str | None:
+    """Some value of a column of text."""
+    for batch in store.stream([name], f"`{name}` IS NOT NULL"):
+        if len(batch):
+            return str(batch[name][0].as_py())
+    return None
+
+
+def _explain(columns: Columns, where: str, cause: str) -> str:
+    shown = where if len(where) <= _SHOWN else where[:_SHOWN] + "..."
     return (
-        f"the filter {where!r} is not understood: {_cause(complaint)}. Columns: {listed}. "
-        "Examples: width > 1000 AND folder LIKE 'holidays%'; "
+        f"the filter {shown!r} is not understood: {cause.rstrip('.')}. "
+        f"Columns: {columns.listed()}. Examples: width > 1000 AND folder LIKE 'holidays%'; "
         "taken_at >= timestamp '2024-01-01'; `a name with spaces` = 'x'"
     )
-
-
-def _shown(name: str) -> str:
-    return name if name.isidentifier() else f"`{name}`"
-
-
-def _cause(complaint: str) -> str:
-    """The sentence of Lance's message that concerns the user."""
-    text = complaint.split(", /", maxsplit=1)[0].split(" Valid fields are", maxsplit=1)[0]
-    parsed = text.rpartition(_PARSER)[2].removesuffix(")") if _PARSER in text else text
-    return parsed.removeprefix("Invalid user input: ").strip().rstrip(".")
