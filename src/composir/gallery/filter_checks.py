@@ -5,8 +5,10 @@ Messages say the cause, in the words of the one who wrote the filter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from composir.errors import FilterError
 from composir.gallery.columns import Columns, is_metadata
@@ -18,6 +20,7 @@ from composir.gallery.expressions import (
     Comparison,
     Expression,
     In,
+    IsNull,
     Kind,
     Like,
     Literal,
@@ -42,6 +45,14 @@ FUNCTIONS: dict[str, tuple[Kind, Kind]] = {
 
 LONGEST_PATTERN = 1000
 _SHOWN = 40  # characters of a text in a message
+_HOLDS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -52,20 +63,22 @@ class Checks:
         """Know the columns, for examples of what they hold."""
         self._columns = columns
 
-    def comparison(self, operator: str, left: Expression, right: Expression) -> Expression:
-        """`left operator right`, a literal on the right.
+    def comparison(self, sign: str, left: Expression, right: Expression) -> Expression:
+        """`left sign right`, a literal on the right.
 
         Raises:
             FilterError: If the two cannot be compared.
         """
         if isinstance(left, Literal) and not isinstance(right, Literal):
-            return self.comparison(_FLIPPED[operator], right, left)
+            return self.comparison(_FLIPPED[sign], right, left)
         left, right = self._dated(left, right), self._dated(right, left)
         if left.kind is not right.kind:
             raise FilterError(self._mismatch(left, right))
-        if left.kind is Kind.TRUTH and operator not in {"=", "<>"}:
-            raise FilterError(f"{shown(left)} is true or false; it is neither more nor less")
-        return Comparison(operator, left, right)
+        if left.kind is Kind.TRUTH:
+            return _truths(sign, left, right)
+        if isinstance(left, Literal) and isinstance(right, Literal):
+            return Literal(_HOLDS[sign](left.value, right.value), Kind.TRUTH)
+        return Comparison(sign, left, right)
 
     def membership(self, operand: Expression, items: Sequence[Expression]) -> Expression:
         """`operand IN (items)`.
@@ -81,6 +94,8 @@ class Checks:
             if dated.kind is not operand.kind:
                 raise FilterError(self._mismatch(operand, item))
             values.append(dated.value if isinstance(dated, Literal) else item.value)
+        if isinstance(operand, Literal):
+            return Literal(operand.value in values, Kind.TRUTH)
         return In(operand, tuple(dict.fromkeys(values)))
 
     def like(
@@ -115,15 +130,15 @@ class Checks:
             )
         return Call(name, argument, given)
 
-    def arithmetic(self, operator: str, left: Expression, right: Expression) -> Expression:
-        """`left operator right`.
+    def arithmetic(self, sign: str, left: Expression, right: Expression) -> Expression:
+        """`left sign right`.
 
         Raises:
             FilterError: If one of them is no number.
         """
         for side in (left, right):
-            self._require_number(side, operator)
-        return Arithmetic(operator, left, right)
+            self._require_number(side, sign)
+        return Arithmetic(sign, left, right)
 
     def negative(self, operand: Expression) -> Expression:
         """`-operand`.
@@ -149,10 +164,10 @@ class Checks:
             f"{wanted_by} wants a condition, but {shown(node)} is {node.kind.value}{hint}"
         )
 
-    def _require_number(self, node: Expression, operator: str) -> None:
+    def _require_number(self, node: Expression, sign: str) -> None:
         if node.kind is not Kind.NUMBER:
             raise FilterError(
-                f"{shown(node)} is {node.kind.value}; {operator!r} takes numbers"
+                f"{shown(node)} is {node.kind.value}; {sign!r} takes numbers"
                 f"{self._say_example(node, Kind.NUMBER)}"
             )
 
@@ -184,6 +199,16 @@ class Checks:
             else ""
         )
         return f": the metadata say {node.name} as text{seen}{way}"
+
+    def is_null(self, operand: Expression) -> Expression:
+        """`operand IS NULL`.
+
+        Raises:
+            FilterError: If it is a condition.
+        """
+        if operand.kind is Kind.TRUTH and not isinstance(operand, Column):
+            raise FilterError("IS takes a column or a calculation, no condition")
+        return IsNull(operand)
 
 
 def any_of(terms: Sequence[Expression]) -> Expression:
@@ -234,23 +259,34 @@ def read_date(text: str) -> datetime:
         raise FilterError(f"{_cut(text)!r} lies beyond the calendar") from error
 
 
+def _truths(sign: str, left: Expression, right: Expression) -> Expression:
+    """Two conditions compared: with a literal, or two columns."""
+    if sign not in {"=", "<>"}:
+        raise FilterError(f"{shown(left)} is true or false; it is neither more nor less")
+    if isinstance(right, Literal):
+        return left if right.value == (sign == "=") else opposite(left)
+    if isinstance(left, Column) and isinstance(right, Column):
+        return Comparison(sign, left, right)
+    raise FilterError("two conditions are joined with AND or OR, not compared")
+
+
 def _as_date(node: Expression) -> Expression:
     if isinstance(node, Literal) and isinstance(node.value, str):
         return Literal(read_date(node.value), Kind.DATE)
     return node
 
 
-def _folded(terms: Sequence[Expression], operator: str) -> list[Expression]:
+def _folded(terms: Sequence[Expression], sign: str) -> list[Expression]:
     """Terms with all `x = value` of one x (or all `x <> value`) put into one."""
     lists: dict[Expression, list[Value]] = {}
     for term in terms:
-        listed = _as_list(term, operator)
+        listed = _as_list(term, sign)
         if listed is not None:
             lists.setdefault(listed[0], []).extend(listed[1])
     counts = dict.fromkeys(lists, 0)
     result: list[Expression] = []
     for term in terms:
-        listed = _as_list(term, operator)
+        listed = _as_list(term, sign)
         if listed is None:
             result.append(term)
             continue
@@ -259,18 +295,18 @@ def _folded(terms: Sequence[Expression], operator: str) -> list[Expression]:
             whole = tuple(dict.fromkeys(lists[listed[0]]))
             joined: Expression = In(listed[0], whole)
             is_alone = len(lists[listed[0]]) == len(listed[1])
-            joined = joined if operator == "=" else Not(joined)
+            joined = joined if sign == "=" else Not(joined)
             result.append(term if is_alone else joined)
     return result
 
 
-def _as_list(term: Expression, operator: str) -> tuple[Expression, tuple[Value, ...]] | None:
-    if isinstance(term, Comparison) and term.operator == operator:
+def _as_list(term: Expression, sign: str) -> tuple[Expression, tuple[Value, ...]] | None:
+    if isinstance(term, Comparison) and term.operator == sign:
         if isinstance(term.right, Literal) and not isinstance(term.left, Literal):
             return term.left, (term.right.value,)
         return None
-    inner = term.operand if isinstance(term, Not) and operator == "<>" else term
-    if isinstance(inner, In) and (inner is term) == (operator == "="):
+    inner = term.operand if isinstance(term, Not) and sign == "<>" else term
+    if isinstance(inner, In) and (inner is term) == (sign == "="):
         return inner.operand, inner.values
     return None
 
@@ -282,17 +318,17 @@ def _parts(pattern: str, escape: str | None) -> tuple[str | Wildcard, ...]:
             f"the pattern {_cut(pattern)!r} has {len(pattern):,} characters; "
             f"at most {LONGEST_PATTERN:,} are read"
         )
-    sign, special = escape or "\\", {"%", "_", escape or "\\"}
+    mark, special = escape or "\\", {"%", "_", escape or "\\"}
     parts: list[str | Wildcard] = []
     place = 0
     while place < len(pattern):
         character, following = pattern[place], pattern[place + 1 : place + 2]
-        if character == sign and following in special and following:
+        if character == mark and following in special and following:
             parts.append(following)
             place += 1
-        elif character == sign and escape is not None:
+        elif character == mark and escape is not None:
             raise FilterError(
-                f"in the pattern {_cut(pattern)!r} {sign!r} stands before no %, _ or {sign}"
+                f"in the pattern {_cut(pattern)!r} {mark!r} stands before no %, _ or {mark}"
             )
         else:
             parts.append(Wildcard(character) if character in "%_" else character)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from composir.errors import FilterError
 from composir.gallery.columns import Columns
-from composir.gallery.expressions import Expression, In, IsNull, Kind, Literal, walk
+from composir.gallery.expressions import Expression, In, Kind, Literal, walk
 from composir.gallery.filter_checks import (
     FUNCTIONS,
     Checks,
@@ -28,7 +28,7 @@ DEEPEST = 16
 MOST_CONDITIONS = 2_000
 """Columns, values and operators; the values of lists are counted apart."""
 
-MOST_VALUES = 100_000
+MOST_VALUES = 50_000
 """Values in all lists."""
 
 Result = TypeVar("Result")
@@ -102,10 +102,10 @@ class _Parser:
     def parse(self) -> Expression:
         if self._is_at_end():
             raise FilterError("it is empty")
-        tree = self._checks.condition(self._condition(), "a filter")
+        tree = self._condition()
         if not self._is_at_end():
             raise FilterError(self._unexpected("AND, OR or the end"))
-        return tree
+        return self._checks.condition(tree, "a filter")
 
     def _condition(self) -> Expression:
         return self._joined("OR", self._conjunction, any_of)
@@ -174,11 +174,18 @@ class _Parser:
 
     def _values(self) -> list[Expression]:
         self._expect("(", "a list in parentheses")
-        values = [self._sum()]
+        values = [self._value()]
         while self._take_sign(","):
-            values.append(self._sum())
+            values.append(self._value())
         self._expect(")", "',' or ')'")
         return values
+
+    def _value(self) -> Expression:
+        """What `_sum` reads; at once where it is one number or text, for lists may be long."""
+        token = self._next
+        if token.word in {Word.NUMBER, Word.TEXT} and self._tokens[self._place + 1].ends_value():
+            return self._operand()
+        return self._sum()
 
     def _pattern(self, operand: Expression) -> Expression:
         any_case = self._next.is_keyword("ILIKE")
@@ -193,12 +200,12 @@ class _Parser:
     def _after_is(self, operand: Expression) -> Expression:
         negated = self._take_keyword("NOT")
         if self._take_keyword("NULL"):
-            result: Expression = IsNull(operand)
+            result = self._checks.is_null(operand)
         elif self._next.is_keyword("TRUE", "FALSE"):
             wanted = self._next.is_keyword("TRUE")
             self._place += 1
             truth = self._checks.condition(operand, "IS TRUE or IS FALSE")
-            known = opposite(IsNull(truth))
+            known = opposite(self._checks.is_null(truth))
             result = all_of([truth if wanted else opposite(truth), known])
         else:
             raise FilterError(self._unexpected("NULL, TRUE or FALSE"))

@@ -46,6 +46,10 @@ class Token:
         """Whether it is one of these signs."""
         return self.word is Word.SIGN and self.text in signs
 
+    def ends_value(self) -> bool:
+        """Whether nothing can belong to the value before it."""
+        return self.word is Word.SIGN and self.text in {",", ")"}
+
     def is_keyword(self, *words: str) -> bool:
         """Whether it is one of these words, given in upper case."""
         return self.word is Word.NAME and self.text.upper() in words

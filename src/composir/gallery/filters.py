@@ -42,9 +42,12 @@ if TYPE_CHECKING:
 
 _INT64 = 2**63
 _BEYOND = 1e300  # compared as floating point, it lies beyond every whole number of 64 bits
-_EARLIEST_NS, _LATEST_NS = "1678-01-01T00:00:00", "2262-04-11T23:47:16.854775807"
+_NANOSECONDS = datetime(1678, 1, 1), datetime(2262, 4, 11, 23, 47, 16, 854775)
+"""The years that a column of nanoseconds can hold."""
+
 _FLAT_TERMS = 64  # Lance goes one level deeper for each term of a chain
 _SHOWN = 200  # characters of a filter in a message
+_OPPOSITES = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _FUNCTIONS = {"lower": "lower", "upper": "upper", "trim": "btrim", "length": "length"}
 
 
@@ -116,7 +119,7 @@ class LanceSql(ExpressionVisitor[str]):
         """In double precision, so that nothing overflows and whole numbers divide exactly."""
         right = self._number(node.right)
         if node.operator == "/":
-            right = f"nullif({right}, 0.0)"
+            right = f"nullif({self._comparable(node.right)}, 0.0)"
         return f"({self._number(node.left)} {node.operator} {right})"
 
     def visit_negative(self, node: Negative) -> str:
@@ -136,10 +139,12 @@ class LanceSql(ExpressionVisitor[str]):
         """A list of literals."""
         operand, values = node.operand, [_literal(value) for value in node.values]
         if operand.kind is Kind.DATE:
-            values = [self._date(Literal(value, Kind.DATE), operand) for value in node.values]
-        elif operand.kind is Kind.NUMBER and not self._is_whole(operand):
-            return _listed(self._number(operand), [_double(value) for value in node.values])
-        elif operand.kind is Kind.NUMBER:
+            dates = [Literal(value, Kind.DATE) for value in node.values]
+            written = [self._date(one, operand) for one in dates]
+            return _listed(self._date(operand, dates[0]), written)
+        if operand.kind is Kind.NUMBER and not self._is_whole(operand):
+            return _listed(self._comparable(operand), [_double(value) for value in node.values])
+        if operand.kind is Kind.NUMBER:
             values = [_literal(value) for value in map(_as_whole, node.values) if value is not None]
             return _listed(f"cast({self.visit(operand)} as bigint)", values)
         return _listed(self.visit(operand), values)
@@ -165,8 +170,32 @@ class LanceSql(ExpressionVisitor[str]):
         return _chain(" OR ", [self.visit(term) for term in node.terms])
 
     def visit_not(self, node: Not) -> str:
-        """The opposite."""
-        return f"(NOT {self.visit(node.operand)})"
+        """The opposite, said of the smallest parts, and only of those that have a value.
+
+        DataFusion makes `x NOT IN (1) OR x NOT IN (2)` true also where x has no value. Without NOT
+        around anything, false and no value come to the same, and no rewriting mixes up more.
+        """
+        inner = node.operand
+        if isinstance(inner, Not):
+            return self.visit(inner.operand)
+        if isinstance(inner, And | Or):
+            other = Or if isinstance(inner, And) else And
+            return self.visit(other(tuple(map(Not, inner.terms))))
+        return self._denied(inner)
+
+    def _denied(self, leaf: Expression) -> str:
+        """The opposite of a condition that has no conditions inside."""
+        if isinstance(leaf, IsNull):
+            return f"({self.visit(leaf.operand)} IS NOT NULL)"
+        if isinstance(leaf, Comparison):
+            opposite = Comparison(_OPPOSITES[leaf.operator], leaf.left, leaf.right)
+            return self._where_known(leaf.left, self.visit(opposite))
+        if isinstance(leaf, In | Like):
+            return self._where_known(leaf.operand, f"NOT {self.visit(leaf)}")
+        return f"(NOT {self.visit(leaf)})"
+
+    def _where_known(self, operand: Expression, condition: str) -> str:
+        return f"({self.visit(operand)} IS NOT NULL AND {condition})"
 
     def _compare_numbers(self, operator: str, left: Expression, right: Expression) -> str:
         if self._is_whole(left) and self._is_whole(right):
@@ -176,7 +205,7 @@ class LanceSql(ExpressionVisitor[str]):
             if whole is not None:
                 return f"(cast({self.visit(left)} as bigint) {operator} {_literal(whole)})"
             right = Literal(_within_reach(right.value), Kind.NUMBER)
-        return f"({self._number(left)} {operator} {self._number(right)})"
+        return f"({self._comparable(left)} {operator} {self._comparable(right)})"
 
     def _is_whole(self, node: Expression) -> bool:
         return isinstance(node, Column) and "int" in self._types[node.name]
@@ -188,14 +217,25 @@ class LanceSql(ExpressionVisitor[str]):
         text = self.visit(node)
         return f"cast({text} as double)" if isinstance(node, Column | Call) else text
 
+    def _comparable(self, node: Expression) -> str:
+        """A number without the sign that a zero may have: Lance orders -0.0 below 0.0."""
+        number = self._number(node)
+        has_sign = not isinstance(node, Literal) and not self._is_whole(node)
+        return f"({number} + 0.0)" if has_sign else number
+
     def _date(self, node: Expression, other: Expression) -> str:
-        """A date; beside a column of nanoseconds, which end in 2262, one that these can hold."""
-        if not isinstance(node, Literal) or not isinstance(node.value, datetime):
-            return self.visit(node)
-        text = node.value.isoformat(timespec="microseconds")
-        if isinstance(other, Column) and self._types[other.name].startswith("timestamp[ns"):
-            text = min(max(text, _EARLIEST_NS), _LATEST_NS)
-        return f"timestamp '{text}'"
+        """A date in microseconds, in which all years up to 9999 fit."""
+        if isinstance(node, Literal) and isinstance(node.value, datetime):
+            earliest, latest = (
+                _NANOSECONDS if self._is_fine(other) else (datetime.min, datetime.max)
+            )
+            return _moment(min(max(node.value, earliest), latest))
+        if self._is_fine(node) and isinstance(other, Literal):
+            return self.visit(node)  # Lance makes the literal fine, rather than the column coarse
+        return f"cast({self.visit(node)} as timestamp(6))"
+
+    def _is_fine(self, node: Expression) -> bool:
+        return isinstance(node, Column) and self._types[node.name].startswith("timestamp[ns")
 
 
 def _literal(value: Value) -> str:
@@ -204,16 +244,20 @@ def _literal(value: Value) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, datetime):
-        return f"timestamp '{value.isoformat(timespec='microseconds')}'"
+        return _moment(value)
     if value == -_INT64:  # written out it would be the negative of what is no such number
         return f"cast('{value}' as bigint)"
     return str(value) if isinstance(value, int) else _double(value)
 
 
+def _moment(value: datetime) -> str:
+    return f"cast('{value.isoformat(timespec='microseconds')}' as timestamp(6))"
+
+
 def _double(value: Value) -> str:
     if not isinstance(value, int | float):
         raise TypeError(f"no number: {value!r}")
-    text = repr(float(value))
+    text = repr(float(value) + 0.0)
     return f"({text})" if text.startswith("-") else text
 
 
