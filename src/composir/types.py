@@ -247,6 +247,7 @@ class IndexReport:
         left_behind: Pictures that were not found again, by a root that has moved.
         emptied: Rows dropped because no picture is left in a root, by that root; they count as
             dropped.
+        columns: How each column of the metadata file was read, in words.
     """
 
     added: int
@@ -263,3 +264,4 @@ class IndexReport:
     moved: Mapping[Path, int] = field(default_factory=dict)
     left_behind: Mapping[Path, int] = field(default_factory=dict)
     emptied: Mapping[Path, int] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)

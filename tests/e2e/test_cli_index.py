@@ -207,7 +207,7 @@ def test_info_tells_the_types_of_columns() -> None:
     Path("facts.csv").write_text("file,price,label,sold\nred.png,1.5,a,true\n")
     index("pictures", "--metadata", "facts.csv")
     shown = composir("info").stdout
-    assert "price (number), label (text), sold (true or false)" in shown
+    assert "price (numbers), label (text), sold (true or false)" in shown
     assert "width (whole number)" in shown
     types = json.loads(composir("info", "--json").stdout)["column_types"]
     assert (types["price"], types["label"], types["width"]) == ("double", "string", "int32")
@@ -283,3 +283,50 @@ def test_metadata_for_none_of_the_pictures_replace_nothing() -> None:
     assert "its column 'file' says, e.g., 'elsewhere.png'" in refused.stderr
     found = composir("search", "red", "--gallery", "g", "--where", "price = 3", "--json")
     assert len(json.loads(found.stdout)["hits"]) == 1
+
+
+def test_how_metadata_were_read_is_told_and_can_be_said() -> None:
+    paths = paint_all(Path("pictures"))[:2]
+    rows = [f"{path.name};1.{n}50,00 €;0{n}/02/2023" for n, path in enumerate(paths, start=1)]
+    Path("facts.csv").write_text("\n".join(["file;price;sold", *rows]), encoding="utf-8")
+    words = ("index", "pictures", "--gallery", "g", "--metadata", "facts.csv")
+
+    told = composir(*words).stdout
+
+    assert "price  numbers with decimal commas, thousands set apart by points (in €)" in told
+    assert "sold   text: 01/02/2023 may be day/month or month/day; say which: --column" in told
+    unclear = composir("search", "red", "--gallery", "g", "--where", "year(sold) = 2023")
+    assert unclear.exit_code == 2
+    assert "sold is text: the metadata say sold as text (e.g. '01/02/2023')" in " ".join(
+        unclear.stderr.split()
+    )
+    said = composir(*words, "--column", "sold=date:dmy", "--json")
+    assert json.loads(said.stdout)["columns"]["sold"] == "dates, day/month/year"
+    where = "sold = '2023-02-01' AND price > 1100"
+    found = composir("search", "red", "--gallery", "g", "--where", where, "--json")
+    hits = json.loads(found.stdout)["hits"]
+    assert [Path(hit["path"]).name for hit in hits] == [paths[0].name]
+    assert hits[0]["metadata"]["sold"] == "2023-02-01"
+    assert "price (numbers), sold (dates)" in composir("info", "--gallery", "g").stdout
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("price", "NAME=TYPE"),
+        ("=number", "NAME=TYPE"),
+        ("price=money", "the type 'money' of column 'price' is none of text"),
+        ("prize=number", "has no column 'prize' to give a type"),
+        ("price=bool", "line 2: '3' is no bool"),
+    ],
+)
+def test_what_cannot_be_a_type_is_refused(column: str, message: str) -> None:
+    paths = paint_all(Path("pictures"))
+    Path("facts.csv").write_text(f"file,price\n{paths[0].name},3\n")
+    words = ("index", "pictures", "--gallery", "g", "--column", column)
+    refused = composir(*words, "--metadata", "facts.csv")
+    assert refused.exit_code == 2
+    assert message in " ".join(refused.stderr.split())
+    alone = composir(*words[:-1], "price=text")
+    assert alone.exit_code == 2
+    assert "give it with --metadata" in " ".join(alone.stderr.split())

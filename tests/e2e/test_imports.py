@@ -97,3 +97,9 @@ assert sign_picture(Image.radial_gradient("L").convert("RGB")).perceptual_hash
 assert standout(1.0, np.arange(50, dtype=np.float32) / 100, 50) > 0
 """
     assert "numpy.ma" not in modules_after(code, top=False)
+
+
+def test_a_search_without_a_filter_loads_no_parser() -> None:
+    loaded = modules_after("import composir.gallery.search, composir.gallery.gallery", top=False)
+    assert "composir.gallery.ranking" in loaded
+    assert not loaded & {f"composir.gallery.{name}" for name in ("filters", "expressions", "sidecar")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +14,11 @@ from composir.cli.options import GalleryOption, JsonOption, ModelOption, Threads
 from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
+from composir.errors import DatasetError
 from composir.types import Failure, IndexReport
 
 _SHOWN_ROWS = 5
+_SHOWN_COLUMNS = 30
 _SHOWN_FAILURES = 20
 _INTERRUPTED = 130
 
@@ -26,6 +28,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command(
     epilog="`composir index ~/photos`\n\n"
     "`composir index shop/ --metadata shop.csv --gallery shop.gallery`\n\n"
+    "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`"
 )
 def index(
@@ -42,6 +45,14 @@ def index(
             exists=True,
             dir_okay=False,
             help="CSV, JSONL or Parquet with a column `file` and whatever you want to filter by.",
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TYPE",
+            help="What a metadata column holds, where composir cannot know: text, number, "
+            "number:comma, number:dot, date, date:dmy, date:mdy, date:ymd or bool; repeat.",
         ),
     ] = None,
     model: ModelOption = None,
@@ -70,6 +81,7 @@ def index(
     """
     from composir.gallery import Gallery
 
+    types = _column_types(column or (), metadata)
     folder = gallery or default_gallery()
     opened = Gallery.create_or_open(folder, models.resolve_model(model, threads))
     try:
@@ -77,6 +89,7 @@ def index(
             report = opened.index(
                 paths,
                 metadata=metadata,
+                columns=types,
                 exclude=tuple(exclude or ()),
                 forget_excludes=no_exclude,
                 retry_failures=retry_failures,
@@ -90,8 +103,35 @@ def index(
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:
         lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
+        lines += _columns(report.columns)
         lines += [*_unmatched(report.unmatched), *_failures(report.failures)]
         echo("\n".join(lines))
+
+
+def _column_types(said: Sequence[str], metadata: Path | None) -> dict[str, str]:
+    """The types that `--column` gives, by column.
+
+    Raises:
+        DatasetError: If there is no metadata file to read, or one is not NAME=TYPE.
+    """
+    if said and metadata is None:
+        raise DatasetError("--column says how a metadata file is read: give it with --metadata")
+    parts = [one.rpartition("=") for one in said]
+    for one, (name, _, kind) in zip(said, parts, strict=True):
+        if not name or not kind:
+            raise DatasetError(f"--column takes NAME=TYPE, e.g. price=number:comma, not {one!r}")
+    return {name.strip(): kind.strip().lower() for name, _, kind in parts}
+
+
+def _columns(told: Mapping[str, str]) -> list[str]:
+    """How the columns of the metadata were read."""
+    if not told:
+        return []
+    width = max(map(len, told))
+    lines = [f"  {printable(name):<{width}}  {printable(how)}" for name, how in told.items()]
+    hidden = len(lines) - _SHOWN_COLUMNS
+    more = [f"  ... and {hidden:,} more: composir info"] if hidden > 0 else []
+    return ["metadata read as (--column NAME=TYPE says otherwise):", *lines[:_SHOWN_COLUMNS], *more]
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:
@@ -110,6 +150,7 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
         "moved": {str(root): count for root, count in report.moved.items()},
         "left_behind": {str(root): count for root, count in report.left_behind.items()},
         "emptied": {str(root): count for root, count in report.emptied.items()},
+        "columns": report.columns,
     }
 
 

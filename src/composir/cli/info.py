@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from composir.model import Model
     from composir.model.bundle import Bundle
 
-_KINDS = {
-    "int": "whole number",
-    "uint": "whole number",
-    "half": "number",
-    "float": "number",
-    "double": "number",
-    "bool": "true or false",
-    "timestamp": "time",
-    "date": "date",
-}
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -131,13 +121,9 @@ def _with_patterns(root: Path, patterns: Sequence[str]) -> str:
 
 
 def _typed(held: GalleryInfo, names: Sequence[str]) -> str:
-    """Columns for filters: `colour (text), price (number)`."""
-    return ", ".join(f"{name} ({_kind(held.column_types[name])})" for name in names)
-
-
-def _kind(column_type: str) -> str:
-    """What a filter compares a column with, in words."""
-    return next((kind for start, kind in _KINDS.items() if column_type.startswith(start)), "text")
+    """Columns for filters: `colour (text), price (numbers)`."""
+    known = [name for name in names if name in held.column_types]
+    return ", ".join(f"{name} ({held.column_types[name]})" for name in known)
 
 
 def _model_facts(name: str) -> dict[str, Any]:

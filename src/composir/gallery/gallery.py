@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from composir.compose.base import Composer
 from composir.data.files import absolute, remove_abandoned
-from composir.errors import BundleMismatchError, GalleryError, QueryError
+from composir.errors import BundleMismatchError, DatasetError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
 from composir.gallery.disk_errors import clear_disk_errors
@@ -109,6 +109,7 @@ class Gallery:
         roots: Sequence[Path],
         *,
         metadata: Path | None = None,
+        columns: Mapping[str, str] | None = None,
         exclude: Sequence[str] = (),
         forget_excludes: bool = False,
         retry_failures: bool = False,
@@ -126,6 +127,8 @@ class Gallery:
             roots: Folders to search through and single files.
             metadata: CSV, JSONL or Parquet whose columns become the metadata of all images under
                 the roots; None leaves metadata as it is.
+            columns: Types of metadata columns that are not to be found out, e.g.
+                `{"price": "number:comma", "sold": "date:dmy", "code": "text"}`.
             exclude: Patterns of what to leave out. They are remembered with the roots, and later
                 runs over them leave it out too; more patterns add to those remembered.
             forget_excludes: Forget the patterns remembered with these roots first.
@@ -136,6 +139,7 @@ class Gallery:
         Raises:
             GalleryError: If a root is missing, there are no pictures at all, or the disk is full
                 or read-only.
+            DatasetError: If the metadata cannot be read, or are not of the types said.
             GalleryBusyError: If another process is indexing the gallery.
             ModelError: If the model fails.
             KeyboardInterrupt: On Ctrl-C, after what has been encoded is committed.
@@ -145,7 +149,7 @@ class Gallery:
         if batch_size < 1:
             raise GalleryError(f"batch_size is {batch_size}; give at least 1")
         model = self.model
-        sidecar = None if metadata is None else _read_sidecar(metadata)
+        sidecar = _read_sidecar(metadata, columns or {})
         folders = [absolute(root) for root in roots]
         settings = IndexSettings(tuple(exclude), forget_excludes, retry_failures, batch_size)
         with clear_disk_errors(self.path), index_lock(self.path):
@@ -417,10 +421,12 @@ def _thumbnails(store: Store, image_ids: list[str]) -> dict[str, bytes]:
     return found
 
 
-def _read_sidecar(path: Path) -> SidecarTable:
+def _read_sidecar(path: Path | None, types: Mapping[str, str]) -> SidecarTable | None:
     from composir.gallery.sidecar import read_metadata
 
-    return read_metadata(path)
+    if path is None and types:
+        raise DatasetError("types of columns are for a metadata file, and none is given")
+    return None if path is None else read_metadata(path, types)
 
 
 def _identity(model: EmbeddingModel) -> BundleIdentity:

@@ -123,6 +123,7 @@ class IndexRun:
             total=len(self._store),
             seconds=time.perf_counter() - self._begun,
             unmatched=unmatched,
+            columns={} if sidecar is None else sidecar.told,
         )
 
     def _patterns(self) -> Excludes:

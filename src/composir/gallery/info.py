@@ -8,7 +8,6 @@ from pathlib import Path
 
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
-from composir.gallery.rows import INTERNAL_COLUMNS
 from composir.gallery.store import Store
 
 
@@ -28,7 +27,8 @@ class GalleryInfo:
         updated: End of the last index run; UTC, ISO 8601.
         failures: Files that could not be indexed.
         columns: Metadata columns from sidecars.
-        column_types: Types of all columns that filters know, by name.
+        column_types: What all columns that filters know hold, by name: `text`, `numbers`,
+            `dates`, `true or false`.
         excludes: Patterns that are remembered with each root.
     """
 
@@ -57,6 +57,8 @@ def describe(folder: Path, store: Store) -> GalleryInfo:
     Raises:
         GalleryError: If the manifest is damaged.
     """
+    from composir.gallery.columns import PLURALS, column_kinds
+
     current = read_manifest(folder)
     return GalleryInfo(
         path=folder,
@@ -70,11 +72,7 @@ def describe(folder: Path, store: Store) -> GalleryInfo:
         updated=current.updated,
         failures=len(read_failures(folder)),
         columns=tuple(store.metadata_columns),
-        column_types={
-            column.name: str(column.type)
-            for column in store.schema
-            if column.name not in INTERNAL_COLUMNS
-        },
+        column_types={name: PLURALS[kind] for name, kind in column_kinds(store.schema).items()},
         excludes={Path(root): current.facts(root).exclude for root in current.roots},
     )
 

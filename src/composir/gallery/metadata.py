@@ -1,17 +1,21 @@
 """The sidecar's columns: brought into the dataset without touching vectors or pictures.
 
-Columns get the narrowest type that holds what is there and what comes: whole numbers widen to
-floating point, anything else to text.
+A column has the type that the sidecar gives it, whatever it was before, where all its values come
+from there. Where images outside the roots keep values of another type it is widened to hold both:
+whole numbers to floating point, dates to moments, anything else to text.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from composir.gallery import rows
+from composir.gallery.column_types import Kind, Value
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.store import Store
 
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from composir.gallery.sidecar import SidecarTable
-
-Value: TypeAlias = str | int | float | bool | None
 
 _WIDENED = "__widened"
 _ROWS_A_COMMIT = 16_384
@@ -40,34 +42,48 @@ def apply_metadata(
         meter: Told about every row.
     """
     _finish_widening(store)
+    places = _make_room(store, sidecar, roots)
     changes: list[tuple[str, dict[str, Value]]] = []
-    for image_id, old, new in _differences(store, sidecar, roots, meter):
-        changes.append((image_id, {**dict.fromkeys(old), **new}))
+    for change in _differences(store, sidecar, roots, places, meter):
+        changes.append(change)
         if len(changes) >= _ROWS_A_COMMIT:
             _commit(store, changes)
             changes = []
     if changes:
         _commit(store, changes)
+    for name, place in places.items():
+        if place != name:
+            store.dataset.drop_columns([name])
+            _rename(store, name)
     _drop_empty_columns(store)
 
 
 def _differences(
-    store: Store, sidecar: SidecarTable, roots: Sequence[Path], meter: ProgressMeter
-) -> Iterable[tuple[str, dict[str, Value], dict[str, Value]]]:
-    names = store.metadata_columns
-    for batch in store.stream(["id", "path", "path_bytes", *names]):
+    store: Store,
+    sidecar: SidecarTable,
+    roots: Sequence[Path],
+    places: Mapping[str, str],
+    meter: ProgressMeter,
+) -> Iterable[tuple[str, dict[str, Value]]]:
+    """Ids of the rows to change, each with the values of all columns; `places` of `_make_room`."""
+    types = {place: store.schema.field(place).type for place in places.values()}
+    for path, row in _rows_with(store, ["id", *types]):
+        meter.done += 1
+        meter.current = path
+        meter.report()
+        root = _root_of(path, roots)
+        if root is None:
+            continue
+        said = sidecar.for_file(path, root)
+        new = {place: _fitted(said.get(name), types[place]) for name, place in places.items()}
+        if any(row[place] != value for place, value in new.items()):
+            yield row["id"], new
+
+
+def _rows_with(store: Store, names: Sequence[str]) -> Iterable[tuple[Path, dict[str, Any]]]:
+    for batch in store.stream(list(dict.fromkeys(["path", "path_bytes", *names]))):
         for row in batch.to_pylist():
-            path = rows.decode_path(row["path"], row["path_bytes"])
-            meter.done += 1
-            meter.current = path
-            meter.report()
-            root = _root_of(path, roots)
-            if root is None:
-                continue
-            new = {name: _clean(value) for name, value in sidecar.for_file(path, root).items()}
-            old = {name: row[name] for name in names}
-            if any(old.get(name) != new.get(name) for name in {*old, *new}):
-                yield row["id"], old, new
+            yield rows.decode_path(row["path"], row["path_bytes"]), row
 
 
 def _root_of(path: Path, roots: Sequence[Path]) -> Path | None:
@@ -78,70 +94,98 @@ def _root_of(path: Path, roots: Sequence[Path]) -> Path | None:
     )
 
 
-def _clean(value: Value) -> Value:
-    return rows.clean_text(value) if isinstance(value, str) else value
+def _fitted(value: Value, kind: pa.DataType) -> Value:
+    """A value as a column of this type, which is wide enough, holds it."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if kind == pa.string():
+        return rows.clean_text(_as_text(value))
+    if kind == pa.timestamp("us") and not isinstance(value, datetime) and isinstance(value, date):
+        return datetime.combine(value, time())
+    return float(value) if kind == pa.float64() and isinstance(value, int) else value
+
+
+def _as_text(value: Value) -> str:
+    if isinstance(value, date):  # moments too
+        return value.isoformat()
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _commit(store: Store, changes: list[tuple[str, dict[str, Value]]]) -> None:
     import pyarrow as pa
 
-    names = list(dict.fromkeys(name for _, values in changes for name in values))
-    columns = {name: [values.get(name) for _, values in changes] for name in names}
-    types = {name: _type_of(values) for name, values in columns.items()}
-    _make_room(store, {name: kind for name, kind in types.items() if kind is not None})
-    present = [name for name in names if name in store.schema.names]
-    table = pa.table(
-        {
-            "id": pa.array([image_id for image_id, _ in changes], pa.string()),
-            **{n: _column(columns[n], store.schema.field(n).type) for n in present},
-        }
-    )
-    store.update(table)
+    columns = {
+        name: pa.array([values[name] for _, values in changes], store.schema.field(name).type)
+        for name in changes[0][1]
+    }
+    ids = pa.array([image_id for image_id, _ in changes], pa.string())
+    store.update(pa.table({"id": ids, **columns}))
 
 
-def _column(values: list[Value], kind: pa.DataType) -> pa.Array:
+def _make_room(store: Store, sidecar: SidecarTable, roots: Sequence[Path]) -> dict[str, str]:
+    """Add the columns that are missing, and widen or renew those of another type.
+
+    Returns:
+        The column of the store that each metadata column, old or new, is to be written to.
+    """
     import pyarrow as pa
 
-    if kind == pa.string():
-        values = [None if value is None else str(value) for value in values]
-    return pa.array(values, kind)
+    old = {name: store.schema.field(name).type for name in store.metadata_columns}
+    new = {name: _arrow_type(kind) for name, kind in sidecar.columns.items() if sidecar.holds(name)}
+    others = [name for name, kind in new.items() if name in old and kind != old[name]]
+    kept = _columns_with_values_elsewhere(store, others, roots)
+    renewed = [name for name in others if name not in kept]
+    added = [pa.field(name, kind) for name, kind in new.items() if name not in old]
+    added += [pa.field(name + _WIDENED, new[name]) for name in renewed]
+    if added:
+        store.dataset.add_columns(added)
+    for name in kept:
+        wider = _wider(old[name], new[name])
+        if wider != old[name]:
+            _widen(store, name, wider)
+    return {name: name + _WIDENED if name in renewed else name for name in {**old, **new}}
 
 
-def _type_of(values: Iterable[Value]) -> pa.DataType | None:
+def _arrow_type(kind: Kind) -> pa.DataType:
     import pyarrow as pa
 
-    kind = None
-    for value in values:
-        if value is not None:
-            kind = _wider(kind, pa.scalar(value).type)
-    return kind
+    types = {
+        str: pa.string(),
+        bool: pa.bool_(),
+        int: pa.int64(),
+        float: pa.float64(),
+        date: pa.date32(),
+        datetime: pa.timestamp("us"),
+    }
+    return types[kind]
 
 
-def _wider(old: pa.DataType | None, new: pa.DataType) -> pa.DataType:
+def _columns_with_values_elsewhere(
+    store: Store, names: Sequence[str], roots: Sequence[Path]
+) -> set[str]:
+    """Those in which images outside the roots, which the sidecar does not speak of, have values."""
+    found: set[str] = set()
+    if not names:
+        return found
+    for path, row in _rows_with(store, names):
+        if len(found) < len(names) and _root_of(path, roots) is None:
+            found |= {name for name in names if row[name] is not None}
+    return found
+
+
+def _wider(old: pa.DataType, new: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    if old is None or old == new:
-        return new
-    return pa.float64() if {old, new} == {pa.int64(), pa.float64()} else pa.string()
-
-
-def _make_room(store: Store, types: dict[str, pa.DataType]) -> None:
-    """Add the columns that are missing and widen those that are too narrow."""
-    import pyarrow as pa
-
-    schema = store.schema
-    missing = [pa.field(name, kind) for name, kind in types.items() if name not in schema.names]
-    if missing:
-        store.dataset.add_columns(missing)
-    for name, kind in types.items():
-        if name in schema.names:
-            wider = _wider(schema.field(name).type, kind)
-            if wider != schema.field(name).type:
-                _widen(store, name, wider)
+    for narrow, wide in ((pa.int64(), pa.float64()), (pa.date32(), pa.timestamp("us"))):
+        if {old, new} == {narrow, wide}:
+            return wide
+    return old if old == new else pa.string()
 
 
 def _widen(store: Store, name: str, kind: pa.DataType) -> None:
-    sql = "double" if str(kind) == "double" else "string"
+    sql = {"double": "double", "string": "string"}.get(str(kind), "timestamp(6)")
     store.dataset.add_columns({name + _WIDENED: f"cast({_quoted(name)} as {sql})"})
     store.dataset.drop_columns([name])
     _rename(store, name)

@@ -8,9 +8,10 @@
   row has the same one.
 - **Columns**: names become lower case with `_` for everything that is no letter or digit, so that
   `where` takes them unquoted; a name that the gallery itself uses gets the prefix `meta_` (`id` ->
-  `meta_id`). Each column has one type: bool, int, float or string. Where values differ in type the
-  column is of strings; nested values become JSON; empty cells are None. Whole numbers with leading
-  zeros, and those beyond 64 bits, are strings, for they are names rather than quantities.
+  `meta_id`). Each column has one type, which `column_types` finds in text cells or the user says.
+  Where values differ in type the column is of strings; nested values become JSON; empty cells are
+  None. Whole numbers with leading zeros, and those beyond 64 bits, are strings, for they are names
+  rather than quantities.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from composir.errors import DatasetError
+from composir.gallery.column_types import (
+    COLUMN_TYPES,
+    Kind,
+    Reading,
+    Value,
+    read_as,
+    read_iso_dates,
+    read_texts,
+)
 from composir.gallery.rows import OWN_COLUMNS
 from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
-
-Value: TypeAlias = str | int | float | bool | None
-Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool]
-_Columns: TypeAlias = dict[str, tuple[Kind, Sequence[Value]]]
 
 KEY_COLUMNS = (
     "file",
@@ -70,14 +75,18 @@ class SidecarTable:
         path: Where it was read from.
         key_column: The column that names the pictures, as the file spells it.
         columns: Type of each other column by its normalised name, in the file's order.
+        told: How each of them was read, for people.
     """
 
-    def __init__(self, path: Path, key_column: str, keys: list[str], columns: _Columns) -> None:
+    def __init__(
+        self, path: Path, key_column: str, keys: list[str], columns: Mapping[str, Reading]
+    ) -> None:
         """Index rows by key; the keys are normalised and differ from each other."""
         self.path = path
         self.key_column = key_column
-        self.columns: dict[str, Kind] = {name: kind for name, (kind, _) in columns.items()}
-        self._values = {name: values for name, (_, values) in columns.items()}
+        self.columns: dict[str, Kind] = {name: one.kind for name, one in columns.items()}
+        self.told = {name: one.told for name, one in columns.items()}
+        self._values = {name: one.values for name, one in columns.items()}
         self._keys = keys
         self._rows = {key: row for row, key in enumerate(keys)}
         self._rows_by_name = _by_name(keys)
@@ -86,6 +95,10 @@ class SidecarTable:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self._keys)
+
+    def holds(self, name: str) -> bool:
+        """Whether any row has a value in this column."""
+        return any(value is not None for value in self._values[name])
 
     def for_file(self, path: Path, root: Path) -> dict[str, Value]:
         """Metadata of one file.
@@ -127,19 +140,23 @@ class SidecarTable:
         return None
 
 
-def read_metadata(path: Path) -> SidecarTable:
+def read_metadata(path: Path, types: Mapping[str, str] | None = None) -> SidecarTable:
     """Read a metadata file.
 
     Args:
         path: A `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet` file.
+        types: One of `COLUMN_TYPES` for columns whose type is not to be found out, by their names
+            in the file or in the gallery.
 
     Returns:
         Its rows.
 
     Raises:
-        DatasetError: If it is missing, of another kind, damaged, has no key column, or names a
-            picture twice; the message says in which line.
+        DatasetError: If it is missing, of another kind, damaged, has no key column, names a
+            picture twice, or a column is not of the type that is said; the message says in which
+            line.
     """
+    _check_types(types or {})
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(
@@ -153,7 +170,7 @@ def read_metadata(path: Path) -> SidecarTable:
         ) from error
     key_column = _key_column(path, list(raw.columns))
     keys = _check_keys(path, raw, key_column)
-    return SidecarTable(path, key_column, keys, _typed(path, raw, key_column))
+    return SidecarTable(path, key_column, keys, _typed(path, raw, key_column, types or {}))
 
 
 def _key_column(path: Path, names: list[str]) -> str:
@@ -196,9 +213,20 @@ def _by_name(keys: list[str]) -> dict[str, int]:
     return rows
 
 
-def _typed(path: Path, raw: RawTable, key_column: str) -> _Columns:
-    columns: _Columns = {}
+def _check_types(types: Mapping[str, str]) -> None:
+    for name, wanted in types.items():
+        if wanted not in COLUMN_TYPES:
+            raise DatasetError(
+                f"the type {wanted!r} of column {name!r} is none of {', '.join(COLUMN_TYPES)}"
+            )
+
+
+def _typed(
+    path: Path, raw: RawTable, key_column: str, types: Mapping[str, str]
+) -> dict[str, Reading]:
+    columns: dict[str, Reading] = {}
     spelled: dict[str, str] = {}
+    said = dict(types)
     for name, values in raw.columns.items():
         if name == key_column:
             continue
@@ -209,7 +237,14 @@ def _typed(path: Path, raw: RawTable, key_column: str) -> _Columns:
                 f"{normal!r}; rename one"
             )
         spelled[normal] = name
-        columns[normal] = _unify(values, is_text=raw.is_text)
+        wanted = said.pop(normal, None)
+        wanted = said.pop(name, wanted)
+        columns[normal] = _read_column(path, normal, values, raw, wanted)
+    if said:
+        raise DatasetError(
+            f"{path} has no column {next(iter(said))!r} to give a type; it has "
+            f"{', '.join(columns) or 'none but that of the names'}"
+        )
     return columns
 
 
@@ -220,43 +255,37 @@ def _column_name(path: Path, name: str) -> str:
     return f"meta_{normal}" if normal in RESERVED_COLUMNS or normal[0].isdigit() else normal
 
 
-def _unify(values: Sequence[object], *, is_text: bool) -> tuple[Kind, Sequence[Value]]:
-    """One type for a whole column; text cells are numbers where all of them look like numbers."""
-    if is_text:
-        texts = [str(value).strip() if value is not None else "" for value in values]
-        parsed: Sequence[object] = _parse(texts)
-    else:
-        parsed = [_plain(value) for value in values]
-    kinds = {type(value) for value in parsed if value is not None}
+def _read_column(
+    path: Path, name: str, values: Sequence[object], raw: RawTable, wanted: str | None
+) -> Reading:
+    """One type for a whole column: said, or found in text cells, or as the file itself has it."""
+    if wanted is not None:
+        texts = ["" if (value := _plain(one)) is None else _as_text(value) for one in values]
+        where = f"{path}, column {name!r}"
+        return read_as(wanted, where, raw.lines, [text.strip() for text in texts])
+    if raw.is_text:
+        return read_texts(name, ["" if one is None else str(one).strip() for one in values])
+    return _unify([_plain(value) for value in values])
+
+
+def _unify(values: Sequence[object]) -> Reading:
+    """The type that JSON or Parquet values have; text where they differ."""
+    kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
-        return bool, [None if value is None else bool(value) for value in parsed]
-    fits = all(-(2**63) <= value < 2**63 for value in parsed if isinstance(value, int))
+        return Reading(bool, [None if v is None else bool(v) for v in values], "true or false")
+    fits = all(-(2**63) <= value < 2**63 for value in values if isinstance(value, int))
     if kinds == {int} and fits:
-        return int, [value if isinstance(value, int) else None for value in parsed]
+        return Reading(int, [v if isinstance(v, int) else None for v in values], "whole numbers")
     if kinds <= {int, float} and float in kinds and fits:
-        return float, [float(v) if isinstance(v, (int, float)) else None for v in parsed]
-    return str, [None if value is None else _as_text(value) for value in parsed]
-
-
-_BOOLS = {"true": True, "false": False}
-_INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")
-_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
-
-
-def _parse(texts: list[str]) -> Sequence[object]:
-    filled = [text for text in texts if text]
-    if all(text.lower() in _BOOLS for text in filled):
-        return [_BOOLS.get(text.lower()) for text in texts]
-    if all(_INTEGER.fullmatch(text) for text in filled):
-        fit = all(len(text) < 20 and -(2**63) <= int(text) < 2**63 for text in filled)
-        return [(int(text) if fit else text) if text else None for text in texts]
-    if all(_NUMBER.fullmatch(text) and re.search(r"\d", text) for text in filled):
-        return [float(text) if text else None for text in texts]
-    return [text or None for text in texts]
+        floats = [float(v) if isinstance(v, (int, float)) else None for v in values]
+        return Reading(float, floats, "numbers")
+    texts = [None if value is None else _as_text(value) for value in values]
+    dates = read_iso_dates([text or "" for text in texts]) if kinds == {str} else None
+    return dates or Reading(str, texts, "text")
 
 
 def _plain(value: object) -> object:
-    """A JSON or Arrow value as bool, int, float, str or None."""
+    """A value as bool, int, float, str or None."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):

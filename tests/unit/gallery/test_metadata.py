@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,64 @@ def test_a_column_widens_when_other_types_come(
 
     assert shop.found(where) == {7}
     assert shop.found(old) == {0}
+
+
+def test_a_column_takes_the_type_of_the_file_that_replaces_another(shop: Shop) -> None:
+    shop.index({n: {"price": "dear", "kind": 5} for n in range(4)})
+    with pytest.raises(FilterError, match=r"price is text .*e\.g\. 'dear'"):
+        shop.found("price > 15")
+
+    shop.index({0: {"price": 10, "kind": "2024-01-31"}, 1: {"price": 20, "kind": "2024-02-01"}})
+
+    assert shop.found("price > 15") == {1}
+    assert shop.found("kind < '2024-02-01'") == {0}
+    assert shop.gallery.info().column_types == {"price": "numbers", "kind": "dates"}
+    shop.index({n: {"price": 2.5} for n in range(2)})
+    shop.index({n: {"price": 3} for n in range(2)})
+    assert shop.gallery._snapshot().store.schema.field("price").type == "int64"
+
+
+def test_values_of_other_folders_keep_their_type(shop: Shop) -> None:
+    plain(shop.folder / "other" / "scene-0007.png", "red")
+    sidecar = shop.folder / "other.csv"
+    sidecar.write_text("file,price,sold\nscene-0007.png,dear,2024-01-31\n")
+    shop.gallery.index([shop.folder / "other"], metadata=sidecar)
+
+    table = {n: {"price": 4, "sold": "2024-01-31T18:30:00"} for n in range(4)}
+    shop.index(table)
+
+    assert shop.found("price = '4'") == {0, 1, 2, 3}
+    assert shop.found("price = 'dear'") == {7}
+    assert shop.found("sold = '2024-01-31 18:30'") == {0, 1, 2, 3}
+    assert shop.found("sold = date '2024-01-31'") == {7}
+    version = shop.gallery._snapshot().store.version
+    shop.index(table)  # and nothing is written again
+    assert shop.found("price = '4'") == {0, 1, 2, 3}
+    assert shop.gallery._snapshot().store.dataset.version <= version + 1
+
+
+def test_a_change_of_type_that_was_killed_is_begun_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    table = {n: {"price": f"{n},5 or so", "kind": "cup"} for n in range(4)}
+    with monkeypatch.context() as patched:
+        patched.setattr("composir.gallery.metadata._rename", stop)
+        with pytest.raises(KeyboardInterrupt):
+            shop.index(table)
+
+    shop.index(table)
+
+    assert shop.found("price = '1,5 or so'") == {1}
+    assert set(shop.gallery.info().columns) == {"price", "kind"}
+
+
+def test_dates_come_with_hits(shop: Shop) -> None:
+    shop.index({0: {"sold": "2024-01-31"}, 1: {"sold": "2023-12-24"}})
+    hit = shop.gallery.search(Query(text="red"), where="sold > '2024-01-01'").hits[0]
+    assert hit.metadata["sold"] == date(2024, 1, 31)
 
 
 def test_a_widening_that_was_killed_is_finished(shop: Shop) -> None:

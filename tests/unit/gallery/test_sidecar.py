@@ -23,6 +23,10 @@ def row(sidecar: SidecarTable, name: str = "a.jpg", root: str = "/photos") -> di
     return dict(sidecar.for_file(Path(root, name), Path(root)))
 
 
+def moment(microsecond: int = 0) -> datetime.datetime:
+    return datetime.datetime(2020, 9, 13, 12, 26, 40, microsecond)
+
+
 class TestFormats:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -58,21 +62,24 @@ class TestFormats:
         }
         pq.write_table(pa.table(columns), tmp_path / "meta.parquet")
         sidecar = read_metadata(tmp_path / "meta.parquet")
-        assert row(sidecar) == {"price": 1.5, "day": "2020-01-02", "tags": '["x"]', "stock": 3}
-        assert sidecar.columns == {"price": float, "day": str, "tags": str, "stock": int}
+        day = datetime.date(2020, 1, 2)
+        assert row(sidecar) == {"price": 1.5, "day": day, "tags": '["x"]', "stock": 3}
+        kinds = {"price": float, "day": datetime.date, "tags": str, "stock": int}
+        assert sidecar.columns == kinds
 
     @pytest.mark.parametrize(
-        ("kind", "value", "text"),
+        ("kind", "value", "taken"),
         [
-            (("timestamp", "ns"), 1_600_000_000_123_456_789, "2020-09-13T12:26:40.123456"),
-            (("timestamp", "ns", "UTC"), 1_600_000_000_000_000_001, "2020-09-13T12:26:40+00:00"),
-            (("timestamp", "ms"), 1_600_000_000_000, "2020-09-13T12:26:40"),
+            (("timestamp", "ns"), 1_600_000_000_123_456_789, moment(123456)),
+            (("timestamp", "ns", "UTC"), 1_600_000_000_000_000_001, moment()),
+            (("timestamp", "ns", "Asia/Tokyo"), 1_600_000_000_000_000_001, moment()),
+            (("timestamp", "ms"), 1_600_000_000_000, moment()),
             (("time64", "ns"), 1_000_000_001, "00:00:01"),
             (("duration", "ns"), 86_400_000_000_001, '"1 day, 0:00:00"'),
         ],
     )
     def test_times_finer_than_microseconds(
-        self, tmp_path: Path, kind: tuple[str, ...], value: int, text: str
+        self, tmp_path: Path, kind: tuple[str, ...], value: int, taken: object
     ) -> None:
         pa = pytest.importorskip("pyarrow")
         pq = pytest.importorskip("pyarrow.parquet")
@@ -80,7 +87,7 @@ class TestFormats:
         columns = {"file": ["a.jpg", "b.jpg"], "taken": times}
         pq.write_table(pa.table(columns), tmp_path / "m.parquet")
         sidecar = read_metadata(tmp_path / "m.parquet")
-        assert row(sidecar) == {"taken": text}
+        assert row(sidecar) == {"taken": taken}
         assert row(sidecar, "b.jpg") == {"taken": None}
 
     def test_bytes_of_a_name_that_is_no_text_stay(self, tmp_path: Path) -> None:
