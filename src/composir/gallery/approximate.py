@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
-from composir.gallery.filters import lance_filter, matching_positions
 from composir.gallery.matrix import unit_rows
 from composir.gallery.ranking import Candidate, ExactRanking, best_positions, candidates
 from composir.gallery.rows import vectors_of
@@ -56,6 +55,8 @@ class ApproximateRanker:
         if where is None:
             background = composed.scores(self._whole_sample())[0]
             return ApproximateRanking(self._store, composed, None, self._size, background)
+        from composir.gallery.filters import lance_filter, matching_positions
+
         positions = matching_positions(self._store, where)
         if len(positions) <= FEW_MATCHES:
             return self._rank_few(composed, positions)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from composir.compose.base import ComposedQueries
 from composir.gallery import rows
 from composir.gallery.duplicates import Appearance, Signature
-from composir.gallery.filters import matching_positions
 from composir.gallery.store import Store
 from composir.types import FloatArray
 
@@ -90,6 +89,8 @@ class ExactRanker:
         if where is None:
             scores = composed.scores(self._matrix)[0]
             return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
+        from composir.gallery.filters import matching_positions
+
         positions = matching_positions(self._store, where)
         if len(positions) < _FEW * self.size:
             matching = self._matrix[positions]

@@ -255,7 +255,7 @@ def values(kind: Kind) -> SearchStrategy[Expression]:
         of_date = st.builds(
             lambda name, day: Call(name, day, kind),
             st.sampled_from(["year", "month", "day"]),
-            named if kind is Kind.DATE else columns("t modified d", Kind.DATE),
+            columns("t modified d", Kind.DATE),
         )
         sums = st.builds(Arithmetic, st.sampled_from("+-*/"), part | length, part | of_date)
         absolute = part.map(lambda number: Call("abs", number, kind))
