@@ -102,4 +102,6 @@ assert standout(1.0, np.arange(50, dtype=np.float32) / 100, 50) > 0
 def test_a_search_without_a_filter_loads_no_parser() -> None:
     loaded = modules_after("import composir.gallery.search, composir.gallery.gallery", top=False)
     assert "composir.gallery.ranking" in loaded
-    assert not loaded & {f"composir.gallery.{name}" for name in ("filters", "expressions", "sidecar")}
+    assert not loaded & {
+        f"composir.gallery.{name}" for name in ("filters", "expressions", "sidecar")
+    }
