@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 from PIL import Image
 
+from composir.data.files import UnfitFileError, open_regular
 from composir.errors import ImageReadError
 from composir.images.colour import to_srgb
 from composir.images.exif import ExifFacts, read_exif
@@ -164,36 +163,17 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[BinaryIO]:
         yield io.BytesIO(source)
         return
     try:
-        descriptor = _open_regular(os.fspath(source))
+        stream = open_regular(source, limit=_MAX_FILE_BYTES)
     except FileNotFoundError:
         raise ImageReadError("no such file") from None
+    except UnfitFileError as error:
+        raise ImageReadError(error.strerror.replace("not a file", "not a picture")) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageReadError(f"cannot be opened: {reason}") from error
-    with os.fdopen(descriptor, "rb") as stream:
+    with stream:
+        _check_length(os.fstat(stream.fileno()).st_size)
         yield stream
-
-
-def _open_regular(path: str) -> int:
-    """Open a regular file, and nothing else: opening a pipe would wait, a device may act."""
-    _check_regular(Path(path).stat())
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags)
-    try:
-        status = os.fstat(descriptor)
-        _check_regular(status)
-        _check_length(status.st_size)
-    except ImageReadError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _check_regular(status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageReadError("a folder, not a picture")
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageReadError("not a regular file (a pipe, socket or device)")
 
 
 def _check_length(length: int) -> None:
