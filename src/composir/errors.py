@@ -11,6 +11,10 @@ class ComposirError(Exception):
     exit_code = 2
 
 
+class OutputError(ComposirError):
+    """What is to be written would replace or reach something that is not composir's."""
+
+
 class ImageReadError(ComposirError):
     """A picture cannot be read; the message is the reason alone, without the path."""
 

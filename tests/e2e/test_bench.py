@@ -62,6 +62,22 @@ def test_another_data_set_of_the_same_name_overwrites_nothing(home: Path) -> Non
     assert second.name == f"colours-all-colours-sum-{checksum[:8]}.json"
 
 
+def test_a_result_takes_the_place_of_no_other_file(home: Path) -> None:
+    for _ in range(2):
+        composir("bench", "my-dataset", "-c", "sum")
+    [first] = (home / "runs").iterdir()
+    checksum = json.loads(first.read_text())["header"]["checksum"][:8]
+    mine = [first, first.with_name(f"{first.stem}-{checksum}.json")]
+    for path in mine:
+        path.write_text('{"mine": true}')
+    for _ in range(2):
+        shown = composir("bench", "my-dataset", "-c", "sum")
+        assert shown.exit_code == 0, shown.output
+    assert {path.read_text() for path in mine} == {'{"mine": true}'}
+    names = {path.name for path in (home / "runs").iterdir()} - {path.name for path in mine}
+    assert names == {f"{first.stem}-{checksum}-2.json"}
+
+
 def test_compare_writes_a_page_and_a_table(home: Path) -> None:
     composir("bench", "my-dataset", "-c", "sum", "-c", "text")
     files = ["runs/colours-all-colours-text.json", "runs/colours-all-colours-sum.json"]
@@ -237,12 +253,13 @@ def test_destinations_of_tune_and_compare_are_checked(home: Path) -> None:
     assert "--html runs: is a folder" in shown.stderr
 
 
-def test_a_result_that_cannot_be_written_is_an_error_of_one_line(home: Path) -> None:
-    for _ in range(2):  # the usual name, and then the one that is taken in its place
-        composir("bench", "my-dataset", "-c", "sum")
-        [written] = [path for path in (home / "runs").iterdir() if path.is_file()]
-        written.unlink()
-        written.mkdir()
+def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     shown = composir("bench", "my-dataset", "-c", "sum")
     assert shown.exit_code == 2
     assert "cannot be written" in shown.stderr

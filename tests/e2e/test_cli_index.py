@@ -330,3 +330,45 @@ def test_what_cannot_be_a_type_is_refused(column: str, message: str) -> None:
     alone = composir(*words[:-1], "price=text")
     assert alone.exit_code == 2
     assert "give it with --metadata" in " ".join(alone.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("empty",),
+        ("pictures", "--metadata", "facts.csv"),
+        ("pictures", "--metadata", "nothing.csv"),
+        ("pictures", "--batch-size", "0"),
+    ],
+)
+def test_a_refused_run_leaves_no_new_folder(words: tuple[str, ...]) -> None:
+    paint_all(Path("pictures"))
+    Path("empty").mkdir()
+    Path("facts.csv").write_text("file,price\nnobody.png,1\n")
+    Path("nothing.csv").write_text("")
+    Path("free").mkdir()
+    before = set(Path().iterdir())
+    for place in ("a/new", "free"):
+        result = composir("index", *words, "--gallery", place)
+        assert result.exit_code == 2, result.output
+    assert set(Path().iterdir()) == before
+    assert not list(Path("free").iterdir())
+
+
+def test_a_refused_run_leaves_a_gallery_as_it_was() -> None:
+    paint_all(Path("pictures"))
+    Path("empty").mkdir()
+    index("pictures", "--gallery", "g")
+    assert composir("index", "empty", "--gallery", "g").exit_code == 2
+    assert index("pictures", "--gallery", "g")["unchanged"] == 8
+
+
+def test_a_home_that_cannot_be_written_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    paint_all(Path("pictures"))
+    Path("file").touch()
+    monkeypatch.setenv("COMPOSIR_HOME", str(Path("file", "home").absolute()))
+    result = composir("index", "pictures")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert "COMPOSIR_HOME" in line
+    assert "COMPOSIR_GALLERY" in line

@@ -1,9 +1,12 @@
 """`composir search` as a user meets it."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+import typer
 
 from composir.cli import models
 from tests.e2e.commands import composir, paint, paint_all
@@ -138,7 +141,7 @@ def test_any_text_is_answered(pictures: Path, text: str) -> None:
         (["search", "red", "--gallery", "other"], "not a gallery"),
         (["search", "--image", "text.jpg"], "text.jpg"),
         (["search", "--image", "empty.jpg"], "empty.jpg"),
-        (["search", "red", "--html", "text.jpg/hits.html"], "cannot write"),
+        (["search", "red", "--html", "text.jpg/hits.html"], "text.jpg is no folder"),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["", "json"])
@@ -169,3 +172,45 @@ def test_another_model_than_the_gallery_s_is_refused_with_the_way_out(
     result = composir("search", "red")
     assert result.exit_code == 2
     assert "composir index" in result.stderr
+
+
+@pytest.fixture
+def launched(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was opened in the browser; a home and a folder for temporary files of their own."""
+    opened: list[str] = []
+
+    def launch(uri: str) -> int:
+        opened.append(uri)
+        return 0
+
+    monkeypatch.setattr(typer, "launch", launch)
+    monkeypatch.setenv("COMPOSIR_HOME", str(pictures.parent / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(pictures.parent / "temporary"))
+    return opened
+
+
+def test_pages_that_are_opened_once_are_cleaned_up(launched: list[str], tmp_path: Path) -> None:
+    pages = tmp_path / "home" / "pages"
+    assert composir("search", "red", "--open").exit_code == 0
+    [first] = pages.iterdir()
+    assert launched == [first.as_uri()]
+    composir("search", "red", "--open")
+    assert len(list(pages.iterdir())) == 2  # a browser may still be loading the first
+    for page in pages.iterdir():
+        os.utime(page, (0, 0))
+    composir("search", "red", "--open")
+    [last] = pages.iterdir()
+    assert launched[-1] == last.as_uri()
+    assert not (tmp_path / "temporary").exists()
+
+
+def test_a_page_that_no_browser_shows_is_removed(
+    launched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typer, "launch", lambda uri: 1)
+    shown = composir("search", "red", "--open")
+    assert shown.exit_code == 0
+    assert "no browser could be opened" in shown.stderr
+    assert not list((tmp_path / "home" / "pages").iterdir())
+    composir("search", "red", "--open", "--html", tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").exists()

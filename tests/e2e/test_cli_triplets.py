@@ -189,11 +189,11 @@ def test_edits_do_not_overwrite_a_data_set_of_ones_own(home: Path) -> None:
     words = ("triplets", "edit", "--data", "shop", "--count", "4", "--out")
     refused = composir(*words, "shop")
     assert refused.exit_code == 2
-    assert "shop holds something else; name a new folder with --out" in refused.stderr
+    assert "--out shop: holds something else" in refused.stderr
     assert {file: file.read_bytes() for file in before} == before
     a_file = composir(*words, "captions.jsonl")
     assert a_file.exit_code == 2
-    assert "captions.jsonl holds something else" in a_file.stderr
+    assert "--out captions.jsonl: is a file, but a folder is needed" in a_file.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from composir.errors import TrainingError
+from composir.errors import OutputError, TrainingError
 from composir.train.run_folder import CONFIG, LEFT_OUT, MODEL, claim, refuse_taken_over
 
 
@@ -47,20 +47,40 @@ def test_a_first_try_that_failed_does_not_keep_the_folder(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "run").iterdir()] == [CONFIG]
 
 
-@pytest.mark.parametrize("name", [CONFIG, MODEL, LEFT_OUT])
 @pytest.mark.parametrize(
-    "content", ['{"model_type": "clip"}\n', '{"rate": 0.5, "more": 1}\n', "[]"]
+    "content",
+    ['{"model_type": "clip"}\n', '{"rate": 0.5, "more": 1}\n', "[]", "{ // mine\n}", "not JSON"],
 )
-def test_files_that_no_such_run_wrote_are_left_alone(
-    tmp_path: Path, name: str, content: str
-) -> None:
-    (tmp_path / name).write_text(content)
-    if name == CONFIG:
-        with pytest.raises(TrainingError, match=r"another configuration .*choose another --out"):
-            claim(tmp_path, Settings())
-    else:
+def test_a_configuration_that_no_such_run_wrote_is_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / CONFIG).write_text(content)
+    with pytest.raises(TrainingError, match=r"another configuration .*choose another --out"):
         claim(tmp_path, Settings())
-    assert (tmp_path / name).read_text() == content
+    assert (tmp_path / CONFIG).read_text() == content
+
+
+@pytest.mark.parametrize("name", [MODEL, LEFT_OUT, "README.md", "holiday.jpg"])
+def test_a_folder_of_other_things_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"holds something else \({name}\); name a new"):
+        claim(tmp_path, Settings())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("cut", ["", "{\n", '{\n  "rate": 0.'])
+def test_a_configuration_that_was_cut_off_does_not_keep_the_folder(
+    tmp_path: Path, cut: str
+) -> None:
+    (tmp_path / CONFIG).write_text(cut)
+    claim(tmp_path, Settings())
+    assert rate_of(tmp_path) == 0.1
+
+
+def test_links_in_a_run_folder_are_not_written_through(tmp_path: Path) -> None:
+    claim(tmp_path / "run", Settings())
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run" / "metrics.jsonl").symlink_to(tmp_path / "mine")
+    with pytest.raises(OutputError, match=r"metrics\.jsonl: is a link"):
+        claim(tmp_path / "run", Settings())
 
 
 def test_going_on_does_not_write_the_configuration_again(tmp_path: Path) -> None:
@@ -104,11 +124,11 @@ def test_a_damaged_configuration_is_told_where_something_is_trained(tmp_path: Pa
         claim(tmp_path, Settings())
 
     (tmp_path / "checkpoint.pt").unlink()
-    claim(tmp_path, Settings())
-    assert rate_of(tmp_path) == 0.1
+    with pytest.raises(TrainingError, match="damaged"):  # it may be somebody's own
+        claim(tmp_path, Settings())
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
-    with pytest.raises(TrainingError, match="cannot be used as a run folder"):
+    with pytest.raises(OutputError, match="run: is a file, but a folder is needed"):
         claim(tmp_path / "run", Settings())

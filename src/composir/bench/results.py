@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from composir.bench.destinations import write_text
 from composir.bench.efficiency import Efficiency
 from composir.bench.metrics import ABSENT, Ranks
 from composir.bench.protocol import Rankings, outcomes
 from composir.bench.significance import Interval, bootstrap
 from composir.bench.task import Task
+from composir.data.files import read_regular_text
+from composir.data.outputs import OutputKind, write_file
 from composir.errors import BenchError
 
+RESULT = OutputKind("a result file", (".json",), (rb'\{\s*"format": ?"composir-bench-result"',))
 HITS = 10
 """How many hits of each query a result file keeps."""
 
@@ -243,9 +245,9 @@ class Result(_Frozen):
         """Write the file, and the folder that it lies in.
 
         Raises:
-            BenchError: If it cannot be written.
+            OutputError: If something else lies there, or the disk refuses.
         """
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_file(path, self.model_dump_json(indent=1) + "\n", RESULT)
 
 
 def _partial_notice(task: TaskResult) -> str:
@@ -264,7 +266,7 @@ def load_result(path: Path) -> Result:
         BenchError: If it is missing, or not a result file of a version that we know.
     """
     try:
-        return Result.model_validate_json(path.read_text(encoding="utf-8"))
+        return Result.model_validate_json(read_regular_text(path))
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

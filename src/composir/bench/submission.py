@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from composir.bench.destinations import write_text
 from composir.bench.protocol import Rankings
 from composir.bench.task import Task
-from composir.errors import BenchError
+from composir.data.files import read_regular
+from composir.data.outputs import check_folder, inside, write_inside
+from composir.errors import BenchError, OutputError
 
+MARKER = "composir-submission.json"
+"""Beside the files, whose form is the servers' and has no room for a mark: checksums of ours."""
+
+_FORMAT = "composir-submission"
 _CIRR_VERSION = "rc2"
 _CIRR_LENGTHS = {"recall": 50, "recall_subset": 3}
 _CIRR_BYTES = 5_000_000
@@ -26,6 +32,13 @@ class SubmissionFile:
 
     name: str
     content: str
+
+
+def submission_names(kind: str, task: Task) -> tuple[str, ...]:
+    """How a server's files will be called, see `submission_files`."""
+    if kind == "circo":
+        return (f"circo_{task.split}.json",)
+    return tuple(f"cirr_{task.split}_{metric}.json" for metric in _CIRR_LENGTHS)
 
 
 def submission_files(kind: str, task: Task, rankings: Rankings) -> tuple[SubmissionFile, ...]:
@@ -120,13 +133,54 @@ def _check_lists(lists: Mapping[str, Sequence[str]], task: Task, length: int) ->
             raise BenchError(f"query {key}: {unknown[0]!r} is not an image of {task.split}")
 
 
+def check_submission(names: Sequence[str], folder: Path) -> None:
+    """Refuse a folder in which files of these names are somebody else's.
+
+    Args:
+        names: Of files to be written.
+        folder: It and its parents may be missing.
+
+    Raises:
+        OutputError: If one is there that composir has not written, or none can be written.
+    """
+    check_folder(folder, "--submission")
+    ours = _checksums(folder)
+    for name in names:
+        path = inside(folder, name)
+        if path.is_dir() or (path.exists() and _checksum(read_regular(path)) not in ours):
+            raise OutputError(
+                f"--submission {path}: is there already and composir has not written it, or it was "
+                "changed since; choose another folder, or delete it first"
+            )
+
+
 def write_files(files: Sequence[SubmissionFile], folder: Path) -> tuple[Path, ...]:
     """Write checked files into a folder; returns their paths.
 
     Raises:
-        BenchError: If one cannot be written.
+        OutputError: If one would replace a file that is not composir's, or the disk refuses.
     """
-    paths = tuple(folder / file.name for file in files)
-    for path, file in zip(paths, files, strict=True):
-        write_text(path, file.content)
-    return paths
+    check_submission([file.name for file in files], folder)
+    ours = sorted({*_checksums(folder), *(_checksum(file.content.encode()) for file in files)})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_inside(folder, MARKER, json.dumps({"format": _FORMAT, "sha256": ours}) + "\n")
+        return tuple(write_inside(folder, file.name, file.content) for file in files)
+    except OSError as error:
+        raise OutputError(f"--submission {folder}: cannot be written ({error})") from error
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _checksums(folder: Path) -> list[str]:
+    """Of the files that composir has written there so far."""
+    path = inside(folder, MARKER)
+    if not path.exists():
+        return []
+    try:
+        known = json.loads(read_regular(path))
+        return [str(checksum) for checksum in known["sha256"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(f"--submission {path}: is damaged; choose another folder") from error

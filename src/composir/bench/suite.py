@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from composir.bench.datasets import DATASETS
-from composir.bench.destinations import check_name
 from composir.bench.protocol import Rankings
-from composir.bench.results import Result, Setup, Tuning, load_result
+from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
 from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
-from composir.bench.submission import submission_files, write_files
-from composir.bench.task import Dataset, LoadOptions, Task
+from composir.bench.submission import (
+    check_submission,
+    submission_files,
+    submission_names,
+    write_files,
+)
+from composir.bench.task import Dataset, LoadOptions, Task, check_name
 from composir.bench.tune import Tuned, apply_tuned
 from composir.bench.vectors import VectorCache, VectorTable, load_vectors
 from composir.compose import parse_composer
-from composir.errors import BenchError, QueryError
+from composir.data.outputs import check_file
+from composir.errors import BenchError, OutputError, QueryError
 from composir.model.base import EmbeddingModel
 
 Settings = dict[str, float | int | str]
@@ -153,12 +160,14 @@ def _play(plan: Plan, name: str, source: Source) -> Played:
     _refuse_hidden(plan, dataset, tasks)
     methods = _methods(plan)
     tunings = [_tuning(method, tasks, source.model) for method in methods]
+    submissions = [_Submissions(plan, dataset, method) for method in methods]
+    for files in submissions:
+        files.check(tasks)
     prepared = tuple(prepare(task, source) for task in tasks)
     results: list[Result] = []
     written: list[Path] = []
-    for method, tuning in zip(methods, tunings, strict=True):
+    for method, tuning, files in zip(methods, tunings, submissions, strict=True):
         setup = _setup(plan, name, root, method)
-        files = _Submissions(plan, dataset, method)
         on_rankings = files.take if plan.submission else None
         result = evaluate(prepared, setup, source.model, tuning=tuning, rankings_of=on_rankings)
         results.append(result)
@@ -234,6 +243,12 @@ class _Submissions:
             self._folder = plan.submission / slug(method.composer, method.settings)
         self.paths: tuple[Path, ...] = ()
 
+    def check(self, tasks: Sequence[Task]) -> None:
+        """Before anything is computed: what lies where the files go has to be composir's."""
+        if self._folder is not None and self._kind is not None:
+            names = [name for task in tasks for name in submission_names(self._kind, task)]
+            check_submission(names, self._folder)
+
     def take(self, task: Task, rankings: Rankings) -> None:
         assert self._kind is not None
         assert self._folder is not None
@@ -256,7 +271,7 @@ def result_name(result: Result) -> str:
 
 
 def result_path(folder: Path, result: Result) -> Path:
-    """Where to write a result: the file of an earlier run of the same, but of no other one.
+    """Where to write a result: the file of an earlier run of the same, and of nothing else.
 
     Own data sets may have the same name; a part of one whose images are missing has it too.
 
@@ -265,16 +280,20 @@ def result_path(folder: Path, result: Result) -> Path:
         result: To be written.
     """
     plain = folder / result_name(result)
-    if not plain.exists() or _is_of_same_data(plain, result):
-        return plain
     partial = "-partial" if any(task.partial for task in result.tasks) else ""
-    return plain.with_name(f"{plain.stem}-{result.header.checksum[:8]}{partial}.json")
+    stem = f"{plain.stem}-{result.header.checksum[:8]}{partial}"
+    others = (f"{stem}-{number}" if number > 1 else stem for number in itertools.count(1))
+    places = itertools.chain([plain], (plain.with_name(f"{other}.json") for other in others))
+    return next(path for path in places if _is_free_for(path, result))
 
 
-def _is_of_same_data(path: Path, result: Result) -> bool:
+def _is_free_for(path: Path, result: Result) -> bool:
+    if not os.path.lexists(path):
+        return True
     try:
+        check_file(path, RESULT)
         other = load_result(path)
-    except BenchError:
+    except (BenchError, OutputError):
         return False
     parts = [[bool(task.partial) for task in one.tasks] for one in (other, result)]
     return other.header.checksum == result.header.checksum and parts[0] == parts[1]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composir.errors import DatasetError
+from composir.data.files import read_regular
+from composir.errors import BenchError, DatasetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,23 @@ def writable(text: str) -> bool:
     return True
 
 
+def check_name(what: str, text: str | None) -> None:
+    """Check that a name or path can be written into a result file.
+
+    Args:
+        what: Whose it is, for the message, e.g. an option.
+        text: The name or path; None where there is none.
+
+    Raises:
+        BenchError: If it is not valid UTF-8.
+    """
+    if text is not None and not writable(text):
+        raise BenchError(
+            f"{what} {text}: not valid UTF-8, so result files cannot name it; rename it, or move "
+            f"it to where every folder's name is valid"
+        )
+
+
 def _refuse_unwritable(texts: Iterable[str], where: str) -> None:
     """Before anything is computed: result files and pages hold these texts."""
     for text in texts:
@@ -268,5 +286,5 @@ def checksum(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(hashlib.sha256(read_regular(path)).digest())
     return digest.hexdigest()

@@ -10,15 +10,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from composir.bench.destinations import write_text
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.results import Tuning
 from composir.bench.run import Prepared
 from composir.bench.task import BenchQuery, Task
+from composir.data.files import read_regular_text
+from composir.data.outputs import OutputKind, write_file
 from composir.errors import BenchError
 from composir.model.base import EmbeddingModel
 
+TUNED = OutputKind("tuned settings", (".json",), (rb'\{\s*"format": ?"composir-bench-tuned"',))
 Settings = dict[str, float | int | str]
 _MOST_TRIALS = 2_000
 
@@ -65,9 +67,9 @@ class Tuned(BaseModel):
         """Write the file, and the folder that it lies in.
 
         Raises:
-            BenchError: If it cannot be written.
+            OutputError: If something else lies there, or the disk refuses.
         """
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_file(path, self.model_dump_json(indent=1) + "\n", TUNED)
 
 
 def load_tuned(path: Path) -> Tuned:
@@ -77,7 +79,7 @@ def load_tuned(path: Path) -> Tuned:
         BenchError: If the file is missing or something else.
     """
     try:
-        return Tuned.model_validate_json(path.read_text(encoding="utf-8"))
+        return Tuned.model_validate_json(read_regular_text(path))
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, ValidationError) as error:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from composir.bench.pictures import content_key, open_picture
 from composir.bench.task import Picture, refuse_duplicates, writable
+from composir.data.files import check_regular
 from composir.errors import BenchError, DatasetError, ImageReadError
 from composir.model.base import EmbeddingModel
 from composir.model.sessions import default_threads
@@ -129,6 +130,7 @@ _DAMAGE = (
 
 def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
+        check_regular(path)
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             absent = [name for name in ("ids", "matrix") if name not in file]
             if absent:

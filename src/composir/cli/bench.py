@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import data_folder
-from composir.cli.terminal import echo, note, print_json
+from composir.cli.paths import writable_user_folder
+from composir.cli.terminal import echo, note, print_json, printable
 
 if TYPE_CHECKING:
     from composir.bench.compare import Section
@@ -124,13 +124,14 @@ def run_command(
     json: JsonOption = False,
 ) -> None:
     """Run composers on data sets: `composir bench DATASET... --composer NAME`."""
-    from composir.bench.destinations import check_destinations
     from composir.bench.suite import Plan, run_plan
     from composir.bench.task import LoadOptions
+    from composir.data.outputs import check_folder
 
-    check_destinations(
-        files={"--html": html, "--csv": csv}, folders={"--out": out, "--submission": submission}
-    )
+    _check_reports(html, csv)
+    check_folder(out, "--out")
+    if submission is not None:
+        check_folder(submission, "--submission")
     encoder = None if query_vectors else models.resolve_model(model, threads)
     plan = Plan(
         datasets=tuple(datasets),
@@ -170,9 +171,9 @@ def _save(played: Sequence[Played], out: Path) -> None:
         for result in one.results:
             path = result_path(out, result)
             result.save(path)
-            note(f"wrote {path}")
+            _tell(path)
         for path in one.submissions:
-            note(f"wrote {path}, checked against the server's rules")
+            _tell(path, ", checked against the server's rules")
 
 
 def _show(
@@ -188,7 +189,8 @@ def _show(
     from composir.bench.compare import sections as grouped
     from composir.bench.report.page import to_html
     from composir.bench.report.terminal import print_sections
-    from composir.bench.report.text_files import to_csv
+    from composir.bench.report.text_files import TABLE, to_csv
+    from composir.data.outputs import PAGE, write_file
 
     shown = sections if sections is not None else grouped(results, seed=seed)
     if json:
@@ -196,16 +198,24 @@ def _show(
     else:
         print_sections(shown)
     if csv is not None:
-        _write(csv, to_csv(shown))
+        _tell(write_file(csv, to_csv(shown), TABLE, "--csv"))
     if html is not None:
-        _write(html, to_html(shown, tasks))
+        _tell(write_file(html, to_html(shown, tasks), PAGE, "--html"))
 
 
-def _write(path: Path, content: str) -> None:
-    from composir.bench.destinations import write_text
+def _check_reports(html: Path | None, csv: Path | None) -> None:
+    """Refuse what may not be written before anything is computed."""
+    from composir.bench.report.text_files import TABLE
+    from composir.data.outputs import PAGE, check_file
 
-    write_text(path, content)
-    note(f"wrote {path}")
+    if html is not None:
+        check_file(html, PAGE, "--html")
+    if csv is not None:
+        check_file(csv, TABLE, "--csv")
+
+
+def _tell(path: Path, what: str = "") -> None:
+    note(f"wrote {printable(str(path))}{what}")
 
 
 def _summary(result: Result) -> dict[str, Any]:
@@ -226,10 +236,9 @@ def compare(
 ) -> None:
     """Compare runs on the same queries; the first is what the others are tested against."""
     from composir.bench.compare import compared
-    from composir.bench.destinations import check_destinations
     from composir.bench.results import load_result
 
-    check_destinations(files={"--html": html, "--csv": csv})
+    _check_reports(html, csv)
     loaded = [load_result(path) for path in results]
     section = compared(loaded, [str(path) for path in results], seed=seed)
     tasks = _tasks_again(loaded[0], root) if html else {}
@@ -276,14 +285,14 @@ def tune(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Choose a composer's settings on a dev split; reporting on that split is then refused."""
-    from composir.bench.destinations import check_destinations, check_name
     from composir.bench.run import Source, load_tasks, prepare
-    from composir.bench.task import LoadOptions
-    from composir.bench.tune import parse_grid
+    from composir.bench.task import LoadOptions, check_name
+    from composir.bench.tune import TUNED, parse_grid
     from composir.bench.tune import tune as search
     from composir.bench.vectors import load_vectors
+    from composir.data.outputs import check_file
 
-    check_destinations(files={"--out": out})
+    check_file(out, TUNED, "--out")
     check_name("--composer", composer)
     encoder = models.resolve_model(model, threads)
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
@@ -348,14 +357,9 @@ def list_command() -> None:
 
 
 def _cache(off: bool) -> VectorCache | None:
-    import os
-
     from composir.bench.vectors import VectorCache
 
-    if off:
-        return None
-    folder = data_folder(os.environ, sys.platform, Path.home())
-    return VectorCache(folder / "bench" / "vectors.sqlite")
+    return None if off else VectorCache(writable_user_folder() / "bench" / "vectors.sqlite")
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from composir.data.streams import UnreadableStreamError, read_regular, within
+from composir.data.files import read_regular
+from composir.data.streams import UnreadableStreamError, within
 from composir.errors import QueryError
 from composir.references import LARGEST_FILE
 
@@ -43,6 +44,7 @@ def _only_file(paths: list[str]) -> bytes:
     if len(paths) != 1:
         raise QueryError(f"there are {len(paths)} files on the clipboard: copy one picture")
     try:
-        return read_regular(paths[0], LARGEST_FILE)
-    except UnreadableStreamError as error:
-        raise QueryError(f"the file on the clipboard, {paths[0]}: {error}") from error
+        return read_regular(paths[0], limit=LARGEST_FILE)
+    except OSError as error:
+        reason = error.strerror or error
+        raise QueryError(f"the file on the clipboard, {paths[0]}: {reason}") from error

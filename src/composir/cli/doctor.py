@@ -37,7 +37,7 @@ def doctor(
 
 def _print(check: Check) -> None:
     word, colour = _MARKS[check.state]
-    mark = typer.style(f"{word:<6}", fg=colour)
-    echo(f"{mark}  {check.name:<13} {printable(check.detail)}")
+    told = f"  {check.name:<13} {printable(check.detail)}"
+    echo(told, lead=f"{word:<6}", colour=colour)
     if check.remedy:
         echo(f"{'':23}→ {printable(check.remedy)}")

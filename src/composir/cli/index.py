@@ -11,9 +11,10 @@ import typer
 from composir.cli import models
 from composir.cli.index_notes import index_notes
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import default_gallery, gallery_words
+from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
+from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
 from composir.types import Failure, IndexReport
 
@@ -79,26 +80,29 @@ def index(
     ones are dropped (under the paths given only). It may be stopped at any time: the same command
     goes on.
     """
-    from composir.gallery import Gallery
+    from composir.gallery import Gallery, open_gallery
+    from composir.gallery.gallery import NAMES
 
     types = _column_types(column or (), metadata)
-    folder = gallery or default_gallery()
-    opened = Gallery.create_or_open(folder, models.resolve_model(model, threads))
-    try:
-        with index_progress() as show:
-            report = opened.index(
-                paths,
-                metadata=metadata,
-                columns=types,
-                exclude=tuple(exclude or ()),
-                forget_excludes=no_exclude,
-                retry_failures=retry_failures,
-                batch_size=batch_size,
-                progress=show,
-            )
-    except KeyboardInterrupt as stop:
-        note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
-        raise typer.Exit(_INTERRUPTED) from stop
+    folder = gallery or writable_default_gallery()
+    encoder = models.resolve_model(model, threads)
+    with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
+        opened = Gallery.create_or_open(folder, encoder)
+        try:
+            with index_progress() as show:
+                report = opened.index(
+                    paths,
+                    metadata=metadata,
+                    columns=types,
+                    exclude=tuple(exclude or ()),
+                    forget_excludes=no_exclude,
+                    retry_failures=retry_failures,
+                    batch_size=batch_size,
+                    progress=show,
+                )
+        except KeyboardInterrupt as stop:
+            note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
+            raise typer.Exit(_INTERRUPTED) from stop
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
     else:

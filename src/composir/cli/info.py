@@ -13,6 +13,7 @@ from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import echo, file_size, print_json, printable
+from composir.data.files import read_regular
 from composir.errors import ModelError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _print_card(bundle: Bundle, as_json: bool) -> None:
     card = bundle.folder / "README.md"
     if not card.is_file():
         raise ModelError(f"the bundle {bundle.folder} has no card (README.md)")
-    echo(card.read_text(encoding="utf-8"))
+    echo(read_regular(card).decode("utf-8", "replace"))
 
 
 def _print_failures(gallery: Gallery, as_json: bool) -> None:

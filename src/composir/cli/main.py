@@ -21,6 +21,8 @@ from composir.cli.switches import refuse_values, shown_without_values, with_subc
 from composir.cli.terminal import echo, printable, shortened
 from composir.errors import ComposirError
 
+# Of `click`, or of the copy of it that newer versions of typer hold.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 _SHOWN_NAME = 120
 
 
@@ -81,6 +83,9 @@ class LazyVerbs(TyperGroup):
             return super().invoke(ctx)
         except ComposirError as error:
             raise _reported(error) from error
+        except _UsageError as error:  # of a verb's options: file names may be among the words
+            error.message = printable(error.message)
+            raise
         except ModuleNotFoundError as error:
             missing = missing_extra(error)
             if missing is None:

@@ -121,7 +121,7 @@ def print_table(result: SearchResult, console: Console) -> None:
 
     if result.hits:
         console.print(_table(result, console.width))
-    console.print(Text(summary(result), style=_COLOURS[result.confidence.verdict]))
+    console.print(Text(printable(summary(result)), style=_COLOURS[result.confidence.verdict]))
 
 
 def summary(result: SearchResult) -> str:
@@ -166,8 +166,10 @@ def _link(path: Path) -> str:
 
 
 def _display(path: Path) -> str:
-    home = Path.home()
-    shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    try:
+        shown = f"~/{path.relative_to(Path.home())}"
+    except (RuntimeError, ValueError):  # the user has no home, or it lies elsewhere
+        shown = str(path)
     return printable(shown)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -127,8 +126,7 @@ def search(
 ) -> None:
     """Search a gallery by an image, words, or both."""
     form = _form(as_json=as_json, paths=paths, null=null)
-    if explain is not None:
-        _check_format(explain)
+    _check_outputs(html, explain)
     opened = models.existing_gallery(gallery, model, threads)
     if message is None:
         asked = Asked(
@@ -248,20 +246,32 @@ def _form(*, as_json: bool, paths: bool, null: bool) -> render.Form:
 def _write_page(
     html: Path | None, result: SearchResult, gallery: Gallery, where: str | None, show: bool
 ) -> None:
+    from composir.cli.passing_page import passing_page
     from composir.sheet import gather, write_contact_sheet
 
-    destination = html or Path(tempfile.mkdtemp(prefix="composir-")) / "hits.html"
+    destination = html or passing_page()
     title = result.query.text.strip() or "Pictures like this one"
-    page = write_contact_sheet(destination, [gather(result, gallery, where=where)], title=title)
-    note(f"page: {printable(str(page))}")
-    if show:
-        typer.launch(page.as_uri())
+    page = write_contact_sheet(
+        destination, [gather(result, gallery, where=where)], title=title, option="--html"
+    )
+    kept = "" if html else " (for this once: --html FILE keeps one)"
+    note(f"page: {printable(str(page))}{kept}")
+    if show and typer.launch(page.as_uri()) != 0:
+        if html is None:
+            page.unlink(missing_ok=True)
+        note("no browser could be opened; write the page to a file of yours with --html FILE")
 
 
-def _check_format(explain: Path) -> None:
-    from composir.explain.write import check_format
+def _check_outputs(html: Path | None, explain: Path | None) -> None:
+    """Refuse what may not be written before anything is searched."""
+    if html is not None:
+        from composir.data.outputs import PAGE, check_file
 
-    check_format(explain)
+        check_file(html, PAGE, "--html")
+    if explain is not None:
+        from composir.explain.write import check_destination
+
+        check_destination(explain, "--explain")
 
 
 def _write_explanation(
@@ -277,5 +287,5 @@ def _write_explanation(
         options.where, options.include_reference, options.collapse_duplicates, options.missing
     )
     explanation = explain_search(result, gallery, asked.composer, settings)
-    written = write_explanation(destination, explanation)
+    written = write_explanation(destination, explanation, "--explain")
     note(f"explanation: {printable(str(written))}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,21 +13,43 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from typer import style
+
+from composir.names import printable
+
+__all__ = [
+    "duration",
+    "echo",
+    "file_size",
+    "is_terminal",
+    "note",
+    "print_json",
+    "printable",
+    "shortened",
+]
+
 _KILO = 1000
 _READER_GONE = {errno.EPIPE, *([errno.EINVAL] if os.name == "nt" else [])}
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
-def echo(text: str, *, to_stderr: bool = False) -> None:
-    """Print one text, without colours where no terminal listens.
+def echo(text: str, *, to_stderr: bool = False, lead: str = "", colour: str | None = None) -> None:
+    """Print one text; what could harm a terminal is escaped, wherever it comes from.
 
     Not `typer.echo`, which writes UTF-8 to a stream that says ASCII: main.py has set both streams
     to escape what they lack.
+
+    Args:
+        text: May have several lines, and tabs.
+        to_stderr: Where to.
+        lead: Printed before it on the same line, in colour where a terminal listens.
+        colour: Of the lead.
     """
     stream = sys.stderr if to_stderr else sys.stdout
-    shown = text if stream.isatty() else _COLOUR.sub("", text)
+    shown = printable(lead)
+    if colour is not None and stream.isatty():
+        shown = style(shown, fg=colour)
     with _whoever_listens(stream):
-        stream.write(f"{shown}\n")
+        stream.write(f"{shown}{_harmless(text)}\n")
         stream.flush()
 
 
@@ -70,20 +91,8 @@ def _whoever_listens(stream: TextIO) -> Iterator[None]:
         os.close(nowhere)
 
 
-def printable(text: str) -> str:
-    r"""Escape what could harm or break a terminal.
-
-    Control characters, bidirectional overrides and line ends become `\x1b`-like escapes, bytes of
-    a file name that is not UTF-8 become `\xff`; everything else, of any alphabet, stays.
-    """
-    return "".join(c if c == " " or c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # Python's stand-in for an undecodable byte
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+def _harmless(text: str) -> str:
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def shortened(text: str, width: int) -> str:

@@ -60,11 +60,8 @@ def foundation(
 
     chosen = [*([f"data={data}"] if data else []), *(assignments or [])]
     settings = read_config(FoundationConfig, config, chosen)
-    try:
+    with _resumable(out):
         train_foundation(settings, out, note)
-    except KeyboardInterrupt:
-        note(f"stopped; the same command goes on from the last checkpoint in {out}")
-        raise
 
 
 @app.command(
@@ -260,7 +257,11 @@ def _toml(value: str | list[str]) -> str:
 
 @contextmanager
 def _resumable(out: Path) -> Iterator[None]:
-    """Say on Ctrl-C how to go on."""
+    """Refuse a folder of other things before anything is read; say on Ctrl-C how to go on."""
+    from composir.data.outputs import check_own_folder
+    from composir.train.run_folder import CONFIG
+
+    check_own_folder(out, {CONFIG}, "--out")
     try:
         yield
     except KeyboardInterrupt:

@@ -9,12 +9,11 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from composir.cli.paths import data_folder
+from composir.cli.paths import writable_user_folder
 from composir.cli.terminal import note, printable
 from composir.errors import ComposirError
 
@@ -79,8 +78,7 @@ def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelW
     )
     client = ChatClient(ChatSettings(options.base_url, timeout=options.timeout), key)
     _warn_of_open_key(options.base_url, key, options.key_variable)
-    folder = data_folder(os.environ, sys.platform, Path.home())
-    cache = AnswerCache(folder / "triplets" / "answers.sqlite")
+    cache = AnswerCache(writable_user_folder() / "triplets" / "answers.sqlite")
     return LanguageModelWriter(client, options.base_url.rstrip("/"), settings, cache)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +12,7 @@ import typer
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import data_folder
+from composir.cli.paths import writable_user_folder
 from composir.cli.stages import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.cli.triplet_writers import (
@@ -23,7 +21,7 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
-from composir.errors import ComposirError, DatasetError
+from composir.errors import DatasetError
 
 if TYPE_CHECKING:
     from composir.bench.vectors import VectorCache
@@ -209,11 +207,12 @@ def _writer(endpoint: EndpointOptions | None, seed: int) -> TemplateWriter | Lan
 
 
 def _make(run: _Run, out: Path, as_json: bool) -> None:
+    from composir.data.outputs import withdrawn_if_refused
     from composir.triplets import make_triplets
-    from composir.triplets.folder import claim_folder, give_up, recipe_of, write_triplets
+    from composir.triplets.folder import RECIPE, claim_folder, recipe_of, write_triplets
 
     recipe = recipe_of(run.source, run.model, run.writer, run.settings)
-    is_new, is_writing = claim_folder(out, recipe), False
+    is_writing = False
 
     def ready(prepared: Prepared) -> None:
         nonlocal is_writing
@@ -221,7 +220,9 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
         is_writing = True
 
     try:
-        with stage_progress() as show:
+        # Or a corrected command would be refused as another recipe.
+        with withdrawn_if_refused(out, {RECIPE}, lambda: not is_writing), stage_progress() as show:
+            claim_folder(out, recipe)
             made = make_triplets(
                 *(run.source, run.model, run.writer, run.settings),
                 cache=run.cache,
@@ -230,10 +231,6 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
             )
     except KeyboardInterrupt:
         note("stopped; what was encoded and answered is kept, and the same command goes on")
-        raise
-    except ComposirError:
-        if is_new and not is_writing:  # or a corrected command would be refused as another recipe
-            give_up(out)
         raise
     report = _report(run, made)
     write_triplets(out, run.source, made, recipe, report)
@@ -261,8 +258,7 @@ def _tell_columns(prepared: Prepared) -> None:
 def _vector_cache(off: bool) -> VectorCache | None:
     from composir.bench.vectors import VectorCache
 
-    folder = data_folder(os.environ, sys.platform, Path.home())
-    return None if off else VectorCache(folder / "bench" / "vectors.sqlite")
+    return None if off else VectorCache(writable_user_folder() / "bench" / "vectors.sqlite")
 
 
 def _report(run: _Run, made: Made) -> dict[str, Any]:
@@ -309,8 +305,11 @@ def look(
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
 ) -> None:
     """Show triplets: reference, text, target, and where each text comes from."""
+    from composir.data.outputs import PAGE, check_file, write_file
     from composir.triplets.page import choose_rows, read_rows, triplet_page
 
+    if html is not None:
+        check_file(html, PAGE, "--html")
     rows = read_rows(folder)
     chosen = choose_rows(rows, count, seed)
     if html is None:
@@ -318,9 +317,8 @@ def look(
             words = (str(row["reference"]), f'"{row["text"]}"', str(row["targets"][0]))
             echo("\t".join(printable(word) for word in words))
         return
-    from composir.sheet.write import write_page
-
-    echo(f"wrote {write_page(html, triplet_page(folder, chosen, len(rows)))}")
+    page = write_file(html, triplet_page(folder, chosen, len(rows)), PAGE, "--html")
+    echo(f"wrote {printable(str(page))}")
 
 
 @app.command(

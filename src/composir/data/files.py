@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, TextIO
 from uuid import uuid4
 
 TEMPORARY_PREFIX = ".composir-tmp-"
-READ_LIMIT = 1 << 28
-"""Bytes that `read_regular` takes where nobody says otherwise: 256 MiB."""
+READ_LIMIT = 1 << 30
+"""Bytes that `read_regular` takes where nobody says otherwise: 1 GiB."""
 
 _ABANDONED_SECONDS = 3600.0
 
@@ -59,6 +60,18 @@ def open_regular(
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_regular_text(
+    path: str | os.PathLike[str], *, encoding: str = "utf-8", newline: str | None = None
+) -> TextIO:
+    """Open a regular file as text, see `open_regular`; encoding and newline as `open`'s."""
+    return io.TextIOWrapper(open_regular(path), encoding=encoding, newline=newline)
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no regular file before a library opens it, see `open_regular`."""
+    open_regular(path).close()
 
 
 def read_regular(
@@ -112,6 +125,8 @@ def _unfit(code: int, reason: str, name: str) -> UnfitFileError:
 def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of a file that takes its place once fully on disk.
 
+    Who may read the file is as it was; of a new one, the umask says.
+
     Args:
         path: The file to write; its folder must exist.
 
@@ -125,6 +140,7 @@ def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid4().hex}"
     try:
         with temporary.open("xb") as file:
+            _keep_mode(path, file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -133,6 +149,13 @@ def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _keep_mode(path: Path, successor: IO[bytes]) -> None:
+    with suppress(OSError):  # there is none yet, or the file system knows no modes
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            os.chmod(successor.name, stat.S_IMODE(status.st_mode))  # noqa: PTH101 - of a file object
 
 
 def remove_abandoned(folder: Path) -> None:

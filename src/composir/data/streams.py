@@ -1,11 +1,8 @@
-"""Reading what may never end: files, pipes and connections, capped in bytes and in seconds."""
+"""Reading what may never end: pipes and connections, capped in bytes and in seconds."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +14,7 @@ _SECONDS_A_LOOK = 0.2  # waiting in short slices, so that Ctrl-C is heard on eve
 
 
 class UnreadableStreamError(ComposirError):
-    """A file, a pipe or a connection that gave no usable bytes; the message is the reason alone."""
+    """A pipe or a connection that gave no usable bytes; the message is the reason alone."""
 
 
 class Readable(Protocol):
@@ -25,30 +22,6 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes | None:
         """At most so many bytes; none at the end."""
-
-
-def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Read a regular file, and nothing else: a pipe would wait, a device may never end.
-
-    Args:
-        path: The file.
-        limit: Most bytes.
-
-    Raises:
-        UnreadableStreamError: If it is missing, no regular file, too large, or cannot be read.
-    """
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableStreamError(_kind(status.st_mode))
-        if status.st_size > limit:
-            raise UnreadableStreamError(too_large(limit))
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            return read_at_most(file, limit)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableStreamError(f"it cannot be read: {reason}") from error
 
 
 def read_at_most(stream: Readable, limit: int) -> bytes:
@@ -110,11 +83,3 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 def too_large(limit: int) -> str:
     """The reason why more than so many bytes are refused."""
     return f"it is larger than {limit >> 20} MB" if limit >> 20 else f"it is over {limit} bytes"
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "it is a folder"
-    if stat.S_ISFIFO(mode):
-        return "it is a pipe, not a regular file"
-    return "it is a device or a socket, not a regular file"

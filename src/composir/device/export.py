@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
+from composir.data.files import replaced_atomically
+from composir.data.outputs import check_own_folder, inside, write_inside
 from composir.device.client import wire
 from composir.device.client.query_side import CARD, SCHEMA
 from composir.device.message import IDENTITY_DIGITS
@@ -44,7 +46,8 @@ def export_query_side(composer: ComposerFolder, out: Path) -> Export:
         out: A new or empty folder, or one that an earlier export wrote.
 
     Raises:
-        QueryError: If the query graph needs the gallery's encoder, or the folder holds others.
+        QueryError: If the query graph needs the gallery's encoder.
+        OutputError: If the folder holds something else, or links, or may not be written into.
         ComposirError: If it cannot be written.
     """
     made = composer.manifest
@@ -54,14 +57,15 @@ def export_query_side(composer: ComposerFolder, out: Path) -> Export:
             "encoder, so it has no query side of its own to export; train one that takes pixels: "
             "composir train isa"
         )
-    _check_free(out)
+    check_own_folder(out, {CARD}, "--out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(composer.file(made.graph), out / GRAPH)
-        _copy_client(out / CLIENT)
-        _write(out / CARD, json.dumps(card(composer), indent=2, ensure_ascii=False) + "\n")
-        _write(out / "README.md", _readme(composer))
-        _write(out / CHECKSUMS, _checksums(out))
+        # First of all, so that a folder that was stopped half way is known as an export.
+        write_inside(out, CARD, json.dumps(card(composer), indent=2, ensure_ascii=False) + "\n")
+        _copy(composer.file(made.graph), out, GRAPH)
+        _copy_client(out)
+        write_inside(out, "README.md", _readme(composer))
+        write_inside(out, CHECKSUMS, _checksums(out))
     except OSError as error:
         raise ComposirError(
             f"cannot write to {out}: {error.strerror}; name another folder with --out"
@@ -125,25 +129,16 @@ def _output_shapes(composer: ComposerFolder) -> dict[str, list[int | str]]:
     return {output.name: output.shape for output in session.get_outputs()}
 
 
-def _check_free(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise QueryError(f"{out} is a file; name a folder with --out")
-    strangers = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
-    if strangers and CARD not in strangers:
-        raise QueryError(
-            f"{out} holds other things ({strangers[0]}); name a new or empty folder with --out"
-        )
+def _copy(source: Path, out: Path, name: str) -> None:
+    with source.open("rb") as original, replaced_atomically(inside(out, name)) as copy:
+        shutil.copyfileobj(original, copy)
 
 
-def _copy_client(destination: Path) -> None:
-    destination.mkdir(exist_ok=True)
+def _copy_client(out: Path) -> None:
+    (out / CLIENT).mkdir(exist_ok=True)
     with as_file(files("composir.device").joinpath("client")) as source:
         for path in sorted(source.glob("*.py")):
-            shutil.copyfile(path, destination / path.name)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+            _copy(path, out, f"{CLIENT}/{path.name}")
 
 
 def _written(out: Path) -> list[str]:

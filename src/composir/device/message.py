@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from composir.compose.trained import ComposerFolder
+from composir.data.files import open_regular
 from composir.device.client import wire
 from composir.device.client.wire import MAX_BYTES, QueryMessage
 from composir.errors import DeviceMessageError
@@ -56,7 +57,7 @@ def read_message(path: Path) -> QueryMessage:
         DeviceMessageError: If the file cannot be read or is no message.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)  # one more than allowed is enough to refuse it
     except OSError as error:
         raise DeviceMessageError(f"the message {path} cannot be read: {error.strerror}") from error

@@ -11,6 +11,7 @@ from composir.explain.looks import TokenLook
 from composir.references import references_document
 from composir.types import Hit
 
+FORMAT = "composir-explanation"
 VERSION = 1
 
 
@@ -23,6 +24,7 @@ def as_document(explanation: Explanation) -> dict[str, Any]:
     result = explanation.result
     query = result.query
     return {
+        "format": FORMAT,
         "version": VERSION,
         "query": {
             **references_document(query),

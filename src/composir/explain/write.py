@@ -5,60 +5,58 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from composir.errors import ComposirError, QueryError
+from composir.data.outputs import PAGE, OutputKind, check_file, write_file
 from composir.explain.explanation import Explanation
 
-FORMATS = (".html", ".htm", ".json")
-_READABLE = 0o644
+DOCUMENT = OutputKind(
+    "an explanation",
+    (".html", ".htm", ".json"),
+    (
+        rb'\{\s*"format": "composir-explanation"',
+        rb'\{\s*"version": 1,\s*"query": \{\s*"image": ',  # before they named their format
+    ),
+)
 
 
-def check_format(destination: Path) -> None:
-    """Refuse a file whose ending names no format, before anything is computed for it.
+def check_destination(destination: Path, option: str = "") -> None:
+    """Refuse a file that may not be written, before anything is computed for it.
+
+    Args:
+        destination: Of an explanation.
+        option: Where it comes from, for the message.
 
     Raises:
-        QueryError: If it ends in neither .html nor .json.
+        OutputError: If its ending names no format, or something else lies there.
     """
-    if destination.suffix.lower() not in FORMATS:
-        raise QueryError(
-            f"cannot tell the format of {destination}: end its name in .html (for people) or "
-            ".json (for programs)"
-        )
+    check_file(destination, _kind(destination), option)
 
 
-def write_explanation(destination: Path, explanation: Explanation) -> Path:
+def write_explanation(destination: Path, explanation: Explanation, option: str = "") -> Path:
     """Write an explanation in one go: a reader sees the old file or the new one, never half.
 
     Args:
         destination: `.html` for people, `.json` for programs; its folder is made if missing.
         explanation: Of one search.
+        option: Where the destination comes from, for the message.
 
     Returns:
         The file's absolute path.
 
     Raises:
-        QueryError: If the file's ending names no format.
-        ComposirError: If the file cannot be written.
+        OutputError: If the file's ending names no format, something else lies there, or the disk
+            refuses.
     """
-    from composir.data.files import replaced_atomically
-
-    check_format(destination)
-    content = _content(explanation, as_json=destination.suffix.lower() == ".json")
-    destination = destination.expanduser().absolute()
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_atomically(destination) as file:
-            file.write(content.encode("utf-8"))
-        destination.chmod(_READABLE)  # a temporary file is its owner's alone
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ComposirError(
-            f"cannot write {destination}: {reason}; name another file with --explain"
-        ) from error
-    return destination
+    kind = _kind(destination)
+    check_file(destination, kind, option)
+    return write_file(destination, _content(explanation, kind), kind, option)
 
 
-def _content(explanation: Explanation, *, as_json: bool) -> str:
-    if as_json:
+def _kind(destination: Path) -> OutputKind:
+    return PAGE if destination.suffix.lower() in PAGE.endings else DOCUMENT
+
+
+def _content(explanation: Explanation, kind: OutputKind) -> str:
+    if kind is DOCUMENT:
         from composir.explain.document import as_document
 
         return json.dumps(as_document(explanation), indent=2, allow_nan=False) + "\n"

@@ -7,10 +7,13 @@ while a run goes on and the file is rewritten at its end.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from composir.data.files import replaced_atomically
+from composir.data.files import read_regular
+from composir.data.outputs import open_inside, write_inside
+from composir.errors import GalleryError
 from composir.types import Failure
 
 FAILURES_NAME = "failures.jsonl"
@@ -40,11 +43,18 @@ class FailedFile:
 
 
 def read_failures(folder: Path) -> dict[str, FailedFile]:
-    """Failures of a gallery by path; a line cut short by a crash costs only one more attempt."""
+    """Failures of a gallery by path; a line cut short by a crash costs only one more attempt.
+
+    Raises:
+        GalleryError: If the file cannot be read, or is none.
+    """
     try:
-        lines = (folder / FAILURES_NAME).read_bytes().splitlines()
+        lines = read_regular(folder / FAILURES_NAME, follow=False).splitlines()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        place = folder / FAILURES_NAME
+        raise GalleryError(f"{place} cannot be read: {error.strerror or error}") from error
     failed: dict[str, FailedFile] = {}
     for line in lines:
         try:
@@ -62,7 +72,8 @@ def append_failures(folder: Path, failed: list[FailedFile]) -> None:
         OSError: If they cannot be written.
     """
     if failed:
-        with (folder / FAILURES_NAME).open("ab") as file:
+        handle = open_inside(folder, FAILURES_NAME, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(handle, "ab") as file:
             file.write(b"\n" + _lines(failed))
 
 
@@ -72,8 +83,7 @@ def write_failures(folder: Path, failed: dict[str, FailedFile]) -> None:
     Raises:
         OSError: If they cannot be written.
     """
-    with replaced_atomically(folder / FAILURES_NAME) as file:
-        file.write(_lines(list(failed.values())))
+    write_inside(folder, FAILURES_NAME, _lines(list(failed.values())))
 
 
 def _lines(failed: list[FailedFile]) -> bytes:

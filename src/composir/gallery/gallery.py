@@ -15,22 +15,25 @@ from composir.errors import BundleMismatchError, DatasetError, GalleryError, Que
 from composir.gallery import manifest as manifests
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
 from composir.gallery.disk_errors import clear_disk_errors
-from composir.gallery.failures import read_failures
+from composir.gallery.failures import FAILURES_NAME, read_failures
 from composir.gallery.info import GalleryInfo, describe
-from composir.gallery.lock import index_lock
-from composir.gallery.manifest import BundleIdentity, Manifest, read_manifest
+from composir.gallery.lock import LOCK_NAME, index_lock
+from composir.gallery.manifest import MANIFEST_NAME, BundleIdentity, Manifest, read_manifest
 from composir.gallery.matrix import CACHE_NAME
 from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
-from composir.gallery.store import Store, VersionGoneError
+from composir.gallery.store import DATASET_NAME, Store, VersionGoneError
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
     from composir.gallery.sidecar import SidecarTable
+
+NAMES = frozenset({MANIFEST_NAME, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
+"""All that lies in a gallery's folder."""
 
 EXACT_LIMIT = 200_000
 _IDS_AT_ONCE = 512
@@ -141,6 +144,7 @@ class Gallery:
                 or read-only.
             DatasetError: If the metadata cannot be read, or are not of the types said.
             GalleryBusyError: If another process is indexing the gallery.
+            OutputError: If there are links in the gallery's folder, which would lead elsewhere.
             ModelError: If the model fails.
             KeyboardInterrupt: On Ctrl-C, after what has been encoded is committed.
         """
@@ -178,6 +182,7 @@ class Gallery:
             GalleryError: If the gallery knows nothing of one of them (nothing is forgotten then),
                 or the disk is full or read-only.
             GalleryBusyError: If another process is indexing the gallery.
+            OutputError: If there are links in the gallery's folder, which would lead elsewhere.
         """
         from composir.gallery.forget import Forgetting
 

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from composir.data.file_lock import try_lock
+from composir.data.files import read_regular
+from composir.data.outputs import open_inside, refuse_links
 from composir.errors import GalleryBusyError
 
 LOCK_NAME = "index.lock"
+_MOST_BYTES = 4096
 
 
 @contextmanager
@@ -28,10 +31,12 @@ def index_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         GalleryBusyError: If another process (or another `Gallery` in this one) is indexing it.
+        OutputError: If there are links in the folder.
         OSError: If the folder cannot be written or its file system knows no locks.
     """
+    refuse_links(folder)  # whoever holds the lock may write anywhere in there
     path = folder / LOCK_NAME
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = open_inside(folder, LOCK_NAME, os.O_RDWR)
     try:
         if not try_lock(handle):
             raise GalleryBusyError(_who(path, folder))
@@ -49,7 +54,7 @@ def _me() -> dict[str, str | int]:
 
 def _who(path: Path, folder: Path) -> str:
     try:
-        holder = json.loads(path.read_bytes())
+        holder = json.loads(read_regular(path, limit=_MOST_BYTES))
         who = f"process {holder['pid']} on {holder['host']} (since {holder['since']} UTC)"
     except (OSError, ValueError, KeyError, TypeError):
         who = "another process"  # it holds the lock but has not signed yet

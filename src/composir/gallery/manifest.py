@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from composir.data.files import TEMPORARY_PREFIX, replaced_atomically
+from composir.data.files import TEMPORARY_PREFIX, read_regular
+from composir.data.outputs import write_inside
 from composir.errors import GalleryError
 from composir.gallery.volumes import Volume
 
@@ -98,8 +99,7 @@ class Manifest:
             OSError: If it cannot be written.
         """
         text = json.dumps({"kind": "composir-gallery", **asdict(self)}, indent=2)
-        with replaced_atomically(folder / MANIFEST_NAME) as file:
-            file.write(text.encode("ascii"))
+        write_inside(folder, MANIFEST_NAME, text)
 
 
 def is_gallery(folder: Path) -> bool:
@@ -127,7 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise GalleryError(f"{folder} is a file; a gallery is a folder: choose another --gallery")
     path = folder / MANIFEST_NAME
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, follow=False)
     except FileNotFoundError:
         raise GalleryError(
             f"{folder} is not a gallery (it has no {MANIFEST_NAME}); "

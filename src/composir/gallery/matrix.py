@@ -12,7 +12,8 @@ from typing import IO
 
 import numpy as np
 
-from composir.data.files import replaced_atomically
+from composir.data.files import check_regular, replaced_atomically
+from composir.data.outputs import inside
 from composir.gallery.rows import vectors_of
 from composir.gallery.store import Store, VersionGoneError
 from composir.types import FloatArray
@@ -31,6 +32,7 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
         (n, D) float32, unit norm; read-only when memory-mapped.
 
     Raises:
+        OutputError: If the cache is a link.
         VersionGoneError: If an index run has removed that version.
     """
     path = _path(store, folder)
@@ -46,17 +48,18 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
 
 def forget_matrices(folder: Path) -> None:
     """Remove the cache files of a dataset that is gone: a new one counts its versions from 1."""
-    for path in (folder / CACHE_NAME).glob("vectors-*-*.npy"):
+    for path in inside(folder, CACHE_NAME).glob("vectors-*-*.npy"):
         _remove(path)
 
 
 def _path(store: Store, folder: Path) -> Path:
-    return folder / CACHE_NAME / f"vectors-{store.version}-{len(store)}.npy"
+    return inside(folder, f"{CACHE_NAME}/vectors-{store.version}-{len(store)}.npy")
 
 
 def _fits(path: Path, store: Store) -> bool:
     """Whether there is a matrix of the store's size; what is cut short or of others is not."""
     try:
+        check_regular(path)
         matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return False

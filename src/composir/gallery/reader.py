@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from composir.data.files import read_regular
 from composir.errors import ImageReadError
 from composir.gallery.duplicates import sign_picture
 from composir.gallery.known import ContentSet, content_key
@@ -74,7 +75,7 @@ class FileReader:
         if place.size > LARGEST_FILE:
             return Unreadable(place, f"larger than {LARGEST_FILE >> 20} MB", is_picture_gone=True)
         try:
-            data = place.path.read_bytes()
+            data = read_regular(place.path, limit=LARGEST_FILE)
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
             return Unreadable(place, reason, is_picture_gone=False)

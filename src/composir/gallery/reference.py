@@ -9,8 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from composir.crop import Crop
-from composir.data.files import absolute
-from composir.data.streams import UnreadableStreamError, read_regular
+from composir.data.files import absolute, read_regular
 from composir.errors import ImageReadError, QueryError
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
 from composir.gallery.ranking import Candidate
@@ -114,8 +113,9 @@ def _opened(image: ReferenceImage, crop: Crop | None, min_side: int | None) -> O
     try:
         content = _content(image)
         whole = read_image(content, min_side=min_side)
-    except UnreadableStreamError as error:
-        raise QueryError(f"the reference {shown}: {error}{_way_out(image)}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise QueryError(f"the reference {shown}: {reason}{_way_out(image)}") from error
     except ImageReadError as error:
         raise QueryError(f"the reference {shown} is no picture: {error}") from error
     rgb = whole.rgb if crop is None else whole.rgb.crop(crop.box(*whole.rgb.size))
@@ -132,7 +132,7 @@ def _content(image: ReferenceImage) -> bytes | Image.Image:
     if isinstance(image, NamedImage):
         return image.content
     if isinstance(image, str | os.PathLike):
-        return read_regular(image, LARGEST_FILE)
+        return read_regular(image, limit=LARGEST_FILE)
     return image
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import check_regular, open_regular, open_regular_text
 from composir.errors import DatasetError
 
 _DEEPEST = 100
@@ -38,7 +39,7 @@ class RawTable:
 
 def read_csv(path: Path) -> RawTable:
     """Read a CSV or TSV file with a header line."""
-    with path.open(encoding=_encoding(path), newline="") as stream:
+    with open_regular_text(path, encoding=_encoding(path), newline="") as stream:
         try:
             return _csv_table(path, stream)
         except UnicodeDecodeError as error:
@@ -85,7 +86,7 @@ def read_jsonl(path: Path) -> RawTable:
     """Read a file with one JSON object a line."""
     rows: list[dict[str, object]] = []
     numbers: list[int] = []
-    with path.open(encoding=_encoding(path)) as stream:
+    with open_regular_text(path, encoding=_encoding(path)) as stream:
         try:
             for number, line in enumerate(stream, 1):
                 if line.strip():
@@ -151,6 +152,7 @@ def read_parquet(path: Path) -> RawTable:
     import pyarrow.parquet as pq
 
     try:
+        check_regular(path)
         table = pq.read_table(path)
     except pa.ArrowException as error:
         raise DatasetError(f"cannot read metadata from {path}: {error}") from error
@@ -209,7 +211,7 @@ def _refuse_twins(path: Path, names: Sequence[str]) -> None:
 
 
 def _encoding(path: Path) -> str:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         mark = stream.read(2)
     return "utf-16" if mark in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
 

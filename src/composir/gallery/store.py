@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from composir.data.outputs import inside
 from composir.errors import GalleryError
 from composir.gallery import rows
 
@@ -52,8 +53,9 @@ class Store:
 
         Raises:
             GalleryError: If the dataset is damaged.
+            OutputError: If it is a link.
         """
-        self._uri = str(folder / DATASET_NAME)
+        self._uri = str(inside(folder, DATASET_NAME))
         self._dimension = dimension
         self._dataset = self._open()
 

@@ -23,6 +23,7 @@ from pydantic import (
     model_serializer,
 )
 
+from composir.data.outputs import write_inside
 from composir.errors import BundleError
 from composir.names import NAME_PATTERN
 
@@ -184,7 +185,7 @@ def read_manifest(path: Path, kind: type[_Manifest], schema: int, what: str) -> 
 def write_manifest(path: Path, manifest: BaseModel) -> None:
     """Write a manifest as indented JSON."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_inside(path.parent, path.name, text + "\n")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -6,6 +6,8 @@ import base64
 from html import escape
 from importlib.resources import files
 
+from composir.data.outputs import GENERATOR
+
 _FOOTER = "Made by composir on this machine; nothing left it."
 
 
@@ -30,6 +32,7 @@ def document(
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{GENERATOR}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy"

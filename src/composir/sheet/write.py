@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from composir.errors import ComposirError
+from composir.data.outputs import PAGE, write_file
 from composir.sheet.page import SheetSearch, contact_sheet
 from composir.types import Query, SearchResult
 
 _THUMBNAIL_SIDE = 256
-_READABLE = 0o644
 
 
 class ThumbnailSource(Protocol):
@@ -53,7 +52,12 @@ def _references(query: Query) -> tuple[tuple[bytes, str], ...]:
 
 
 def write_contact_sheet(
-    destination: Path, searches: Sequence[SheetSearch], *, title: str, intro: str = ""
+    destination: Path,
+    searches: Sequence[SheetSearch],
+    *,
+    title: str,
+    intro: str = "",
+    option: str = "",
 ) -> Path:
     """Write a page in one go: a reader sees the old page or the new one, never half.
 
@@ -62,40 +66,13 @@ def write_contact_sheet(
         searches: Shown one below the other.
         title: Heading of the page.
         intro: A sentence below it.
+        option: Where the destination comes from, for the message.
 
     Returns:
         The page's absolute path.
 
     Raises:
-        ComposirError: If the file cannot be written.
+        OutputError: If it does not end in .html, something that is no page of composir's lies
+            there, or the disk refuses.
     """
-    return write_page(destination, contact_sheet(searches, title=title, intro=intro))
-
-
-def write_page(destination: Path, page: str) -> Path:
-    """Write any page in one go.
-
-    Args:
-        destination: The HTML file; its folder is made where it is missing.
-        page: The whole document.
-
-    Returns:
-        The page's absolute path.
-
-    Raises:
-        ComposirError: If the file cannot be written.
-    """
-    from composir.data.files import replaced_atomically
-
-    destination = destination.expanduser().absolute()
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_atomically(destination) as file:
-            file.write(page.encode("utf-8"))
-        destination.chmod(_READABLE)  # a temporary file is its owner's alone
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ComposirError(
-            f"cannot write {destination}: {reason}; name another file with --html"
-        ) from error
-    return destination
+    return write_file(destination, contact_sheet(searches, title=title, intro=intro), PAGE, option)

@@ -30,6 +30,7 @@ from composir.compose.trained import (
     Templates,
     save_composer,
 )
+from composir.data.outputs import refuse_links, write_inside
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.base import SplicingEncoder
@@ -305,10 +306,12 @@ def choose_blend(
     Raises:
         TrainingError: If no dev folder is given, or one has no composed query.
         BundleError: If the folder is no composer.
+        OutputError: If there are links in it, through which the card would be written elsewhere.
         DatasetError: If a dev folder is at fault.
     """
     if not dev_folders:
         raise TrainingError("the blend is chosen on dev queries: name data set folders with --dev")
+    refuse_links(folder)
     sets = [open_dev_set(dev, model, cache, progress) for dev in dev_folders]
     choice = choose_weights([(dev, composer_terms(folder, model, dev)) for dev in sets], fixed)
     record_choice(folder, choice)
@@ -358,4 +361,5 @@ def _tell_card(card: Path, choice: BlendChoice) -> None:
         f"{choice.score:.1f} % ({by_set}). These are figures of choosing, not results."
     )
     text = card.read_text(encoding="utf-8")
-    card.write_text(_BLEND_LINE.sub(lambda found: (found[1] or "") + told, text, count=1), "utf-8")
+    changed = _BLEND_LINE.sub(lambda found: (found[1] or "") + told, text, count=1)
+    write_inside(card.parent, card.name, changed)

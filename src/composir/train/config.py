@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from composir.data.files import read_regular_text
 from composir.errors import TrainingError
 
 Config = TypeVar("Config")
@@ -54,7 +55,7 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular_text(file))
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from composir.data.file_lock import try_lock
+from composir.data.outputs import inside, open_inside
 from composir.errors import TrainingError
 from composir.train.images import TrainingImage
 
@@ -49,10 +50,13 @@ def filling(stem: Path) -> Iterator[None]:
 
     Raises:
         TrainingError: If it cannot be locked there.
+        OutputError: If one of its files is a link.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
+    for beside in stem.parent.glob(f"{stem.name}*"):
+        inside(stem.parent, beside.name)
     path = stem.with_suffix(".lock")
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = open_inside(stem.parent, path.name, os.O_RDWR)
     try:
         _wait_for(handle, path)
         yield

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from PIL import Image
 
+from composir.data.files import check_regular
 from composir.errors import ImageReadError, TrainingError
 from composir.gallery.scan import scan
 from composir.images import read_image
@@ -154,6 +155,7 @@ def _in_folder(folder: Path, skip: Skip) -> Iterator[TrainingImage]:
 
 def _in_shard(shard: Path) -> Iterator[TrainingImage]:
     try:
+        check_regular(shard)
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
                 if member.isfile() and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
@@ -177,6 +179,7 @@ def _paths_of(table: Path) -> list[str]:
     from pyarrow import parquet
 
     try:
+        check_regular(table)
         columns = parquet.read_schema(table).names
         column = next((name for name in PATH_COLUMNS if name in columns), None)
         if column is None:

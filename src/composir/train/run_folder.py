@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from composir.data.outputs import check_own_folder, open_inside, write_inside
 from composir.errors import TrainingError
 from composir.train.config import as_dict
 
@@ -32,9 +34,11 @@ def claim(folder: Path, config: Any) -> None:
     Raises:
         TrainingError: If the folder holds a run of another configuration, its `config.json` is
             damaged or something else's, or the folder cannot be written.
+        OutputError: If the folder holds something else, or links, or may not be written into.
     """
     text = json.dumps(as_dict(config), indent=2) + "\n"
     path = folder / CONFIG
+    check_own_folder(folder, {CONFIG}, "--out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if _is_failed_try(folder, as_dict(config)):
@@ -42,9 +46,9 @@ def claim(folder: Path, config: Any) -> None:
                 (folder / name).unlink(missing_ok=True)
         if path.exists():
             _check_same(path, text)
-        with path.open("a", encoding="utf-8") as file:  # tells early where nothing may be written
-            if file.tell() == 0:
-                file.write(text)
+            os.close(open_inside(folder, CONFIG, os.O_WRONLY))  # tells early of a read-only folder
+        else:
+            write_inside(folder, CONFIG, text)
     except OSError as error:
         raise TrainingError(f"{folder} cannot be used as a run folder: {error.strerror}") from error
     _claimed[folder.resolve()] = text
@@ -76,9 +80,19 @@ def _is_failed_try(folder: Path, settings: dict[str, Any]) -> bool:
         return False
     try:
         known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):  # cut off while it was written
-        return True
+    except (ValueError, RecursionError):
+        return _is_cut_off(folder / CONFIG, settings)
     return isinstance(known, dict) and known.keys() == settings.keys()
+
+
+def _is_cut_off(path: Path, settings: dict[str, Any]) -> bool:
+    """Whether it is the begin of such settings, as earlier versions left it when they were killed.
+
+    What is no JSON for another reason may be somebody's own file, and is nothing to take over.
+    """
+    begin = f'{{\n  "{next(iter(settings), "")}": '
+    known = path.read_text("utf-8", "replace")
+    return begin.startswith(known) or known.startswith(begin)
 
 
 def _check_same(path: Path, text: str) -> None:

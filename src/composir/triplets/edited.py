@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from composir.data.files import read_regular
+from composir.data.outputs import check_own_folder, inside, withdrawn_if_refused, write_inside
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
-from composir.triplets.folder import write_text
 from composir.triplets.records import pair_dice
 
 Progress = Callable[[int, int], None]
 QUALITY = 88
 SETTINGS = "edits.json"
+COPIES = "images"
 BLOCK = 64
 
 
@@ -75,24 +77,36 @@ def make_edited(
         What was made, and what was skipped.
 
     Raises:
-        DatasetError: If there are no readable pictures, `out` holds something else, or the disk
-            refuses.
+        DatasetError: If there are no readable pictures, `out` is of other settings or pictures, or
+            the disk refuses.
+        OutputError: If `out` holds something else, or links, or may not be written into.
     """
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")
     chosen = [file.absolute() for file in sorted(files)]
     try:
-        _claim(out, chosen, settings)
-        rows, skipped = _edit_all(list(_jobs(chosen, settings)), out, progress)
-        if not rows:
-            _give_up(out)
-            raise DatasetError(f"none of {len(chosen)} pictures could be read, e.g. {skipped[0]}")
-        counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
-        made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
-        _write(out, rows, settings, made)
+        # Or the command with mended pictures would be refused as another one.
+        with withdrawn_if_refused(out, {SETTINGS, COPIES}, lambda: not any(_copies(out))):
+            return _make(chosen, out, settings, progress)
     except OSError as error:
         raise DatasetError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _make(
+    files: Sequence[Path], out: Path, settings: EditSettings, progress: Progress | None
+) -> MadeEdits:
+    _claim(out, files, settings)
+    rows, skipped = _edit_all(list(_jobs(files, settings)), out, progress)
+    if not rows:
+        raise DatasetError(f"none of {len(files)} pictures could be read, e.g. {skipped[0]}")
+    counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
+    made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
+    _write(out, rows, settings, made)
     return made
+
+
+def _copies(out: Path) -> Iterator[Path]:
+    return (out / COPIES).glob("*")
 
 
 def _edit_all(
@@ -143,7 +157,7 @@ def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
         return str(error)
     edited = apply_edit(prepare_scene(rgb), pair_dice(job.seed, job.file.name, str(job.number)))
     name = f"edit-{job.number:06d}"
-    place = out / "images" / f"{name}.jpg"
+    place = inside(out, f"{COPIES}/{name}.jpg")
     if not place.exists():
         partial = place.with_suffix(".partial")
         edited.picture.save(partial, "JPEG", quality=QUALITY)
@@ -162,26 +176,18 @@ def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
     """Take a new folder, or go on in one of the same settings and pictures."""
     of_pictures = {"pictures": len(files), "first": files[0].name, "files": _identity(files)}
     said = json.dumps(asdict(settings) | of_pictures)
+    check_own_folder(out, {SETTINGS}, "--out")
     path = out / SETTINGS
     if path.is_file():
-        if path.read_bytes() != said.encode():
+        if read_regular(path) != said.encode():
             raise DatasetError(
                 f"{out} holds edits of other settings or pictures, or of pictures that have "
                 f"changed since (see {path}); name a new folder with --out"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out} holds something else; name a new folder with --out")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(path, said)
-    (out / "images").mkdir(exist_ok=True)
-
-
-def _give_up(out: Path) -> None:
-    """Leave a folder without copies, or the command with mended pictures would be refused."""
-    if not any((out / "images").iterdir()):
-        (out / "images").rmdir()
-        (out / SETTINGS).unlink()
+        write_inside(out, SETTINGS, said)
+    (out / COPIES).mkdir(exist_ok=True)
 
 
 def _identity(files: Sequence[Path]) -> str:
@@ -207,7 +213,7 @@ def _write(
     gallery = [{"id": f"original-{n:06d}", "file": file} for n, file in enumerate(references)]
     ids = {item["file"]: item["id"] for item in gallery}
     targets = [str(row["targets"][0]) for row in rows]
-    gallery += [{"id": name, "file": f"images/{name}.jpg"} for name in targets]
+    gallery += [{"id": name, "file": f"{COPIES}/{name}.jpg"} for name in targets]
     queries = [row | {"reference": ids[str(row["reference"])]} for row in rows]
     card = {
         "name": out.name,
@@ -221,6 +227,6 @@ def _write(
         "recipe": asdict(settings),
         "report": {"triplets": made.triplets, "kinds": made.by_edit, "skipped": len(made.skipped)},
     }
-    write_text(out / "dataset.json", json.dumps(card, indent=1) + "\n")
+    write_inside(out, "dataset.json", json.dumps(card, indent=1) + "\n")
     for stem, items in (("gallery", gallery), ("queries", queries)):
-        write_text(out / f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
+        write_inside(out, f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))

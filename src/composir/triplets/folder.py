@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from composir.data.files import replaced_atomically
+from composir.data.outputs import check_own_folder, write_inside
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.make import Made, MakeSettings
@@ -33,38 +33,27 @@ def recipe_of(
     }
 
 
-def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> bool:
+def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Take a folder for one recipe, before any work is done.
 
     Args:
         folder: New, empty, or of an earlier run of the same recipe, which then goes on.
         recipe: Everything that decides the triplets.
 
-    Returns:
-        Whether it was free before.
-
     Raises:
-        DatasetError: If it holds triplets of another recipe, or something else.
+        DatasetError: If it holds triplets of another recipe.
+        OutputError: If it holds something else, or links, or may not be written into.
     """
+    check_own_folder(folder, {RECIPE}, "--out")
     path = folder / RECIPE
     if path.is_file():
         _refuse_other_recipe(folder, _read_recipe(path), json.loads(json.dumps(recipe)))
-        return False
+        return
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DatasetError(f"{folder} holds something else; name a new folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(recipe, indent=1) + "\n")
+        write_inside(folder, RECIPE, json.dumps(recipe, indent=1) + "\n")
     except OSError as error:
         raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
-    return True
-
-
-def give_up(folder: Path) -> None:
-    """Leave a folder that holds nothing but its recipe, so that another recipe can have it."""
-    if [path.name for path in folder.iterdir()] == [RECIPE]:
-        (folder / RECIPE).unlink()
-        folder.rmdir()
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
@@ -101,6 +90,7 @@ def write_triplets(
 
     Raises:
         DatasetError: If the disk refuses.
+        OutputError: If there is a link in its way.
     """
     names = [image.id for image in made.images]
     gallery = (
@@ -108,11 +98,10 @@ def write_triplets(
     )
     queries = (_query(n, t, names, recipe) for n, t in enumerate(made.triplets))
     try:
-        write_text(
-            folder / "dataset.json", json.dumps(_card(source, made, recipe, report), indent=1)
-        )
-        write_text(folder / "gallery.jsonl", _lines(gallery))
-        write_text(folder / "queries.jsonl", _lines(queries))
+        card = json.dumps(_card(source, made, recipe, report), indent=1)
+        write_inside(folder, "dataset.json", card)
+        write_inside(folder, "gallery.jsonl", _lines(gallery))
+        write_inside(folder, "queries.jsonl", _lines(queries))
     except OSError as error:
         raise DatasetError(f"cannot write to {folder}: {error.strerror or error}") from error
 
@@ -172,13 +161,3 @@ def _query(
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     # ASCII: a file name of no encoding, or half an emoji in a caption, survives as an escape.
     return "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file that takes the old one's place once it is whole.
-
-    Raises:
-        OSError: If the disk refuses.
-    """
-    with replaced_atomically(path) as file:
-        file.write(text.encode("utf-8"))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import read_regular_text
 from composir.errors import DatasetError
 from composir.gallery.scan import scan
 from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
@@ -190,7 +191,7 @@ def _ids(path: Path) -> set[str]:
 
 def _licence(root: Path) -> str:
     try:
-        card = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+        card = json.loads(read_regular_text(root / "dataset.json"))
     except (OSError, ValueError):
         return "not stated"
     return str(card.get("licence", "not stated")) if isinstance(card, dict) else "not stated"

@@ -240,7 +240,7 @@ def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     (folder / "gallery.jsonl").unlink()
     (folder / "gallery.jsonl").mkdir()
-    with pytest.raises(DatasetError, match=r"gallery.jsonl: cannot be read \(Is a directory\)"):
+    with pytest.raises(DatasetError, match=r"gallery.jsonl: cannot be read \(a folder, not"):
         load(folder)
 
 

@@ -11,13 +11,15 @@ from composir.bench.datasets import find_dataset
 from composir.bench.protocol import rank_scores
 from composir.bench.submission import (
     Lists,
+    SubmissionFile,
     circo_file,
     cirr_file,
     submission_files,
+    submission_names,
     write_files,
 )
 from composir.bench.task import LoadOptions, Task
-from composir.errors import BenchError
+from composir.errors import BenchError, OutputError
 from tests.unit.bench.makers import make_task, query
 from tests.unit.bench.shared import annotation_folder
 
@@ -56,6 +58,31 @@ def test_cirr_files_have_the_servers_form(tmp_path: Path) -> None:
         members = sorted(asked.subset, key=lambda name: -scores[row, task.gallery.index(name)])
         assert subset[asked.id] == members[:3]
         assert asked.reference not in recall[asked.id]
+
+
+def test_the_servers_files_replace_no_other_ones(tmp_path: Path) -> None:
+    files = [SubmissionFile("circo_test.json", '{"0": [1]}')]
+    (tmp_path / "circo_test.json").write_text('{"0": [2]}')  # of somebody's own method
+    with pytest.raises(OutputError, match="is there already and composir has not written it"):
+        write_files(files, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["circo_test.json"]
+
+    write_files(files, tmp_path / "a" / "new")
+    write_files([SubmissionFile("circo_test.json", '{"0": [3]}')], tmp_path / "a" / "new")
+    write_files(files, tmp_path / "a" / "new")
+    assert (tmp_path / "a" / "new" / "circo_test.json").read_text() == '{"0": [1]}'
+
+    (tmp_path / "a" / "new" / "circo_test.json").write_text("changed since")
+    with pytest.raises(OutputError, match="it was changed since"):
+        write_files(files, tmp_path / "a" / "new")
+
+
+def test_names_of_the_servers_files_are_known_beforehand() -> None:
+    random = np.random.default_rng(0)
+    for kind, task in (("cirr", cirr_task()), ("circo", circo_task())):
+        scores = random.random((len(task.queries), len(task.gallery)))
+        files = submission_files(kind, task, rank_scores(task, scores))
+        assert submission_names(kind, task) == tuple(file.name for file in files)
 
 
 def test_circo_file_has_whole_numbers() -> None:

@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from composir.cli.paths import data_folder, default_gallery
+from composir.cli.paths import (
+    data_folder,
+    default_gallery,
+    user_folder,
+    writable_default_gallery,
+    writable_user_folder,
+)
+from composir.errors import ComposirError
 
 HOME = Path("/home/ada")
 
@@ -30,3 +37,32 @@ def test_the_gallery_variable_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_gallery() == Path("/mine/galleries/default")
     monkeypatch.setenv("COMPOSIR_GALLERY", "/elsewhere")
     assert default_gallery() == Path("/elsewhere")
+
+
+def test_a_home_that_cannot_be_written_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "file" / "below"))
+    monkeypatch.delenv("COMPOSIR_GALLERY", raising=False)
+    with pytest.raises(ComposirError, match=r"file is no folder.*set COMPOSIR_HOME to a folder"):
+        writable_user_folder()
+    with pytest.raises(
+        ComposirError, match=r"file is no folder.*--gallery.*COMPOSIR_GALLERY.*COMPOSIR_HOME"
+    ):
+        writable_default_gallery()
+    monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "a" / "gallery"))
+    assert writable_default_gallery() == tmp_path / "a" / "gallery"
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("COMPOSIR_HOME", raising=False)
+    with pytest.raises(ComposirError, match=r"no home folder; set COMPOSIR_HOME"):
+        user_folder()
+    monkeypatch.setenv("COMPOSIR_HOME", "/mine")
+    assert user_folder() == Path("/mine")

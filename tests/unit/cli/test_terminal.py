@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.cli.terminal import duration, file_size, print_json, printable, shortened
+from composir.cli.terminal import duration, echo, file_size, print_json, printable, shortened
 from composir.types import Failure
 
 
@@ -24,6 +24,19 @@ from composir.types import Failure
 def test_names_are_escaped_only_where_they_could_harm_a_terminal(name: str, shown: str) -> None:
     assert printable(name) == shown
     shown.encode("utf-8")
+
+
+def test_what_is_printed_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    echo("one\x1b[31m\ttwo\r\nthree\x07", lead="\x1b[2J", colour="red")
+    assert capsys.readouterr().out == "\\x1b[2Jone\\x1b[31m\ttwo\\r\nthree\\x07\n"
+
+
+def test_a_lead_has_its_colour_where_a_terminal_listens(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    echo(" \x1b[31m", lead="BROKEN", colour="red")
+    assert capsys.readouterr().out == "\x1b[31mBROKEN\x1b[0m \\x1b[31m\n"
 
 
 def test_a_long_path_is_cut_in_the_middle() -> None:

@@ -18,11 +18,12 @@ from PIL import Image
 from composir.compose import QueryBatch, open_trained
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
+from composir.device import export
 from composir.device.client import QuerySide
 from composir.device.export import CLIENT, export_query_side
 from composir.device.message import pack, unpack
 from composir.device.server import composed_from_message, message_composer
-from composir.errors import DeviceMessageError, QueryError
+from composir.errors import DeviceMessageError, OutputError, QueryError
 from composir.model import Model
 from tests.fakes import COLOURS
 from tests.tiny_bundle import make_bundle, make_composer
@@ -76,10 +77,32 @@ def test_an_export_may_be_repeated_but_touches_no_other_folder(
     assert export_query_side(ComposerFolder.load(folder), device).sizes["query.onnx"] > 0
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.jpg").touch()
-    with pytest.raises(QueryError, match="holds other things"):
+    with pytest.raises(OutputError, match=r"holds something else \(mine\.jpg\)"):
         export_query_side(ComposerFolder.load(folder), tmp_path / "photos")
-    with pytest.raises(QueryError, match="is a file"):
+    with pytest.raises(OutputError, match="is a file"):
         export_query_side(ComposerFolder.load(folder), tmp_path / "photos" / "mine.jpg")
+
+
+def test_an_export_writes_through_no_link(device: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (device / "README.md").unlink()
+    (device / "README.md").symlink_to(tmp_path / "mine")
+    with pytest.raises(OutputError, match=r"README\.md: is a link"):
+        export_query_side(ComposerFolder.load(folder), device)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_an_export_that_was_stopped_may_be_repeated(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_out: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "_copy_client", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export_query_side(ComposerFolder.load(folder), tmp_path / "device")
+    assert export_query_side(ComposerFolder.load(folder), tmp_path / "device").sizes
 
 
 @pytest.mark.parametrize("kind", ["vector", "patch_tokens"])

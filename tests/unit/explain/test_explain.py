@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from composir.compose import load_composer
-from composir.errors import ComposirError, QueryError
+from composir.errors import OutputError
 from composir.explain import Explanation, explain_search, write_explanation
 from composir.explain.document import as_document
 from composir.explain.heat import heat_overlay, spread, strongest_place
 from composir.explain.page import explanation_page
+from composir.explain.write import check_destination
 from composir.gallery import Gallery
 from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
@@ -137,11 +138,26 @@ def test_the_document_is_json(gallery: Gallery, model: Model, tmp_path: Path) ->
 
 def test_other_formats_and_places_are_refused(gallery: Gallery, tmp_path: Path) -> None:
     found = explained(gallery, Query(text="red"))
-    with pytest.raises(QueryError, match=r"\.html"):
+    with pytest.raises(OutputError, match=r"ends in \.html or \.htm or \.json"):
         write_explanation(tmp_path / "why.pdf", found)
     (tmp_path / "file").touch()
-    with pytest.raises(ComposirError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         write_explanation(tmp_path / "file" / "why.json", found)
+
+
+@pytest.mark.parametrize("name", ["why.html", "why.json"])
+def test_an_explanation_replaces_explanations_alone(
+    gallery: Gallery, tmp_path: Path, name: str
+) -> None:
+    found = explained(gallery, Query(text="red"))
+    write_explanation(tmp_path / name, found)
+    write_explanation(tmp_path / name, found)
+    (tmp_path / name).write_text('{"version": 1, "mine": true}')
+    with pytest.raises(OutputError, match="is there already"):
+        write_explanation(tmp_path / name, found)
+    # As written before explanations named their format.
+    (tmp_path / "why.json").write_text('{\n  "version": 1,\n  "query": {\n    "image": null,')
+    check_destination(tmp_path / "why.json")
 
 
 def overlay(attention: np.ndarray, fit: str, size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.errors import BundleMismatchError, GalleryError, QueryError
+from composir.errors import BundleMismatchError, GalleryError, OutputError, QueryError
 from composir.explain import explain_search
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.manifest import MANIFEST_NAME
@@ -319,6 +319,47 @@ def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, pictures: Path)
     modes = {path: path.stat().st_mode & 0o777 for path in gallery.path.rglob("*")}
     assert gallery.path / MANIFEST_NAME in modes
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
+
+
+@pytest.mark.parametrize(
+    "name", ["index.lock", "failures.jsonl", "composir-gallery.json", "images.lance/_versions/x"]
+)
+def test_links_in_a_gallery_are_not_written_through(
+    gallery: Gallery, pictures: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    place = gallery.path / name
+    if place.exists():
+        (tmp_path / "mine").write_bytes(place.read_bytes())
+        place.unlink()
+    before = (tmp_path / "mine").read_bytes()
+    place.symlink_to(tmp_path / "mine")
+    (pictures / "broken.jpg").write_bytes(b"\xff\xd8")
+    with pytest.raises(OutputError, match=rf"{place.name}: is a link"):
+        gallery.index([pictures])
+    assert (tmp_path / "mine").read_bytes() == before
+    assert place.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["composir-gallery.json", "failures.jsonl"])
+def test_links_in_a_gallery_are_not_read(gallery: Gallery, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").write_text("{}")
+    (gallery.path / name).unlink(missing_ok=True)
+    (gallery.path / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(GalleryError, match=rf"{name} cannot be read: a link"):
+        Gallery(gallery.path).failures()
+
+
+@pytest.mark.parametrize("name", ["cache", "images.lance"])
+def test_a_search_writes_and_reads_through_no_link(
+    gallery: Gallery, tmp_path: Path, name: str
+) -> None:
+    moved = (gallery.path / name).rename(tmp_path / "elsewhere")
+    before = sorted(moved.rglob("*"))
+    (gallery.path / name).symlink_to(moved, target_is_directory=True)
+    with pytest.raises(OutputError, match=rf"{name}: is a link"):
+        Gallery(gallery.path, ColourModel()).search(Query(text="red"))
+    assert sorted(moved.rglob("*")) == before
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (6, 4), (5, 3)])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from composir.errors import GalleryError
-from composir.gallery import Gallery, IndexProgress
+from composir.gallery import Gallery, IndexProgress, reader
 from composir.types import Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scene, scenes
@@ -27,17 +26,12 @@ def test_first_run_encodes_everything_once(tmp_path: Path) -> None:
 
 
 def test_unchanged_files_are_not_even_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
-        raise AssertionError(f"read {path}")
+    def refuse(path: Path, *, limit: int) -> bytes:
+        raise AssertionError(f"read {path}, at most {limit} bytes")
 
-    monkeypatch.setattr(Path, "read_bytes", _except_manifest(refuse))
+    monkeypatch.setattr(reader, "read_regular", refuse)
 
     assert counts(world.index()) == (0, 0, 6, 0, 6)
-
-
-def _except_manifest(refuse: Any) -> Any:
-    original = Path.read_bytes
-    return lambda path: refuse(path) if path.suffix == ".png" else original(path)
 
 
 def test_touched_files_keep_their_vectors(world: World) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from composir.data.files import read_regular
 from composir.errors import GalleryError, ImageReadError, ModelError
-from composir.gallery import Gallery, IndexProgress
+from composir.gallery import Gallery, IndexProgress, reader
 from composir.gallery.manifest import RootFacts, read_manifest
 from composir.gallery.volumes import Volume
 from composir.types import FloatArray, PixelArray, Query
@@ -176,14 +177,13 @@ def test_failures_are_retried_when_asked_or_when_the_file_changed(
     bad.write_bytes(b"no picture")
     world.index()
     tried: list[Path] = []
-    original = Path.read_bytes
 
-    def read(path: Path) -> bytes:
+    def read(path: Path, *, limit: int) -> bytes:
         if path == bad:
             tried.append(path)
-        return original(path)
+        return read_regular(path, limit=limit)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(reader, "read_regular", read)
 
     world.index()
     assert not tried
@@ -233,14 +233,13 @@ def test_failures_of_earlier_versions_are_retried_once_where_a_package_was_missi
     old["mtime_ns"] = status.st_mtime_ns
     (world.gallery.path / "failures.jsonl").write_text(json.dumps(old))
     tried: list[Path] = []
-    original = Path.read_bytes
 
-    def read(path: Path) -> bytes:
+    def read(path: Path, *, limit: int) -> bytes:
         if path == bad:
             tried.append(path)
-        return original(path)
+        return read_regular(path, limit=limit)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(reader, "read_regular", read)
     for _ in range(2):
         world.index()
     assert len(tried) == tries
@@ -270,15 +269,14 @@ def test_a_file_that_the_disk_will_not_give_keeps_its_row_and_is_tried_again(
 ) -> None:
     target = world.paths[0]
     os.utime(target, ns=(9, 9))
-    original = Path.read_bytes
 
-    def fail(path: Path) -> bytes:
+    def fail(path: Path, *, limit: int) -> bytes:
         if path == target:
             raise OSError(5, "Input/output error")
-        return original(path)
+        return read_regular(path, limit=limit)
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "read_bytes", fail)
+        broken.setattr(reader, "read_regular", fail)
         report = world.index()
     assert (report.dropped, report.total, len(report.failures)) == (0, 6, 1)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from composir.bench.datasets import find_dataset
 from composir.bench.task import LoadOptions
-from composir.errors import DatasetError
+from composir.errors import DatasetError, OutputError
 from composir.triplets import edits
 from composir.triplets.edited import EditSettings, make_edited
 
@@ -153,13 +153,13 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(
     for name in ("dataset.json", "gallery.jsonl", "queries.jsonl"):
         (own / name).write_text("mine")
     before = contents(own)
-    with pytest.raises(DatasetError, match="own holds something else; name a new folder"):
+    with pytest.raises(OutputError, match=r"own: holds something else .*; name a new or empty"):
         make_edited(pictures, own, EditSettings(count=2))
     assert contents(own) == before
     assert not (own / "images").exists()
-    with pytest.raises(DatasetError, match="holds something else"):
+    with pytest.raises(OutputError, match="is a file, but a folder is needed"):
         make_edited(pictures, own / "gallery.jsonl", EditSettings(count=2))
-    with pytest.raises(DatasetError, match=r"cannot write to .*Not a directory"):
+    with pytest.raises(OutputError, match=r"gallery\.jsonl is no folder"):
         make_edited(pictures, own / "gallery.jsonl" / "below", EditSettings(count=2))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from composir.bench.datasets.folder import load
 from composir.bench.task import LoadOptions
-from composir.errors import DatasetError
+from composir.errors import DatasetError, OutputError
 from composir.triplets import Made, MakeSettings, Source, make_triplets
 from composir.triplets.filters import FilterSettings
 from composir.triplets.folder import claim_folder, recipe_of, write_triplets
@@ -93,9 +93,9 @@ def test_names_of_no_encoding_and_half_characters_survive(tmp_path: Path) -> Non
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
-    with pytest.raises(DatasetError, match="holds something else; name a new folder with --out"):
+    with pytest.raises(OutputError, match=r"holds something else \(photo.jpg\); name a new"):
         claim_folder(tmp_path, {})
-    with pytest.raises(DatasetError, match="something else"):
+    with pytest.raises(OutputError, match="is a file, but a folder is needed"):
         claim_folder(tmp_path / "photo.jpg", {})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import read_regular_text
 from composir.errors import DatasetError
 
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -163,7 +164,7 @@ def refuse_repeated(named: Iterable[tuple[str, str]], what: str) -> None:
 
 def _text(path: Path, missing: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
+        return read_regular_text(path, encoding="utf-8-sig")  # spreadsheets begin files with a mark
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: {missing}") from error
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ from composir.bench.report.style import STYLE
 from composir.bench.report.tiles import Tiles
 from composir.bench.results import Result
 from composir.bench.task import BenchQuery, Task
+from composir.data.outputs import GENERATOR
 
 _MARK_CLASSES = {"▲": "up", "▼": "down", "": ""}
 
@@ -43,6 +44,7 @@ def to_html(sections: Sequence[Section], tasks: Mapping[str, Task], *, title: st
     style = STYLE + series_style(most) + "".join(rules)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"{GENERATOR}"
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(heading)}</title><style>{style}</style></head>"
         f"<body><main><h1>{escape(heading)}</h1>{body}{_footer(sections)}</main></body></html>\n"

@@ -17,6 +17,7 @@ from composir.bench.report.figures import (
     legend,
     value,
 )
+from composir.names import printable
 
 _COLOURS = {"▲": "green", "▼": "red", "": ""}
 _PLAIN_WIDTH = 150
@@ -40,29 +41,29 @@ def _print_section(section: Section, console: Console) -> None:
     header = section.results[0].header
     task = section.results[0].tasks[0]
     console.print()
-    console.print(Text(section.title, style="bold"))
-    console.print(Text(f"{header.variant}; {task.queries:,} queries, {task.gallery:,} images"))
+    console.print(_text(section.title, "bold"))
+    console.print(_text(f"{header.variant}; {task.queries:,} queries, {task.gallery:,} images"))
     for notice in section.results[0].notices:
-        console.print(Text(f"! {notice}", style="bold yellow"))
+        console.print(_text(f"! {notice}", "bold yellow"))
     for scope in section.scopes:
         console.print(_table(section, scope))
     console.print(_costs(section))
-    console.print(Text(legend(section.tests, section.methods[0]), style="dim"))
+    console.print(_text(legend(section.tests, section.methods[0]), "dim"))
 
 
 def _table(section: Section, scope: Scope) -> Table:
-    title = scope.name if len(section.scopes) > 1 else None
+    title = _text(scope.name) if len(section.scopes) > 1 else None
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("composer", overflow="fold")
     for metric in scope.metrics:
-        table.add_column(metric_label(metric), justify="right", no_wrap=True)
+        table.add_column(_text(metric_label(metric)), justify="right", no_wrap=True)
     for method, cells in zip(section.methods, scope.cells, strict=True):
-        table.add_row(Text(method), *map(_cell, cells))
+        table.add_row(_text(method), *map(_cell, cells))
     return table
 
 
 def _cell(cell: Cell) -> Text:
-    text = Text(value(cell), style=_COLOURS[cell.mark])
+    text = _text(value(cell), _COLOURS[cell.mark])
     return text.append(f"\n{interval(cell.figure)}", style="dim")
 
 
@@ -72,5 +73,10 @@ def _costs(section: Section) -> Table:
     for column in EFFICIENCY_COLUMNS:
         table.add_column(column, justify="right")
     for method, result in zip(section.methods, section.results, strict=True):
-        table.add_row(Text(method), *efficiency_row(result.efficiency))
+        table.add_row(_text(method), *map(_text, efficiency_row(result.efficiency)))
     return table
+
+
+def _text(told: str, style: str = "") -> Text:
+    """Names and notices come from data sets and result files: neither markup nor escapes."""
+    return Text(printable(told), style=style)

@@ -16,12 +16,14 @@ from composir.bench.report.figures import (
     value,
 )
 from composir.bench.results import Result
+from composir.data.outputs import OutputKind
 
 _COLUMNS = (
     *("dataset", "split", "variant", "checksum", "scope", "metric", "value", "low", "high"),
     *("against", "difference", "p", "p_corrected", "queries", "gallery", "notices"),
     *("model", "fingerprint", "composer", "settings", "seed", "date"),
 )
+TABLE = OutputKind("a table", (".csv",), (",".join(_COLUMNS[:6]).encode(),))
 
 
 def to_csv(sections: Sequence[Section]) -> str:

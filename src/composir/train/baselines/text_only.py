@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from composir.compose.trained import ComposerManifest
+from composir.data.files import read_regular_text
 from composir.errors import TrainingError
 from composir.train.baselines.content_words import GAP, with_gaps
 from composir.train.checks import check_name_and_seed
@@ -347,7 +348,7 @@ def _read_texts(
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} cannot be read as text: {error}") from error
     return [stripped for row in text.splitlines() if (stripped := row.strip())]

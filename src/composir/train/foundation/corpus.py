@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from composir.data.files import read_regular_text
 from composir.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "dev", "test"]
@@ -121,7 +122,7 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
     listing = root / name / "gallery.jsonl"
     if not listing.is_file():
         raise DatasetError(f"{listing} is missing: unpack the data set {name} below {root}")
-    for line in listing.read_text(encoding="utf-8").splitlines():
+    for line in read_regular_text(listing).splitlines():
         row = json.loads(line)
         texts = tuple(spec.texts(row))
         if texts:

@@ -13,6 +13,7 @@ from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.vectors import VectorCache
 from composir.compose.base import ComposedQueries
+from composir.data.files import read_regular_text
 from composir.errors import DatasetError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
@@ -51,7 +52,7 @@ def _folder_texts(folder: Path) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_regular_text(file)
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from composir.data.files import read_regular_text
 from composir.errors import DatasetError
 
 GALLERY, QUERIES = "gallery.jsonl", "queries.jsonl"
@@ -261,7 +262,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
             f"{path}: triplets come as a data set folder, .jsonl or .csv, not {path.suffix!r}"
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular_text(path, encoding="utf-8-sig")
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from composir.data.files import read_regular_text
 from composir.errors import TrainingError
 
 ALONE = -1
@@ -40,7 +41,7 @@ def read_phrases(file: Path) -> Phrases:
     """
     path = Path(__file__).with_name("phrases.txt") if file == Path() else file
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"phrases: {path} cannot be read as UTF-8 text: {error}") from error
     found: dict[str, int] = {}
