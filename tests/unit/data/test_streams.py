@@ -1,7 +1,5 @@
 import io
-import os
 import threading
-from pathlib import Path
 
 import pytest
 
