@@ -1,7 +1,8 @@
 """Search images by an image and words.
 
 Everything public is listed in `__all__` and loaded on first use, so that `import composir` costs
-next to nothing and pulls in neither the model's runtime nor the gallery's store.
+next to nothing and pulls in neither the model's runtime nor the gallery's store. Importing it
+switches off what those libraries would report home (`composir.telemetry`).
 
 Example:
     >>> import composir
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from composir.telemetry import switch_off
 
 if TYPE_CHECKING:
     from composir.compose import load_composer
@@ -58,6 +61,8 @@ _HOME = {
     "open_gallery": "composir.gallery",
     "read_image": "composir.images",
 }
+
+switch_off()
 
 
 def __getattr__(name: str) -> object:

@@ -110,6 +110,8 @@ class QuerySide:
 
 
 def _open(graph: bytes, threads: int) -> InferenceSession:
+    # Unless told before it is loaded, the runtime reports to its vendor and keeps files of its own.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
