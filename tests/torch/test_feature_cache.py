@@ -26,7 +26,6 @@ from composir.train.feature_cache import (  # noqa: E402
     read_note,
     write_note,
 )
-from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
 from composir.train.foundation.features import cached_view  # noqa: E402
 from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.train.images import TrainingImage  # noqa: E402
@@ -34,7 +33,7 @@ from composir.train.isa.features import light_features  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.tiny_bundle import make_bundle  # noqa: E402
 from tests.torch.isa.makers import lite_encoder  # noqa: E402
-from tests.torch.towers import LITE, SPEC  # noqa: E402
+from tests.torch.towers import SPEC, seeing_trunk  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -62,8 +61,7 @@ def open_cache(request: pytest.FixtureRequest, model: Model) -> Open:
         return np.array(light_features(cache, files, lite_encoder(), "lite", 0).rows, np.float32)
 
     def foundation(cache: Path, files: list[Path]) -> FloatArray:
-        torch.manual_seed(0)
-        return np.array(cached_view(cache, files, EfficientNetLite(LITE).eval(), SPEC, 0), "f4")
+        return np.array(cached_view(cache, files, seeing_trunk(), SPEC, 0), "f4")
 
     kinds: dict[str, Open] = {"gallery": gallery, "light": light, "foundation": foundation}
     return kinds[request.param]

@@ -17,7 +17,7 @@ from composir.images import read_image  # noqa: E402
 from composir.train.foundation import features  # noqa: E402
 from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
 from composir.train.foundation.features import cached_view  # noqa: E402
-from tests.torch.towers import LITE, SPEC  # noqa: E402
+from tests.torch.towers import SPEC, seeing_trunk  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -39,8 +39,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def trunk() -> EfficientNetLite:
-    torch.manual_seed(0)
-    return EfficientNetLite(LITE).eval()
+    return seeing_trunk()
 
 
 def counted(reads: list[Path]) -> Callable[..., Any]:

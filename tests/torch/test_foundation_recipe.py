@@ -23,7 +23,7 @@ from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa
 from composir.train.foundation.task import ContrastConfig  # noqa: E402
 from composir.train.foundation.text_tower import TextTower  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from tests.torch.towers import LITE, TEXT, tokenizer  # noqa: E402
+from tests.torch.towers import LITE, TEXT, seeing_trunk, tokenizer  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -64,8 +64,7 @@ def _lamp(folder: Path, maker: int, colour: str) -> dict[str, str]:
 
 
 def _trunk(_name: str) -> EfficientNetLite:
-    torch.manual_seed(0)
-    return EfficientNetLite(replace(LITE, resolution=96)).eval()
+    return seeing_trunk(replace(LITE, resolution=96))
 
 
 def _text_tower(dimension: int) -> TextTower:

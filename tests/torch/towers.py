@@ -10,7 +10,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import save_manifest
 from composir.train.foundation.appearance import Appearance
-from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite, LiteSpec
+from composir.train.foundation.efficientnet_lite import (
+    HEAD_CHANNELS,
+    EfficientNetLite,
+    LiteSpec,
+    SameConv,
+)
 from composir.train.foundation.export import (
     IMAGE_GRAPH,
     TEXT_GRAPH,
@@ -30,9 +35,37 @@ TEXT = TextSpec(vocabulary=len(WORDS), positions=32, width=64, layers=2, heads=4
 SPEC = PreprocessSpec(size=SIZE, fit="squash")
 
 
-def image_tower(seed: int = 0) -> ImageTower:
+def seeing_trunk(spec: LiteSpec = LITE, seed: int = 0) -> EfficientNetLite:
+    """A tiny random trunk whose features depend on the picture, by far more than rounding.
+
+    With fresh weights activations shrink from layer to layer until only biases are left, and every
+    picture gives the same features; so each channel is standardised over a batch of noise.
+    """
     torch.manual_seed(seed)
-    return ImageTower(EfficientNetLite(LITE), DIMENSION).eval()
+    trunk = EfficientNetLite(spec).eval()
+    layers = [part for part in trunk.modules() if isinstance(part, SameConv)]
+    hooks = [layer.register_forward_hook(_standardise) for layer in layers]
+    with torch.no_grad():
+        trunk(torch.randn(16, 3, spec.resolution, spec.resolution))
+    for hook in hooks:
+        hook.remove()
+    return trunk
+
+
+def _standardise(layer: SameConv, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+    """Fold a channel's mean and spread over the batch into the weights that made it."""
+    spread, mean = torch.std_mean(output, dim=(0, 2, 3))
+    spread = spread.clamp_min(1e-3)
+    assert layer.bias is not None
+    layer.weight /= spread[:, None, None, None]
+    layer.bias.copy_((layer.bias - mean) / spread)
+    return (output - mean[:, None, None]) / spread[:, None, None]
+
+
+def image_tower(seed: int = 0) -> ImageTower:
+    trunk = seeing_trunk(seed=seed)
+    torch.manual_seed(seed)
+    return ImageTower(trunk, DIMENSION).eval()
 
 
 def text_tower(seed: int = 0) -> TextTower:

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
-from composir.train.foundation.efficientnet_lite import EfficientNetLite
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.isa.features import LightFeatures
@@ -27,7 +26,7 @@ from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.steering.phrases import ALONE, Phrases
 from composir.train.steering.targets import SteeringConfig
-from tests.torch.towers import DIMENSION, LITE
+from tests.torch.towers import DIMENSION, LITE, seeing_trunk
 
 PHRASES = Phrases(("red", "blue dog", "a photo of a lamp"), (ALONE, ALONE, ALONE))
 LEARNER = TokenLearnerConfig(num_tokens=2, width=16, attention_width=8, heads=4, dropout=0.0)
@@ -54,7 +53,7 @@ def lite_encoder(blocks: int = 0) -> LiteEncoder:
     torch.manual_seed(1)
     config = LightEncoderConfig(trained_blocks=blocks)
     spec = PreprocessSpec(size=LITE.resolution, fit="squash")
-    return LiteEncoder(EfficientNetLite(LITE), spec, config).eval()
+    return LiteEncoder(seeing_trunk(seed=1), spec, config).eval()
 
 
 def bank(encoder: torch.nn.Module, count: int, views: int = 1) -> PictureBank:

@@ -17,7 +17,6 @@ from composir.images.preprocess import PreprocessSpec  # noqa: E402
 from composir.model import Model, load_model  # noqa: E402
 from composir.train.foundation.efficientnet_lite import (  # noqa: E402
     LITE_SPECS,
-    EfficientNetLite,
 )
 from composir.train.isa.light_encoder import (  # noqa: E402
     LibraryEncoder,
@@ -26,7 +25,7 @@ from composir.train.isa.light_encoder import (  # noqa: E402
     PatchTokens,
     load_light_encoder,
 )
-from tests.torch.towers import LITE, SIZE, make_bundle  # noqa: E402
+from tests.torch.towers import LITE, SIZE, make_bundle, seeing_trunk  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -39,7 +38,7 @@ SPEC = PreprocessSpec(size=8)
 def lite(blocks: int) -> LiteEncoder:
     torch.manual_seed(0)
     config = LightEncoderConfig(trained_blocks=blocks)
-    return LiteEncoder(EfficientNetLite(LITE), PreprocessSpec(size=SIZE), config).eval()
+    return LiteEncoder(seeing_trunk(), PreprocessSpec(size=SIZE), config).eval()
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from composir.train.isa.light_encoder import LightEncoderConfig  # noqa: E402
 from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
 from composir.train.loop import CHECKPOINT, METRICS, LoopConfig  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures  # noqa: E402
-from tests.torch.towers import LITE, make_bundle  # noqa: E402
+from tests.torch.towers import LITE, make_bundle, seeing_trunk  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -40,8 +40,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def tiny_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> EfficientNetLite:
-        torch.manual_seed(1)
-        return EfficientNetLite(LITE).eval()
+        return seeing_trunk(seed=1)
 
     monkeypatch.setattr("composir.train.isa.light_encoder.load_efficientnet_lite", load)
 
