@@ -12,6 +12,8 @@ from composir.model.bundle import save_manifest
 from composir.train.foundation.appearance import Appearance
 from composir.train.foundation.efficientnet_lite import (
     HEAD_CHANNELS,
+    PIXEL_MEAN,
+    PIXEL_STD,
     EfficientNetLite,
     LiteSpec,
     SameConv,
@@ -32,7 +34,9 @@ SIZE = 64
 DIMENSION, APPEARANCE, WEIGHT = 16, 8, 1.5
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "red", "blue", "lamp", "dog")
 TEXT = TextSpec(vocabulary=len(WORDS), positions=32, width=64, layers=2, heads=4, inner=128)
-SPEC = PreprocessSpec(size=SIZE, fit="squash")
+SPEC = PreprocessSpec(
+    size=SIZE, fit="squash", mean=(PIXEL_MEAN / 255,) * 3, std=(PIXEL_STD / 255,) * 3
+)
 
 
 def seeing_trunk(spec: LiteSpec = LITE, seed: int = 0) -> EfficientNetLite:
