@@ -138,6 +138,7 @@ def test_ctrl_c_commits_and_ends_soon(world: World) -> None:
 def test_a_second_indexer_is_refused_and_a_search_is_not(world: World) -> None:
     process = world.start(0.2)
     wait_for(lambda: world.stored() >= 8, process)
+    process.send_signal(signal.SIGSTOP)  # it must not end before the second one is there
 
     result = open_gallery(world.gallery, ColourModel()).search(Query(text="red"), k=3)
     with pytest.raises(GalleryBusyError, match=f"process {process.pid} on") as refusal:
