@@ -16,7 +16,18 @@ class OutputError(ComposirError):
 
 
 class ImageReadError(ComposirError):
-    """A picture cannot be read; the message is the reason alone, without the path."""
+    """A picture cannot be read; the message is the reason alone, without the path.
+
+    Attributes:
+        needs: What this machine lacks and the file could be read with, e.g. `pillow-heif`
+            (`composir.images.needs` tells whether it is there by now); None where the file itself
+            is at fault.
+    """
+
+    def __init__(self, reason: str, *, needs: str | None = None) -> None:
+        """Say why, and what would help."""
+        super().__init__(reason)
+        self.needs = needs
 
 
 class ModelError(ComposirError):

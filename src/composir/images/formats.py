@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from composir.errors import ImageReadError, MissingExtraError
+from composir.images.needs import PILLOW_HEIF
 
 HEAD_BYTES = 64
 MAX_PIXELS = 1 << 27
@@ -155,7 +156,7 @@ def _open_heif(stream: BinaryIO) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise ImageReadError(
-            f"a HEIC picture: {MissingExtraError('pillow-heif', 'heif')}"
+            f"a HEIC picture: {MissingExtraError(PILLOW_HEIF, 'heif')}", needs=PILLOW_HEIF
         ) from None
     # Untyped, and not always installed: through Any, the checker says the same either way.
     make: Callable[[BinaryIO], Image.Image] = HeifImageFile

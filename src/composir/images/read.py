@@ -30,6 +30,7 @@ from composir.images.formats import (
     recognise,
     refuse_bomb,
 )
+from composir.images.needs import lacking_in_pillow
 from composir.types import DecodedImage, ImageInput
 
 _MAX_FILE_BYTES = 1 << 29
@@ -73,6 +74,8 @@ def read_image(source: ImageInput, *, min_side: int | None = None) -> DecodedIma
         )
     with _opened(source) as stream:
         picture_format = recognise(stream.read(HEAD_BYTES))
+        if need := lacking_in_pillow(picture_format.name):
+            raise ImageReadError(f"a picture that needs {need}; upgrade Pillow", needs=need)
         stream.seek(0)
         with quiet_pillow(), _damage_reported(picture_format.name):
             return _decode(stream, picture_format, min_side)
