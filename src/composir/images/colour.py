@@ -23,13 +23,15 @@ from PIL import Image
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-_STRIP_PIXELS = 1 << 20
+_BLOCK_PIXELS = 1 << 20
+LARGEST_PROFILE = 4 << 20
+"""Bytes of a colour profile that is heeded; a larger one is taken for sRGB."""
 
 
 def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
     """Convert a loaded picture, and shrink it on the way.
 
-    Shrinking goes strip by strip, so that a huge picture needs little memory beside itself.
+    It goes block by block, so that a huge picture needs little memory beside itself and the result.
 
     Args:
         picture: Of any of Pillow's modes; it is left as it is.
@@ -38,21 +40,36 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
     Returns:
         A picture of mode `RGB`: the given one itself where nothing had to be done.
     """
+    profile = picture.info.get("icc_profile")
+    transform = _profile_transform(profile, picture.mode) if profile else None
+    if shrink == 1 and transform is None and _is_plain(picture):
+        return picture
     levels = _levels(picture)
-    if shrink == 1:
-        flat = _flatten(picture, levels)
-    else:
-        size = (-(-picture.width // shrink), -(-picture.height // shrink))
-        flat = Image.new("CMYK" if picture.mode == "CMYK" else "RGB", size)
-        for top, strip in _strips(picture, shrink):
-            flat.paste(_flatten(strip, levels).reduce(shrink), (0, top // shrink))
-    return _apply_profile(flat, picture.info.get("icc_profile"))
+    rgb = Image.new("RGB", (-(-picture.width // shrink), -(-picture.height // shrink)))
+    for place, block in _blocks(picture, shrink):
+        flat = _flatten(block, levels)
+        small = flat if shrink == 1 else flat.reduce(shrink)
+        left, top = place
+        rgb.paste(_with_profile(small, transform), (left // shrink, top // shrink))
+    return rgb
 
 
-def _strips(picture: Image.Image, multiple: int) -> Iterator[tuple[int, Image.Image]]:
-    rows = multiple * max(1, _STRIP_PIXELS // (picture.width * multiple))
+def _is_plain(picture: Image.Image) -> bool:
+    return picture.mode == "RGB" and not picture.has_transparency_data
+
+
+def _blocks(picture: Image.Image, multiple: int) -> Iterator[tuple[tuple[int, int], Image.Image]]:
+    """Parts of about a million pixels with their left and top, multiples of `multiple`."""
+    if picture.width * picture.height <= _BLOCK_PIXELS:
+        yield (0, 0), picture
+        return
+    columns = multiple * max(1, min(picture.width, _BLOCK_PIXELS // multiple) // multiple)
+    rows = multiple * max(1, _BLOCK_PIXELS // (columns * multiple))
     for top in range(0, picture.height, rows):
-        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        bottom = min(top + rows, picture.height)
+        for left in range(0, picture.width, columns):
+            right = min(left + columns, picture.width)
+            yield (left, top), picture.crop((left, top, right, bottom))
 
 
 def _flatten(picture: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
@@ -107,8 +124,8 @@ def _levels(picture: Image.Image) -> tuple[float, float] | None:
 
 def _range(picture: Image.Image) -> tuple[float, float]:
     lows, highs = [], []
-    for _, strip in _strips(picture, 1):
-        values = np.asarray(strip)
+    for _, block in _blocks(picture, 1):
+        values = np.asarray(block)
         finite = values[np.isfinite(values)]
         if finite.size:
             lows.append(float(finite.min()))
@@ -126,12 +143,16 @@ def _eight_bit(picture: Image.Image, levels: tuple[float, float]) -> Image.Image
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def _apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile and picture.mode in {"RGB", "CMYK"}:
-        transform = _transform(profile, picture.mode)
-        if transform is not None:
-            return transform.apply(picture)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    if len(profile) > LARGEST_PROFILE:
+        return None
+    return _transform(profile, "CMYK" if mode == "CMYK" else "RGB")
+
+
+def _with_profile(flat: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    if transform is not None:
+        return transform.apply(flat)
+    return flat if flat.mode == "RGB" else flat.convert("RGB")
 
 
 @lru_cache(maxsize=8)

@@ -18,12 +18,10 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from composir.errors import ImageReadError, MissingExtraError
-from composir.images.needs import PILLOW_HEIF
+from composir.errors import ImageReadError
+from composir.images.headers import refuse_tag_flood, webp_canvas
 
 HEAD_BYTES = 64
-MAX_PIXELS = 1 << 27
-"""Pixels that may be decoded at once; Pillow holds them in half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +33,15 @@ class PictureFormat:
         suffixes: Endings that files of this format go by, lower case.
         matches: Whether the first bytes of a file are of this format.
         open: Reads the header from a stream and gives a picture whose pixels are not loaded yet.
+        canvas: For libraries that take the memory for all pixels when they open a file: width and
+            height from the first bytes.
     """
 
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     open: Callable[[BinaryIO], Image.Image]
+    canvas: Callable[[bytes], tuple[int, int]] | None = None
 
 
 def recognise(head: bytes) -> PictureFormat:
@@ -59,18 +60,6 @@ def recognise(head: bytes) -> PictureFormat:
         if picture_format.matches(head):
             return picture_format
     raise ImageReadError(_what_it_is(head))
-
-
-def refuse_bomb(width: int, height: int) -> None:
-    """Refuse to decode more pixels than memory is meant for.
-
-    Raises:
-        ImageReadError: If width x height exceeds `MAX_PIXELS`.
-    """
-    if width * height > MAX_PIXELS:
-        raise ImageReadError(
-            f"{width:,} x {height:,} pixels are too many to decode (at most {MAX_PIXELS:,})"
-        )
 
 
 @contextmanager
@@ -133,33 +122,23 @@ def _open_jpeg(stream: BinaryIO) -> Image.Image:
     return picture
 
 
-def _open_webp(stream: BinaryIO) -> Image.Image:
-    # libwebp takes the memory for the whole canvas when it is opened, so look at the header first.
-    refuse_bomb(*_webp_canvas(stream.read(30)))
+def _open_tiff(stream: BinaryIO) -> Image.Image:
+    refuse_tag_flood(stream)
     stream.seek(0)
-    return _plugin("WebPImagePlugin", "WebPImageFile")(stream)
-
-
-def _webp_canvas(head: bytes) -> tuple[int, int]:
-    kind = head[12:16]
-    if kind == b"VP8X":
-        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = head[26:28], head[28:30]
-    return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+    return _plugin("TiffImagePlugin", "TiffImageFile")(stream)
 
 
 def _open_heif(stream: BinaryIO) -> Image.Image:
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError:
-        raise ImageReadError(
-            f"a HEIC picture: {MissingExtraError(PILLOW_HEIF, 'heif')}", needs=PILLOW_HEIF
-        ) from None
+    from pillow_heif import HeifImageFile
+
     # Untyped, and not always installed: through Any, the checker says the same either way.
     make: Callable[[BinaryIO], Image.Image] = HeifImageFile
+    return make(stream)
+
+
+def _open_jxl(stream: BinaryIO) -> Image.Image:
+    plugin = import_module("pillow_jxl.JpegXLImagePlugin")
+    make: Callable[[BinaryIO], Image.Image] = plugin.JXLImageFile
     return make(stream)
 
 
@@ -207,7 +186,13 @@ FORMATS = (
         _starts(b"\x89PNG\r\n\x1a\n"),
         _plugin("PngImagePlugin", "PngImageFile"),
     ),
-    PictureFormat("WEBP", (".webp",), _is_webp, _open_webp),
+    PictureFormat(
+        "WEBP",
+        (".webp",),
+        _is_webp,
+        _plugin("WebPImagePlugin", "WebPImageFile"),
+        canvas=webp_canvas,
+    ),
     PictureFormat(
         "GIF",
         (".gif",),
@@ -225,7 +210,7 @@ FORMATS = (
         "TIFF",
         (".tif", ".tiff"),
         _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        _plugin("TiffImagePlugin", "TiffImageFile"),
+        _open_tiff,
     ),
     PictureFormat(
         "BMP", (".bmp", ".dib"), _starts(b"BM"), _plugin("BmpImagePlugin", "BmpImageFile")
@@ -241,6 +226,13 @@ FORMATS = (
         (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
         _starts(b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n"),
         _plugin("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    ),
+    PictureFormat(
+        "JXL",
+        (".jxl",),
+        _starts(b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"),
+        _open_jxl,
+        canvas=lambda _: (0, 0),  # written in single bits, and not always near the beginning
     ),
     PictureFormat("PSD", (".psd",), _starts(b"8BPS"), _plugin("PsdImagePlugin", "PsdImageFile")),
     PictureFormat("QOI", (".qoi",), _starts(b"qoif"), _plugin("QoiImagePlugin", "QoiImageFile")),

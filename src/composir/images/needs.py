@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from composir.errors import ImageReadError, MissingExtraError
+
 PILLOW_HEIF = "pillow-heif"
 PILLOW_JXL = "pillow-jxl-plugin"
+DECODER_PROCESS = "a process to decode in"
 _MODULES = {PILLOW_HEIF: "pillow_heif", PILLOW_JXL: "pillow_jxl"}
+_PLUGINS = {
+    "HEIF": ("a HEIC picture", PILLOW_HEIF, "heif"),
+    "JXL": ("a JPEG XL picture", PILLOW_JXL, "jxl"),
+}
 _PILLOW_WITH = {
     "WEBP": ("Pillow with WebP", "webp"),
     "AVIF": ("Pillow with AVIF", "avif"),
@@ -27,22 +34,30 @@ def is_there(need: str) -> bool:
     Returns:
         Looked up anew at each call; nothing is imported but Pillow.
     """
+    if need == DECODER_PROCESS:  # the system was short of something for a moment
+        return True
     if need in _MODULES:
         return find_spec(_MODULES[need]) is not None
     return any(need == name and _pillow_has(feature) for name, feature in _PILLOW_WITH.values())
 
 
-def lacking_in_pillow(format_name: str) -> str | None:
-    """What a format needs that this Pillow was built without.
+def check_format(format_name: str) -> None:
+    """Refuse a format that this machine cannot read.
 
     Args:
-        format_name: Pillow's name of the format, e.g. `AVIF`.
+        format_name: Pillow's name, e.g. `AVIF`.
 
-    Returns:
-        A need as `is_there` takes it; None where nothing is lacking.
+    Raises:
+        ImageReadError: If something is missing; it says what, and how to get it.
     """
-    name, feature = _PILLOW_WITH.get(format_name, (None, ""))
-    return None if name is None or _pillow_has(feature) else name
+    if format_name in _PLUGINS:
+        what, package, extra = _PLUGINS[format_name]
+        if not is_there(package):
+            raise ImageReadError(f"{what}: {MissingExtraError(package, extra)}", needs=package)
+    if format_name in _PILLOW_WITH:
+        need = _PILLOW_WITH[format_name][0]
+        if not is_there(need):
+            raise ImageReadError(f"a picture that needs {need}; upgrade Pillow", needs=need)
 
 
 def _pillow_has(feature: str) -> bool:

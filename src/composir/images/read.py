@@ -1,10 +1,11 @@
 """Any picture to upright 8-bit sRGB, or a reason why not; never a crash, a hang or a flood.
 
-Files are read by content with the formats of `formats`. JPEGs are decoded at a smaller
-scale where the caller can do with less, and of several threads only one decodes a huge picture at
-a time, so memory stays bounded. Animations and multi-page files give their first picture. Pillow's
-settings are not changed; warnings of its own modules, and no others, are silenced while any thread
-reads (before Python 3.14 there are no filters for one thread).
+Files are read by content with the formats of `formats`. JPEGs are decoded at a smaller scale where
+the caller can do with less. What a picture may take is told from its header (`cost`) before it is
+decoded; all threads together stay within one budget (`limits`), and what may exceed its share or
+take long is decoded in a process of its own (`bounded`). Animations and multi-page files give their
+first picture. Pillow's settings are not changed; warnings of its own modules, and no others, are
+silenced while any thread reads (before Python 3.14 there are no filters for one thread).
 """
 
 from __future__ import annotations
@@ -12,30 +13,24 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from threading import Lock
-from typing import BinaryIO
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast
 
 from PIL import Image
 
 from composir.data.files import UnfitFileError, open_regular
 from composir.errors import ImageReadError
+from composir.images import limits
 from composir.images.colour import to_srgb
+from composir.images.cost import Cost, cost_before_opening, cost_of, refuse_bomb
 from composir.images.exif import ExifFacts, read_exif
-from composir.images.formats import (
-    HEAD_BYTES,
-    PictureFormat,
-    quiet_pillow,
-    recognise,
-    refuse_bomb,
-)
-from composir.images.needs import lacking_in_pillow
+from composir.images.formats import HEAD_BYTES, PictureFormat, quiet_pillow, recognise
+from composir.images.needs import check_format
 from composir.types import DecodedImage, ImageInput
 
 _MAX_FILE_BYTES = 1 << 29
-_HUGE_PIXELS = 1 << 24
-_one_huge_picture = Lock()
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -72,40 +67,104 @@ def read_image(source: ImageInput, *, min_side: int | None = None) -> DecodedIma
             f"a picture is a path, the bytes of a file or a Pillow image, not "
             f"{type(source).__name__}"
         )
-    with _opened(source) as stream:
-        picture_format = recognise(stream.read(HEAD_BYTES))
-        if need := lacking_in_pillow(picture_format.name):
-            raise ImageReadError(f"a picture that needs {need}; upgrade Pillow", needs=need)
-        stream.seek(0)
-        with quiet_pillow(), _damage_reported(picture_format.name):
-            return _decode(stream, picture_format, min_side)
+    with _opened(source) as stream, _recognised(stream, min_side) as file:
+        return _within_limits(file)
 
 
-def _decode(stream: BinaryIO, known: PictureFormat, min_side: int | None) -> DecodedImage:
-    picture = known.open(stream)
+def read_unbounded(content: bytes, *, min_side: int | None = None) -> DecodedImage:
+    """Read one picture where memory and time of this whole process are limited from outside.
+
+    Args:
+        content: The bytes of a file.
+        min_side: As in `read_image`.
+
+    Returns:
+        The picture and what its file says about it.
+
+    Raises:
+        ImageReadError: If it cannot be read.
+    """
+    with _recognised(io.BytesIO(content), min_side) as file:
+        picture = file.known.open(file.stream)
+        size = picture.size
+        if min_side is not None:
+            picture.draft(None, (min_side, min_side))
+        return _load(picture, size, file)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that is open and at its beginning, and of a known format."""
+
+    stream: BinaryIO
+    known: PictureFormat
+    size: int
+    min_side: int | None
+
+
+@contextmanager
+def _recognised(stream: BinaryIO, min_side: int | None) -> Iterator[_File]:
+    known = recognise(stream.read(HEAD_BYTES))
+    check_format(known.name)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    with quiet_pillow(), _damage_reported(known.name):
+        yield _File(stream, known, size, min_side)
+
+
+def _within_limits(file: _File) -> DecodedImage:
+    """Decode here if that is safe, else elsewhere, when there is memory for it."""
+    stream = limits.TimedStream(file.stream, limits.Deadline(limits.SECONDS))
+    timed = cast("BinaryIO", stream)
+    picture, size, cost = _weighed(file, timed)
+    if cost.is_isolated:
+        picture = None
+    with limits.BUDGET.reserved(cost.memory):
+        if cost.is_isolated:
+            return _elsewhere(file, cost)
+        stream.deadline = limits.Deadline(limits.SECONDS)  # waiting for others did not count
+        if picture is None:
+            picture = file.known.open(timed)
+        return _load(picture, size, replace(file, stream=timed))
+
+
+def _weighed(file: _File, timed: BinaryIO) -> tuple[Image.Image | None, tuple[int, int], Cost]:
+    """The picture if it could be opened without cost, its size, and what decoding it costs."""
+    if file.known.canvas is not None:
+        canvas = file.known.canvas(timed.read(HEAD_BYTES))
+        timed.seek(0)
+        cost = cost_before_opening(file.known.name, canvas, file.size, file.min_side)
+        return None, canvas, cost
+    picture = file.known.open(timed)
     size = picture.size
-    if min_side is not None:
-        picture.draft(None, (min_side, min_side))
-    # A progressive JPEG needs its coefficients at full size, whatever scale comes out.
-    width, height = size if "progressive" in picture.info else picture.size
-    refuse_bomb(width, height)
-    with _one_huge_picture if width * height > _HUGE_PIXELS else nullcontext():
-        picture.load()
-        if known.name == "TIFF":
-            # Its tags are EXIF, and Pillow has turned the picture upright by them already.
-            facts = replace(read_exif(stream), orientation=1)
-        else:
-            facts = read_exif(picture.info.get("exif") or b"")
-        return _finish(picture, size, facts, min_side, may_keep=True)
+    return picture, size, cost_of(picture, timed, file.size, file.min_side)
+
+
+def _elsewhere(file: _File, cost: Cost) -> DecodedImage:
+    from composir.images.bounded import DECODERS, Job  # what most programs never need
+
+    job = Job(file.stream, file.size, file.min_side, cost.memory)
+    return DECODERS.decode(job, limits.SECONDS)
+
+
+def _load(picture: Image.Image, size: tuple[int, int], file: _File) -> DecodedImage:
+    picture.load()
+    if file.known.name == "TIFF":
+        # Its tags are EXIF, and Pillow has turned the picture upright by them already.
+        facts = replace(read_exif(file.stream), orientation=1)
+    else:
+        facts = read_exif(picture.info.get("exif") or b"")
+    return _finish(picture, size, facts, file.min_side, may_keep=True)
 
 
 def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:
     if 0 in picture.size:
         raise ImageReadError(f"no pixels ({picture.width} x {picture.height})")
     refuse_bomb(*picture.size)
-    picture.load()
-    facts = read_exif(picture.info.get("exif") or b"")
-    return _finish(picture, picture.size, facts, min_side, may_keep=False)
+    with limits.BUDGET.reserved(4 * picture.width * picture.height):
+        picture.load()
+        facts = read_exif(picture.info.get("exif") or b"")
+        return _finish(picture, picture.size, facts, min_side, may_keep=False)
 
 
 def _finish(
