@@ -21,6 +21,7 @@ from composir.gallery.channel import Channel, Finished
 from composir.gallery.progress import SECONDS_BETWEEN_CALLS
 from composir.gallery.reader import KnownPicture, NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Place
+from composir.images.limits import stoppable
 from composir.types import FloatArray, PixelArray
 
 _T = TypeVar("_T")
@@ -80,7 +81,7 @@ class Pipeline:
         self._decoded: Channel[ReadFile] = Channel(_BATCHES_WAITING * batch_size, writers=decoders)
         self._encoded: Channel[Written] = Channel(_BATCHES_WAITING * batch_size)
         self._decoders = decoders
-        self._done = Event()
+        self._done, self._stopping = Event(), Event()
         self._lock = Lock()
         self._error: BaseException | None = None
 
@@ -131,6 +132,7 @@ class Pipeline:
     def _stop(self) -> None:
         self._files.cut()
         self._decoded.cut()
+        self._stopping.set()  # last: what decoders give up now must not count as failures
 
     def _read_places(self, places: Iterable[Place]) -> None:
         try:
@@ -142,9 +144,10 @@ class Pipeline:
 
     def _decode_files(self) -> None:
         try:
-            while (place := _next(self._files)) is not None:
-                if not self._decoded.put(self._read(place)):
-                    return
+            with stoppable(self._stopping):
+                while (place := _next(self._files)) is not None:
+                    if not self._decoded.put(self._read(place)):
+                        return
         finally:
             self._decoded.finish()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeAlias
 
 from composir.data.files import read_regular
@@ -17,6 +19,9 @@ from composir.references import LARGEST_FILE
 from composir.types import DecodedImage, PixelArray
 
 _THUMBNAIL_SIDE = 256
+# One large file at a time: decoding has its budget of memory, and this holds what is read for it.
+_LARGE_BYTES = 32 * 2**20
+_LARGE_FILES = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,10 @@ class FileReader:
         """Read one file."""
         if place.size > LARGEST_FILE:
             return Unreadable(place, f"larger than {LARGEST_FILE >> 20} MB", is_picture_gone=True)
+        with _LARGE_FILES if place.size > _LARGE_BYTES else nullcontext():
+            return self._read(place)
+
+    def _read(self, place: Place) -> ReadFile:
         try:
             data = read_regular(place.path, limit=LARGEST_FILE)
         except OSError as error:

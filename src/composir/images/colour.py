@@ -15,10 +15,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+from composir.types import PixelArray
 
 if TYPE_CHECKING:
     from PIL import ImageCms
@@ -134,13 +137,23 @@ def _range(picture: Image.Image) -> tuple[float, float]:
 
 
 def _eight_bit(picture: Image.Image, levels: tuple[float, float]) -> Image.Image:
-    low, high = levels
     values = np.asarray(picture)
-    scaled = (values.astype(np.float64) - low) * (255 / ((high - low) or 1))
-    grey = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255).round()
+    grey = _grey_of_16_bits()[values] if values.dtype == np.uint16 else _scaled(values, levels)
     if isinstance(key := picture.info.get("transparency"), int):
         grey[values == key] = 255
-    return Image.fromarray(grey.astype(np.uint8))
+    return Image.fromarray(grey)
+
+
+@partial(lru_cache(maxsize=1))
+def _grey_of_16_bits() -> PixelArray:
+    return _scaled(np.arange(1 << 16), (0, 65535))
+
+
+def _scaled(values: NDArray[Any], levels: tuple[float, float]) -> PixelArray:
+    low, high = levels
+    scaled = (values.astype(np.float64) - low) * (255 / ((high - low) or 1))
+    grey = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255).round()
+    return grey.astype(np.uint8)
 
 
 def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

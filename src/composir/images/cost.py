@@ -23,7 +23,7 @@ SLOW_PYTHON_SECONDS = 0.5
 """Likewise for decoders in Python, which also hold up all other threads."""
 MAX_PYTHON_PIXELS = 1 << 25
 
-_CANVAS_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+_PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 _PROCESS_BYTES = 48 << 20  # Python, Pillow and NumPy, before any picture
 # Bytes a pixel of all that a decoder holds at once, its copies included.
 _LIBRARY_BYTES = {"WEBP": 18, "AVIF": 16, "HEIF": 16, "JPEG2000": 24}
@@ -32,7 +32,7 @@ _JXL_BYTES = 512 << 20  # its plugin decodes before it tells a size
 # Nanoseconds a pixel and a byte of the file.
 _PACE = {"JPEG": (6, 40), "PNG": (8, 5), "WEBP": (30, 40), "GIF": (5, 20), "TIFF": (12, 20)}
 _OTHER_PACE = (6, 6)
-_SCAN_PACE, _FLOAT_PACE, _PYTHON_PACE = 3, 40, 1000
+_ROW_PACE, _SCAN_PACE, _DEEP_PACE, _FLOAT_PACE, _PYTHON_PACE = 100, 3, 20, 40, 1000
 _ISOLATED = frozenset({"AVIF", "HEIF", "JPEG2000", "JXL"})
 _PLAIN_TIFF = frozenset(
     {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate"}
@@ -85,8 +85,8 @@ def cost_before_opening(
     refuse_bomb(*canvas)
     pixels = canvas[0] * canvas[1]
     decoder = _JXL_BYTES if format_name == "JXL" else pixels * _LIBRARY_BYTES[format_name]
-    result = 4 * pixels // _shrink(canvas, min_side) ** 2
-    seconds = _seconds(format_name, pixels, file_bytes)
+    result = result_bytes(canvas, min_side)
+    seconds = _seconds(format_name, canvas, file_bytes)
     is_isolated = format_name in _ISOLATED or seconds > SLOW_SECONDS
     return _affordable(decoder + 2 * result, seconds, is_isolated, canvas, file_bytes, result)
 
@@ -111,10 +111,10 @@ def cost_of(picture: Image.Image, stream: BinaryIO, file_bytes: int, min_side: i
     is_python = _is_python(picture)
     if is_python:
         _refuse_slow(picture)
-    result = 4 * picture.width * picture.height // _shrink(picture.size, min_side) ** 2
+    result = result_bytes(picture.size, min_side)
     memory = _decoder_bytes(picture, size, scans, is_python) + _finish_bytes(picture, result)
     name = picture.format or ""
-    seconds = _seconds(name, size[0] * size[1], file_bytes)
+    seconds = _seconds(name, size, file_bytes)
     seconds += _extra_seconds(picture, size, scans, is_python)
     slow = SLOW_PYTHON_SECONDS if is_python else SLOW_SECONDS
     is_isolated = name in _ISOLATED or seconds > slow or _is_odd_tiff(picture)
@@ -139,21 +139,32 @@ def _affordable(
     return Cost(memory, seconds, is_isolated)
 
 
-def _shrink(size: tuple[int, int], min_side: int | None) -> int:
+def shrinkage(size: tuple[int, int], min_side: int | None) -> int:
+    """By how much a picture is shrunk whose short side need not exceed `min_side` pixels."""
     return max(1, min(size) // min_side) if min_side else 1
+
+
+def result_bytes(size: tuple[int, int], min_side: int | None) -> int:
+    """Memory of the RGB picture that comes out."""
+    shrink = shrinkage(size, min_side)
+    return _canvas_bytes((-(-size[0] // shrink), -(-size[1] // shrink)), "RGB")
+
+
+def _canvas_bytes(size: tuple[int, int], mode: str) -> int:
+    """Pillow's memory: rows of whole words, and a pointer to each."""
+    row = size[0] * _PIXEL_BYTES.get(mode, 4)
+    return size[1] * (row + -row % 4 + 8)
 
 
 def _decoder_bytes(picture: Image.Image, size: tuple[int, int], scans: int, is_python: bool) -> int:
     pixels = picture.width * picture.height
-    each = max(
-        _CANVAS_BYTES.get(picture.mode, 4) + (_PYTHON_BYTES if is_python else 0),
-        _LIBRARY_BYTES.get(picture.format or "", 0),
-    )
-    memory = pixels * each
+    canvas = _canvas_bytes(picture.size, picture.mode)
+    memory = canvas + (pixels * _PYTHON_BYTES if is_python else 0)
+    memory = max(memory, pixels * _LIBRARY_BYTES.get(picture.format or "", 0))
     if scans:
         memory += headers.coefficient_bytes(getattr(picture, "layer", []), size)
     if picture.format == "TIFF":
-        turned = pixels * _CANVAS_BYTES.get(picture.mode, 4) if headers.is_turned(picture) else 0
+        turned = canvas if headers.is_turned(picture) else 0
         memory += max(headers.tiff_buffer_bytes(picture), turned)
     return memory
 
@@ -166,9 +177,9 @@ def _finish_bytes(picture: Image.Image, result: int) -> int:
     return (0 if is_kept else result) + (result if is_turned else 0)
 
 
-def _seconds(format_name: str, pixels: int, file_bytes: int) -> float:
+def _seconds(format_name: str, size: tuple[int, int], file_bytes: int) -> float:
     a_pixel, a_byte = _PACE.get(format_name, _OTHER_PACE)
-    return (pixels * a_pixel + file_bytes * a_byte) / 1e9
+    return (size[0] * size[1] * a_pixel + size[1] * _ROW_PACE + file_bytes * a_byte) / 1e9
 
 
 def _extra_seconds(
@@ -176,8 +187,8 @@ def _extra_seconds(
 ) -> float:
     pixels = picture.width * picture.height
     nanoseconds = scans * _SCAN_PACE * size[0] * size[1]
-    if picture.mode in {"I", "F"}:
-        nanoseconds += _FLOAT_PACE * pixels
+    if picture.mode in {"I", "F"} or picture.mode.startswith("I;16"):
+        nanoseconds += (_FLOAT_PACE if len(picture.mode) == 1 else _DEEP_PACE) * pixels
     if is_python:
         nanoseconds += _PYTHON_PACE * pixels
     return nanoseconds / 1e9

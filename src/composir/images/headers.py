@@ -17,6 +17,7 @@ _SCAN = b"\xff\xda"
 _MOST_TAG_VALUES = 1 << 20
 _MOST_TAG_BYTES = 64 << 20
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
+_PHOTOMETRIC, _YCBCR = 262, 6
 _BYTE_KINDS = frozenset({1, 2, 6, 7})
 
 
@@ -90,7 +91,8 @@ def tiff_buffer_bytes(picture: Any) -> int:
         height = min(rows, picture.height) if rows else picture.height
     bits = tags.get(258, (8,))
     bits = bits if isinstance(bits, tuple) else (bits,)
-    samples = max(4, _number(tags.get(277)) or 1)  # some are expanded to four
+    # libtiff makes four samples of the three of YCbCr.
+    samples = 4 if tags.get(_PHOTOMETRIC) == _YCBCR else _number(tags.get(277)) or 1
     return width * height * samples * max(1, max(map(_number, bits)) // 8)
 
 

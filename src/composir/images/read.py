@@ -24,7 +24,14 @@ from composir.data.files import UnfitFileError, open_regular
 from composir.errors import ImageReadError
 from composir.images import limits
 from composir.images.colour import to_srgb
-from composir.images.cost import Cost, cost_before_opening, cost_of, refuse_bomb
+from composir.images.cost import (
+    Cost,
+    cost_before_opening,
+    cost_of,
+    refuse_bomb,
+    result_bytes,
+    shrinkage,
+)
 from composir.images.exif import ExifFacts, read_exif
 from composir.images.formats import HEAD_BYTES, PictureFormat, quiet_pillow, recognise
 from composir.images.needs import check_format
@@ -161,7 +168,7 @@ def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:
     if 0 in picture.size:
         raise ImageReadError(f"no pixels ({picture.width} x {picture.height})")
     refuse_bomb(*picture.size)
-    with limits.BUDGET.reserved(4 * picture.width * picture.height):
+    with limits.BUDGET.reserved(2 * result_bytes(picture.size, min_side)):
         picture.load()
         facts = read_exif(picture.info.get("exif") or b"")
         return _finish(picture, picture.size, facts, min_side, may_keep=False)
@@ -176,8 +183,7 @@ def _finish(
     may_keep: bool,
 ) -> DecodedImage:
     """Flatten, shrink and turn upright; keep the picture itself where that saves a copy."""
-    shrink = max(1, min(picture.size) // min_side) if min_side else 1
-    rgb = to_srgb(picture, shrink=shrink)
+    rgb = to_srgb(picture, shrink=shrinkage(picture.size, min_side))
     if facts.orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[facts.orientation])
     if rgb is picture and not may_keep:
