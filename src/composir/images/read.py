@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from composir.images.cost import (
 from composir.images.exif import ExifFacts, read_exif
 from composir.images.formats import HEAD_BYTES, PictureFormat, quiet_pillow, recognise
 from composir.images.needs import check_format
+from composir.images.png_chunks import without_metadata
 from composir.types import DecodedImage, ImageInput
 
 _MAX_FILE_BYTES = 1 << 29
@@ -74,8 +76,8 @@ def read_image(source: ImageInput, *, min_side: int | None = None) -> DecodedIma
             f"a picture is a path, the bytes of a file or a Pillow image, not "
             f"{type(source).__name__}"
         )
-    with _opened(source) as stream, _recognised(stream, min_side) as file:
-        return _within_limits(file)
+    with _opened(source) as stream:
+        return _read(stream, min_side, _within_limits)
 
 
 def read_unbounded(content: bytes, *, min_side: int | None = None) -> DecodedImage:
@@ -91,12 +93,26 @@ def read_unbounded(content: bytes, *, min_side: int | None = None) -> DecodedIma
     Raises:
         ImageReadError: If it cannot be read.
     """
-    with _recognised(io.BytesIO(content), min_side) as file:
-        picture = file.known.open(file.stream)
-        size = picture.size
-        if min_side is not None:
-            picture.draft(None, (min_side, min_side))
-        return _load(picture, size, file)
+    return _read(io.BytesIO(content), min_side, _without_limits)
+
+
+def _read(
+    stream: BinaryIO, min_side: int | None, decode: Callable[[_File], DecodedImage]
+) -> DecodedImage:
+    """Decode what a stream holds; a PNG again without its metadata, should that be at fault."""
+    try:
+        with _recognised(stream, min_side) as file:
+            return decode(file)
+    except _DamageError:
+        bare = without_metadata(stream) if file.known.name == "PNG" else None
+        if bare is None:
+            raise
+    with _recognised(bare, min_side) as file:
+        return decode(file)
+
+
+class _DamageError(ImageReadError):
+    """A plugin of Pillow gave up, for whatever reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +133,14 @@ def _recognised(stream: BinaryIO, min_side: int | None) -> Iterator[_File]:
     stream.seek(0)
     with quiet_pillow(), _damage_reported(known.name):
         yield _File(stream, known, size, min_side)
+
+
+def _without_limits(file: _File) -> DecodedImage:
+    picture = file.known.open(file.stream)
+    size = picture.size
+    if file.min_side is not None:
+        picture.draft(None, (file.min_side, file.min_side))
+    return _load(picture, size, file)
 
 
 def _within_limits(file: _File) -> DecodedImage:
@@ -219,7 +243,7 @@ def _damage_reported(format_name: str) -> Iterator[None]:
         if isinstance(error, KeyError):
             detail = f"unknown value {detail}"
         detail = detail.replace("not identified by this driver", "a bad header, or no pixels")
-        raise ImageReadError(
+        raise _DamageError(
             f"damaged, incomplete or unsupported {format_name} file: {detail}"
         ) from error
 
