@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
-from threading import Lock
 from typing import TypeAlias
 
 from composir.data.files import read_regular
@@ -14,14 +12,14 @@ from composir.gallery.known import ContentSet, content_key
 from composir.gallery.rows import Picture, Place, hash_content
 from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
+from composir.images.limits import MemoryBudget
 from composir.images.preprocess import PreprocessSpec
 from composir.references import LARGEST_FILE
 from composir.types import DecodedImage, PixelArray
 
 _THUMBNAIL_SIDE = 256
-# One large file at a time: decoding has its budget of memory, and this holds what is read for it.
-_LARGE_BYTES = 32 * 2**20
-_LARGE_FILES = Lock()
+# What the files take that are being read; decoding has a budget of its own.
+_FILES = MemoryBudget(LARGEST_FILE + 128 * 2**20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class FileReader:
         """Read one file."""
         if place.size > LARGEST_FILE:
             return Unreadable(place, f"larger than {LARGEST_FILE >> 20} MB", is_picture_gone=True)
-        with _LARGE_FILES if place.size > _LARGE_BYTES else nullcontext():
+        with _FILES.reserved(place.size):
             return self._read(place)
 
     def _read(self, place: Place) -> ReadFile:

@@ -8,7 +8,7 @@ their own, which holds them to the estimate; so is what takes long.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
@@ -91,12 +91,11 @@ def cost_before_opening(
     return _affordable(decoder + 2 * result, seconds, is_isolated, canvas, file_bytes, result)
 
 
-def cost_of(picture: Image.Image, stream: BinaryIO, file_bytes: int, min_side: int | None) -> Cost:
+def cost_of(picture: Image.Image, file_bytes: int, min_side: int | None) -> Cost:
     """The cost of loading a picture that was just opened, and of making it RGB and upright.
 
     Args:
         picture: Its pixels are not loaded yet. A JPEG is set to the smallest scale that will do.
-        stream: Its file, where opening has left it.
         file_bytes: Length of the file.
         min_side: As in `read_image`.
 
@@ -104,7 +103,7 @@ def cost_of(picture: Image.Image, stream: BinaryIO, file_bytes: int, min_side: i
         ImageReadError: If it is more than there is.
     """
     size = picture.size
-    scans = headers.jpeg_scans(picture, stream) if picture.format == "JPEG" else 0
+    scans = headers.jpeg_scans(picture) if picture.format == "JPEG" else 0
     if min_side is not None:
         picture.draft(None, (min_side, min_side))
     refuse_bomb(*(size if scans else picture.size))

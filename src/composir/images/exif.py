@@ -48,7 +48,7 @@ def read_exif(source: bytes | BinaryIO) -> ExifFacts:
     main = reader.directory(reader.first).entries
     inner = reader.directory(reader.integer(main.get(_EXIF_DIRECTORY))).entries
     orientation = reader.integer(main.get(_ORIENTATION))
-    taken = _date(reader.raw(inner.get(_DATE_TIME_ORIGINAL)))
+    taken = _date(reader.raw((main | inner).get(_DATE_TIME_ORIGINAL)))
     return ExifFacts(
         orientation=orientation if 1 <= orientation <= 8 else 1,
         taken_at=taken or _date(reader.raw(main.get(_DATE_TIME))),

@@ -1,7 +1,8 @@
 """Which picture formats are read, how their content is recognised, and how each is opened.
 
 The list is an explicit choice: photographs and drawings as they lie on disks. Left out are formats
-that run other programs (EPS), that cannot be recognised by content (TGA), camera raws and icons.
+that run other programs (EPS), that cannot be recognised by content (TGA), and icons. Camera raws
+are read through the preview inside them.
 The file's content decides, never its name, and a file reaches only the one plugin that it is for.
 """
 
@@ -20,6 +21,7 @@ from PIL import Image
 
 from composir.errors import ImageReadError
 from composir.images.headers import refuse_tag_flood, webp_canvas
+from composir.images.raw import RAW_SUFFIXES, is_raw_tiff, preview
 
 HEAD_BYTES = 64
 
@@ -29,7 +31,7 @@ class PictureFormat:
     """A format that can be read.
 
     Attributes:
-        name: Pillow's name, e.g. `JPEG`.
+        name: Pillow's name, e.g. `JPEG`; `RAW` for camera raws.
         suffixes: Endings that files of this format go by, lower case.
         matches: Whether the first bytes of a file are of this format.
         open: Reads the header from a stream and gives a picture whose pixels are not loaded yet.
@@ -44,11 +46,11 @@ class PictureFormat:
     canvas: Callable[[bytes], tuple[int, int]] | None = None
 
 
-def recognise(head: bytes) -> PictureFormat:
+def recognise(stream: BinaryIO) -> PictureFormat:
     """Find the format of a file.
 
     Args:
-        head: Its first bytes, `HEAD_BYTES` where there are as many.
+        stream: The file, at its beginning; it is left elsewhere.
 
     Returns:
         The format.
@@ -56,8 +58,11 @@ def recognise(head: bytes) -> PictureFormat:
     Raises:
         ImageReadError: If it is none of the formats read; says what it looks like instead.
     """
+    head = stream.read(HEAD_BYTES)
     for picture_format in FORMATS:
         if picture_format.matches(head):
+            if picture_format.name == "TIFF" and is_raw_tiff(stream):
+                return _RAW
             return picture_format
     raise ImageReadError(_what_it_is(head))
 
@@ -128,6 +133,10 @@ def _open_tiff(stream: BinaryIO) -> Image.Image:
     return _plugin("TiffImagePlugin", "TiffImageFile")(stream)
 
 
+def _open_raw(stream: BinaryIO) -> Image.Image:
+    return _open_jpeg(preview(stream))
+
+
 def _open_heif(stream: BinaryIO) -> Image.Image:
     from pillow_heif import HeifImageFile
 
@@ -142,6 +151,8 @@ def _open_jxl(stream: BinaryIO) -> Image.Image:
     return make(stream)
 
 
+# Fuji's, Panasonic's and Olympus'; most other makers' begin like any TIFF.
+_RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR")
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -169,9 +180,16 @@ def _is_avif(head: bytes) -> bool:
     return bool(_brands(head) & _AVIF_BRANDS)
 
 
+def _is_raw(head: bytes) -> bool:
+    is_cr2 = head[:4] == b"II*\0" and head[8:10] == b"CR"
+    return is_cr2 or b"crx " in _brands(head) or head.startswith(_RAW_SIGNATURES)
+
+
 def _is_heif(head: bytes) -> bool:
     return bool(_brands(head) & _HEIF_BRANDS) and not _is_avif(head)
 
+
+_RAW = PictureFormat("RAW", RAW_SUFFIXES, _is_raw, _open_raw)
 
 FORMATS = (
     PictureFormat(
@@ -205,6 +223,7 @@ FORMATS = (
         _is_avif,
         _plugin("AvifImagePlugin", "AvifImageFile"),
     ),
+    _RAW,
     PictureFormat("HEIF", (".heic", ".heif", ".hif"), _is_heif, _open_heif),
     PictureFormat(
         "TIFF",

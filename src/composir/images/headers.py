@@ -21,16 +21,16 @@ _PHOTOMETRIC, _YCBCR = 262, 6
 _BYTE_KINDS = frozenset({1, 2, 6, 7})
 
 
-def jpeg_scans(picture: Any, stream: BinaryIO) -> int:
+def jpeg_scans(picture: Any) -> int:
     """Count the scans of a JPEG whose picture comes in several, as in a progressive one.
 
     Args:
-        picture: Pillow's, just opened.
-        stream: Its file, where Pillow has left it: behind the marker of the first scan.
+        picture: Pillow's, just opened: its file is where the first scan begins.
 
     Returns:
         0 for the usual kind, of which everything after the first scan is ignored.
     """
+    stream: BinaryIO = picture.fp
     start = stream.tell()
     first = stream.read(3)
     is_whole = len(first) == 3 and first[2] >= picture.layers

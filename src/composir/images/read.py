@@ -37,6 +37,7 @@ from composir.images.exif import ExifFacts, read_exif
 from composir.images.formats import HEAD_BYTES, PictureFormat, quiet_pillow, recognise
 from composir.images.needs import check_format
 from composir.images.png_chunks import without_metadata
+from composir.images.raw import raw_facts
 from composir.types import DecodedImage, ImageInput
 
 _MAX_FILE_BYTES = 1 << 29
@@ -127,7 +128,7 @@ class _File:
 
 @contextmanager
 def _recognised(stream: BinaryIO, min_side: int | None) -> Iterator[_File]:
-    known = recognise(stream.read(HEAD_BYTES))
+    known = recognise(stream)
     check_format(known.name)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
@@ -168,7 +169,7 @@ def _weighed(file: _File, timed: BinaryIO) -> tuple[Image.Image | None, tuple[in
         return None, canvas, cost
     picture = file.known.open(timed)
     size = picture.size
-    return picture, size, cost_of(picture, timed, file.size, file.min_side)
+    return picture, size, cost_of(picture, file.size, file.min_side)
 
 
 def _elsewhere(file: _File, cost: Cost) -> DecodedImage:
@@ -180,12 +181,16 @@ def _elsewhere(file: _File, cost: Cost) -> DecodedImage:
 
 def _load(picture: Image.Image, size: tuple[int, int], file: _File) -> DecodedImage:
     picture.load()
+    image = _finish(picture, size, _facts(picture, file), file.min_side, may_keep=True)
+    return replace(image, format="RAW") if file.known.name == "RAW" else image
+
+
+def _facts(picture: Image.Image, file: _File) -> ExifFacts:
     if file.known.name == "TIFF":
         # Its tags are EXIF, and Pillow has turned the picture upright by them already.
-        facts = replace(read_exif(file.stream), orientation=1)
-    else:
-        facts = read_exif(picture.info.get("exif") or b"")
-    return _finish(picture, size, facts, file.min_side, may_keep=True)
+        return replace(read_exif(file.stream), orientation=1)
+    own = read_exif(picture.info.get("exif") or b"")
+    return raw_facts(file.stream, own) if file.known.name == "RAW" else own
 
 
 def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:

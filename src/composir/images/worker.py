@@ -8,6 +8,7 @@ own, when a picture takes longer than it may: whoever started it may be gone.
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 
 from composir.errors import ImageReadError
 from composir.images import pipe
-from composir.images.formats import HEAD_BYTES, recognise
+from composir.images.formats import recognise
 from composir.images.read import read_unbounded
 from composir.types import DecodedImage
 
@@ -111,7 +112,7 @@ def _data_bytes() -> int:
 
 def _few_threads(content: bytes) -> None:
     """Let decoders start few threads: each has a stack, and large machines would have many."""
-    format_name = recognise(content[:HEAD_BYTES]).name
+    format_name = recognise(io.BytesIO(content)).name
     module, setting = _THREAD_SETTINGS.get(format_name, (None, ""))
     if module is not None:
         with suppress(ImportError):  # which reading is about to tell

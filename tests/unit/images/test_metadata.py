@@ -130,8 +130,9 @@ def test_damaged_exif_is_no_obstacle(format_name: str) -> None:
 
 
 def _best(format_name: str) -> dict[str, object]:
-    return {
+    options: dict[str, dict[str, object]] = {
         "JPEG": {"quality": 95},
         "WEBP": {"lossless": True},
         "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-    }.get(format_name, {})
+    }
+    return options.get(format_name, {})
