@@ -13,6 +13,7 @@ from composir.gallery.rows import Picture, Place, hash_content
 from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
 from composir.images.limits import MemoryBudget
+from composir.images.needs import DECODER_PROCESS
 from composir.images.preprocess import PreprocessSpec
 from composir.references import LARGEST_FILE
 from composir.types import DecodedImage, PixelArray
@@ -92,7 +93,8 @@ class FileReader:
         try:
             decoded = read_image(data, min_side=self._min_side)
         except ImageReadError as error:
-            return Unreadable(place, str(error), is_picture_gone=True)
+            is_passing = error.needs == DECODER_PROCESS
+            return Unreadable(place, str(error), is_picture_gone=not is_passing)
         return self._claim(place, content_hash, decoded)
 
     def _claim(self, place: Place, content_hash: str, decoded: DecodedImage) -> ReadFile:
