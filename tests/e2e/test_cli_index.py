@@ -169,12 +169,12 @@ def test_deleted_pictures_are_no_hits_and_are_counted() -> None:
 
 def test_files_of_other_kinds_are_told_by_ending() -> None:
     paint(Path("pictures", "red.png"), "red")
-    for name in ("a.dng", "b.DNG", "c.mov", "README", "x.not-an-ending", ".hidden.raw"):
+    for name in ("a.xcf", "b.XCF", "c.mov", "README", "x.not-an-ending", ".hidden.raw"):
         Path("pictures", name).touch()
     report = index("pictures")
-    assert report["other_kinds"] == {".dng": 2, ".mov": 1, "no ending": 1, "other": 1}
+    assert report["other_kinds"] == {".xcf": 2, ".mov": 1, "no ending": 1, "other": 1}
     shown = composir("index", "pictures").stdout
-    assert "5 files not looked at: .dng 2, " in shown
+    assert "5 files not looked at: .xcf 2, " in shown
 
 
 def test_patterns_are_remembered_shown_and_forgotten() -> None:

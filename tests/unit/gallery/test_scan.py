@@ -35,7 +35,7 @@ def failures(found: Iterator[FoundFile | Failure]) -> dict[str, str]:
 
 
 def test_finds_pictures_in_order_of_name(tmp_path: Path) -> None:
-    plant(tmp_path, "b.JPG", "a/z.png", "a/sub/deep.webp", "c.heic", "notes.txt", "README", "d.cr2")
+    plant(tmp_path, "b.JPG", "a/z.png", "a/sub/deep.webp", "c.heic", "notes.txt", "README", "d.xcf")
     assert names(scan([tmp_path]), tmp_path) == ["a/sub/deep.webp", "a/z.png", "b.JPG", "c.heic"]
 
 
