@@ -71,11 +71,10 @@ def flat_tiff(
     return head + sample_bits + data + bytes(len(data) % 2) + directory
 
 
-def flat_webp() -> bytes:
-    """36 bytes that say 11,585 x 11,585 pixels."""
-    bits = 11_584 | 11_584 << 14
-    body = b"\x2f" + struct.pack("<L", bits) + bytes.fromhex("0788880822") + b"\0\0"
-    chunk = b"VP8L" + struct.pack("<L", len(body) - 1) + body
+def flat_webp(side: int = 11_585) -> bytes:
+    """Thirty bytes that become a black square of any side: each pixel takes no bit."""
+    size = struct.pack("<L", (side - 1) | (side - 1) << 14)
+    chunk = b"VP8L" + struct.pack("<L", 9) + b"\x2f" + size + bytes.fromhex("8888fe07") + b"\0"
     return b"RIFF" + struct.pack("<L", 4 + len(chunk)) + b"WEBP" + chunk
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composir.errors import ImageReadError
 from composir.gallery.channel import Channel, Finished
 from composir.gallery.duplicates import Signature
 from composir.gallery.pipeline import EncodedBatch, Pipeline, Written
 from composir.gallery.reader import NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Picture, Place
+from composir.images.limits import check_stopped
 from composir.types import FloatArray, PixelArray
 
 PICTURE = Picture("0" * 32, 1, 1, None, None, b"", Signature(0, bytes(48)))
@@ -157,6 +159,29 @@ def test_ctrl_c_ends_soon_and_commits() -> None:
 
     assert writer.commits == 1
     assert 0 < writer.encoded() < 1000
+
+
+def test_ctrl_c_makes_decoders_give_up_and_their_files_count_as_nothing() -> None:
+    writer, decoding = Collector(), threading.Event()
+
+    def decode_for_ever(place: Place) -> ReadFile:
+        decoding.set()
+        while True:
+            try:
+                check_stopped()
+            except ImageReadError as error:
+                return Unreadable(place, str(error), is_picture_gone=True)
+            time.sleep(0.01)
+
+    def interrupt() -> None:
+        if decoding.is_set():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline(decode_for_ever, encode, writer, batch_size=8, decoders=3).run(
+            places(10), interrupt
+        )
+    assert writer.items == []
 
 
 def test_a_slow_model_holds_the_readers_back() -> None:

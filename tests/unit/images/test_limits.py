@@ -64,6 +64,11 @@ class TestMemory:
             assert len(answers) == len(paths)
             assert peak < 1024
 
+    def test_a_flood_of_usual_size_is_a_picture(self) -> None:
+        image = read_image(floods.flat_webp(500))
+        assert image.rgb.size == (500, 500)
+        assert image.rgb.getextrema() == ((0, 0), (0, 0), (0, 0))
+
     def test_deep_and_transparent_pictures_are_converted_in_parts(self, tmp_path: Path) -> None:
         makers = {
             "grey16.png": lambda: floods.flat_png((255, 40_000), 16, 0),
@@ -190,6 +195,24 @@ class TestDecoders:
             pass
         with budget.reserved(1):
             pass
+
+    @linux
+    def test_a_process_ends_with_the_one_that_it_works_for(self) -> None:
+        script = (
+            "import io, os\n"
+            "from composir.images.bounded import DECODERS, Decoder\n"
+            "print(Decoder(DECODERS._command)._process.pid, flush=True)\n"
+            "os.kill(os.getpid(), 9)"
+        )
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        status = Path(f"/proc/{int(done.stdout)}/stat")
+        for _ in range(300):
+            if not status.exists() or ") Z " in status.read_text():
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("it goes on alone")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent on POSIX only")
     def test_an_interrupt_does_not_wait_for_the_decoder(self) -> None:
