@@ -24,6 +24,7 @@ class Extra:
 
 EXTRAS = (
     Extra("heif", ("pillow_heif",), "HEIC pictures"),
+    Extra("jxl", ("pillow_jxl",), "JPEG XL pictures"),
     Extra("train", ("torch", "safetensors", "onnx"), "composir train"),
     Extra(
         "mini-weights",
