@@ -50,6 +50,15 @@ class GalleryError(ComposirError):
     """A gallery folder is missing, is something else, is damaged or cannot be written."""
 
 
+class GalleryDamagedError(GalleryError):
+    """Files of a gallery are missing, cut short or scrambled; `composir repair` keeps the rest."""
+
+    def __init__(self, message: str, fault: str = "") -> None:
+        """Tell all, and keep apart what is wrong, for those who list it."""
+        super().__init__(message)
+        self.fault = fault or message
+
+
 class GalleryBusyError(GalleryError):
     """Another process is indexing the same gallery."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from composir.cli import models
 from composir.cli.extras import EXTRAS
-from composir.cli.terminal import file_size
+from composir.cli.terminal import file_size, quiet_native_code
 from composir.errors import ComposirError
 from composir.model.sessions import default_threads
 
@@ -45,13 +46,16 @@ class Check:
     remedy: str = ""
 
 
-def all_checks(gallery: Path, model: str | None, threads: int | None) -> Iterator[Check]:
+def all_checks(
+    gallery: Path, model: str | None, threads: int | None, *, deep: bool = False
+) -> Iterator[Check]:
     """Run every check, the quick ones first.
 
     Args:
         gallery: Folder of the gallery that would be used.
         model: Name or folder of the model; None for the packaged one.
         threads: Of the model.
+        deep: Read every row of the gallery.
     """
     yield check_python()
     yield check_packages()
@@ -61,7 +65,7 @@ def all_checks(gallery: Path, model: str | None, threads: int | None) -> Iterato
     yield check_picture_formats()
     yield check_runtime()
     yield from check_extras()
-    yield from check_model_and_gallery(gallery, model, threads)
+    yield from check_model_and_gallery(gallery, model, threads, deep=deep)
 
 
 def check_python() -> Check:
@@ -164,16 +168,16 @@ def check_extras() -> Iterator[Check]:
 
 
 def check_model_and_gallery(
-    gallery: Path, model: str | None, threads: int | None
+    gallery: Path, model: str | None, threads: int | None, *, deep: bool = False
 ) -> Iterator[Check]:
-    """That the model loads and encodes, and that the gallery opens with it."""
+    """That the model loads and encodes, that the gallery is whole, and that they fit."""
+    loaded = None
     try:
         loaded = models.resolve_model(model, threads)
         yield _encodes(loaded)
     except ComposirError as error:
         yield Check("model", "broken", str(error), "pip install --force-reinstall composir")
-        return
-    yield check_gallery(gallery, loaded)
+    yield check_gallery(gallery, loaded, deep=deep)
 
 
 def _encodes(model: EmbeddingModel) -> Check:
@@ -192,16 +196,30 @@ def _encodes(model: EmbeddingModel) -> Check:
     return Check("model", "ok", f"{name}; first image and text in {milliseconds:.0f} ms")
 
 
-def check_gallery(folder: Path, model: EmbeddingModel) -> Check:
-    """That the gallery opens and fits the model; that there is none yet is no fault."""
+def check_gallery(folder: Path, model: EmbeddingModel | None, *, deep: bool = False) -> Check:
+    """That the gallery is whole and fits the model; that there is none yet is no fault.
+
+    Args:
+        folder: The gallery's.
+        model: The one at hand; None where it does not load.
+        deep: Read every row, instead of one of each fragment.
+    """
     from composir.gallery import open_gallery
+    from composir.gallery.verify import verify_gallery
 
     if not folder.exists():
         return Check("gallery", "note", f"none yet at {folder}", "composir index FOLDER")
     try:
+        with quiet_native_code():
+            faults = verify_gallery(folder, deep=deep)
+        if faults:
+            told = "; ".join(fault.told for fault in faults)
+            remedy = f"composir repair {shlex.quote(str(folder))}"
+            return Check("gallery", "broken", f"{folder} is damaged: {told}", remedy)
         opened = open_gallery(folder, model=model)
         failures = len(opened.failures())
         detail = f"{len(opened):,} pictures, {failures:,} failures, at {folder}"
     except ComposirError as error:
         return Check("gallery", "broken", str(error))
-    return Check("gallery", "ok", detail)
+    looked = "; every row was read" if deep else ""
+    return Check("gallery", "ok", detail + looked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from composir.cli.checks import Check, all_checks
@@ -19,11 +21,14 @@ def doctor(
     gallery: GalleryOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read and check every row of the gallery.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check versions, machine, model and gallery; exit with 1 if something needed is broken."""
     found: list[Check] = []
-    for check in all_checks(gallery or default_gallery(), model, threads):
+    for check in all_checks(gallery or default_gallery(), model, threads, deep=deep):
         found.append(check)
         if not as_json:
             _print(check)

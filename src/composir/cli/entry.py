@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from composir.cli import interrupts
@@ -14,6 +15,7 @@ def run() -> None:
         SystemExit: Always; unless there is a bug, whose traceback is shown.
     """
     interrupts.listen()
+    _quieten_lance()
     try:
         from composir.cli.main import app
         from composir.cli.terminal import prepare_streams
@@ -33,3 +35,13 @@ def run() -> None:
         interrupts.say("stopped.\n")
         code = interrupts.INTERRUPTED
     sys.exit(interrupts.finish(code))
+
+
+def _quieten_lance() -> None:
+    """Keep Lance's warnings to its programmers, and traces of its panics, from people's terminals.
+
+    It reads these when it is loaded, so they are set for this process alone: whoever uses composir
+    as a library decides for themselves, and whoever has set them for the command line, too.
+    """
+    os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("RUST_BACKTRACE", "0")

@@ -40,6 +40,7 @@ VERBS = {
     "forget": Verb("composir.cli.forget", "Make a gallery forget a folder or a file."),
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
     "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
+    "repair": Verb("composir.cli.repair", "Keep what can be read of a damaged gallery."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),
     "triplets": Verb("composir.cli.triplets", "Make triplets to train on, and look at them."),
     "export": Verb("composir.cli.export", "Write what a phone or a browser needs to ask queries."),

@@ -161,3 +161,26 @@ def note(message: str) -> None:
 def is_terminal() -> bool:
     """Whether people, not a program, read stdout."""
     return sys.stdout.isatty()
+
+
+@contextmanager
+def quiet_native_code() -> Iterator[None]:
+    """Hold back what libraries print past Python to stderr inside the block.
+
+    Lance's threads tell of damage that way, in words for its programmers; composir tells it itself.
+    For the command line alone, which has its process to itself.
+    """
+    try:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # stderr is closed, or nothing more can be opened
+        yield
+        return
+    try:
+        sys.stderr.flush()
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

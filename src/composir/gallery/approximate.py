@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
-from composir.gallery.matrix import unit_rows
 from composir.gallery.ranking import Candidate, ExactRanking, best_positions, candidates
-from composir.gallery.rows import vectors_of
+from composir.gallery.rows import CANDIDATE_COLUMNS
 from composir.gallery.store import Store
 from composir.types import FloatArray
 
@@ -83,7 +82,7 @@ class ApproximateRanker:
 
     def _vectors(self, positions: NDArray[np.int64]) -> FloatArray:
         table = self._store.take(positions.tolist(), ["vector"])
-        return unit_rows(vectors_of(table["vector"], self._store.dimension))
+        return self._store.unit_vectors(table["vector"])
 
 
 class ApproximateRanking:
@@ -116,7 +115,7 @@ class ApproximateRanking:
         queries = self._composed.vectors[0]
         wanted = count if len(queries) == 1 else count * _PRODUCT_FACTOR
         table = self._union([self._nearest(query, wanted) for query in queries])
-        vectors = unit_rows(vectors_of(table["vector"], self._store.dimension))
+        vectors = self._store.unit_vectors(table["vector"])
         scores = self._composed.scores(vectors)[0]
         chosen = best_positions(scores, count)
         return candidates(
@@ -124,7 +123,7 @@ class ApproximateRanking:
         )
 
     def _nearest(self, query: FloatArray, count: int) -> pa.Table:
-        names = [name for name in self._store.schema.names if name != "thumbnail"]
+        names = [*CANDIDATE_COLUMNS, "vector", *self._store.metadata_columns]
         whole = count * _REFINE_FACTOR >= self._searched
         nearest: dict[str, Any] = {
             "column": "vector",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from composir.errors import FilterError
 from composir.gallery.expressions import Column, Kind
-from composir.gallery.rows import INTERNAL_COLUMNS, OWN_COLUMNS
+from composir.gallery.rows import INTERNAL_COLUMNS, OWN_COLUMNS, WIDENED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,9 @@ def column_kinds(schema: pa.Schema) -> dict[str, Kind]:
     kinds = {
         field.name: _kind_of(str(field.type))
         for field in schema
-        if field.name not in INTERNAL_COLUMNS and "`" not in field.name
+        if field.name not in INTERNAL_COLUMNS
+        and not field.name.endswith(WIDENED)
+        and "`" not in field.name
     }
     return {name: kind for name, kind in kinds.items() if kind is not None}
 

@@ -13,18 +13,21 @@ from composir.compose.base import Composer
 from composir.data.files import absolute, remove_abandoned
 from composir.errors import BundleMismatchError, DatasetError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
+from composir.gallery.composers import ComposerShelf
 from composir.gallery.confidence import ConfidenceCalibration, calibration_of
+from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
 from composir.gallery.manifest import MANIFEST_NAME, BundleIdentity, Manifest, read_manifest
-from composir.gallery.matrix import CACHE_NAME
+from composir.gallery.matrix import MatrixDamagedError, forget_matrices
 from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
+from composir.gallery.remains import CACHE_NAME
 from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
-from composir.gallery.store import DATASET_NAME, Store, VersionGoneError
+from composir.gallery.store import DATASET_NAME, EXACT_LIMIT, Store
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
 
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 NAMES = frozenset({MANIFEST_NAME, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
 
-EXACT_LIMIT = 200_000
 _IDS_AT_ONCE = 512
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
 Answer = TypeVar("Answer")
@@ -81,7 +83,8 @@ class Gallery:
         if model is not None:
             self._check_bundle(model)
         self._kept: Snapshot | None = None
-        self._composers: dict[str | None, Composer] = {}
+        self._composers = ComposerShelf()
+        self._whole_files: set[str] = set()
 
     @classmethod
     def create_or_open(cls, path: Path, model: EmbeddingModel) -> Gallery:
@@ -92,17 +95,20 @@ class Gallery:
             model: Whose vectors the gallery holds or will hold.
 
         Raises:
-            GalleryError: If the folder holds something else (it is left alone), or cannot be made.
+            GalleryError: If the folder holds something else (it is left alone), or cannot be made,
+                or is a damaged gallery.
             BundleMismatchError: If another model made the gallery.
         """
         folder = absolute(path)
+        if manifests.has_lost_manifest(folder):
+            raise damaged(folder, f"its {manifests.MANIFEST_NAME} is missing")
         if folder.is_dir() and not manifests.is_gallery(folder) and not manifests.is_free(folder):
             raise GalleryError(
                 f"{folder} holds other things and is not a gallery; nothing was touched. "
                 "Choose a new or empty folder with --gallery"
             )
         if not folder.exists() or (folder.is_dir() and not manifests.is_gallery(folder)):
-            with clear_disk_errors(folder):
+            with clear_disk_errors(folder, writing=True):
                 folder.mkdir(parents=True, exist_ok=True)
                 Manifest(_identity(model)).write(folder)
         return cls(folder, model)
@@ -156,10 +162,11 @@ class Gallery:
         sidecar = _read_sidecar(metadata, columns or {})
         folders = [absolute(root) for root in roots]
         settings = IndexSettings(tuple(exclude), forget_excludes, retry_failures, batch_size)
-        with clear_disk_errors(self.path), index_lock(self.path):
+        with clear_disk_errors(self.path, writing=True), index_lock(self.path):
             self._manifest = read_manifest(self.path)
             self._check_bundle(model)
             store = Store(self.path, model.dimension)
+            store.check_files()
             meter = ProgressMeter(progress)
             run = IndexRun(store, self.path, model, folders, settings, meter, self._manifest)
             report = run.run(sidecar)
@@ -187,9 +194,10 @@ class Gallery:
         from composir.gallery.forget import Forgetting
 
         wanted = [absolute(path) for path in paths]
-        with clear_disk_errors(self.path), index_lock(self.path):
+        with clear_disk_errors(self.path, writing=True), index_lock(self.path):
             self._manifest = read_manifest(self.path)
             store = Store(self.path, self._manifest.bundle.dimension)
+            store.check_files()
             forgetting = Forgetting(store, self.path, self._manifest, wanted)
             report = forgetting.report()
             if not dry_run:
@@ -277,7 +285,7 @@ class Gallery:
         in_background(steps(query, self.model, composer))
 
     def composer(self, name: str | Path | None = None) -> Composer:
-        """A composer for this gallery's model; what was opened once is kept.
+        """A composer for this gallery's model; the few used last are kept open.
 
         Args:
             name: Of one, or a trained one's folder; None for the model's default.
@@ -286,12 +294,7 @@ class Gallery:
             QueryError: If there is no such composer.
             ModelError: If a trained one is damaged or of another model.
         """
-        from composir.compose import load_composer
-
-        key = None if name is None else str(name)
-        if key not in self._composers:
-            self._composers[key] = load_composer(key, self.model)
-        return self._composers[key]
+        return self._composers.get(name, self.model)
 
     def failures(self) -> tuple[Failure, ...]:
         """Files that could not be indexed, with reasons."""
@@ -381,25 +384,31 @@ class Gallery:
         if len(store) > self._exact_limit:
             store.update_index()
         store.clean()
+        forget_matrices(store, self.path)
         for folder in (self.path, self.path / CACHE_NAME):
             remove_abandoned(folder)
 
     def _ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
         """Ask the newest version; again, when an index run removes that version meanwhile."""
+        anew = False
         with clear_disk_errors(self.path):
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return question(self._snapshot())
+                    return question(self._snapshot(matrix_anew=anew))
                 except VersionGoneError:
                     self._kept = None
-            return question(self._snapshot())
+                except MatrixDamagedError:
+                    self._kept, anew = None, True
+            return question(self._snapshot(matrix_anew=anew))
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, *, matrix_anew: bool = False) -> Snapshot:
         """The newest version of the gallery; what was loaded for it is kept."""
         snapshot = self._kept
         if snapshot is None or not snapshot.store.is_current():
             store = Store(self.path, self._manifest.bundle.dimension)
-            self._kept = snapshot = Snapshot(store, self.path, self._exact_limit)
+            store.check_files(self._whole_files)
+            snapshot = Snapshot(store, self.path, self._exact_limit, matrix_anew=matrix_anew)
+            self._kept = snapshot
         return snapshot
 
 

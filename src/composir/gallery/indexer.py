@@ -17,9 +17,8 @@ from composir.gallery.excludes import Excludes
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
 from composir.gallery.known import ContentSet, KnownFiles
-from composir.gallery.manifest import Manifest, RootFacts
-from composir.gallery.matrix import forget_matrices
-from composir.gallery.metadata import apply_metadata
+from composir.gallery.manifest import BundleIdentity, Manifest, RootFacts
+from composir.gallery.metadata import apply_metadata, finish_widening
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
@@ -96,9 +95,10 @@ class IndexRun:
             DatasetError: If a sidecar has rows, but none for any of the pictures.
             ModelError: If the model fails.
         """
-        if self._store.dataset is None:
-            forget_matrices(self._folder)
-        self._store.create()
+        self._store.create(
+            BundleIdentity(self._model.name, self._model.fingerprint, self._model.dimension)
+        )
+        finish_widening(self._store)
         self._known = KnownFiles(self._store)
         self._excludes = self._patterns()
         waiting = self._look(sidecar)
@@ -253,7 +253,7 @@ class IndexRun:
 
     def _encode(self, pixels: PixelArray) -> FloatArray:
         try:
-            return self._model.encode_pixels(pixels)
+            vectors = self._model.encode_pixels(pixels)
         except ComposirError:
             raise
         except Exception as error:
@@ -262,6 +262,13 @@ class IndexRun:
                 f"({type(error).__name__}: {error}); what was encoded before is kept, and the "
                 "same command goes on from there"
             ) from error
+        if not rows.are_unit(vectors).all():
+            raise ModelError(
+                f"the model {self._model.name} made of a batch of {len(pixels)} pictures something "
+                "that is no vectors of unit length: it is damaged, or does not fit this machine "
+                "(composir doctor). What was encoded before is kept"
+            )
+        return vectors
 
     def _places(self) -> Iterator[rows.Place]:
         """The files to read; found by a second scan, so that their names need no memory."""

@@ -12,10 +12,13 @@ from typing import Any
 from composir.data.files import TEMPORARY_PREFIX, read_regular
 from composir.data.outputs import write_inside
 from composir.errors import GalleryError
+from composir.gallery.damage import damaged
+from composir.gallery.disk_errors import cleared
 from composir.gallery.volumes import Volume
 
 MANIFEST_NAME = "composir-gallery.json"
 SCHEMA_VERSION = 1
+_TABLE_NAME = "images.lance"
 
 
 def _now() -> str:
@@ -112,6 +115,11 @@ def is_free(folder: Path) -> bool:
     return all(entry.name.startswith(TEMPORARY_PREFIX) for entry in folder.iterdir())
 
 
+def has_lost_manifest(folder: Path) -> bool:
+    """Whether a folder is a gallery's but for its manifest, which is written before all else."""
+    return (folder / _TABLE_NAME).is_dir() and not is_gallery(folder)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a gallery's manifest.
 
@@ -119,7 +127,8 @@ def read_manifest(folder: Path) -> Manifest:
         folder: The gallery's folder.
 
     Raises:
-        GalleryError: If there is no gallery, the manifest is damaged, or of a newer schema.
+        GalleryError: If there is no gallery, the manifest cannot be read or is of a newer schema.
+        GalleryDamagedError: If the manifest is damaged or missing.
     """
     if not folder.exists():
         raise GalleryError(f"no gallery at {folder}; make one: composir index FOLDER")
@@ -129,27 +138,26 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         raw = read_regular(path, follow=False)
     except FileNotFoundError:
+        if has_lost_manifest(folder):
+            raise damaged(folder, f"its {MANIFEST_NAME} is missing") from None
         raise GalleryError(
             f"{folder} is not a gallery (it has no {MANIFEST_NAME}); "
             f"make one in a new folder: composir index FOLDER --gallery NEW"
         ) from None
     except OSError as error:
-        raise GalleryError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise (cleared(error, folder) or error) from error
     return _parse(raw, path)
 
 
 def _parse(raw: bytes, path: Path) -> Manifest:
-    damaged = (
-        f"{path} is damaged; restore it from a backup, or delete the folder {path.parent} "
-        "and run `composir index` again"
-    )
+    unusable = damaged(path.parent, f"{path.name} is damaged")
     try:
         content = json.loads(raw)
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise GalleryError(damaged) from error
+        raise unusable from error
     if not isinstance(version, int) or content.get("kind") != "composir-gallery":
-        raise GalleryError(damaged)
+        raise unusable
     if version > SCHEMA_VERSION:
         raise GalleryError(
             f"the gallery {path.parent} was written by a newer composir (format {version}, this "
@@ -158,7 +166,7 @@ def _parse(raw: bytes, path: Path) -> Manifest:
     try:
         return _build(content)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise GalleryError(damaged) from error
+        raise unusable from error
 
 
 def _build(content: dict[str, Any]) -> Manifest:

@@ -1,8 +1,8 @@
 """All vectors of a gallery as one memory-mapped matrix, for exact search.
 
-A derived file, `cache/vectors-VERSION-ROWS.npy`, float32: half precision would halve the disk but
-numpy converts it six times slower than it multiplies. Rebuilt when the dataset has moved on;
-written beside and renamed, so that a half-written one is never read.
+A derived file, `cache/vectors-VERSION-ROWS-IDENTITY.npy`, float32: half precision would halve the
+disk but numpy converts it six times slower than it multiplies. Rebuilt when the dataset has moved
+on or is another one; written beside and renamed, so that a half-written one is never read.
 """
 
 from __future__ import annotations
@@ -14,19 +14,31 @@ import numpy as np
 
 from composir.data.files import check_regular, replaced_atomically
 from composir.data.outputs import inside
-from composir.gallery.rows import vectors_of
-from composir.gallery.store import Store, VersionGoneError
+from composir.errors import GalleryError
+from composir.gallery.damage import VersionGoneError
+from composir.gallery.remains import CACHE_NAME
+from composir.gallery.rows import are_unit
+from composir.gallery.store import Store
 from composir.types import FloatArray
 
-CACHE_NAME = "cache"
+_SAMPLE = 16  # rows looked at when a cache file is opened; `doctor --deep` looks at all
 
 
-def load_matrix(store: Store, folder: Path) -> FloatArray:
+class MatrixDamagedError(GalleryError):
+    """A cache file has the right shape and wrong contents; it has to be made anew."""
+
+    def __init__(self) -> None:
+        """Nobody sees the message, as the question is asked again, unless that happens twice."""
+        super().__init__(f"vectors in the gallery's {CACHE_NAME} are damaged; delete that folder")
+
+
+def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray:
     """The vectors in the order of the store's rows, from the cache file or made now.
 
     Args:
         store: At some version.
         folder: The gallery's; where it cannot be written the matrix is kept in memory instead.
+        anew: Do not believe the cache file that is there.
 
     Returns:
         (n, D) float32, unit norm; read-only when memory-mapped.
@@ -34,10 +46,11 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
     Raises:
         OutputError: If the cache is a link.
         VersionGoneError: If an index run has removed that version.
+        GalleryDamagedError: If vectors cannot be read, or are none.
     """
-    path = _path(store, folder)
+    path = matrix_path(store, folder)
     try:
-        if not _fits(path, store):
+        if anew or not fits(path, store):
             _build(store, path)
         return _open(path)
     except VersionGoneError:
@@ -46,24 +59,36 @@ def load_matrix(store: Store, folder: Path) -> FloatArray:
         return _in_memory(store)
 
 
-def forget_matrices(folder: Path) -> None:
-    """Remove the cache files of a dataset that is gone: a new one counts its versions from 1."""
-    for path in inside(folder, CACHE_NAME).glob("vectors-*-*.npy"):
-        _remove(path)
+def forget_matrices(store: Store, folder: Path) -> None:
+    """Remove the cache files of all other versions and datasets than the one at hand.
+
+    Args:
+        store: At the newest version, under the index lock.
+        folder: The gallery's.
+    """
+    kept = matrix_path(store, folder)
+    for path in kept.parent.glob("vectors-*-*.npy"):
+        if path != kept:
+            _remove(path)
 
 
-def _path(store: Store, folder: Path) -> Path:
-    return inside(folder, f"{CACHE_NAME}/vectors-{store.version}-{len(store)}.npy")
+def matrix_path(store: Store, folder: Path) -> Path:
+    """Where the matrix of a store's version is kept."""
+    name = f"vectors-{store.version}-{len(store)}-{store.identity}.npy"
+    return inside(folder, f"{CACHE_NAME}/{name}")
 
 
-def _fits(path: Path, store: Store) -> bool:
-    """Whether there is a matrix of the store's size; what is cut short or of others is not."""
+def fits(path: Path, store: Store) -> bool:
+    """Whether there is a matrix of the store's size, and what it holds looks like vectors."""
     try:
         check_regular(path)
         matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # numpy reads the header as Python's grammar has it, which may fail anyhow
         return False
-    return bool(matrix.shape == (len(store), store.dimension) and matrix.dtype == np.float32)
+    if matrix.shape != (len(store), store.dimension) or matrix.dtype != np.float32:
+        return False
+    sample = np.unique(np.linspace(0, max(len(matrix) - 1, 0), _SAMPLE).astype(int))
+    return len(matrix) == 0 or bool(are_unit(np.asarray(matrix[sample])).all())
 
 
 def _open(path: Path) -> FloatArray:
@@ -76,7 +101,7 @@ def _build(store: Store, path: Path) -> None:
     with replaced_atomically(path) as file:
         _write(store, file)
     for other in path.parent.glob("vectors-*-*.npy"):
-        if _version(other) < store.version:
+        if other != path and _version(other) <= store.version:
             _remove(other)
 
 
@@ -97,20 +122,14 @@ def _write(store: Store, file: IO[bytes]) -> None:
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(store), store.dimension)}
     np.lib.format.write_array_header_1_0(file, header)
     for batch in store.stream(["vector"]):
-        file.write(unit_rows(vectors_of(batch["vector"], store.dimension)).tobytes())
+        file.write(store.unit_vectors(batch["vector"]).tobytes())
 
 
 def _in_memory(store: Store) -> FloatArray:
     matrix = np.empty((len(store), store.dimension), dtype=np.float32)
     begin = 0
     for batch in store.stream(["vector"]):
-        vectors = unit_rows(vectors_of(batch["vector"], store.dimension))
+        vectors = store.unit_vectors(batch["vector"])
         matrix[begin : begin + len(vectors)] = vectors
         begin += len(vectors)
     return matrix
-
-
-def unit_rows(vectors: FloatArray) -> FloatArray:
-    """Undo the rounding of half precision in the norms."""
-    norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return np.asarray(vectors / norms, dtype=np.float32)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from composir.gallery.sidecar import SidecarTable
 
-_WIDENED = "__widened"
+_WIDENED = rows.WIDENED
 _ROWS_A_COMMIT = 16_384
 
 
@@ -41,7 +41,7 @@ def apply_metadata(
         roots: Absolute folders.
         meter: Told about every row.
     """
-    _finish_widening(store)
+    finish_widening(store)
     places = _make_room(store, sidecar, roots)
     changes: list[tuple[str, dict[str, Value]]] = []
     for change in _differences(store, sidecar, roots, places, meter):
@@ -191,8 +191,12 @@ def _widen(store: Store, name: str, kind: pa.DataType) -> None:
     _rename(store, name)
 
 
-def _finish_widening(store: Store) -> None:
-    """Complete what a killed run left between two commits."""
+def finish_widening(store: Store) -> None:
+    """Complete what a killed run left between two commits.
+
+    Args:
+        store: Under the index lock.
+    """
     for temporary in [name for name in store.schema.names if name.endswith(_WIDENED)]:
         name = temporary.removesuffix(_WIDENED)
         if name in store.schema.names:

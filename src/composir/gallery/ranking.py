@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
+from composir.errors import QueryError
 from composir.gallery import rows
 from composir.gallery.duplicates import Appearance, Signature
+from composir.gallery.matrix import MatrixDamagedError
 from composir.gallery.store import Store
 from composir.types import FloatArray
 
@@ -85,21 +87,35 @@ class ExactRanker:
         return len(self._matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking:
-        """Rank for one composed query."""
+        """Rank for one composed query.
+
+        Raises:
+            MatrixDamagedError: If a score is no number.
+        """
         if where is None:
-            scores = composed.scores(self._matrix)[0]
+            scores = _scores(composed, self._matrix)
             return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
         from composir.gallery.filters import matching_positions
 
         positions = matching_positions(self._store, where)
         if len(positions) < _FEW * self.size:
             matching = self._matrix[positions]
-            scores = composed.scores(matching)[0]
+            scores = _scores(composed, matching)
             return ExactRanking(self._store, scores, positions, matching.__getitem__)
-        scores = composed.scores(self._matrix)[0][positions]
+        scores = _scores(composed, self._matrix)[positions]
         return ExactRanking(
             self._store, scores, positions, lambda chosen: self._matrix[positions[chosen]]
         )
+
+
+def _scores(composed: ComposedQueries, matrix: FloatArray) -> FloatArray:
+    """The scores of a matrix; NaN among them would rank first."""
+    if not np.isfinite(composed.vectors).all():
+        raise QueryError("the composer made a query that is no vector of numbers; use another one")
+    scores: FloatArray = composed.scores(matrix)[0]
+    if not np.isfinite(scores).all():
+        raise MatrixDamagedError
+    return scores
 
 
 class ExactRanking:
@@ -137,7 +153,7 @@ class ExactRanking:
         """The best images, best first; equal scores in the order of the rows."""
         chosen = best_positions(self._scores, count)
         positions = chosen if self._positions is None else self._positions[chosen]
-        names = [name for name in self._store.schema.names if name not in {"vector", "thumbnail"}]
+        names = [*rows.CANDIDATE_COLUMNS, *self._store.metadata_columns]
         table = self._store.take(positions.tolist(), names)
         return candidates(table, self._scores[chosen], self._vectors_of(chosen))
 

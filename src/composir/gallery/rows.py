@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from composir.gallery.duplicates import COLOUR_BYTES, Signature
 from composir.types import FloatArray
@@ -36,10 +37,13 @@ OWN_COLUMNS = (
     "colour_layout",
 )
 PLACE_COLUMNS = ("id", "path", "path_bytes", "folder", "size", "modified")
+CANDIDATE_COLUMNS = tuple(name for name in OWN_COLUMNS if name not in {"vector", "thumbnail"})
 INTERNAL_COLUMNS = frozenset(
     {"path_bytes", "vector", "thumbnail", "perceptual_hash", "colour_layout"}
 )
+WIDENED = "__widened"  # ends the name of a column that a run is about to put in another's place
 _INT64 = 2**63
+_UNIT_TOLERANCE = 0.01  # half precision takes 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,18 @@ def schema(dimension: int) -> pa.Schema:
     return pa.schema(list(zip(OWN_COLUMNS, types, strict=True)))
 
 
+def schema_fault(found: pa.Schema, dimension: int) -> str:
+    """What a dataset's columns lack of `schema`; empty where they are as they must be."""
+    missing = [name for name in OWN_COLUMNS if name not in found.names]
+    if missing:
+        return f"its table has no column {missing[0]}"
+    for field in schema(dimension):
+        if found.field(field.name).type != field.type:
+            kind = found.field(field.name).type
+            return f"its column {field.name} holds {kind}, not {field.type}"
+    return ""
+
+
 def place_columns(places: Sequence[Place]) -> dict[str, pa.Array]:
     """The columns that say where files are."""
     import pyarrow as pa
@@ -193,3 +209,16 @@ def vectors_of(column: pa.ChunkedArray | pa.Array, dimension: int) -> FloatArray
         return np.empty((0, dimension), dtype=np.float32)
     flat = whole.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat.reshape(-1, dimension), dtype=np.float32)
+
+
+def are_unit(vectors: FloatArray) -> NDArray[np.bool_]:
+    """Which of (n, D) vectors have unit length; NaN, infinity and zero vectors do not."""
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(vectors, axis=1)
+        return np.asarray(np.abs(norms - 1) <= _UNIT_TOLERANCE)
+
+
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Undo the rounding of half precision in the norms."""
+    norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / norms, dtype=np.float32)

@@ -34,7 +34,7 @@ from composir.gallery.column_types import (
     read_iso_dates,
     read_texts,
 )
-from composir.gallery.rows import OWN_COLUMNS
+from composir.gallery.rows import OWN_COLUMNS, WIDENED
 from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
 
 KEY_COLUMNS = (
@@ -250,6 +250,7 @@ def _typed(
 
 def _column_name(path: Path, name: str) -> str:
     normal = re.sub(r"\W+", "_", unicodedata.normalize("NFC", name).lower()).strip("_")
+    normal = normal.replace(WIDENED, "_widened")  # the gallery's own name for a column on its way
     if not normal:
         raise DatasetError(f"{path}: a column has no name (or none of letters): {name!r}")
     return f"meta_{normal}" if normal in RESERVED_COLUMNS or normal[0].isdigit() else normal

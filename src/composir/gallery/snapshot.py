@@ -14,16 +14,27 @@ from composir.gallery.store import Store
 class Snapshot:
     """A store at a fixed version and its ranker."""
 
-    def __init__(self, store: Store, folder: Path, exact_limit: int) -> None:
-        """Wrap a store; more than `exact_limit` images are ranked through its index."""
+    def __init__(
+        self, store: Store, folder: Path, exact_limit: int, *, matrix_anew: bool = False
+    ) -> None:
+        """Wrap a store.
+
+        Args:
+            store: At some version.
+            folder: The gallery's.
+            exact_limit: More images than that are ranked through the store's index.
+            matrix_anew: Do not believe the cached matrix.
+        """
         self.store, self._folder, self._exact_limit = store, folder, exact_limit
+        self._matrix_anew = matrix_anew
 
     @cached_property
     def ranker(self) -> Ranker:
         """Ranks this version."""
         if len(self.store) > self._exact_limit and self.store.has_index():
             return ApproximateRanker(self.store)
-        return ExactRanker(self.store, load_matrix(self.store, self._folder))
+        matrix = load_matrix(self.store, self._folder, anew=self._matrix_anew)
+        return ExactRanker(self.store, matrix)
 
     def prepare(self) -> None:
         """Make what the first search would otherwise have to make."""

@@ -5,40 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from composir.data.outputs import inside
 from composir.errors import GalleryError
-from composir.gallery import rows
+from composir.gallery import remains, rows
+from composir.gallery.damage import VersionGoneError, cause_of, damaged, is_gone
+from composir.gallery.disk_errors import cleared
+from composir.types import FloatArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DATASET_NAME = "images.lance"
+    from composir.gallery.manifest import BundleIdentity
+
+DATASET_NAME = remains.DATASET_NAME
+EXACT_LIMIT = 200_000
+_CODED_TOGETHER = 8
 _IDS_A_PREDICATE = 2048
 _SCAN_ROWS = 2048
-
-
-class VersionGoneError(OSError):
-    """An index run has removed the files of the version at hand; a newer one has them."""
-
-
-@contextmanager
-def _clear_gone() -> Iterator[None]:
-    """Tell missing files of an old version from all else that Lance complains about.
-
-    Lance reports them as `OSError` or as `ValueError`, depending on the call.
-
-    Raises:
-        VersionGoneError: In place of Lance's error.
-    """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if "Not found: " in str(error) and DATASET_NAME in str(error):
-            raise VersionGoneError(str(error)) from error
-        raise
 
 
 class Store:
@@ -52,43 +41,167 @@ class Store:
         """Open the newest version of a gallery folder's dataset, if there is one yet.
 
         Raises:
-            GalleryError: If the dataset is damaged.
+            GalleryDamagedError: If the dataset is damaged, or is missing although it was there.
             OutputError: If it is a link.
         """
+        self.folder = folder
         self._uri = str(inside(folder, DATASET_NAME))
         self._dimension = dimension
+        self._signature = remains.newest_version(folder)
         self._dataset = self._open()
 
     def _open(self) -> Any:
         import lance
 
-        if not self._has_versions():
+        if self._signature is None:
+            if remains.had_table(self.folder):
+                raise damaged(self.folder, f"its table {DATASET_NAME} is gone, or part of it")
             return None  # the first index run has not begun, or was killed at once
-        try:
-            return lance.dataset(self._uri)
-        except (OSError, ValueError) as error:
-            raise GalleryError(
-                f"the dataset {self._uri} is damaged ({error}); restore it from a backup, or "
-                "delete the gallery's folder and run `composir index` again"
-            ) from error
+        with self._reading():
+            dataset = lance.dataset(self._uri)
+            fault = rows.schema_fault(dataset.schema, self._dimension)
+        if fault:
+            raise damaged(self.folder, fault)
+        return dataset
 
-    def _has_versions(self) -> bool:
-        return any(Path(self._uri, "_versions").glob("*.manifest"))
+    @contextmanager
+    def _reading(
+        self, where: str | None = None, name: str = f"its table {DATASET_NAME}"
+    ) -> Iterator[None]:
+        """Tell files of an old version that are gone from damage, and both from a wrong filter.
+
+        Lance reports them as `OSError`, `ValueError` or a panic, depending on the call.
+
+        Args:
+            where: A filter that may be at fault.
+            name: What is read, for people.
+
+        Raises:
+            VersionGoneError: In place of what a removed version raises.
+            GalleryError: In place of what a damaged gallery, or the disk, raises.
+        """
+        try:
+            yield
+        except VersionGoneError:
+            raise
+        except BaseException as error:
+            if is_gone(error, DATASET_NAME):
+                raise VersionGoneError(str(error)) from error
+            clear = cleared(error, self.folder, reading=name)
+            if clear is None and isinstance(error, ValueError):  # only Lance is called in here
+                clear = damaged(self.folder, f"{name} cannot be read ({cause_of(error)})")
+            if clear is None or (where is not None and self._is_readable()):
+                raise
+            raise clear from error
+
+    def _is_readable(self) -> bool:
+        """Whether all that filters look at can be read; if so, an error was the filter's."""
+        names = [name for name in self.schema.names if name not in {"vector", "thumbnail"}]
+        try:
+            for _ in self.stream(names):
+                pass
+        except GalleryError:
+            return False
+        return True
 
     def is_current(self) -> bool:
-        """Whether no newer version has been committed."""
-        if self._dataset is None:
-            return not self._has_versions()
-        return bool(self._dataset.latest_version == self._dataset.version)
+        """Whether no newer version has been committed, and no other dataset put in its place."""
+        return remains.newest_version(self.folder) == self._signature
 
-    def create(self) -> None:
-        """Make the dataset if there is none yet."""
+    @property
+    def identity(self) -> str:
+        """Of the rows and their order: 16 hexadecimal digits from the names of all their files.
+
+        Lance names every file anew, so another dataset, or the same one on another course, never
+        has the same; version and number of rows may well be the same.
+        """
+        digest = blake2b(digest_size=8)
+        for fragment in self._fragments():
+            deletions = fragment.deletion_file
+            names = [file.path for file in fragment.files]
+            names += [deletions.path(fragment.id)] if deletions else []
+            digest.update(repr((fragment.id, fragment.physical_rows, names)).encode())
+        return digest.hexdigest()
+
+    def _fragments(self) -> list[Any]:
+        if self._dataset is None:
+            return []
+        return [fragment.metadata for fragment in self._dataset.get_fragments()]
+
+    def check_files(self, known: set[str] | None = None) -> None:
+        """Check that every file of the version is there, as long as it was written, and opens.
+
+        Better so than to meet damage in the middle of a scan, where Lance may end the process.
+
+        Args:
+            known: Names of files that were found whole before; they are passed over, as files never
+                change, and those that are found whole now are added.
+
+        Raises:
+            VersionGoneError: If one is missing: it is an old version's, or the gallery is damaged.
+            GalleryError: If one has another length or cannot be opened.
+        """
+        known = set() if known is None else known
+        for fragment in self._fragments():
+            for file in fragment.files:
+                if file.path not in known:
+                    self._check_file(f"data/{file.path}", file.file_size_bytes)
+                    self._check_opens(f"data/{file.path}")
+                    known.add(file.path)
+            if fragment.deletion_file:
+                self._check_file(fragment.deletion_file.path(fragment.id))
+        for index in self._dataset.describe_indices() if self._dataset is not None else ():
+            for segment in index.segments:
+                self._check_file(f"_indices/{segment.uuid}")
+
+    def _check_file(self, name: str, size: int | None = None) -> None:
+        path = Path(self._uri, name)
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            raise VersionGoneError(f"Not found: {path}") from None
+        if size is not None and found != size:
+            shown = f"{DATASET_NAME}/{name}"
+            raise damaged(self.folder, f"{shown} has {found:,} bytes, {size:,} were written")
+
+    def _check_opens(self, name: str) -> None:
+        from lance.file import LanceFileReader
+
+        with self._reading(name=f"{DATASET_NAME}/{name}"):
+            LanceFileReader(str(Path(self._uri, name)))
+
+    def read_samples(self) -> None:
+        """Read one row of each fragment, to see that they can be read.
+
+        Raises:
+            VersionGoneError: If a file is missing.
+            GalleryError: If one cannot be read.
+        """
+        for fragment in self._dataset.get_fragments() if self._dataset is not None else ():
+            names = ", ".join(f"{DATASET_NAME}/data/{f.path}" for f in fragment.metadata.files)
+            with self._reading(name=names):
+                fragment.head(1)
+        with self._reading():
+            _ = self._dataset and self._dataset.versions()  # reads all that an index run will read
+
+    def try_index(self) -> None:
+        """Ask the index once, where there is one, to see that it can be read.
+
+        Raises:
+            VersionGoneError: If a file is missing.
+            GalleryError: If one cannot be read.
+        """
+        if self.has_index():
+            query = np.full(self._dimension, 1.0, dtype=np.float32)
+            self.nearest(["id"], {"column": "vector", "q": query, "k": 1, "metric": "cosine"}, None)
+
+    def create(self, identity: BundleIdentity | None = None) -> None:
+        """Make the dataset if there is none yet; whose vectors it holds is noted in every file."""
         import lance
 
         if self._dataset is None:
-            self._dataset = lance.write_dataset(
-                rows.schema(self._dimension).empty_table(), self._uri, mode="create"
-            )
+            schema = rows.schema(self._dimension).with_metadata(remains.identity_note(identity))
+            self._dataset = lance.write_dataset(schema.empty_table(), self._uri, mode="create")
 
     @property
     def dataset(self) -> Any:
@@ -113,11 +226,15 @@ class Store:
     @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from sidecars."""
-        return [name for name in self.schema.names if name not in rows.OWN_COLUMNS]
+        return [
+            name
+            for name in self.schema.names
+            if name not in rows.OWN_COLUMNS and not name.endswith(rows.WIDENED)
+        ]
 
     def __len__(self) -> int:
         """Number of images."""
-        with _clear_gone():
+        with self._reading():
             return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def stream(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
@@ -129,7 +246,7 @@ class Store:
         """
         if self._dataset is None:
             return
-        with _clear_gone():
+        with self._reading(where):
             yield from self._dataset.scanner(
                 columns=list(columns), filter=where, batch_size=_SCAN_ROWS, batch_readahead=2
             ).to_batches()
@@ -138,7 +255,7 @@ class Store:
         """All rows at once."""
         if self._dataset is None:
             return self.schema.empty_table().select(list(columns))
-        with _clear_gone():
+        with self._reading():
             return self._dataset.to_table(columns=list(columns))
 
     def select(self, column: str, values: Iterable[str], columns: Sequence[str]) -> pa.Table:
@@ -146,7 +263,7 @@ class Store:
         wanted = list(dict.fromkeys(values))
         if self._dataset is None or not wanted:
             return self.schema.empty_table().select(list(columns))
-        with _clear_gone():
+        with self._reading():
             return self._dataset.to_table(columns=list(columns), filter=_one_of(column, wanted))
 
     def take(self, positions: Sequence[int], columns: Sequence[str]) -> pa.Table:
@@ -154,14 +271,28 @@ class Store:
         if self._dataset is None or not len(positions):
             return self.schema.empty_table().select(list(columns))
         chosen = [int(position) for position in positions]
-        with _clear_gone():
+        with self._reading():
             return self._dataset.take(chosen, columns=list(columns))
+
+    def unit_vectors(self, column: pa.ChunkedArray | pa.Array) -> FloatArray:
+        """The vectors of a column, (n, D) float32, without the rounding of their norms.
+
+        Raises:
+            GalleryDamagedError: If one is no vector of unit length: it would rank anywhere.
+        """
+        if column.null_count:
+            raise damaged(self.folder, f"{column.null_count:,} of its vectors are missing")
+        vectors = rows.vectors_of(column, self._dimension)
+        wrong = len(column) - int(np.count_nonzero(rows.are_unit(vectors)))
+        if wrong:
+            raise damaged(self.folder, f"{wrong:,} of its vectors are not of unit length")
+        return rows.unit_rows(vectors)
 
     def nearest(
         self, columns: Sequence[str], nearest: dict[str, Any], where: str | None
     ) -> pa.Table:
         """Rows near a vector by the index, with their `_distance`, of those that pass `where`."""
-        with _clear_gone():
+        with self._reading():
             return self._dataset.to_table(
                 columns=[*columns, "_distance"], nearest=nearest, filter=where, prefilter=True
             )
@@ -200,7 +331,12 @@ class Store:
         return self._dataset is not None and bool(self._dataset.describe_indices())
 
     def update_index(self) -> None:
-        """Build the index over the vectors, or add to it the rows that it lacks."""
+        """Build the index over the vectors, or add to it the rows that it lacks.
+
+        Its codes take eight numbers at a time; vectors of another width are ranked exactly.
+        """
+        if self._dimension % _CODED_TOGETHER:
+            return
         if self.has_index():
             self._dataset.optimize.optimize_indices()
         else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import lance
 import numpy as np
 import pytest
 
@@ -162,6 +165,58 @@ def test_a_newer_format_asks_for_an_upgrade(gallery: Gallery) -> None:
 
     with pytest.raises(GalleryError, match="pip install --upgrade"):
         open_gallery(gallery.path)
+
+
+@pytest.mark.parametrize(("place", "name"), [(lance, "dataset"), (lance.LanceDataset, "to_table")])
+def test_many_files_open_are_not_called_damage(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
+) -> None:
+    told = "Unable to open file x.lance: Too many open files (os error 24), /lance/local.rs:1:2"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError(f"LanceError(IO): Generic LocalFileSystem error: {told}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, refuse)
+        with pytest.raises(GalleryError, match="too many files are open") as refusal:
+            open_gallery(gallery.path, ColourModel()).vectors()
+    assert "damaged" not in str(refusal.value)
+    assert "composir repair" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["composir-gallery.json", "images.lance/_versions"])
+def test_many_files_open_are_told_wherever_they_are_met(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    where = "os.listdir" if name.endswith("_versions") else "pathlib.Path.read_bytes"
+    monkeypatch.setattr(where, refuse)
+    with pytest.raises(GalleryError, match="too many files are open") as refusal:
+        len(open_gallery(gallery.path))
+    assert "damaged" not in str(refusal.value)
+
+
+def test_what_may_not_be_read_is_not_called_searchable(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = gallery.path / "images.lance" / "data"
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != data)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(f"LanceError(IO): {data}: Permission denied (os error 13), /x/local.rs:1:2")
+
+    monkeypatch.setattr("lance.dataset", refuse)
+    opened = open_gallery(gallery.path, ColourModel())
+    questions: list[Callable[[], object]] = [
+        lambda: opened.search(Query(text="red")),
+        lambda: opened.index([gallery.path]),
+    ]
+    for ask in questions:
+        with pytest.raises(GalleryError, match=f"this user may not read {data}") as refusal:
+            ask()
+        assert "read-only" not in str(refusal.value)
 
 
 def test_a_damaged_dataset_is_named(gallery: Gallery) -> None:
@@ -373,17 +428,50 @@ def test_a_matrix_of_another_size_is_made_anew(gallery: Gallery, shape: tuple[in
     np.testing.assert_array_equal(np.load(cached), before)
 
 
-def test_a_dataset_made_anew_has_a_matrix_of_its_own(gallery: Gallery, tmp_path: Path) -> None:
-    """Its versions count from 1 again, so the names of cache files come again too."""
-    old = {path.name: path.read_bytes() for path in (gallery.path / "cache").iterdir()}
-    shutil.rmtree(gallery.path / "images.lance")
-    others = tmp_path / "others"
-    scenes(others, range(10, 15))
-    fresh = Gallery(gallery.path, ColourModel())
-    fresh.index([others])
-    new = {path.name: path.read_bytes() for path in (gallery.path / "cache").iterdir()}
-    assert set(new) == set(old)
-    assert new != old
+def test_a_dataset_put_in_place_of_another_has_a_matrix_of_its_own(
+    gallery: Gallery, pictures: Path, tmp_path: Path
+) -> None:
+    """A backup that is put back may reach a version and a number of rows that were there before."""
+    table, backup = gallery.path / "images.lance", tmp_path / "backup"
+    shutil.copytree(table, backup)
+    added = plain(pictures / "red.png", "red")
+    gallery.index([pictures])
+    reader = open_gallery(gallery.path, ColourModel())
+    assert reader.search(Query(text="red")).hits[0].path == added
+    state = (gallery._snapshot().store.version, len(gallery))
+    added.unlink()
+    added = plain(pictures / "blue.png", "blue")
+    shutil.rmtree(table)
+    shutil.copytree(backup, table)
+
+    gallery.index([pictures])
+
+    assert (gallery._snapshot().store.version, len(gallery)) == state, "or this tests nothing"
+    for asked in (gallery, open_gallery(gallery.path, ColourModel()), reader):
+        assert asked.search(Query(text="blue")).hits[0].path == added
+    assert len(list((gallery.path / "cache").iterdir())) == 1
+
+
+def test_a_table_put_back_is_seen_by_who_has_the_gallery_open(
+    gallery: Gallery, pictures: Path, tmp_path: Path
+) -> None:
+    """The same version and rows, and all files of both are there: one small file differs."""
+    table, backup = gallery.path / "images.lance", tmp_path / "backup"
+    shutil.copytree(table, backup)
+    red = plain(pictures / "red.png", "red")
+    gallery.index([pictures])
+    reader = open_gallery(gallery.path, ColourModel())
+    reader.search(Query(text="red"))
+    other = tmp_path / "other"
+    shutil.copytree(gallery.path, other)
+    shutil.rmtree(other / "images.lance")
+    shutil.copytree(backup, other / "images.lance")
+    red.unlink()
+    blue = plain(pictures / "blue.png", "blue")
+    open_gallery(other, ColourModel()).index([pictures])
+    shutil.copytree(other / "images.lance", table, dirs_exist_ok=True)
+
+    assert reader.search(Query(text="blue")).hits[0].path == blue
 
 
 def test_temporary_files_of_killed_runs_go_after_a_while(gallery: Gallery, pictures: Path) -> None:

@@ -208,6 +208,33 @@ def test_a_widening_that_was_killed_is_finished(shop: Shop) -> None:
     assert shop.found("price = 40") == {3}
 
 
+def test_a_widening_that_was_killed_shows_nowhere_and_any_run_finishes_it(shop: Shop) -> None:
+    store = shop.gallery._snapshot().store
+    store.dataset.add_columns({"kind" + _WIDENED: "cast(kind as string)"})
+    columns = shop.gallery.info().columns
+    (hit,) = shop.gallery.search(Query(text="red"), k=1).hits
+    assert not [name for name in (*columns, *hit.metadata) if name.endswith(_WIDENED)]
+    store.dataset.add_columns({"price" + _WIDENED: "cast(price as double)"})
+    store.dataset.drop_columns(["price"])
+
+    shop.index()
+
+    store = shop.gallery._snapshot().store
+    assert not [name for name in store.schema.names if name.endswith(_WIDENED)]
+    assert "price" in shop.gallery.info().columns
+    assert str(store.schema.field("price").type) == "double"
+
+
+def test_a_column_called_like_one_on_its_way_is_not_taken_for_it(shop: Shop) -> None:
+    shop.index({n: {"size_": n, "size___widened": n, "a__widened": n} for n in range(4)})
+    before = shop.gallery.info().columns
+
+    shop.index()
+
+    assert shop.gallery.info().columns == before
+    assert shop.found("a_widened = 2") == {2}
+
+
 def test_a_filter_on_a_column_that_is_gone_says_so(shop: Shop) -> None:
     with pytest.raises(FilterError, match=r"did you mean price.*price \(numbers\)"):
         shop.found("prize > 3")

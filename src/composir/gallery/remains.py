@@ -1,0 +1,106 @@
+"""What a gallery's folder tells about its table without Lance: its version, or that it is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from composir.errors import GalleryError
+from composir.gallery.manifest import BundleIdentity, read_manifest
+
+DATASET_NAME = "images.lance"
+CACHE_NAME = "cache"
+_NOTE = "composir.bundle"
+_REVERSED = 20  # digits: newer versions of the format name them by 2^64 - 1 - number
+_LARGEST = 2**64 - 1
+
+Signature: TypeAlias = tuple[str, int, int, int]
+
+
+def newest_version(folder: Path) -> Signature | None:
+    """Which version of a gallery's table is the newest: name, bytes, time and inode of its file.
+
+    Another table that is put in its place has another signature, though its number be the same.
+
+    Args:
+        folder: The gallery's.
+
+    Returns:
+        None where there is no version, which `had_table` explains.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    versions = folder / DATASET_NAME / "_versions"
+    while True:
+        try:
+            names = [name for name in os.listdir(versions) if _number(name) is not None]  # noqa: PTH208 - names suffice
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not names:
+            return None
+        newest = max(names, key=lambda name: _number(name) or 0)
+        try:
+            found = (versions / newest).stat()
+        except FileNotFoundError:  # an index run has cleaned up: there is a newer one
+            continue
+        return newest, found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _number(name: str) -> int | None:
+    stem, dot, suffix = name.partition(".")
+    if dot and suffix == "manifest" and stem.isdecimal():
+        return _LARGEST - int(stem) if len(stem) == _REVERSED else int(stem)
+    return None
+
+
+def versions(folder: Path) -> list[int]:
+    """Numbers of all versions of a gallery's table, the newest first."""
+    names = (path.name for path in (folder / DATASET_NAME / "_versions").glob("*.manifest"))
+    return sorted((number for name in names if (number := _number(name)) is not None), reverse=True)
+
+
+def had_table(folder: Path) -> bool:
+    """Whether a gallery without a version of its table had one: then it is lost, not empty yet.
+
+    The manifest names roots once a run is complete; an earlier run leaves data files, and searches
+    leave a matrix.
+    """
+    table = folder / DATASET_NAME
+    if table.exists() and not table.is_dir():
+        return True
+    if any((table / "data").glob("*.lance")) or rows_of_matrices(folder):
+        return True
+    try:
+        return bool(read_manifest(folder).roots)
+    except GalleryError:
+        return False
+
+
+def rows_of_matrices(folder: Path) -> int:
+    """How many rows the newest matrix in the cache was made of; 0 without one."""
+    newest = (0, 0)
+    for path in (folder / CACHE_NAME).glob("vectors-*-*.npy"):
+        version, rows = path.stem.split("-")[1:3]
+        if version.isdecimal() and rows.isdecimal():
+            newest = max(newest, (int(version), int(rows)))
+    return newest[1]
+
+
+def identity_note(identity: BundleIdentity | None) -> dict[str, str]:
+    """Metadata of the table's schema that says whose vectors it holds, should the manifest go."""
+    if identity is None:
+        return {}
+    return {_NOTE: json.dumps({"name": identity.name, "fingerprint": identity.fingerprint})}
+
+
+def noted_identity(metadata: Mapping[bytes, bytes] | None, dimension: int) -> BundleIdentity | None:
+    """The bundle that a schema's metadata names, or None."""
+    try:
+        note = json.loads((metadata or {})[_NOTE.encode()])
+        return BundleIdentity(str(note["name"]), str(note["fingerprint"]), dimension)
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -1,0 +1,289 @@
+"""Repairing a damaged gallery from what its folder still holds.
+
+The repaired table is built beside the damaged one; only when it is complete does it take its place,
+and what was there is moved aside, not deleted. A repair that is killed is begun again, or finished
+where only the last move was missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from composir.data.files import TEMPORARY_PREFIX, absolute
+from composir.data.outputs import inside
+from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryError
+from composir.gallery import remains, rows
+from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.failures import FAILURES_NAME
+from composir.gallery.lock import index_lock
+from composir.gallery.manifest import (
+    MANIFEST_NAME,
+    BundleIdentity,
+    Manifest,
+    has_lost_manifest,
+    is_gallery,
+    read_manifest,
+)
+from composir.gallery.metadata import finish_widening
+from composir.gallery.salvage import Salvage
+from composir.gallery.store import EXACT_LIMIT, Store
+from composir.gallery.verify import verify_table
+
+if TYPE_CHECKING:
+    from composir.model.base import EmbeddingModel
+
+BUILDING_NAME = f"{TEMPORARY_PREFIX}repair"
+REPAIRED_NAME = "images.lance.repaired"
+_LONGEST_MANIFEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair found and did.
+
+    Attributes:
+        path: The gallery's folder.
+        faults: What was damaged; empty where nothing was, and then nothing was done.
+        images: How many the gallery holds now.
+        lost: How many are lost and will be read again by the next index run; None if unknown.
+        without_metadata: How many lost what a metadata file said of them.
+        roots: Folders to index again, as far as they are known.
+        aside: Where the old state is kept; None where nothing had to be moved.
+    """
+
+    path: Path
+    faults: tuple[str, ...]
+    images: int
+    lost: int | None
+    without_metadata: int
+    roots: tuple[Path, ...]
+    aside: Path | None
+
+
+def repair_gallery(path: Path, model: EmbeddingModel | None = None) -> RepairReport:
+    """Keep everything of a damaged gallery that can be read; nothing is deleted, no picture read.
+
+    Args:
+        path: The gallery's folder.
+        model: The model that made it; needed only where nothing in the folder tells which.
+
+    Returns:
+        What was kept and lost; the next index run over the roots reads the lost pictures again.
+
+    Raises:
+        GalleryError: If there is no gallery, or nothing tells which model made it, or the folder
+            cannot be written.
+        GalleryBusyError: If another process is indexing it.
+    """
+    folder = absolute(path)
+    if not is_gallery(folder) and not has_lost_manifest(folder):
+        read_manifest(folder)  # says that there is none
+    with clear_disk_errors(folder, writing=True), index_lock(folder):
+        return _Repair(folder, model).run()
+
+
+class _Repair:
+    """One repair, under the index lock."""
+
+    def __init__(self, folder: Path, model: EmbeddingModel | None) -> None:
+        self._folder, self._model = folder, model
+        self._aside: Path | None = None
+        self._faults: list[str] = []
+
+    def run(self) -> RepairReport:
+        finished = self._finish_interrupted()
+        manifest = self._manifest()
+        salvage = Salvage(self._folder)
+        made_by = self._identity(manifest, salvage)
+        parts = self._verify(made_by)
+        if "table" in parts:
+            self._rebuild(salvage, made_by)
+        elif "cache" in parts:
+            self._move_aside(remains.CACHE_NAME)
+        store = Store(self._folder, made_by.dimension)
+        self._mend_columns(store)
+        if "table" in parts and len(store) > EXACT_LIMIT:
+            store.update_index()
+        if manifest is None or manifest.bundle != made_by:
+            manifest = self._write_manifest(manifest, made_by, store)
+        lost = 0 if "table" not in parts else salvage.lost
+        return RepairReport(
+            path=self._folder,
+            faults=tuple(self._faults),
+            images=len(store),
+            lost=None if finished else lost,
+            without_metadata=salvage.without_metadata,
+            roots=tuple(Path(root) for root in manifest.roots),
+            aside=self._aside,
+        )
+
+    def _finish_interrupted(self) -> bool:
+        """Do what a repair that was killed left to do: put its table in place."""
+        shutil.rmtree(self._folder / BUILDING_NAME, ignore_errors=True)
+        repaired, table = self._folder / REPAIRED_NAME, self._folder / remains.DATASET_NAME
+        if not repaired.exists():
+            return False
+        if (
+            table.exists()
+        ):  # nothing was moved yet: that table is made again, from what is there now
+            shutil.rmtree(repaired)
+            return False
+        repaired.rename(table)
+        self._faults.append("a repair was stopped before its end")
+        return True
+
+    def _manifest(self) -> Manifest | None:
+        try:
+            return read_manifest(self._folder)
+        except GalleryDamagedError as error:
+            self._faults.append(error.fault)
+            return None
+
+    def _identity(self, manifest: Manifest | None, salvage: Salvage) -> BundleIdentity:
+        """Whose vectors the table holds: as the manifest says, the table, or the model given."""
+        told = salvage.identity or _told_identity(self._folder, salvage.dimension)
+        known = manifest.bundle if manifest else told
+        if salvage.dimension and known and known.dimension != salvage.dimension:
+            self._faults.append(
+                f"{MANIFEST_NAME} says {known.dimension} numbers a vector, the table has "
+                f"{salvage.dimension}"
+            )
+            known = replace(known, dimension=salvage.dimension)
+        return known if self._model is None and known else self._given_identity(known, salvage)
+
+    def _given_identity(self, known: BundleIdentity | None, salvage: Salvage) -> BundleIdentity:
+        model = self._model
+        if model is None:
+            raise GalleryError(
+                f"nothing in {self._folder} tells which model made it; name that: "
+                f"composir repair {shlex.quote(str(self._folder))} --model NAME"
+            )
+        if known and known.fingerprint != model.fingerprint:
+            raise BundleMismatchError(
+                f"the gallery {self._folder} was made with the bundle {known.name} "
+                f"({known.fingerprint[:12]}), not {model.name} ({model.fingerprint[:12]}); "
+                "leave out --model"
+            )
+        if salvage.dimension not in {None, model.dimension}:
+            raise BundleMismatchError(
+                f"the vectors of {self._folder} have {salvage.dimension} numbers, those of "
+                f"{model.name} {model.dimension}: another model made them"
+            )
+        return known or BundleIdentity(model.name, model.fingerprint, model.dimension)
+
+    def _verify(self, made_by: BundleIdentity) -> set[str]:
+        faults = verify_table(self._folder, made_by.dimension, deep=True)
+        self._faults += [fault.told for fault in faults]
+        return {fault.part for fault in faults}
+
+    def _rebuild(self, salvage: Salvage, made_by: BundleIdentity) -> None:
+        """Build the repaired table beside the damaged one, then put it in its place."""
+        import lance
+        import pyarrow as pa
+
+        note = remains.identity_note(made_by)
+        schema = pa.schema([*rows.schema(made_by.dimension), *salvage.metadata_fields], note)
+        building = inside(self._folder, BUILDING_NAME)
+        batches = pa.RecordBatchReader.from_batches(schema, salvage.batches(schema))
+        lance.write_dataset(batches, str(building), mode="create")
+        building.rename(self._folder / REPAIRED_NAME)
+        for name in (MANIFEST_NAME, FAILURES_NAME):
+            self._keep_copy(name)
+        for name in (remains.DATASET_NAME, remains.CACHE_NAME):
+            self._move_aside(name)
+        (self._folder / REPAIRED_NAME).rename(self._folder / remains.DATASET_NAME)
+
+    def _mend_columns(self, store: Store) -> None:
+        half_done = [name for name in store.schema.names if name.endswith(rows.WIDENED)]
+        finish_widening(store)
+        self._faults += [
+            f"the change of the column {name.removesuffix(rows.WIDENED)} was stopped half-way"
+            for name in half_done
+        ]
+
+    def _write_manifest(
+        self, old: Manifest | None, made_by: BundleIdentity, store: Store
+    ) -> Manifest:
+        self._keep_copy(MANIFEST_NAME)
+        if old is not None:
+            manifest = replace(old, bundle=made_by)
+        else:
+            roots = _told_roots(self._folder) or _roots_of_rows(store)
+            manifest = Manifest(made_by, roots=roots)
+            self._faults.append("patterns of --exclude remembered in it are lost: give them again")
+        manifest.write(self._folder)
+        return manifest
+
+    def _keep_copy(self, name: str) -> None:
+        path = self._folder / name
+        if path.is_file() and not (self._place_aside() / name).exists():
+            shutil.copy2(path, self._place_aside() / name, follow_symlinks=False)
+
+    def _move_aside(self, name: str) -> None:
+        path = self._folder / name
+        if os.path.lexists(path):
+            path.rename(self._place_aside() / name)
+
+    def _place_aside(self) -> Path:
+        """The folder that keeps the old state: a new one beside the gallery, or else inside it."""
+        if self._aside is None:
+            real = self._folder.resolve()
+            moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+            beside = real.with_name(f"{real.name}.damaged-{moment}")
+            same_disk = real.parent.stat().st_dev == real.stat().st_dev
+            usable = same_disk and os.access(real.parent, os.W_OK)
+            self._aside = beside if usable else real / beside.name
+            self._aside.mkdir()
+        return self._aside
+
+
+def _told_identity(folder: Path, dimension: int | None) -> BundleIdentity | None:
+    """What a damaged manifest still tells of the bundle."""
+    text = _text_of(folder / MANIFEST_NAME)
+    found = {
+        key: match.group(1)
+        for key in ("name", "fingerprint", "dimension")
+        if (match := re.search(rf'"{key}":\s*"?([^",}}\s]+)', text))
+    }
+    width = dimension or int(
+        found.get("dimension", "0") if found.get("dimension", "").isdecimal() else 0
+    )
+    if {"name", "fingerprint"} <= found.keys() and width:
+        return BundleIdentity(found["name"], found["fingerprint"], width)
+    return None
+
+
+def _told_roots(folder: Path) -> tuple[str, ...]:
+    """The roots that a damaged manifest still names."""
+    listed = re.search(r'"roots":\s*(\[[^\]]*\])', _text_of(folder / MANIFEST_NAME))
+    try:
+        roots = json.loads(listed.group(1)) if listed else []
+    except ValueError:
+        return ()
+    return tuple(root for root in roots if isinstance(root, str))
+
+
+def _text_of(path: Path) -> str:
+    return (
+        path.read_bytes()[:_LONGEST_MANIFEST].decode("ascii", "replace") if path.is_file() else ""
+    )
+
+
+def _roots_of_rows(store: Store) -> tuple[str, ...]:
+    """The roots that the rows lie under: their paths less their folders."""
+    roots: dict[str, None] = {}
+    for batch in store.stream(["path", "path_bytes", "folder"]):
+        for row in batch.to_pylist():
+            parent = rows.decode_path(row["path"], row["path_bytes"]).parent
+            below = len(Path(row["folder"]).parts)
+            root = parent.parents[below - 1] if 0 < below <= len(parent.parents) else parent
+            roots[str(root)] = None
+    return tuple(roots)
