@@ -93,6 +93,12 @@ def cleared(
     return GalleryError(f"the gallery {folder} cannot be read or written: {error}")
 
 
+def is_trouble(error: OSError) -> bool:
+    """Whether the system is at fault (rights, room, limits, hardware), and `cleared` tells how."""
+    number = _number(error)
+    return number in _REFUSED or number in _TROUBLES
+
+
 def _number(error: BaseException) -> int | None:
     own = error.errno if isinstance(error, OSError) else None
     number = own if own is not None else system_error_number(error)

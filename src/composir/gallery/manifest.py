@@ -13,7 +13,7 @@ from composir.data.files import TEMPORARY_PREFIX, read_regular
 from composir.data.outputs import write_inside
 from composir.errors import GalleryError
 from composir.gallery.damage import damaged
-from composir.gallery.disk_errors import cleared
+from composir.gallery.disk_errors import cleared, is_trouble
 from composir.gallery.volumes import Volume
 
 MANIFEST_NAME = "composir-gallery.json"
@@ -145,7 +145,8 @@ def read_manifest(folder: Path) -> Manifest:
             f"make one in a new folder: composir index FOLDER --gallery NEW"
         ) from None
     except OSError as error:
-        raise (cleared(error, folder) or error) from error
+        clear = cleared(error, folder) if is_trouble(error) else None
+        raise clear or GalleryError(f"{path} cannot be read: {error.strerror or error}") from error
     return _parse(raw, path)
 
 

@@ -58,11 +58,7 @@ class Store:
                 raise damaged(self.folder, f"its table {DATASET_NAME} is gone, or part of it")
             return None  # the first index run has not begun, or was killed at once
         with self._reading():
-            dataset = lance.dataset(self._uri)
-            fault = rows.schema_fault(dataset.schema, self._dimension)
-        if fault:
-            raise damaged(self.folder, fault)
-        return dataset
+            return lance.dataset(self._uri)
 
     @contextmanager
     def _reading(
@@ -129,7 +125,7 @@ class Store:
         return [fragment.metadata for fragment in self._dataset.get_fragments()]
 
     def check_files(self, known: set[str] | None = None) -> None:
-        """Check that every file of the version is there, as long as it was written, and opens.
+        """Check that all columns and files are there, files as long as written, and that they open.
 
         Better so than to meet damage in the middle of a scan, where Lance may end the process.
 
@@ -139,8 +135,10 @@ class Store:
 
         Raises:
             VersionGoneError: If one is missing: it is an old version's, or the gallery is damaged.
-            GalleryError: If one has another length or cannot be opened.
+            GalleryError: If one has another length or cannot be opened, or a column is wrong.
         """
+        if fault := rows.schema_fault(self.schema, self._dimension):
+            raise damaged(self.folder, fault)
         known = set() if known is None else known
         for fragment in self._fragments():
             for file in fragment.files:

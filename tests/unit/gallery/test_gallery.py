@@ -191,7 +191,7 @@ def test_many_files_open_are_told_wherever_they_are_met(
     def refuse(*_: object, **__: object) -> bytes:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    where = "os.listdir" if name.endswith("_versions") else "pathlib.Path.read_bytes"
+    where = "os.listdir" if name.endswith("_versions") else "composir.gallery.manifest.read_regular"
     monkeypatch.setattr(where, refuse)
     with pytest.raises(GalleryError, match="too many files are open") as refusal:
         len(open_gallery(gallery.path))
