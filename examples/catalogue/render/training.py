@@ -16,6 +16,7 @@ from typing import Any
 
 import plan
 from vocabulary import COLOURS, KINDS
+from wording import filled
 
 #: Two rounds of families; each has its own bases.
 SEEDS = (71, 72)
@@ -111,7 +112,8 @@ def _ask(reference: plan.Picture, attribute: str, value: str | int, rng: random.
         "light": LIGHT,
     }
     said = _noun(reference.kind, value) if attribute == "shape" else value
-    return str(rng.choice(forms[attribute][value])).format(said, old=getattr(reference, attribute))
+    form = str(rng.choice(forms[attribute][value]))
+    return filled(form, said, old=getattr(reference, attribute))
 
 
 def _noun(kind: str, shape: str | int) -> str:

@@ -93,8 +93,8 @@ def asks(kind: str, attribute: str, value: str | int) -> tuple[str, ...]:
         Modification texts, the plainest first.
     """
     texts: dict[str, Mapping[Any, tuple[str, ...]]] = {
-        "colour": dict.fromkeys(COLOURS, tuple(text.format(value) for text in ASK_COLOUR)),
-        "material": {value: tuple(text.format(value) for text in ASK_MATERIAL)},
+        "colour": dict.fromkeys(COLOURS, tuple(filled(text, value) for text in ASK_COLOUR)),
+        "material": {value: tuple(filled(text, value) for text in ASK_MATERIAL)},
         "shape": {shape.name: shape.asks for shape in KIND[kind].shapes},
         "pattern": ASK_PATTERN,
         "count": ASK_COUNT,
@@ -116,8 +116,19 @@ def thing(
     noun = SHAPE[kind, shape]
     if count > 1:
         return f"{NUMBER[count]} {dress} {noun.many}"
-    article = "an" if dress[0] in "aeiou" else "a"
-    return f"{article} {dress} {noun.one}" if rng.random() < 0.85 else f"one {dress} {noun.one}"
+    return (
+        f"{article(dress)} {dress} {noun.one}" if rng.random() < 0.85 else f"one {dress} {noun.one}"
+    )
+
+
+def article(word: str) -> str:
+    """The indefinite article before a word."""
+    return "an" if word[:1] in "aeiou" else "a"
+
+
+def filled(form: str, value: object, **others: object) -> str:
+    """A form with a value in its place, after the right article: "an orange one"."""
+    return form.replace("a {}", f"{article(str(value))} {{}}").format(value, **others)
 
 
 def caption(what: str, kind: str, setting: str, angle: str, light: str, rng: random.Random) -> str:

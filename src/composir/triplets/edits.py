@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
+from composir.triplets.words import with_article
+
 Pixels: TypeAlias = NDArray[np.float32]
 Draw: TypeAlias = np.random.Generator
 PLAIN_BORDER = 18.0
@@ -45,7 +47,7 @@ COLOUR_WORDS = (
     "in {}",
     "but in {}",
     "make it {}",
-    "a {} one",
+    "{a} one",
     "coloured {}",
     "the same in {}",
     "in {} instead",
@@ -113,9 +115,7 @@ def recolour(scene: Scene, draw: Draw) -> Edited:
     name = _one(tuple(COLOURS), draw)
     pixels, mask = _pixels(scene), _masked(scene)
     dyed = _dye(pixels, mask, np.array(COLOURS[name], dtype=np.float32))
-    return Edited(
-        _blend(pixels, dyed, mask), _one(COLOUR_WORDS, draw).format(name), f"recolour/{name}"
-    )
+    return Edited(_blend(pixels, dyed, mask), _filled(COLOUR_WORDS, name, draw), f"recolour/{name}")
 
 
 def pattern(scene: Scene, draw: Draw) -> Edited:
@@ -156,12 +156,12 @@ def several(scene: Scene, draw: Draw) -> Edited:
 def background(scene: Scene, draw: Draw) -> Edited:
     """Change the colour behind the thing."""
     name = _one(tuple(COLOURS), draw)
-    words = ("on a {} background", "in front of a {} wall", "with {} behind it")
+    words = ("on {a} background", "in front of {a} wall", "with {} behind it")
     pixels, mask = _pixels(scene), _masked(scene)
     wall = np.broadcast_to(np.array(COLOURS[name], dtype=np.float32), pixels.shape)
     shade = np.linspace(1.0, float(draw.uniform(0.7, 1.0)), pixels.shape[0], dtype=np.float32)
     picture = _blend(pixels, wall * shade[:, None, None], 1.0 - mask)
-    return Edited(picture, _one(words, draw).format(name), f"background/{name}")
+    return Edited(picture, _filled(words, name, draw), f"background/{name}")
 
 
 def further(scene: Scene, draw: Draw) -> Edited:
@@ -321,6 +321,11 @@ def _image(pixels: Pixels) -> Image.Image:
 def _colour(values: Pixels) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in values)
     return red, green, blue
+
+
+def _filled(forms: tuple[str, ...], name: str, draw: Draw) -> str:
+    """One of some forms with a colour in its place, after the right article: "an olive wall"."""
+    return _one(forms, draw).format(name, a=with_article(name))
 
 
 def _one(choices: tuple[str, ...], draw: Draw) -> str:

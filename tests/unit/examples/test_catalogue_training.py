@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -41,6 +42,13 @@ def triplets(folder: Path) -> list[Row]:
 
 def _what(row: Row, *left_out: str) -> tuple[Any, ...]:
     return tuple(row[name] for name in IDENTITY if name not in left_out)
+
+
+def test_every_article_is_the_right_one(triplets: list[Row]) -> None:
+    texts = [row["text"] for row in triplets]
+
+    assert any(re.search(r"\ban [aeiou]", text) for text in texts)
+    assert not [text for text in texts if re.search(r"\ba [aeio]|\ban [^aeiou]", text)]
 
 
 def test_no_thing_is_one_of_the_catalogue(gallery: list[Row]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_recolouring_changes_the_thing_and_not_the_background() -> None:
         assert name in edited.words
         assert np.abs(pixels[60, 60] - edits.COLOURS[name]).max() < 40, name
         assert np.array_equal(pixels[5, 5], [255, 255, 255])
+
+
+@pytest.mark.parametrize("edit", [edits.recolour, edits.background])
+def test_colours_have_the_right_article(edit: edits.Edit) -> None:
+    """`an olive wall`, `a navy blue wall`, never `a olive wall`."""
+    scene = edits.prepare_scene(product("red"))
+    words = [edited.words for seed in range(150) if (edited := edit(scene, draw(seed)))]
+
+    assert any(" an " in f" {said}" for said in words)
+    assert not [said for said in words if re.search(r"\ba [aeiou]|\ban [^aeiou]", said)]
 
 
 def test_several_shows_as_many_as_the_words_say() -> None:
