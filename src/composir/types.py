@@ -60,6 +60,8 @@ class Query:
         from_device: Whether the reference stayed on a device, whose pseudo-words stand for it
             (docs/device.md); its composer holds them.
         crop: The part of the (only) reference that is meant; None for all of it.
+        literal: Whether the words are taken as they are; else "without a shade" in them counts
+            as a negative (docs/cli.md).
     """
 
     image: ReferenceInput | Sequence[ReferenceInput] | None = None
@@ -67,6 +69,7 @@ class Query:
     negatives: tuple[str, ...] = ()
     from_device: bool = False
     crop: Crop | None = None
+    literal: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an empty query, and take blanks around the words away.
@@ -206,6 +209,8 @@ class SearchResult:
         searched: Images left after `where` and the exclusion of the reference.
         seconds: Time from query to hits, without loading the model.
         absent: Files that were not found.
+        understood: The query as it was understood: what its words negate is among the negatives.
+        notices: What else whoever asks should know, e.g. a negation that was not understood.
     """
 
     query: Query
@@ -216,6 +221,13 @@ class SearchResult:
     searched: int
     seconds: float
     absent: Absent = field(default_factory=Absent)
+    understood: Query | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> Query:
+        """What was looked for: the query as understood."""
+        return self.understood or self.query
 
 
 @dataclass(frozen=True, slots=True)

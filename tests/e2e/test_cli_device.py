@@ -62,6 +62,21 @@ def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> N
     assert sent["composer"] == "isa"
 
 
+def test_a_negation_in_a_message_is_read_by_the_server(folder: Path, device: Path) -> None:
+    side = QuerySide(device)
+    (folder / "said.cir").write_bytes(side.message(RED, "blue, without green"))
+    (folder / "given.cir").write_bytes(side.message(RED, "blue", ("green",)))
+    said, given = (
+        json.loads(composir("search", "--message", folder / f"{name}.cir", "--json").stdout)
+        for name in ("said", "given")
+    )
+    literal = composir("search", "--message", folder / "said.cir", "--literal", "--json")
+
+    assert said["understood"] == given["understood"] == {"text": "blue", "negatives": ["green"]}
+    assert said["hits"] == given["hits"]
+    assert json.loads(literal.stdout)["hits"] != given["hits"]
+
+
 def test_a_message_without_words_finds_pictures_like_it(folder: Path, device: Path) -> None:
     (folder / "query.cir").write_bytes(QuerySide(device).message(RED))
     result = composir("search", "--message", folder / "query.cir", "--json")

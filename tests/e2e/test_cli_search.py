@@ -74,6 +74,30 @@ def test_negatives_push_down(pictures: Path) -> None:
     assert without.index("blue.png") > without.index("yellow.png")
 
 
+def test_negations_in_words_are_told(pictures: Path, tmp_path: Path) -> None:
+    page = tmp_path / "hits.html"
+    words = ["search", "magenta, without blue", "--no-collapse"]
+    piped = composir(*words, "--html", page)
+    answer = composir(*words, "--json").stdout
+    given = composir("search", "magenta", "--not", "blue", "--no-collapse", "--json").stdout
+
+    assert "without: blue" in piped.stderr
+    assert json.loads(answer)["query"]["negatives"] == []
+    assert json.loads(answer)["understood"] == {"text": "magenta", "negatives": ["blue"]}
+    assert names(answer) == names(given)
+    assert '<span class="unseen">without </span><q>blue</q>' in page.read_text(encoding="utf-8")
+
+
+def test_literal_words_and_negations_that_are_not_understood(pictures: Path) -> None:
+    literal = composir("search", "magenta, without blue", "--literal", "--json")
+    unclear = composir("search", "magenta, not as blue", "--json")
+
+    assert json.loads(literal.stdout)["understood"]["negatives"] == []
+    assert "warning" not in literal.stderr
+    assert "warning: the negation 'not' was not understood" in unclear.stderr
+    assert len(json.loads(unclear.stdout)["notices"]) == 1
+
+
 def test_filters_come_before_the_search(pictures: Path) -> None:
     wide = json.loads(composir("search", "blue", "--where", "width > 1000", "--json").stdout)
     assert [Path(hit["path"]).name for hit in wide["hits"]] == ["large red.png"]
@@ -126,6 +150,7 @@ def test_any_text_is_answered(pictures: Path, text: str) -> None:
         (["search", "   "], "empty query"),
         (["search", "*"], "empty query"),
         (["search", "red", "--not", " "], "empty negative"),
+        (["search", "no people"], "only says what must not be there"),
         (["search", "red", "--not", "red", "--not", "red"], "nothing is left to look for"),
         (["search", "red", "--composer", "x" * 300], "no composer named"),
         (["search", "red", "--gallery", "x" * 300], "File name too long"),

@@ -25,7 +25,9 @@ from composir.bench.metrics import (
 )
 from composir.bench.task import BenchQuery, Task
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.negation import read_negation as read_negation_of
 from composir.compose.template import REFERENCE, without_reference
+from composir.compose.unwanted import Unwanted
 from composir.errors import BenchError
 from composir.types import FloatArray
 
@@ -62,6 +64,8 @@ def compose(
     composer: Composer,
     vectors: Mapping[str, FloatArray],
     openers: Mapping[str, Callable[[], Image.Image]] | None = None,
+    *,
+    read_negation: bool = False,
 ) -> ComposedQueries:
     """Compose all queries of a task.
 
@@ -71,6 +75,8 @@ def compose(
         vectors: (D,) by image id, for all references.
         openers: Functions that open the references, by image id; None where only vectors are
             at hand.
+        read_negation: Read "without X" in texts as a negative, as searches do; a benchmark's
+            protocol takes texts as they are.
 
     Returns:
         One composed query each, in order.
@@ -79,7 +85,11 @@ def compose(
         BenchError: If the composer returns something that cannot be scored.
         QueryError: If the composer needs a part that the queries lack.
     """
-    rows = [(number, text) for number, query in enumerate(queries) for text in query.texts]
+    rows = [
+        _row(number, text, query, read_negation)
+        for number, query in enumerate(queries)
+        for text in query.texts
+    ]
     parts: list[tuple[list[int], ComposedQueries]] = []
     for members in _groups(queries, rows):
         for start in range(0, len(members), _BATCH):
@@ -89,29 +99,48 @@ def compose(
     return _averaged(queries, rows, parts)
 
 
-def _groups(queries: Sequence[BenchQuery], rows: Sequence[tuple[int, str]]) -> list[list[int]]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One text of a query, by its number, and what must not be there."""
+
+    number: int
+    text: str
+    negatives: tuple[str, ...] = ()
+
+
+def _row(number: int, text: str, query: BenchQuery, read: bool) -> _Row:
+    reading = read_negation_of(text) if read else None
+    if reading is None or not reading.negatives:
+        return _Row(number, text)
+    if query.reference is None and not reading.wanted:
+        return _Row(number, text)  # words that only rule something out: as they are
+    return _Row(number, reading.wanted, reading.negatives)
+
+
+def _groups(queries: Sequence[BenchQuery], rows: Sequence[_Row]) -> list[list[int]]:
     """Rows of one shape each: composers take batches that agree in what they have."""
     groups: dict[tuple[bool, bool], list[int]] = {}
-    for index, (number, text) in enumerate(rows):
-        shape = (queries[number].reference is not None, bool(text))
+    for index, row in enumerate(rows):
+        shape = (queries[row.number].reference is not None, bool(row.text))
         groups.setdefault(shape, []).append(index)
     return list(groups.values())
 
 
 def _batch(
     queries: Sequence[BenchQuery],
-    rows: Sequence[tuple[int, str]],
+    rows: Sequence[_Row],
     composer: Composer,
     vectors: Mapping[str, FloatArray],
     openers: Mapping[str, Callable[[], Image.Image]] | None,
 ) -> QueryBatch:
-    texts = tuple(_spoken(text, composer) for _, text in rows)
-    references = [queries[number].reference for number, _ in rows]
+    texts = tuple(_spoken(row.text, composer) for row in rows)
+    negatives = tuple(row.negatives for row in rows)
+    references = [queries[row.number].reference for row in rows]
     ids = [reference for reference in references if reference is not None]
     if not ids:
-        return QueryBatch(texts)
+        return QueryBatch(texts, negatives=negatives)
     images = None if openers is None else [openers[name] for name in ids]
-    return QueryBatch(texts, np.stack([vectors[name] for name in ids]), images)
+    return QueryBatch(texts, np.stack([vectors[name] for name in ids]), images, negatives)
 
 
 def _spoken(text: str, composer: Composer) -> str:
@@ -130,7 +159,7 @@ def _checked(composed: ComposedQueries, composer: Composer, count: int) -> Compo
 
 def _averaged(
     queries: Sequence[BenchQuery],
-    rows: Sequence[tuple[int, str]],
+    rows: Sequence[_Row],
     parts: Sequence[tuple[list[int], ComposedQueries]],
 ) -> ComposedQueries:
     shapes = {(part.vectors.shape[1:], part.rule) for _, part in parts}
@@ -139,12 +168,26 @@ def _averaged(
     (shape, rule) = shapes.pop()
     sums = np.zeros((len(queries), *shape), dtype=np.float32)
     for members, part in parts:
-        np.add.at(sums, [rows[i][0] for i in members], part.vectors)
+        np.add.at(sums, [rows[i].number for i in members], part.vectors)
     several = np.array([len(query.texts) > 1 for query in queries])
     if several.any():
         norms = np.linalg.norm(sums[several], axis=-1, keepdims=True)
         sums[several] /= np.maximum(norms, np.finfo(np.float32).tiny)
-    return ComposedQueries(sums, rule)
+    return ComposedQueries(sums, rule, _ruled_out(len(queries), rows, parts))
+
+
+def _ruled_out(
+    count: int, rows: Sequence[_Row], parts: Sequence[tuple[list[int], ComposedQueries]]
+) -> tuple[Unwanted, ...]:
+    """What each query rules out: what any of its texts does."""
+    found: list[list[Unwanted]] = [[] for _ in range(count)]
+    for members, part in parts:
+        for member, unwanted in zip(members, part.unwanted, strict=False):
+            found[rows[member].number].append(unwanted)
+    if not any(found):
+        return ()
+    width = next(part.vectors.shape[-1] for _, part in parts)
+    return tuple(Unwanted.together(own, width) for own in found)
 
 
 def rank(task: Task, composed: ComposedQueries, gallery: FloatArray) -> Rankings:
@@ -199,8 +242,7 @@ def _score_blocks(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     block = max(1, _BLOCK_CELLS // (len(gallery) * composed.vectors.shape[1]))
     for start in range(0, len(composed), block):
-        part = ComposedQueries(composed.vectors[start : start + block], composed.rule)
-        yield start, part.scores(gallery)
+        yield start, composed.part(start, start + block).scores(gallery)
 
 
 def rank_scores(task: Task, scores: NDArray[np.floating]) -> Rankings:

@@ -104,6 +104,7 @@ class Setup(_Frozen):
         allow_missing: Whether missing images were allowed.
         seed: Of intervals and tests.
         resamples: Of intervals.
+        read_negation: Whether "without X" in texts counted as a negative, as in searches.
     """
 
     dataset: str
@@ -119,6 +120,7 @@ class Setup(_Frozen):
     allow_missing: bool = False
     seed: int = 0
     resamples: int = 1000
+    read_negation: bool = False
 
     @property
     def composer_label(self) -> str:
@@ -239,6 +241,8 @@ class Result(_Frozen):
         """What has to be said wherever the figures are shown."""
         said = [notice for task in self.tasks for notice in task.notices]
         said += [_partial_notice(task) for task in self.tasks if task.partial]
+        if self.header.setup.read_negation:
+            said.append("negations in texts were read as searches do (--read-negation)")
         return tuple(dict.fromkeys(said))
 
     def save(self, path: Path) -> None:

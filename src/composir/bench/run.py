@@ -237,7 +237,13 @@ def _composed(part: Prepared, setup: Setup, composer: Composer | None) -> Compos
         return precomputed_queries(part.task, Path(setup.query_vectors))
     if composer is None:
         raise BenchError("without a model, query vectors are needed (--query-vectors)")
-    return compose(part.task.queries, composer, part.table.by_id(), part.openers)
+    return compose(
+        part.task.queries,
+        composer,
+        part.table.by_id(),
+        part.openers,
+        read_negation=setup.read_negation,
+    )
 
 
 def _scored(part: Prepared, rankings: Rankings, setup: Setup) -> TaskResult:

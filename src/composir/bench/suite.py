@@ -74,6 +74,7 @@ class Plan:
         submission: Folder for the server's files.
         seed: Of intervals and tests.
         resamples: Of intervals.
+        read_negation: Read "without X" in texts as a negative; else texts are taken as they are.
     """
 
     datasets: tuple[str, ...]
@@ -87,6 +88,7 @@ class Plan:
     submission: Path | None = None
     seed: int = 0
     resamples: int = 1000
+    read_negation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ def _setup(plan: Plan, name: str, root: Path, method: Method) -> Setup:
         allow_missing=plan.allow_missing,
         seed=plan.seed,
         resamples=plan.resamples,
+        read_negation=plan.read_negation,
     )
 
 
@@ -338,6 +341,7 @@ def rerun(
         allow_missing=setup.allow_missing,
         seed=setup.seed,
         resamples=setup.resamples,
+        read_negation=setup.read_negation,
     )
     again = run_plan(plan, model, cache=cache)[0].results[0]
     if again.header.checksum != header.checksum:

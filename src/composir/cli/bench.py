@@ -120,6 +120,13 @@ def run_command(
     csv: CsvOption = None,
     seed: SeedOption = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    read_negation: Annotated[
+        bool,
+        typer.Option(
+            "--read-negation",
+            help="Read `without X` in texts as searches do; else texts are taken as they are.",
+        ),
+    ] = False,
     no_cache: NoCacheOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -145,6 +152,7 @@ def run_command(
         submission=submission,
         seed=seed,
         resamples=resamples,
+        read_negation=read_negation,
     )
     with _progress() as show:
         played = run_plan(plan, encoder, cache=_cache(no_cache), progress=show)

@@ -74,6 +74,8 @@ def print_result(result: SearchResult, gallery: str = "") -> None:
     else:
         for hit in result.hits:
             echo(f"{hit.rank}\t{hit.score:.4f}\t{printable(str(hit.path))}")
+        for line in told(result):
+            note(line)
         note(summary(result))
     _remark(result, gallery)
 
@@ -121,7 +123,15 @@ def print_table(result: SearchResult, console: Console) -> None:
 
     if result.hits:
         console.print(_table(result, console.width))
+    for line in told(result):
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(printable(summary(result)), style=_COLOURS[result.confidence.verdict]))
+
+
+def told(result: SearchResult) -> list[str]:
+    """What hits should not show, where there is anything."""
+    negatives = result.asked.negatives
+    return [f"without: {printable(', '.join(negatives))}"] if negatives else []
 
 
 def summary(result: SearchResult) -> str:
@@ -192,6 +202,8 @@ def print_result_json(result: SearchResult) -> None:
                 "text": query.text,
                 "negatives": query.negatives,
             },
+            "understood": {"text": result.asked.text, "negatives": result.asked.negatives},
+            "notices": result.notices,
             "confidence": result.confidence,
             "composer": result.composer,
             "gallery_size": result.gallery_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -44,7 +44,8 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="[WORDS]...",
-            help="What to look for; with an image: how the hits differ from it.",
+            help="What to look for; with an image: how the hits differ from it. "
+            "`without the shade`, `no people`, `not red` are understood.",
         ),
     ] = None,
     *,
@@ -79,6 +80,10 @@ def search(
         list[str] | None,
         typer.Option("--not", metavar="WORDS", help="What must not be there; repeat for more."),
     ] = None,
+    literal: Annotated[
+        bool,
+        typer.Option("--literal", help="Take the words as they are: no negation is read in them."),
+    ] = False,
     count: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     where: Annotated[
         str | None,
@@ -130,12 +135,15 @@ def search(
     opened = models.existing_gallery(gallery, model, threads)
     if message is None:
         asked = Asked(
-            _query(words or [], negatives or [], images or [], crop, allow_url=allow_url),
+            replace(
+                _query(words or [], negatives or [], images or [], crop, allow_url=allow_url),
+                literal=literal,
+            ),
             _composer(composer, opened.model),
         )
     else:
         _check_alone(words, images, crop, negatives, explain)
-        asked = asked_by_message(message, composer, opened.model)
+        asked = asked_by_message(message, composer, opened.model, literal=literal)
     options = SearchOptions(count, where, include_reference, not no_collapse, missing.value)
     opened.prepare(asked.query, asked.composer)
     result = options.search(opened, asked)
@@ -143,6 +151,8 @@ def search(
         _write_explanation(explain, result, opened, asked, options)
     if html or show:
         _write_page(html, result, opened, where, show)
+    for notice in result.notices:
+        note(f"warning: {printable(notice)}")
     render.print_in(form, result, gallery_words(gallery))
 
 
@@ -177,7 +187,9 @@ class SearchOptions:
         )
 
 
-def asked_by_message(path: Path, composer: str | None, model: EmbeddingModel) -> Asked:
+def asked_by_message(
+    path: Path, composer: str | None, model: EmbeddingModel, *, literal: bool = False
+) -> Asked:
     """Read a device's message; the composer is the one it names unless another is given."""
     from composir.compose import composer_names, load_composer
     from composir.device.message import read_message
@@ -193,7 +205,7 @@ def asked_by_message(path: Path, composer: str | None, model: EmbeddingModel) ->
     chosen = _composer(composer, model) or message.composer
     opened = load_composer(chosen, model) if isinstance(chosen, str) else chosen
     bound = message_composer(message, opened)
-    query = Query(text=message.text, negatives=message.negatives, from_device=True)
+    query = Query(text=message.text, negatives=message.negatives, from_device=True, literal=literal)
     return Asked(query, bound)
 
 

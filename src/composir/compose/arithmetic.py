@@ -8,12 +8,13 @@ section 3), and what today's products do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch
-from composir.compose.sphere import normalised, pushed_away
+from composir.compose.sphere import normalised
+from composir.compose.unwanted import Unwanted, unwanted_directions
 from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
@@ -25,7 +26,7 @@ class _Arithmetic:
 
     Attributes:
         model: Encodes modification and negative texts.
-        negative_weight: How far a negative text pushes the query away, relative to unit norm.
+        negative_weight: How much it costs a picture to show what a negative text names.
     """
 
     model: EmbeddingModel
@@ -49,10 +50,10 @@ class _Arithmetic:
         return self._finish(blend(image, text), batch)
 
     def _finish(self, vectors: FloatArray, batch: QueryBatch) -> ComposedQueries:
-        return ComposedQueries(self._push_away(vectors, batch)[:, None])
+        return ComposedQueries(vectors[:, None], unwanted=self._unwanted(batch))
 
-    def _push_away(self, vectors: FloatArray, batch: QueryBatch) -> FloatArray:
-        return pushed_away(vectors, batch.negatives, self.model, self.negative_weight)
+    def _unwanted(self, batch: QueryBatch) -> tuple[Unwanted, ...]:
+        return unwanted_directions(batch.negatives, batch.texts, self.model, self.negative_weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,10 @@ class ImageOnly(_Arithmetic):
     name = "image"
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Return the reference vectors, pushed away from negatives."""
+        """Return the reference vectors."""
         if batch.image_vectors is None:
             raise QueryError("the composer image needs a reference image; use text for words alone")
-        return self._finish(batch.image_vectors, batch)
+        return self._finish(batch.image_vectors, replace(batch, texts=("",) * len(batch)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class TextOnly(_Arithmetic):
     needs_vectors = False
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Return the text vectors, pushed away from negatives."""
+        """Return the text vectors."""
         texts = self._texts(batch)
         if texts is None:
             raise QueryError("the composer text needs words; use image for an image alone")
@@ -149,8 +150,8 @@ class Product(_Arithmetic):
         image, text = batch.image_vectors, self._texts(batch)
         if image is None or text is None:
             return self._finish(_only(image, text), batch)
-        pair = np.stack([image, self._push_away(text, batch)], axis=1)
-        return ComposedQueries(pair, rule="product")
+        pair = np.stack([image, text], axis=1)
+        return ComposedQueries(pair, rule="product", unwanted=self._unwanted(batch))
 
 
 def slerp(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from composir.compose.sphere import normalised
+from composir.compose.unwanted import Penalties, Unwanted
 from composir.errors import QueryError
 from composir.types import FloatArray
 
@@ -65,10 +66,12 @@ class ComposedQueries:
         vectors: (n, m, D) float32, unit norm; m = 1 for every composer that ends in one vector.
         rule: How the m similarities become a score: `dot` (m = 1: the similarity itself) or
             `product` (of the similarities, each rectified at zero).
+        unwanted: What each query rules out; empty where none rules out anything.
     """
 
     vectors: FloatArray
     rule: Literal["dot", "product"] = "dot"
+    unwanted: tuple[Unwanted, ...] = ()
 
     def __len__(self) -> int:
         """Number of queries."""
@@ -81,14 +84,32 @@ class ComposedQueries:
         alone that is the normalised mean of their vectors.
 
         Returns:
-            A single query, scored by the same rule; itself where there is only one.
+            A single query, scored by the same rule; itself where there is only one. It rules out
+            what the first does: all have the same words.
         """
         if len(self) == 1:
             return self
-        return replace(self, vectors=normalised(self.vectors.mean(axis=0, keepdims=True)))
+        mean = normalised(self.vectors.mean(axis=0, keepdims=True))
+        return replace(self, vectors=mean, unwanted=self.unwanted[:1])
+
+    @property
+    def rules_out(self) -> bool:
+        """Whether any query rules out anything."""
+        return any(len(one.directions) and one.weight for one in self.unwanted)
+
+    def part(self, begin: int, end: int) -> ComposedQueries:
+        """The queries from `begin` to before `end`."""
+        return ComposedQueries(self.vectors[begin:end], self.rule, self.unwanted[begin:end])
+
+    def similarities(self, gallery: FloatArray) -> FloatArray:
+        """Score a gallery by what is wanted alone; (n, g) float32."""
+        if self.rule == "dot":
+            return np.asarray(self.vectors[:, 0] @ gallery.T, dtype=np.float32)
+        similarities = np.einsum("nmd,gd->nmg", self.vectors, gallery, optimize=True)
+        return np.asarray(np.maximum(similarities, 0.0).prod(axis=1), dtype=np.float32)
 
     def scores(self, gallery: FloatArray) -> FloatArray:
-        """Score a gallery.
+        """Score a whole gallery, less what its pictures show of what is unwanted.
 
         Args:
             gallery: (g, D) float32, unit norm.
@@ -96,10 +117,26 @@ class ComposedQueries:
         Returns:
             (n, g) float32; higher is better.
         """
-        if self.rule == "dot":
-            return np.asarray(self.vectors[:, 0] @ gallery.T, dtype=np.float32)
-        similarities = np.einsum("nmd,gd->nmg", self.vectors, gallery, optimize=True)
-        return np.asarray(np.maximum(similarities, 0.0).prod(axis=1), dtype=np.float32)
+        scores = self.similarities(gallery)
+        for row, penalties in enumerate(self.penalties(gallery)):
+            if penalties is not None:
+                scores[row] -= penalties(gallery)
+        return scores
+
+    def penalties(self, sample: FloatArray) -> list[Penalties | None]:
+        """What pictures lose for what is unwanted, one rule a query.
+
+        Args:
+            sample: (s, D) float32, the gallery or a fair sample of it: it says how much of
+                something is much.
+        """
+        if not self.rules_out:
+            return [None] * len(self)
+        similarities = self.similarities(sample)
+        return [
+            one.penalties(query, row, sample)
+            for one, query, row in zip(self.unwanted, self.vectors, similarities, strict=True)
+        ]
 
 
 class Composer(Protocol):

@@ -33,7 +33,7 @@ class BlendWeights(BaseModel):
         direction: Of q - s, the way from the reference's own sentence to the composed one.
         image: Of the reference's vector v; on the device it costs the gallery's encoder.
         text: Of the modification's vector t.
-        negative_weight: How far a negative text pushes the query away.
+        negative_weight: How much it costs a picture to show what a negative text names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

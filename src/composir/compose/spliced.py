@@ -15,9 +15,9 @@ import numpy as np
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.query_side import QuerySide, Tokens, checked_words
-from composir.compose.sphere import pushed_away
 from composir.compose.template import REFERENCE, filled, without_reference
 from composir.compose.trained import ComposerFolder, QueryCosts
+from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
 from composir.model.base import SplicingEncoder, SplicingModel
 from composir.types import FloatArray
@@ -158,11 +158,12 @@ class SplicedComposer:
         return self._terms(batch, lambda: self.tokens(batch))
 
     def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
-        """Blend the terms of a batch and turn the queries away from negatives."""
+        """Blend the terms of a batch; what is unwanted goes along."""
         vectors = blend(self.weights, terms)
+        wanted = [without_reference(text) for text in batch.texts]
         weight = self.weights.negative_weight
-        pushed = pushed_away(vectors, batch.negatives, self.model, weight)
-        return ComposedQueries(pushed[:, None])
+        unwanted = unwanted_directions(batch.negatives, wanted, self.model, weight)
+        return ComposedQueries(vectors[:, None], unwanted=unwanted)
 
     def _terms(self, batch: QueryBatch, tokens: Callable[[], Tokens]) -> Terms:
         once, text = cache(tokens), self._texts(batch, self._encode_plain)

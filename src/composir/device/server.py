@@ -8,7 +8,7 @@ to be near v: the query of directions becomes `s + direction (q - s)`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.sphere import normalised
@@ -63,7 +63,7 @@ def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class MessageComposer:
-    """Plays a composer to a gallery: whatever the batch, the query is that of one message.
+    """Plays a composer to a gallery: whatever the batch's picture, it is that of one message.
 
     Attributes:
         message: From a device.
@@ -84,14 +84,19 @@ class MessageComposer:
         return self.composer.settings
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Compose the message's query.
+        """Compose the message's query, with the words and negatives as the gallery read them.
 
         Raises:
             DeviceMessageError: If the message belongs to another composer or model.
         """
         if len(batch) != 1:
             raise DeviceMessageError(f"one message cannot answer {len(batch)} queries")
-        return composed_from_message(self.message, self.composer)
+        asked = replace(
+            self.message,
+            text=batch.texts[0],
+            negatives=batch.negatives[0] if batch.negatives else (),
+        )
+        return composed_from_message(asked, self.composer)
 
 
 def message_composer(message: QueryMessage, composer: Composer) -> MessageComposer:

@@ -31,6 +31,11 @@ def as_document(explanation: Explanation) -> dict[str, Any]:
             "text": query.text,
             "negatives": list(query.negatives),
         },
+        "understood": {
+            "text": result.asked.text,
+            "negatives": list(result.asked.negatives),
+        },
+        "notices": list(result.notices),
         "composer": {"name": result.composer, "settings": dict(explanation.settings)},
         "confidence": {
             "value": result.confidence.value,

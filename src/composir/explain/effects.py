@@ -55,7 +55,7 @@ class PhraseEffect:
         negative: Whether it is a negative text.
         rest: The modification that remains.
         cosine: Between the query vectors with and without it: 1 means that it changed nothing. None
-            where they cannot be compared.
+            where they cannot be compared, and of negatives, which act on pictures instead.
         moves: The first hits of the whole query and where they go, best first.
         arrivals: Hits that come among the first without the phrase.
         skipped: Why it could not be left out, if so.
@@ -112,11 +112,12 @@ class PhraseTrial:
         """Ask the whole query once, for comparison.
 
         Args:
-            query: With words, or with negatives at least.
+            query: With words, or with negatives at least; as it was understood.
             gallery: Where the hits come from.
             composer: Any.
             settings: Of the search.
         """
+        query = replace(query, literal=True)  # its phrases are not to be read again
         self._query, self._gallery, self._settings = query, gallery, settings
         self._composer = Watched(composer)
         self._whole = self._ask(query)
@@ -154,7 +155,7 @@ class PhraseTrial:
         known = {hit.id for hit in first}
         return replace(
             effect,
-            cosine=_cosine(self._composed, self._composer.last),
+            cosine=None if effect.negative else _cosine(self._composed, self._composer.last),
             moves=tuple(Move(hit, _rank_of(hit, result)) for hit in first),
             arrivals=tuple(hit for hit in result.hits[:FIRST] if hit.id not in known),
         )

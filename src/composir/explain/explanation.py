@@ -78,7 +78,7 @@ def explain_search(
         composer = load_composer(composer, gallery.model)
     from composir.gallery.reference import open_references
 
-    query = result.query
+    query = result.asked
     opened = open_references(query)
     trial = PhraseTrial(query, gallery, composer, settings or ExplainSettings())
     effects = trial.effects()

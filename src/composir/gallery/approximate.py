@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
-from composir.gallery.ranking import Candidate, ExactRanking, best_positions, candidates
+from composir.compose.unwanted import Penalties
+from composir.gallery.ranking import Candidate, ExactRanking, Scores, best_positions, candidates
 from composir.gallery.rows import CANDIDATE_COLUMNS
 from composir.gallery.store import Store
 from composir.types import FloatArray
@@ -27,6 +28,8 @@ FEW_MATCHES = 20_000
 _PROBES = 64
 _REFINE_FACTOR = 5
 _PRODUCT_FACTOR = 10
+_PENALISED_FACTOR = 10
+_WIDEST = 16_384
 
 
 class ApproximateRanker:
@@ -51,22 +54,32 @@ class ApproximateRanker:
         Raises:
             FilterError: If the filter is not understood.
         """
+        penalties = composed.penalties(self._whole_sample())[0] if composed.rules_out else None
         if where is None:
-            background = composed.scores(self._whole_sample())[0]
-            return ApproximateRanking(self._store, composed, None, self._size, background)
+            background = composed.similarities(self._whole_sample())[0]
+            return ApproximateRanking(
+                self._store, composed, None, self._size, background, penalties
+            )
         from composir.gallery.filters import lance_filter, matching_positions
 
         positions = matching_positions(self._store, where)
         if len(positions) <= FEW_MATCHES:
-            return self._rank_few(composed, positions)
+            return self._rank_few(composed, penalties, positions)
         sample = self._vectors(self._drawn(positions))
-        background = composed.scores(sample)[0]
+        background = composed.similarities(sample)[0]
         whole = lance_filter(self._store, where)
-        return ApproximateRanking(self._store, composed, whole, len(positions), background)
+        return ApproximateRanking(
+            self._store, composed, whole, len(positions), background, penalties
+        )
 
-    def _rank_few(self, composed: ComposedQueries, positions: NDArray[np.int64]) -> ExactRanking:
+    def _rank_few(
+        self,
+        composed: ComposedQueries,
+        penalties: Penalties | None,
+        positions: NDArray[np.int64],
+    ) -> ExactRanking:
         vectors = self._vectors(positions)
-        scores = composed.scores(vectors)[0]
+        scores = Scores.of(composed, penalties, vectors)
         return ExactRanking(self._store, scores, positions, vectors.__getitem__)
 
     def _whole_sample(self) -> FloatArray:
@@ -95,10 +108,21 @@ class ApproximateRanking:
         where: str | None,
         searched: int,
         background: FloatArray,
+        penalties: Penalties | None = None,
     ) -> None:
-        """Hold one query; `background` are (s,) scores of a sample of what was searched."""
+        """Hold one query.
+
+        Args:
+            store: An indexed one.
+            composed: The query.
+            where: Filter.
+            searched: How many images pass it.
+            background: (s,) similarities of a sample of them.
+            penalties: For what is unwanted.
+        """
         self._store, self._composed, self._where = store, composed, where
         self._searched, self._background = searched, background
+        self._penalties = penalties
 
     @property
     def searched(self) -> int:
@@ -107,20 +131,37 @@ class ApproximateRanking:
 
     @property
     def background(self) -> FloatArray:
-        """(s,) scores of a sample."""
+        """(s,) similarities of a sample."""
         return self._background
 
     def best(self, count: int) -> list[Candidate]:
-        """The best images, best first."""
+        """The best images, best first.
+
+        The index knows nothing of what is unwanted, so more are fetched until none of the others
+        could be better: what they lose for it only makes them worse.
+        """
+        if self._penalties is None:
+            return self._best_of(self._fetched(count), count)[0]
+        window = count * _PENALISED_FACTOR
+        while True:
+            found, settled = self._best_of(self._fetched(window), count)
+            if settled or window >= min(self._searched, _WIDEST):
+                return found
+            window *= 4
+
+    def _fetched(self, count: int) -> pa.Table:
         queries = self._composed.vectors[0]
         wanted = count if len(queries) == 1 else count * _PRODUCT_FACTOR
-        table = self._union([self._nearest(query, wanted) for query in queries])
+        return self._union([self._nearest(query, wanted) for query in queries])
+
+    def _best_of(self, table: pa.Table, count: int) -> tuple[list[Candidate], bool]:
+        """The best of some, and whether those that were not fetched must all be worse."""
         vectors = self._store.unit_vectors(table["vector"])
-        scores = self._composed.scores(vectors)[0]
-        chosen = best_positions(scores, count)
-        return candidates(
-            table.take(chosen).drop_columns(["vector"]), scores[chosen], vectors[chosen]
-        )
+        scores = Scores.of(self._composed, self._penalties, vectors)
+        chosen = best_positions(scores.final, count)
+        settled = len(chosen) == count and scores.final[chosen[-1]] >= scores.similarities.min()
+        rows = table.take(chosen).drop_columns(["vector"])
+        return candidates(rows, scores.final[chosen], vectors[chosen]), bool(settled)
 
     def _nearest(self, query: FloatArray, count: int) -> pa.Table:
         names = [*CANDIDATE_COLUMNS, "vector", *self._store.metadata_columns]

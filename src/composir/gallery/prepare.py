@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 from composir.compose.base import Composer
+from composir.compose.understand import understand
 from composir.errors import ComposirError
 from composir.model.base import EmbeddingModel
 from composir.types import Query
@@ -30,11 +31,14 @@ def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]
         model: The gallery's.
         composer: Who composes; one that needs encoders of its own says so itself.
     """
-    image, words = query.image is not None, bool(query.text) and not query.from_device
+    asked, _ = understand(query)
+    image, words = asked.image is not None, bool(asked.text) and not asked.from_device
     parts: Any = getattr(composer, "preparations", None)
     if parts is None:
-        return _of(model, image=image, words=words)
-    return [*parts(image=image, words=words), *_of(model, image=image, words=False)]
+        return _of(model, image=image, words=words or bool(asked.negatives))
+    own = [*parts(image=image, words=words), *_of(model, image=image, words=False)]
+    # The model's own text encoder reads what is unwanted.
+    return [*own, *_of(model, image=False, words=True)] if asked.negatives else own
 
 
 def in_background(parts: Iterable[Step]) -> list[Thread]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
+from composir.compose.unwanted import Penalties
 from composir.errors import QueryError
 from composir.gallery import rows
 from composir.gallery.duplicates import Appearance, Signature
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
+_SAMPLE = 4096  # pictures that say how much of something unwanted is much
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
@@ -53,7 +55,7 @@ class Ranking(Protocol):
 
     @property
     def background(self) -> FloatArray:
-        """(s,) scores of all of them or of a fair sample."""
+        """(s,) similarities of all of them or of a fair sample to what is wanted."""
 
     def best(self, count: int) -> list[Candidate]:
         """The best images, best first; fewer only where no more passed the filter."""
@@ -92,28 +94,60 @@ class ExactRanker:
         Raises:
             MatrixDamagedError: If a score is no number.
         """
+        penalties = _penalties(composed, self._matrix)
         if where is None:
-            scores = _scores(composed, self._matrix)
+            scores = _scores(composed, penalties, self._matrix)
             return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
         from composir.gallery.filters import matching_positions
 
         positions = matching_positions(self._store, where)
         if len(positions) < _FEW * self.size:
             matching = self._matrix[positions]
-            scores = _scores(composed, matching)
+            scores = _scores(composed, penalties, matching)
             return ExactRanking(self._store, scores, positions, matching.__getitem__)
-        scores = _scores(composed, self._matrix)[positions]
+        scores = _scores(composed, penalties, self._matrix).at(positions)
         return ExactRanking(
             self._store, scores, positions, lambda chosen: self._matrix[positions[chosen]]
         )
 
 
-def _scores(composed: ComposedQueries, matrix: FloatArray) -> FloatArray:
-    """The scores of a matrix; NaN among them would rank first."""
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of some images for one query.
+
+    Attributes:
+        similarities: (m,) float32, by what is wanted alone.
+        final: (m,) float32, less what they show of what is unwanted.
+    """
+
+    similarities: FloatArray
+    final: FloatArray
+
+    @classmethod
+    def of(
+        cls, composed: ComposedQueries, penalties: Penalties | None, vectors: FloatArray
+    ) -> Scores:
+        """Score (m, D) vectors; one more product for each unwanted thing, where there is any."""
+        similarities = composed.similarities(vectors)[0]
+        final = similarities if penalties is None else similarities - penalties(vectors)
+        return cls(similarities, final)
+
+    def at(self, positions: NDArray[np.int64]) -> Scores:
+        """Those at some positions."""
+        return Scores(self.similarities[positions], self.final[positions])
+
+
+def _penalties(composed: ComposedQueries, matrix: FloatArray) -> Penalties | None:
     if not np.isfinite(composed.vectors).all():
         raise QueryError("the composer made a query that is no vector of numbers; use another one")
-    scores: FloatArray = composed.scores(matrix)[0]
-    if not np.isfinite(scores).all():
+    step = -(-len(matrix) // _SAMPLE) or 1
+    return composed.penalties(matrix[::step])[0] if composed.rules_out else None
+
+
+def _scores(composed: ComposedQueries, penalties: Penalties | None, matrix: FloatArray) -> Scores:
+    """The scores of a matrix; NaN among them would rank first."""
+    scores = Scores.of(composed, penalties, matrix)
+    if not np.isfinite(scores.final).all():
         raise MatrixDamagedError
     return scores
 
@@ -124,7 +158,7 @@ class ExactRanking:
     def __init__(
         self,
         store: Store,
-        scores: FloatArray,
+        scores: Scores,
         positions: NDArray[np.int64] | None,
         vectors_of: Callable[[NDArray[np.int64]], FloatArray],
     ) -> None:
@@ -132,7 +166,7 @@ class ExactRanking:
 
         Args:
             store: Their store.
-            scores: (m,) float32.
+            scores: Of m images.
             positions: (m,) which rows of the store they are; None for all.
             vectors_of: Gives the (c, D) vectors of c of them, chosen by their place among the m.
         """
@@ -142,20 +176,21 @@ class ExactRanking:
     @property
     def searched(self) -> int:
         """Number of images that passed the filter."""
-        return len(self._scores)
+        return len(self._scores.final)
 
     @property
     def background(self) -> FloatArray:
-        """All scores."""
-        return self._scores
+        """All similarities to what is wanted."""
+        return self._scores.similarities
 
     def best(self, count: int) -> list[Candidate]:
         """The best images, best first; equal scores in the order of the rows."""
-        chosen = best_positions(self._scores, count)
+        scores = self._scores.final
+        chosen = best_positions(scores, count)
         positions = chosen if self._positions is None else self._positions[chosen]
         names = [*rows.CANDIDATE_COLUMNS, *self._store.metadata_columns]
         table = self._store.take(positions.tolist(), names)
-        return candidates(table, self._scores[chosen], self._vectors_of(chosen))
+        return candidates(table, scores[chosen], self._vectors_of(chosen))
 
 
 def best_positions(scores: FloatArray, count: int) -> NDArray[np.int64]:

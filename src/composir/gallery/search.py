@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.understand import understand
 from composir.errors import GalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration, judge
 from composir.gallery.duplicates import NearDuplicateRule
@@ -81,10 +82,11 @@ def answer(
         GalleryError: If the gallery is empty.
     """
     begun = time.perf_counter()
+    understood, notices = understand(query)
     if ranker.size == 0:
         raise GalleryError("the gallery is empty; fill it first: composir index FOLDER")
     references = encoded_references(query, model)
-    composed = composer.compose(_batch(query, references)).averaged()
+    composed = composer.compose(_batch(understood, references)).averaged()
     hidden = () if settings.include_reference else references
     found = _Found(ranker, composed, settings, hidden)
     groups = found.groups()
@@ -100,6 +102,8 @@ def answer(
         searched=found.searched,
         seconds=time.perf_counter() - begun,
         absent=found.absent(groups),
+        understood=understood,
+        notices=notices,
     )
 
 

@@ -62,8 +62,9 @@ def _section(number: int, search: SheetSearch) -> str:
 
 
 def _asked(search: SheetSearch) -> str:
-    query = search.result.query
-    parts = [f'<p class="note">{escaped(search.note)}</p>' if search.note else ""]
+    query = search.result.asked
+    notes = [search.note, *search.result.notices]
+    parts = [f'<p class="note">{escaped(note)}</p>' for note in notes if note]
     parts += [
         f'<figure class="reference">{picture(jpeg, "reference image")}'
         f"<figcaption>{escaped(name)}</figcaption></figure>"
@@ -76,7 +77,7 @@ def _asked(search: SheetSearch) -> str:
         parts.append(f'<p class="words">{sign}<q>{escaped(query.text)}</q></p>')
     parts += [
         f'<p class="words negative"><span class="sign" aria-hidden="true">−</span>'
-        f'<span class="unseen">not </span><q>{escaped(negative)}</q></p>'
+        f'<span class="unseen">without </span><q>{escaped(negative)}</q></p>'
         for negative in query.negatives
     ]
     if search.where:

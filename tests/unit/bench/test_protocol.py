@@ -9,9 +9,11 @@ import pytest
 
 from composir.bench import protocol
 from composir.bench.protocol import compose, outcomes, rank, rank_scores
+from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
+from tests.fakes import ColourModel
 from tests.unit.bench.makers import make_task, query
 
 
@@ -102,6 +104,42 @@ def test_the_placeholder_stays_for_composers_that_know_it() -> None:
     knows = Spy({"a cartoon of *": (1, 0)}, placeholder="*")
     compose(asked, knows, vectors)
     assert knows.batches[0].texts == ("a cartoon of *",)
+
+
+def test_texts_are_taken_as_they_are_unless_asked() -> None:
+    vectors: dict[str, tuple[float, ...]] = {
+        "red, no hat": (1.0, 0.0),
+        "red": (0.0, 1.0),
+        "no hat": (1.0, 1.0),
+    }
+    texts = [
+        query("a", ["g"], texts=("red, no hat",)),
+        query("b", ["g"], texts=("red",)),
+        query("c", ["g"], texts=("no hat",)),
+    ]
+    plain, reading = Spy(vectors), Spy(vectors)
+    compose(texts, plain, {})
+    compose(texts, reading, {}, read_negation=True)
+
+    assert plain.batches[0].texts == ("red, no hat", "red", "no hat")
+    assert not any(plain.batches[0].negatives)
+    # Words that only rule something out leave nothing to look for, and stay.
+    assert reading.batches[0].texts == ("red", "red", "no hat")
+    assert reading.batches[0].negatives == (("hat",), (), ())
+
+
+def test_what_texts_rule_out_is_ranked_down() -> None:
+    model = ColourModel()
+    names = ["green", "red", "magenta", "yellow", "blue"]
+    task = make_task([query("q", ["red"], texts=("red green, without green",))], names)
+    composed = [
+        compose(task.queries, load_composer("text", model), {}, read_negation=read)
+        for read in (False, True)
+    ]
+    gallery = model.encode_texts(names)
+    as_is, read = (rank(task, one, gallery).top[0, :5].tolist() for one in composed)
+
+    assert read.index(0) > as_is.index(0)
 
 
 def test_queries_of_different_shape_come_in_batches_of_one_shape() -> None:

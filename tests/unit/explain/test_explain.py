@@ -77,6 +77,14 @@ def test_negatives_are_left_out_too(gallery: Gallery) -> None:
     assert negative.moved > 0
 
 
+def test_negations_in_words_are_negatives_here_too(gallery: Gallery) -> None:
+    found = explained(gallery, Query(text="magenta, without blue"))
+
+    assert [(e.phrase, e.negative) for e in found.effects] == [("magenta", False), ("blue", True)]
+    assert found.effects[1].moved > 0
+    assert found.effects[1].cosine is None
+
+
 @pytest.mark.parametrize("composer", ["image", "text", "sum", "slerp", "product"])
 def test_phrases_work_for_every_composer(gallery: Gallery, tmp_path: Path, composer: str) -> None:
     query = Query(str(tmp_path / "pictures" / "blue.png"), "red")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.errors import FilterError, QueryError
 from composir.gallery import Gallery
@@ -103,6 +104,49 @@ def test_negatives_push_away(gallery: Gallery) -> None:
 
     assert "green" in plain_query
     assert "green" not in without
+
+
+def test_a_negation_in_words_is_a_negative(gallery: Gallery) -> None:
+    said = gallery.search(Query(text="red green, without green"))
+    given = gallery.search(Query(text="red green", negatives=("green",)))
+
+    assert [(hit.id, hit.score) for hit in said.hits] == [(h.id, h.score) for h in given.hits]
+    assert said.query.text == "red green, without green"
+    assert (said.asked.text, said.asked.negatives) == ("red green", ("green",))
+    assert said.notices == ()
+
+
+def test_literal_words_are_taken_as_they_are(gallery: Gallery) -> None:
+    literal = gallery.search(Query(text="red without green", literal=True))
+    plain = gallery.search(Query(text="red green"))
+
+    assert [hit.score for hit in literal.hits] == [hit.score for hit in plain.hits]
+    assert (literal.asked.text, literal.asked.negatives) == ("red without green", ())
+
+
+def test_an_image_and_a_negation_alone(gallery: Gallery, pictures: Path) -> None:
+    result = gallery.search(Query(image=pictures / "yellow.png", text="the same without red"))
+
+    assert (result.asked.text, result.asked.negatives) == ("", ("red",))
+    assert names(result).index("green") < names(result).index("red")
+
+
+def test_a_negation_that_is_not_understood_is_told(gallery: Gallery) -> None:
+    result = gallery.search(Query(text="red, not as bright"))
+
+    assert result.asked.negatives == ()
+    assert len(result.notices) == 1
+    assert "'not' was not understood" in result.notices[0]
+
+
+def test_what_is_unwanted_is_measured_on_the_gallery_not_on_the_filter(gallery: Gallery) -> None:
+    query = Query(text="red", negatives=("green",))
+    whole = {hit.id: hit.score for hit in gallery.search(query, k=8).hits}
+    some = gallery.search(query, k=8, where="width = 200").hits
+    few = gallery.search(query, k=8, where="path LIKE '%green%'").hits
+
+    assert [hit.score for hit in some] == pytest.approx([whole[hit.id] for hit in some], abs=1e-5)
+    assert [hit.score for hit in few] == pytest.approx([whole[hit.id] for hit in few], abs=1e-5)
 
 
 @pytest.mark.parametrize("form", ["path", "text", "bytes", "pillow"])
@@ -313,6 +357,26 @@ def test_the_index_finds_what_exact_search_finds(
     assert len(set(names(found)) & set(names(exact))) >= 9
     assert found.searched == exact.searched
     assert found.hits[0].score == pytest.approx(exact.hits[0].score, abs=1e-3)
+
+
+@pytest.mark.parametrize("where", [None, "width < 12", "width = 9 OR path LIKE '%1%'"])
+def test_the_index_rules_out_what_exact_search_rules_out(
+    large: Gallery, where: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is unwanted covers nearly all that is nearest: the index must look further."""
+    monkeypatch.setattr("composir.gallery.approximate.FEW_MATCHES", 20)
+    monkeypatch.setattr("composir.gallery.approximate._PENALISED_FACTOR", 1)
+    strict = load_composer("text", WideColours(), negative_weight=5.0)
+
+    def ask(gallery: Gallery, *negatives: str) -> SearchResult:
+        query = Query(text="magenta", negatives=negatives)
+        return gallery.search(query, k=10, where=where, composer=strict, collapse_duplicates=False)
+
+    exact = ask(Gallery(large.path, WideColours()), "red")
+    found, plain = ask(large, "red"), ask(large)
+
+    assert len(set(names(plain)) & set(names(exact))) < 8
+    assert len(set(names(found)) & set(names(exact))) >= 9
 
 
 def test_the_index_serves_products_too(large: Gallery) -> None:
