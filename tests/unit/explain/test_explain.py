@@ -83,6 +83,8 @@ def test_negations_in_words_are_negatives_here_too(gallery: Gallery) -> None:
     assert [(e.phrase, e.negative) for e in found.effects] == [("magenta", False), ("blue", True)]
     assert found.effects[1].moved > 0
     assert found.effects[1].cosine is None
+    assert as_document(found)["query"]["text"] == "magenta, without blue"
+    assert as_document(found)["understood"] == {"text": "magenta", "negatives": ["blue"]}
 
 
 @pytest.mark.parametrize("composer", ["image", "text", "sum", "slerp", "product"])

@@ -131,6 +131,19 @@ def test_an_image_and_a_negation_alone(gallery: Gallery, pictures: Path) -> None
     assert names(result).index("green") < names(result).index("red")
 
 
+def test_several_references_rule_out_what_the_words_do(gallery: Gallery, pictures: Path) -> None:
+    images = [pictures / "yellow.png", pictures / "white.png"]
+    plain = gallery.search(Query(image=images))
+    said = gallery.search(Query(image=images, text="without red"))
+    given = gallery.search(Query(image=images, negatives=("red",)))
+
+    def score(result: SearchResult, name: str) -> float:
+        return next(hit.score for hit in result.hits if hit.path.stem == name)
+
+    assert [(hit.id, hit.score) for hit in said.hits] == [(h.id, h.score) for h in given.hits]
+    assert score(said, "red") < score(plain, "red") - 0.05
+
+
 def test_a_negation_that_is_not_understood_is_told(gallery: Gallery) -> None:
     result = gallery.search(Query(text="red, not as bright"))
 
