@@ -54,9 +54,10 @@ def test_a_message_finds_what_the_picture_finds(folder: Path, device: Path) -> N
     shown = composir("search", *picture, "blue", "--not", "green", "--composer", "isa", "--json")
     hits = json.loads(shown.stdout)["hits"]
 
-    assert sent["hits"][0]["id"] == hits[0]["id"]
-    scores = [hit["score"] for hit in hits]
-    assert [hit["score"] for hit in sent["hits"]] == pytest.approx(scores, abs=0.01)
+    # Two colours lie equally far from the query: which comes first is a matter of rounding.
+    scores = {hit["id"]: hit["score"] for hit in hits}
+    assert {hit["id"]: hit["score"] for hit in sent["hits"]} == pytest.approx(scores, abs=0.01)
+    assert max(scores.values()) - min(scores.values()) > 0.5
     asked = {"image": None, "images": [], "crop": None, "text": "blue", "negatives": ["green"]}
     assert sent["query"] == asked
     assert sent["composer"] == "isa"

@@ -88,6 +88,24 @@ def test_a_result_is_reproducible_from_its_own_header(tmp_path: Path) -> None:
     assert again.tasks == result.tasks
 
 
+def test_negations_in_texts_are_read_only_when_asked_and_that_is_told(tmp_path: Path) -> None:
+    negating = [
+        {**query, "text": "green, without red"} for query in QUERIES if "reference" in query
+    ]
+    folder = write_folder(tmp_path / "set", queries=negating)
+    plan = plan_for(folder, "sum")
+    as_is, read = (
+        run_plan(replace(plan, read_negation=on), ColourModel())[0].results[0]
+        for on in (False, True)
+    )
+
+    assert as_is.notices == ()
+    assert read.notices == ("negations in texts were read as searches do (--read-negation)",)
+    assert as_is.tasks[0].ranks != read.tasks[0].ranks
+    again = rerun(read, lambda name: ColourModel())
+    assert differences(read, again) == []
+
+
 def test_a_rerun_refuses_another_model_and_other_data(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     result = run(folder, "sum")[0]
