@@ -59,4 +59,5 @@ def test_the_printed_commands_ask_what_the_demo_asks() -> None:
         assert tuple(asked["negatives"] or ()) == ask.negatives
         assert asked["where"] == ask.where
         if ask.image:
-            assert (ROOT / asked["image"]).samefile(ask.query().image)
+            [named] = asked["images"]
+            assert (ROOT / named).samefile(ask.query().image)

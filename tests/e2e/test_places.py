@@ -62,6 +62,8 @@ FOLDERS_READ = {
     ("bench rerun", "root"): f"bench rerun {RESULTS.split(maxsplit=1)[0]} --root {{}}",
     ("doctor", "gallery"): "doctor --gallery {}",
     ("info", "gallery"): "info --gallery {}",
+    ("repair", "gallery"): "repair --gallery {}",
+    ("repair", "folder"): "repair {}",
     ("forget", "gallery"): "forget pictures --yes --gallery {}",
     ("search", "gallery"): "search red --gallery {}",
     ("triplets look", "folder"): "triplets look {}",
