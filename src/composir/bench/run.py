@@ -286,8 +286,14 @@ def _header(
         packages={name: version(name) for name in _PACKAGES},
         setup=setup,
         tuning=tuning,
-        composer_fingerprint=getattr(composer, "fingerprint", None),
+        composer_fingerprint=_fingerprint(composer),
     )
+
+
+def _fingerprint(composer: Composer | None) -> str | None:
+    """Of trained composers."""
+    folder = composer.traits.folder if composer else None
+    return folder.fingerprint if folder else None
 
 
 def _joint_checksum(prepared: Sequence[Prepared]) -> str:

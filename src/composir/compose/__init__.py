@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.errors import ModelError, QueryError
 from composir.model.base import EmbeddingModel, SplicingModel
 
@@ -127,8 +127,7 @@ def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
 
 def packaged_composers(model: EmbeddingModel) -> Mapping[str, Path]:
     """Folders of the trained composers that come with a model, by name; many models have none."""
-    folders: Callable[[], Mapping[str, Path]] | None = getattr(model, "composer_folders", None)
-    return folders() if folders else {}
+    return model.composer_folders()
 
 
 def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
@@ -158,15 +157,13 @@ def _named(name: str, make: Callable[[], Composer]) -> Composer:
 
 
 def _splicing(model: EmbeddingModel, folder: Path) -> SplicingModel:
-    """Protocols cannot be tested with isinstance through the wrappers that benchmarks use."""
-    wanted = ("texts", "text_checksum", "threads", "encode_patches", "with_text_graph")
-    missing = [name for name in wanted if not hasattr(model, name)]
-    if missing:
+    capable = model.splicing
+    if capable is None:
         raise ModelError(
             f"the composer {folder} puts pseudo-words among words, which the model {model.name} "
-            f"does not offer ({', '.join(missing)}); use a bundle, or another composer, e.g. sum"
+            "does not offer; use a bundle, or another composer, e.g. sum"
         )
-    return cast(SplicingModel, model)
+    return capable
 
 
 def _imported(path: str) -> Any:
@@ -185,6 +182,7 @@ __all__ = [
     "ComposedQueries",
     "Composer",
     "QueryBatch",
+    "Traits",
     "composer_names",
     "load_composer",
     "open_trained",

@@ -358,4 +358,4 @@ def test_a_trained_composer_is_a_composer(model: Model, tmp_path: Path) -> None:
     composer = load_composer(make_composer(tmp_path, model), model)
 
     assert isinstance(composer, SplicedComposer)
-    assert composer.placeholder == "*"
+    assert composer.traits.star

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from composir.compose import load_composer
-from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.errors import FilterError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.approximate import ApproximateRanker
@@ -45,6 +45,7 @@ class BothColours:
 
     name = "both"
     settings: ClassVar[dict[str, float | int | str]] = {}
+    traits = Traits()
 
     def __init__(self, model: ColourModel) -> None:
         self._model = model
