@@ -70,6 +70,13 @@ class Vocabulary:
             return [_unframed(encoding) for encoding in self._encoded(texts)]
         return [encoding.ids for encoding in self._encoded(texts)]
 
+    def part_ids(self, text: str) -> list[int]:
+        """Token ids of what stands before or behind pseudo-words, without a frame, not cut."""
+        if self.framing is not None:
+            # To some tokenisers a space is part of the word behind it, and alone a word of its own.
+            text = text.rstrip()
+        return self.word_ids([text])[0]
+
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         framing = self.framing
         clean = framing.clean if framing else str

@@ -120,12 +120,18 @@ class TextTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.head = TextHead(spec.width, dimension)
 
-    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        words: Tensor,
+        mask: Tensor,
+        eot: Tensor | None = None,  # noqa: ARG002  (the contract of towers)
+    ) -> tuple[Tensor, Tensor]:
         """Encode spliced sentences.
 
         Args:
             words: (n, length, width) float32, word embeddings without positions.
             mask: (n, length), 1 for tokens and 0 for padding.
+            eot: Where other towers pool; this one takes the mean.
 
         Returns:
             Vectors (n, D), unit norm, and token states (n, length, width).

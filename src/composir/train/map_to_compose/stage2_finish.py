@@ -187,7 +187,8 @@ def _adapted(
     """Export the text encoder into the first composer and measure what is common to all."""
     model, graph = ready.foundation.model, composer / TEXT_GRAPH
     lender = model.bundle.file(model.bundle.manifest.text.graph)
-    parity = export_adapted_text(tower.switchable(), graph, lender)
+    placed = ready.foundation.framing is not None
+    parity = export_adapted_text(tower.switchable(), graph, lender, placed=placed)
     texts = model.with_text_graph(graph)
     costs: dict[str, float] = {}
     if config.text_only:
