@@ -9,24 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from composir.bench.pictures import content_key, open_picture
-from composir.bench.task import Picture, refuse_duplicates, writable
-from composir.data.files import check_regular
+from composir.bench.task import Picture, file_sha256, refuse_duplicates, writable
+from composir.data.untrusted_arrays import ArrayFaultError, read_arrays
 from composir.errors import BenchError, DatasetError, ImageReadError
 from composir.model.base import EmbeddingModel
 from composir.model.sessions import default_threads
@@ -121,28 +117,18 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
     return VectorTable(names, unit, f"{path.name} (sha256 {digest})")
 
 
-# What numpy lets through of a file that is empty, cut short or changed somewhere.
-_DAMAGE = (
-    *(ValueError, OSError, EOFError, KeyError, TypeError, OverflowError, RuntimeError, SyntaxError),
-    *(MemoryError, TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-
-
 def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        check_regular(path)
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            absent = [name for name in ("ids", "matrix") if name not in file]
-            if absent:
-                raise DatasetError(f"{path}: no array {absent[0]!r}; it holds {sorted(file)}")
-            return np.asarray(file["ids"]), np.asarray(file["matrix"])
+        ids, matrix = read_arrays(path, ("ids", "matrix"))
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: there is no such file of vectors") from error
-    except _DAMAGE as error:
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ArrayFaultError as error:
         raise DatasetError(
-            f"{path}: not an .npz of plain arrays ({error}); "
-            f"write it with numpy.savez(file, ids=..., matrix=...)"
+            f"{path}: {error}; write it with numpy.savez(file, ids=..., matrix=...)"
         ) from error
+    return ids, matrix
 
 
 def _check_kinds(path: Path, ids: NDArray[Any], matrix: NDArray[Any]) -> None:
@@ -246,7 +232,7 @@ def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
     ).fetchone()
     if row is not None:
         return str(row[0])
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = file_sha256(path)
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
     return content
 

@@ -15,6 +15,7 @@ from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import writable_user_folder
 from composir.cli.terminal import echo, note, print_json, printable
+from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 if TYPE_CHECKING:
     from composir.bench.compare import Section
@@ -53,7 +54,9 @@ RootOption = Annotated[
     typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Which split.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of intervals and tests.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of intervals and tests.")
+]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
 ]
@@ -119,7 +122,9 @@ def run_command(
     html: HtmlOption = None,
     csv: CsvOption = None,
     seed: SeedOption = 0,
-    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    resamples: Annotated[
+        int, typer.Option(min=100, max=MOST_RESAMPLES, help="Bootstrap resamples.")
+    ] = 1000,
     read_negation: Annotated[
         bool,
         typer.Option(

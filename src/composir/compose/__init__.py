@@ -6,7 +6,6 @@ One idea a file. `COMPOSERS` is the table of those without training; trained one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.data.json_object import is_finite_number, shown
 from composir.errors import ModelError, QueryError
 from composir.model.base import EmbeddingModel, SplicingModel
 
@@ -35,6 +35,8 @@ KINDS: dict[str, str] = {
 }
 
 Settings = Mapping[str, float | int | str]
+
+_LARGEST = 1e6  # far beyond any weight or angle, and what float32 multiplies without overflow
 
 
 def load_composer(
@@ -144,8 +146,10 @@ def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
             raise QueryError(
                 f"composer {name} has no setting {key}; its settings are {', '.join(known)}"
             )
-        if isinstance(value, str) or not math.isfinite(value):
-            raise QueryError(f"composer {name}: {key} must be a finite number, not {value}")
+        if isinstance(value, str) or not is_finite_number(value):
+            raise QueryError(f"composer {name}: {key} must be a finite number, not {shown(value)}")
+        if abs(value) > _LARGEST:
+            raise QueryError(f"composer {name}: {key} is too large: {shown(value)}")
     composer: Composer = make(model, **values)
     return composer
 

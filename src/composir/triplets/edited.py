@@ -20,6 +20,7 @@ import numpy as np
 
 from composir.data.files import read_regular
 from composir.data.outputs import check_own_folder, inside, withdrawn_if_refused, write_inside
+from composir.data.untrusted_json import MANIFEST_LIMIT
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
@@ -179,7 +180,7 @@ def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
     check_own_folder(out, {SETTINGS}, "--out")
     path = out / SETTINGS
     if path.is_file():
-        if read_regular(path) != said.encode():
+        if read_regular(path, limit=MANIFEST_LIMIT) != said.encode():
             raise DatasetError(
                 f"{out} holds edits of other settings or pictures, or of pictures that have "
                 f"changed since (see {path}); name a new folder with --out"

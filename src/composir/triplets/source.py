@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from composir.data.files import read_regular_text
+from composir.data.json_object import JsonObject, as_object, read_object, read_objects
+from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.gallery.scan import scan
 from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
@@ -80,10 +81,8 @@ def read_data_set(
     Raises:
         DatasetError: If files are missing or malformed, or nothing is left.
     """
-    from composir.bench.datasets._files import read_lines
-
     root = folder.expanduser().absolute()
-    rows = [_gallery_row(where, line) for where, line in read_lines(root / "gallery.jsonl")]
+    rows = [_gallery_row(row) for row in read_objects(root / "gallery.jsonl", DatasetError)]
     _refuse_twins(root / "gallery.jsonl", rows)
     kept = [row for row in rows if split is None or str(row.get("split")) == split]
     if not kept:
@@ -132,14 +131,12 @@ def _by_name(root: Path, files: Iterable[Path]) -> dict[str, Path | None]:
     return names | exact
 
 
-def _gallery_row(where: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{where}: not JSON ({error.msg})") from error
-    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("file"), str):
-        raise DatasetError(f"{where}: a row needs 'id' and 'file'")
-    return row
+def _gallery_row(row: JsonObject) -> Mapping[str, Any]:
+    if not {"id", "file"} <= row.values.keys():
+        raise DatasetError(f"{row.where}: a row needs 'id' and 'file'")
+    row.required_name("id")
+    row.required_text("file")
+    return row.values
 
 
 def _refuse_twins(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -175,26 +172,24 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
 
 def _ids(path: Path) -> set[str]:
     """Ids of a file: one a line, plain or as JSON objects with `id`."""
-    from composir.bench.datasets._files import read_lines
-
     ids = set()
-    for where, line in read_lines(path):
+    for where, line in read_lines(path, DatasetError):
         if not line.lstrip().startswith("{"):
             ids.add(line.strip())
             continue
         try:
-            ids.add(str(json.loads(line)["id"]))
-        except (json.JSONDecodeError, KeyError) as error:
-            raise DatasetError(f"{path}: {where} is neither an id nor JSON with 'id'") from error
+            ids.add(as_object(where, decode_json(line), DatasetError).required_name("id"))
+        except (JsonFaultError, DatasetError) as error:
+            raise DatasetError(f"{where} is neither an id nor JSON with 'id': {error}") from error
     return ids
 
 
 def _licence(root: Path) -> str:
     try:
-        card = json.loads(read_regular_text(root / "dataset.json"))
-    except (OSError, ValueError):
+        card = read_object(root / "dataset.json", DatasetError)
+    except DatasetError:
         return "not stated"
-    return str(card.get("licence", "not stated")) if isinstance(card, dict) else "not stated"
+    return str(card.values.get("licence", "not stated"))
 
 
 def _source(

@@ -91,7 +91,7 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"queries.jsonl, line 3: not JSON"):
         load(folder)
     (folder / "queries.jsonl").write_text("[1]\n")
-    with pytest.raises(DatasetError, match=r"queries.jsonl, line 1: no 'id'"):
+    with pytest.raises(DatasetError, match=r"queries.jsonl, line 1: must be an object, not \[1\]"):
         load(folder)
 
 
@@ -112,7 +112,7 @@ def test_a_bad_card_is_refused(tmp_path: Path) -> None:
         load(write_folder(tmp_path / "two", card=CARD | {"metrics": ["precision@5"]}))
     folder = write_folder(tmp_path / "three")
     (folder / "dataset.json").write_text("[]")
-    with pytest.raises(DatasetError, match=r"dataset.json: holds a list, not a dict"):
+    with pytest.raises(DatasetError, match=r"dataset.json: holds a list, not an object"):
         load(folder)
 
 
@@ -217,7 +217,7 @@ _DEEP = "[" * 100_000 + "]" * 100_000
     ("value", "message"),
     [
         (_MANY_DIGITS, "a whole number of more than 4,300 digits"),
-        (_DEEP, "nested too deeply"),
+        (_DEEP, "nested more than 100 deep"),
         (r'"\ud83d"', r"half of a surrogate pair \(\\ud800 to"),
     ],
     ids=["digits", "deep", "half"],
@@ -240,7 +240,7 @@ def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     (folder / "gallery.jsonl").unlink()
     (folder / "gallery.jsonl").mkdir()
-    with pytest.raises(DatasetError, match=r"gallery.jsonl: cannot be read \(a folder, not"):
+    with pytest.raises(DatasetError, match=r"gallery.jsonl: .* \(a folder, not a file\)"):
         load(folder)
 
 

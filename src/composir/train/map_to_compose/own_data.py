@@ -16,13 +16,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
 
 GALLERY, QUERIES = "gallery.jsonl", "queries.jsonl"
@@ -261,37 +260,21 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         raise DatasetError(
             f"{path}: triplets come as a data set folder, .jsonl or .csv, not {path.suffix!r}"
         )
-    try:
-        text = read_regular_text(path, encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text ({error})") from error
-    return kinds[path.suffix.lower()](path, text)
+    return kinds[path.suffix.lower()](path)
 
 
-def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
+def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    for where, line in read_lines(path, DatasetError):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield where, f"not JSON ({_told(error)})"
+            row = decode_json(line)
+        except JsonFaultError as fault:
+            yield where, fault.reason
             continue
         yield where, row if isinstance(row, dict) else "not a JSON object"
 
 
-def _told(error: ValueError | RecursionError) -> str:
-    """Why a line is no JSON that can be used, in words that fit into a line."""
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    reader = csv.DictReader(io.StringIO(read_text(path, DatasetError), newline=""))
     _check_columns(path, reader)
     while True:
         try:
@@ -326,7 +309,7 @@ def _triplet(where: str, row: Mapping[str, Any], resolve: _Files) -> Triplet | s
         reference = resolve(row["reference"])
         targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
         shown = _unique(resolve(name) for name in _names(row.get("shown")))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return str(error)
     if not targets:
         return "no target"
