@@ -21,6 +21,7 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
+from composir.data.problems import Problem, told_together
 from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
@@ -310,7 +311,8 @@ def _summary(run: _Run, made: Made, out: Path) -> list[str]:
     if made.dropped:
         lines.append("dropped on the way:")
         lines += [f"  {number:>7,}  {printable(why)}" for why, number in made.dropped.items()]
-    lines += [f"cannot be read: {printable(str(f.path))}: {f.reason}" for f in made.failures[:10]]
+    unread = [Problem(str(failure.path), failure.reason) for failure in made.failures]
+    lines += [f"cannot be read: {printable(line)}" for line in told_together(unread)]
     if run.endpoint is not None:
         lines.append(told_usage(cast("LanguageModelWriter", run.writer), run.endpoint))
     if len(made.triplets) < run.settings.count:
@@ -389,5 +391,6 @@ def edit(
     echo(f"{made.triplets:,} triplets in {printable(str(out))}")
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")
-    for file, reason in made.skipped:
-        note(f"skipped {printable(file)}: {printable(reason)}")
+    skipped = [Problem(file, reason) for file, reason in made.skipped]
+    for line in told_together(skipped):
+        note(f"skipped {printable(line)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _NAMED = 3
@@ -44,6 +44,17 @@ def told_together(problems: Iterable[Problem]) -> list[str]:
     if rest:
         lines.append(f"... and {sum(rest):,} more, of {len(rest):,} other kinds")
     return lines
+
+
+def say_skipped(failures: Iterable[tuple[object, str]], say: Callable[[str], None]) -> None:
+    """Say which files are skipped.
+
+    Args:
+        failures: Files, and why each cannot be used.
+        say: Takes lines.
+    """
+    for line in told_together(Problem(str(file), reason) for file, reason in failures):
+        say(f"skipping {line}")
 
 
 def _told(alike: list[Problem]) -> str:

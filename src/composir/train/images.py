@@ -17,6 +17,7 @@ from typing import TypeAlias
 from PIL import Image
 
 from composir.data.files import check_regular
+from composir.data.problems import say_skipped
 from composir.data.untrusted_tables import column_names, read_table
 from composir.errors import ImageReadError, TrainingError
 from composir.gallery.scan import scan
@@ -101,6 +102,22 @@ def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImag
             "glob, tar shards or a Parquet table of paths"
         )
     return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
+
+
+def told_training_images(spec: Images, say: Callable[[str], None]) -> list[TrainingImage]:
+    """`training_images`, which says what cannot be looked at.
+
+    Args:
+        spec: As there.
+        say: Takes lines.
+
+    Raises:
+        TrainingError: As there.
+    """
+    skipped: list[Failure] = []
+    images = training_images(spec, skipped.append)
+    say_skipped(((failure.path, failure.reason) for failure in skipped), say)
+    return images
 
 
 def is_dev(name: str, share: float, salt: str = "dev") -> bool:

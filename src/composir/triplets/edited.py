@@ -99,7 +99,8 @@ def _make(
     _claim(out, files, settings)
     rows, skipped = _edit_all(list(_jobs(files, settings)), out, progress)
     if not rows:
-        raise DatasetError(f"none of {len(files)} pictures could be read, e.g. {skipped[0]}")
+        file, reason = skipped[0]
+        raise DatasetError(f"none of {len(files):,} pictures could be read, e.g. {file}: {reason}")
     counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
     made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
     _write(out, rows, settings, made)

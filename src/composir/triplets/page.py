@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from composir.data.json_object import JsonObject, is_finite_number, read_object, read_objects
+from composir.data.row_examples import QUERY_ROW
 from composir.errors import DatasetError, ImageReadError
 from composir.sheet.document import document, escaped, picture
 from composir.triplets.records import pair_dice
@@ -33,7 +34,7 @@ def read_rows(folder: Path) -> list[JsonObject]:
         if not row.required_names("targets"):
             raise DatasetError(f"{row.where}: 'targets' is empty")
     if not rows:
-        raise DatasetError(f"{folder / 'queries.jsonl'}: no triplets")
+        raise DatasetError(f"{folder / 'queries.jsonl'}: it has no triplets; {QUERY_ROW}")
     return rows
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from composir.data.json_object import JsonObject, as_object, read_object, read_objects
+from composir.data.problems import Problem, told_together
+from composir.data.row_examples import GALLERY_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.gallery.scan import scan
@@ -57,7 +59,9 @@ def read_captioned(
     notices = [
         _counted(len(unknown), "captions without a picture", unknown),
         _counted(len(files) - len(known), "pictures without a caption are left out"),
-        *(f"{item.path}: {item.reason}" for item in found if isinstance(item, Failure)),
+        *told_together(
+            Problem(str(item.path), item.reason) for item in found if isinstance(item, Failure)
+        ),
     ]
     chosen = _only(known, only, f"below {images}")
     return _source(root.name, chosen, "not stated", notices)
@@ -86,8 +90,7 @@ def read_data_set(
     _refuse_twins(root / "gallery.jsonl", rows)
     kept = [row for row in rows if split is None or str(row.get("split")) == split]
     if not kept:
-        splits = sorted({str(row["split"]) for row in rows if "split" in row})
-        raise DatasetError(f"{root / 'gallery.jsonl'}: no rows of split {split!r}; it has {splits}")
+        raise _no_rows(root / "gallery.jsonl", rows, split)
     images = [_image(root, row, tuple(columns or CAPTION_COLUMNS)) for row in kept]
     chosen = _only(images, only, f"in {folder}")
     there = [image for image in chosen if image.file.is_file()]
@@ -96,6 +99,14 @@ def read_data_set(
         raise DatasetError(f"{folder}: none of its {len(lost):,} pictures is there: {_some(lost)}")
     notices = [_counted(len(lost), "pictures whose file is missing are left out", lost)]
     return _source(root.name, there, _licence(root), notices)
+
+
+def _no_rows(path: Path, rows: Sequence[Mapping[str, Any]], split: str | None) -> DatasetError:
+    if not rows:
+        return DatasetError(f"{path}: the gallery is empty; {GALLERY_ROW}")
+    splits = ", ".join(sorted({repr(str(row["split"])) for row in rows if "split" in row}))
+    told = f"it has {splits}" if splits else "none of them names a split"
+    return DatasetError(f"{path}: no rows of split {split!r}; {told}")
 
 
 def _matched(
@@ -163,6 +174,8 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
     if only is None:
         return list(images)
     wanted = _ids(only)
+    if not wanted:
+        raise DatasetError(f"{only}: it names no pictures; write one id a line")
     chosen = [image for image in images if image.id in wanted]
     lost = sorted(wanted - {image.id for image in chosen})
     if lost:

@@ -99,8 +99,25 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     with pytest.raises(DatasetError, match=r"no queries of split 'train'; it has 'dev', 'test'"):
         load(folder, "train")
-    write_lines(folder / "gallery.jsonl", [])
-    with pytest.raises(DatasetError, match=r"gallery.jsonl: the gallery is empty"):
+    write_lines(folder / "queries.jsonl", [{k: v for k, v in QUERIES[0].items() if k != "split"}])
+    with pytest.raises(DatasetError, match=r"no queries of split 'dev'; none of them names a spl"):
+        load(folder, "dev")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gallery", r"gallery\.jsonl: the gallery is empty; a row is, e\.g\., \{.*\}"),
+        ("queries", r"queries\.jsonl: it has no queries; a row is, e\.g\., \{.*\}"),
+    ],
+)
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_file_is_refused_in_a_finished_sentence(
+    tmp_path: Path, name: str, message: str, content: str
+) -> None:
+    folder = write_folder(tmp_path / "set")
+    (folder / f"{name}.jsonl").write_text(content)
+    with pytest.raises(DatasetError, match=rf"{message}$"):
         load(folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from composir.bench.task import (
     refuse_duplicates,
 )
 from composir.data.json_object import JsonObject, read_object, read_objects
+from composir.data.row_examples import GALLERY_ROW, QUERY_ROW
 from composir.errors import BenchError, DatasetError
 
 ALL = "all"
@@ -147,7 +148,7 @@ def _gallery(root: Path) -> dict[str, Picture]:
             raise DatasetError(f"{row.where}: the gallery id {name!r} comes twice")
         pictures[name] = Picture(root / row.required_text("file"))
     if not pictures:
-        raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty")
+        raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty; {GALLERY_ROW}")
     return pictures
 
 
@@ -158,10 +159,15 @@ def _queries(root: Path, split: str, pictures: dict[str, Picture]) -> tuple[Benc
         _query(root, row, pictures, by_file) for row in rows if split in (ALL, row.name("split"))
     )
     if not queries:
-        raise DatasetError(
-            f"{root / _FILES[2]}: no queries of split {split!r}; it has {listed(_splits(rows))}"
-        )
+        raise _no_queries(root / _FILES[2], split, _splits(rows), bool(rows))
     return queries
+
+
+def _no_queries(path: Path, split: str, splits: Sequence[str], has_rows: bool) -> DatasetError:
+    if not has_rows:
+        return DatasetError(f"{path}: it has no queries; {QUERY_ROW}")
+    told = f"it has {listed(splits)}" if splits else "none of them names a split"
+    return DatasetError(f"{path}: no queries of split {split!r}; {told}")
 
 
 def _query(

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from composir.data.problems import Problem, told_together
+from composir.data.row_examples import TRIPLET_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
 from composir.train.map_to_compose.picture_names import (
@@ -34,7 +35,6 @@ from composir.train.map_to_compose.picture_names import (
 QUERIES = "queries.jsonl"
 TARGET_KEYS = ("targets", "target", "clicked")
 SEPARATOR = "|"
-ROW = 'a row is, e.g., {"reference": "a.jpg", "text": "in red", "target": "b.jpg"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,7 @@ def _refuse(
 ) -> None:
     total = good + len(problems)
     if not total:
-        raise DatasetError(f"{file}: it has no triplets; {ROW}")
+        raise DatasetError(f"{file}: it has no triplets; {TRIPLET_ROW}")
     if good and len(problems) <= max_bad * total:
         return
     kinds = "".join(f"\n  {line}" for line in told_together(problems))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from composir.data.row_examples import GALLERY_ROW
 from composir.errors import DatasetError
 
 GALLERY = "gallery.jsonl"
@@ -59,10 +60,7 @@ class PictureNames:
         for where, row in rows:
             names._add(where, row)
         if not names.by_id:
-            raise DatasetError(
-                f"{folder / GALLERY}: the gallery is empty; a row is, e.g., "
-                '{"id": "a", "file": "images/a.jpg"}'
-            )
+            raise DatasetError(f"{folder / GALLERY}: the gallery is empty; {GALLERY_ROW}")
         return names
 
     def __call__(self, name: object) -> Path:
