@@ -12,7 +12,15 @@ from pathlib import Path
 from composir.bench.datasets import DATASETS
 from composir.bench.protocol import Rankings
 from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
-from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
+from composir.bench.run import (
+    ALLOW_MISSING,
+    Prepared,
+    Progress,
+    Source,
+    evaluate,
+    load_tasks,
+    prepare,
+)
 from composir.bench.submission import (
     check_submission,
     submission_files,
@@ -133,7 +141,7 @@ def run_plan(
     _refuse_unwritable(plan)
     dimension = None if model is None else model.dimension
     table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
-    source = Source(model, table, cache, plan.allow_missing, progress)
+    source = Source(model, table, cache, plan.allow_missing, progress, ALLOW_MISSING)
     return tuple(_play(plan, name, source) for name in plan.datasets)
 
 

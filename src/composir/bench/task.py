@@ -221,8 +221,8 @@ def without_images(task: Task, absent: frozenset[str]) -> Task:
     )
     if not queries:
         raise DatasetError(
-            f"{task.name}: {len(absent):,} images are missing, and every query needs one of them. "
-            f"Where to get them: {task.images_from}"
+            f"{task.name}: {len(absent):,} images are missing or damaged, and every query needs "
+            f"one of them. Where to get them: {task.images_from}"
         )
     gallery = tuple(name for name in task.gallery if name not in absent)
     return replace(task, queries=queries, gallery=gallery)

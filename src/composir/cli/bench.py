@@ -72,7 +72,9 @@ NoCacheOption = Annotated[
 ]
 AllowMissingOption = Annotated[
     bool,
-    typer.Option("--allow-missing", help="Drop queries with missing images; marked as partial."),
+    typer.Option(
+        "--allow-missing", help="Drop queries with missing or damaged images; marked as partial."
+    ),
 ]
 ProxyOption = Annotated[
     bool,
@@ -295,10 +297,11 @@ def tune(
     vectors: VectorsOption = None,
     variant: VariantOption = None,
     text_proxy: ProxyOption = False,
+    allow_missing: AllowMissingOption = False,
     no_cache: NoCacheOption = False,
 ) -> None:
     """Choose a composer's settings on a dev split; reporting on that split is then refused."""
-    from composir.bench.run import Source, load_tasks, prepare
+    from composir.bench.run import ALLOW_MISSING, Source, load_tasks, prepare
     from composir.bench.task import LoadOptions, check_name
     from composir.bench.tune import TUNED, parse_grid
     from composir.bench.tune import tune as search
@@ -312,7 +315,7 @@ def tune(
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
     with _progress() as show:
-        source = Source(encoder, table, _cache(no_cache), progress=show)
+        source = Source(encoder, table, _cache(no_cache), allow_missing, show, ALLOW_MISSING)
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)

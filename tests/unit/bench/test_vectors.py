@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from composir.bench.encode import encode_pictures
 from composir.bench.task import Crop, Picture
-from composir.bench.vectors import VectorCache, encode_pictures, load_vectors
+from composir.bench.vectors import VectorCache, load_vectors
 from composir.errors import BenchError, DatasetError
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import write_folder
