@@ -101,12 +101,6 @@ class Setup(_Frozen):
     resamples: int = Field(default=1000, ge=1, le=MOST_RESAMPLES)
     read_negation: bool = False
 
-    @property
-    def composer_label(self) -> str:
-        """The composer for tables and file names: of a folder, the run that it came out of."""
-        path = Path(self.composer)
-        return path.parent.name if path.name == "composer" and path.parent.name else path.name
-
 
 class ModelInfo(_Frozen):
     """Which bundle made the vectors, and how it takes pictures."""

@@ -306,7 +306,7 @@ def _header(
         variant=first.task.variant,
         checksum=_joint_checksum(prepared),
         model=info,
-        composer=setup.composer_label,
+        composer=setup.composer if composer is None else composer.name,
         settings=dict(setup.settings) if composer is None else composer.settings,
         image_vectors=first.table.source,
         seed=setup.seed,

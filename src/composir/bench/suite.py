@@ -278,13 +278,14 @@ def result_name(result: Result) -> str:
     model = header.model.name if header.model else ""
     parts = [header.dataset, header.split, setup.variant or "", model]
     told = slug("-".join(filter(None, parts)), {})
-    return f"{told}-{slug(setup.composer_label, setup.settings)}.json"
+    return f"{told}-{slug(header.composer, setup.settings)}.json"
 
 
 def result_path(folder: Path, result: Result) -> Path:
     """Where to write a result: the file of an earlier run of the same, and of nothing else.
 
-    Own data sets may have the same name; a part of one whose images are missing has it too.
+    Own data sets may have the same name, and so may models and trained composers; a part of a data
+    set whose images are missing has its name too.
 
     Args:
         folder: Of results.
@@ -306,8 +307,14 @@ def _is_free_for(path: Path, result: Result) -> bool:
         other = load_result(path)
     except (BenchError, OutputError):
         return False
-    parts = [[bool(task.partial) for task in one.tasks] for one in (other, result)]
-    return other.header.checksum == result.header.checksum and parts[0] == parts[1]
+    return _made_of(other) == _made_of(result)
+
+
+def _made_of(result: Result) -> object:
+    """What tells results of one name apart."""
+    header, partial = result.header, [bool(task.partial) for task in result.tasks]
+    model = header.model and header.model.fingerprint
+    return header.checksum, model, header.composer_fingerprint, partial
 
 
 def rerun(

@@ -7,6 +7,7 @@ One idea a file. `COMPOSERS` is the table of those without training; trained one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -65,8 +66,19 @@ def load_composer(
     folder = packaged_composers(model).get(chosen) or Path(chosen)
     if not _is_folder(folder):
         raise QueryError(_unknown(chosen, model))
-    folder = folder.expanduser()
-    return _named(chosen, lambda: open_trained(folder, model).with_settings(**values))
+    opened = _opened(chosen, folder.expanduser(), model)
+    return _named(chosen, lambda: opened.with_settings(**values))
+
+
+def _opened(chosen: str, folder: Path, model: EmbeddingModel) -> SplicedComposer:
+    """A trained composer; one that was given as a folder says so in its name."""
+    from composir.compose.called import called
+
+    opened, packaged = open_trained(folder, model), packaged_composers(model)
+    if chosen in packaged:
+        return opened
+    taken = frozenset(composer_names(model))
+    return replace(opened, called=called(opened.folder, packaged, taken))
 
 
 def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:
