@@ -66,7 +66,7 @@ def names_for(start: str) -> tuple[str, str]:
 def measure_packaged(
     model: Model, starts: Iterable[str], held_out: HeldOut, say: Callable[[str], None]
 ) -> dict[str, Packaged]:
-    """Ask the model's own composers of stage 2, as a search would: with their own weights.
+    """Ask the model's own composers of stage 2 the same questions, with their own weights.
 
     Args:
         model: The foundation model.
