@@ -225,7 +225,7 @@ class VectorCache:
 def _key_or_none(picture: Picture, connection: sqlite3.Connection) -> str:
     try:
         return content_key(picture, partial(_hash_file, connection))
-    except (OSError, UnicodeEncodeError, ValueError):
+    except (OSError, ValueError):  # the latter of names that are no text
         return ""
 
 
