@@ -37,6 +37,7 @@ class SplicedComposer:
         composed_texts: Gives the encoder of composed sentences: the model's, or an adapted one.
         plain_texts: Gives the encoder of the other sentences of a query with a reference: the
             model's, or the same graph with its adapters off.
+        called: What results call it; empty for the manifest's own name.
     """
 
     folder: ComposerFolder
@@ -45,11 +46,12 @@ class SplicedComposer:
     query_side: QuerySide
     composed_texts: Callable[[], SplicingEncoder]
     plain_texts: Callable[[], SplicingEncoder]
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """As the manifest says, e.g. `isa`."""
-        return self.folder.manifest.name
+        """As the manifest says, e.g. `isa`, or with its run, e.g. `shop/isa`: see `called`."""
+        return self.called or self.folder.manifest.name
 
     @property
     def settings(self) -> dict[str, float | int | str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,10 @@ class SearchSettings:
         """Check k.
 
         Raises:
-            QueryError: If k is below 1.
+            QueryError: If k is no whole number, or below 1.
         """
+        if not isinstance(self.k, Integral) or isinstance(self.k, bool):
+            raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
             raise QueryError(f"k is {self.k}; ask for at least one hit")
 

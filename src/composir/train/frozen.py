@@ -23,6 +23,7 @@ from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
 from composir.model.framing import Framing
+from composir.model.vocabulary import read_word_table
 from composir.train.foundation.appearance import meaning_part
 from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
 from composir.train.foundation.text_tower import TextSpec, TextTower
@@ -240,6 +241,19 @@ def read_weights(graph: Path) -> Weights:
 
     What int8 weights are stored as (values, scales, zeros) is not among them.
     """
+    try:
+        weights = _weights_of(graph)
+    except Exception as error:  # protobuf and onnx raise many kinds for graphs of other makers
+        raise TrainingError(
+            f"{graph} cannot be trained through ({error}): export it with this version of composir"
+        ) from error
+    for name, values in weights.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise TrainingError(f"{graph}: the weights {name} are NaN or infinite")
+    return weights
+
+
+def _weights_of(graph: Path) -> Weights:
     import onnx
     from onnx import numpy_helper
 
@@ -266,10 +280,8 @@ def _expanded(node: Any, found: Weights) -> NDArray[np.float32]:
 
 
 def _word_table(bundle: Bundle) -> NDArray[np.float32]:
-    table = bundle.manifest.text.words
-    stored = np.load(bundle.file(table.values), allow_pickle=False)
-    values = np.asarray(stored, dtype=np.float32)
-    if table.scales is None:
-        return values
-    scales = np.load(bundle.file(table.scales), allow_pickle=False)
-    return np.asarray(values * scales[:, None], dtype=np.float32)
+    values, scales = read_word_table(bundle)
+    table = np.asarray(values, dtype=np.float32)
+    if scales is None:
+        return table
+    return np.asarray(table * scales.astype(np.float32)[:, None], dtype=np.float32)

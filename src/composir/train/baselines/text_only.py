@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from composir.compose.trained import ComposerManifest
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
 from composir.train.baselines.content_words import GAP, with_gaps
 from composir.train.checks import check_name_and_seed
@@ -338,11 +338,7 @@ def _read_texts(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = read_regular_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as text: {error}") from error
-    return [stripped for row in text.splitlines() if (stripped := row.strip())]
+    return [line.strip() for _, line in read_lines(path, TrainingError)]
 
 
 def _vectors(
