@@ -61,7 +61,7 @@ def noise(width: int, height: int) -> Image.Image:
 def largest_difference(spec: PreprocessSpec, theirs: Processor, picture: Image.Image) -> float:
     ours, wanted = spec.apply(picture), theirs(picture)
     assert ours.shape == wanted.shape
-    return float(np.abs(ours - wanted).max())
+    return float(np.abs(ours - np.rint(wanted)).max())
 
 
 @pytest.mark.parametrize("name", CONFIGS)
