@@ -97,6 +97,16 @@ def test_large_photographs(tmp_path: Path) -> None:
         assert largest_difference(spec, theirs, picture) <= 1
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_transformers_writes_again_says_the_same(name: str, tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(CONFIGS[name]))
+    theirs = transformers.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    assert spec_from_processor(theirs.to_dict()) == spec_from_processor(CONFIGS[name])
+    theirs.save_pretrained(tmp_path / "again")
+    written = json.loads((tmp_path / "again" / "preprocessor_config.json").read_text())
+    assert spec_from_processor(written) == spec_from_processor(CONFIGS[name])
+
+
 def test_mean_and_std_are_those_of_the_processor(tmp_path: Path) -> None:
     for config in (CLIP, SIGLIP, SIGLIP2, BLIP):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
