@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from composir.bench.encode import encode_pictures
 from composir.bench.task import Picture
-from composir.bench.vectors import encode_pictures
 from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
