@@ -72,7 +72,8 @@ class Asked:
         gallery: (n, D) float32.
         right: (n,) which of them are right.
         lenient: How many of the first hits may hold the right one for the answer to be good.
-        reference: Picture of the query, where it has one.
+        reference: Place in its domain's pool of the query's picture, where it has one.
+        altered: How that picture was altered before it was asked about.
     """
 
     domain: str
@@ -82,7 +83,8 @@ class Asked:
     gallery: FloatArray
     right: NDArray[np.bool_]
     lenient: int = 1
-    reference: Path | None = None
+    reference: int | None = None
+    altered: str = ""
 
     def answered(self, scores: FloatArray) -> bool:
         """Whether the answer is good: the first hit is right, or three of the first five are.
@@ -295,7 +297,7 @@ def _noun_asked(pools: Pools, domain: str, noun: str) -> Iterator[Asked]:
     """
     pool, complete = pools.by_name[domain], DOMAINS[domain].complete
     there = pool.showing(noun)
-    for number, (share, size) in enumerate(_planned(len(there))):
+    for number, (share, size) in enumerate(planned(len(there))):
         right = pool.vectors[pools.draw(there, round(share * size))]
         gallery = np.concatenate([right, pools.filling(domain, noun, size - len(right))])
         truth = np.arange(len(gallery)) < len(right)
@@ -309,7 +311,7 @@ def _noun_asked(pools: Pools, domain: str, noun: str) -> Iterator[Asked]:
             yield Asked(domain, phrase, 0.0, text, absent, nothing)
 
 
-def _planned(available: int) -> Iterator[tuple[float, int]]:
+def planned(available: int) -> Iterator[tuple[float, int]]:
     """Shares and sizes of galleries that so many right pictures suffice for."""
     for share in SHARES:
         sizes = {min(size, int(available / share)) for size in SIZES}
