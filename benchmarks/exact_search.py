@@ -48,6 +48,8 @@ class FreeModel:
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
+    mean_image: ClassVar[FloatArray | None] = None
+    sentence = "{}"
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension

@@ -52,6 +52,8 @@ class StandIn:
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
+    mean_image: ClassVar[FloatArray | None] = None
+    sentence = "{}"
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

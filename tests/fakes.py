@@ -41,6 +41,8 @@ class ColourModel:
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
+    mean_image: ClassVar[FloatArray | None] = None
+    sentence = "{}"
 
     def __init__(self, fingerprint: str = "colours-1") -> None:
         self.fingerprint = fingerprint

@@ -213,8 +213,8 @@ class SearchResult:
         understood: The query as it was understood: what its words negate is among the negatives.
         notices: What else whoever asks should know, e.g. a negation that was not understood.
         sort: How the hits are ordered.
-        relevant: How many images passed for relevant before they were sorted by date; None where
-            the order is that of the score, which lets everything pass.
+        relevant: How many images passed for relevant before they were sorted by date, of the 5,000
+            best; None where the order is that of the score, which lets everything pass.
         min_confidence: What was asked for; None for nothing.
     """
 

@@ -35,6 +35,7 @@ from composir.types import Confidence, FloatArray, Query
 Kind: TypeAlias = Literal["words", "image", "both", "product"]
 _ONE_DEVIATION_BELOW = 15.87
 _ENOUGH_SCORES = 16_384  # for two percentiles; more would only cost milliseconds
+_ONE_PART_ALONE: dict[str, Kind] = {"text": "words", "image": "image"}
 _OLDER_NAMES: dict[Kind, Kind] = {"both": "image"}  # bundles had one set for all with a picture
 
 
@@ -75,17 +76,20 @@ class ConfidenceCalibration:
         return self.excess_weight != 0 or self.level_weight != 0
 
 
-def kind_of(query: Query, composed: ComposedQueries) -> Kind:
+def kind_of(query: Query, composed: ComposedQueries, composer: str) -> Kind:
     """Which set of coefficients a query has: scores of different kinds lie on different scales.
 
     Args:
         query: As asked.
         composed: What the composer made of it.
+        composer: Its name.
     """
     if composed.rule == "product":
         return "product"
     if not query.images and not query.from_device:
         return "words"
+    if composer in _ONE_PART_ALONE:
+        return _ONE_PART_ALONE[composer]
     return "both" if query.text or query.from_device else "image"
 
 
@@ -118,26 +122,37 @@ class Judge:
         calibration: Coefficients.
         background: (s,) scores of all images searched, or of a fair sample of them.
         size: How many images were searched.
-        zero: The score of the mean picture, where the calibration needs it.
+        zero: Score of the mean picture, where the calibration needs it.
+        background_zero: The same, as the background is scored; where words are judged in another
+            sentence too, `zero` and the scores to judge are those of both.
     """
 
     calibration: ConfidenceCalibration
     background: FloatArray
     size: int
     zero: float = 0.0
+    background_zero: float = 0.0
     _middle: tuple[float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find centre and spread of the background once."""
         object.__setattr__(self, "_middle", _centre_and_below(self.background))
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether there is nothing to compare a score with."""
+        made = self.calibration
+        return self.size < made.smallest_gallery and not made.needs_mean_picture
+
     def value(self, score: float) -> float:
         """How likely an image of this score is right, 0 to 1."""
         made = self.calibration
+        if self.is_blind:
+            return 0.5
         logit = made.bias + made.score_weight * score + made.excess_weight * self._excess(score)
         if self.size >= made.smallest_gallery:
             logit += made.standout_weight * self._standout(score)
-            logit += made.level_weight * (self._middle[0] - self.zero)
+            logit += made.level_weight * (self._middle[0] - self.background_zero)
         return 1.0 / (1.0 + math.exp(-max(min(logit, 50.0), -50.0)))
 
     def of(self, best: float | None, *, certain: bool = False) -> Confidence:
@@ -152,7 +167,7 @@ class Judge:
             return Confidence(0.0, "nothing matches well")
         if certain:
             return Confidence(1.0, "good match")
-        if self.size < made.smallest_gallery and not made.needs_mean_picture:
+        if self.is_blind:
             return Confidence(0.5, "uncertain")
         value = self.value(best)
         if value >= made.good:

@@ -14,7 +14,7 @@ from composir.data.files import absolute, remove_abandoned
 from composir.errors import BundleMismatchError, DatasetError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
 from composir.gallery.composers import ComposerShelf
-from composir.gallery.confidence import ConfidenceCalibration, calibration_of
+from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
@@ -30,7 +30,15 @@ from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import DATASET_NAME, EXACT_LIMIT, Store
 from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
-from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
+from composir.types import (
+    Failure,
+    FloatArray,
+    IndexReport,
+    Query,
+    SearchResult,
+    SortOrder,
+    check_query,
+)
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
@@ -218,6 +226,8 @@ class Gallery:
         include_reference: bool = False,
         collapse_duplicates: bool = True,
         missing: Missing = "hide",
+        sort: SortOrder = "score",
+        min_confidence: float | None = None,
     ) -> SearchResult:
         """Search the gallery.
 
@@ -255,8 +265,10 @@ class Gallery:
             where,
             include_reference,
             collapse_duplicates,
-            calibration=self._calibration or calibration_of(model, query, chosen),
+            calibration=self._calibration,
             absentees=self._absentees() if missing == "hide" else None,
+            sort=sort,
+            min_confidence=min_confidence,
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
 

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from numbers import Integral
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -16,13 +17,15 @@ from PIL import Image
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.understand import understand
 from composir.errors import GalleryError, QueryError
-from composir.gallery.confidence import ConfidenceCalibration, judge
+from composir.gallery.confidence import ConfidenceCalibration
+from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
+from composir.gallery.opinion import Opinion
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reference import Reference, encoded_references
 from composir.model.base import EmbeddingModel
-from composir.types import Absent, Hit, Query, SearchResult
+from composir.types import Absent, Confidence, Hit, Query, SearchResult, SortOrder
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
@@ -39,8 +42,10 @@ class SearchSettings:
         include_reference: Let the reference and its duplicates be hits.
         collapse_duplicates: Show one of several duplicates, with the paths of the others.
         rule: What near duplicates are.
-        calibration: Of the confidence; None for the defaults.
+        calibration: Of the confidence; None for the model's.
         absentees: Looks for the files of hits; None to show hits whose files are gone too.
+        sort: Order of the hits; by date, only relevant ones are hits.
+        min_confidence: Below it the result says that nothing matches; None for nowhere.
     """
 
     k: int = 10
@@ -50,17 +55,25 @@ class SearchSettings:
     rule: NearDuplicateRule = field(default_factory=NearDuplicateRule)
     calibration: ConfidenceCalibration | None = None
     absentees: Absentees | None = None
+    sort: SortOrder = "score"
+    min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        """Check k.
+        """Check the numbers and names.
 
         Raises:
-            QueryError: If k is no whole number, or below 1.
+            QueryError: If k is no whole number or below 1, there is no such order, or the confidence
+                asked for is not between 0 and 1.
         """
         if not isinstance(self.k, Integral) or isinstance(self.k, bool):
             raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
             raise QueryError(f"k is {self.k}; ask for at least one hit")
+        if self.sort not in get_args(SortOrder):
+            orders = ", ".join(get_args(SortOrder))
+            raise QueryError(f"sort is {self.sort!r}; it can be: {orders}")
+        if self.min_confidence is not None and not 0.0 <= self.min_confidence <= 1.0:
+            raise QueryError(f"min_confidence is {self.min_confidence}; it goes from 0 to 1")
 
 
 def answer(
@@ -91,15 +104,15 @@ def answer(
     references = encoded_references(query, model)
     composed = composer.compose(_batch(understood, references)).averaged()
     hidden = () if settings.include_reference else references
-    found = _Found(ranker, composed, settings, hidden)
+    opinion = Opinion(understood, composed, composer, model, settings.calibration)
+    found = _Found(ranker, composed, settings, hidden, opinion)
     groups = found.groups()
-    best = groups[0][0].score if groups else None
     return SearchResult(
         query=query,
         hits=tuple(
             _hit(rank, group, settings.absentees) for rank, group in enumerate(groups, start=1)
         ),
-        confidence=judge(best, found.background, found.searched, settings.calibration),
+        confidence=found.confidence(references),
         composer=composer.name,
         gallery_size=ranker.size,
         searched=found.searched,
@@ -107,6 +120,9 @@ def answer(
         absent=found.absent(groups),
         understood=understood,
         notices=notices,
+        sort=settings.sort,
+        relevant=found.relevant,
+        min_confidence=settings.min_confidence,
     )
 
 
@@ -137,10 +153,12 @@ class _Found:
         composed: ComposedQueries,
         settings: SearchSettings,
         hidden: Sequence[Reference],
+        opinion: Opinion,
     ) -> None:
-        self._settings, self._hidden = settings, hidden
+        self._settings, self._hidden, self._opinion = settings, hidden, opinion
         self._ranking = ranker.rank(composed, settings.where)
-        self.background = self._ranking.background
+        self._best: Candidate | None = None
+        self.relevant: int | None = None
         self._left_out = 0
         self._absentees = settings.absentees
         self._gone: list[Path] = []
@@ -150,7 +168,29 @@ class _Found:
         return self._ranking.searched - self._left_out
 
     def groups(self) -> list[list[Candidate]]:
-        """At most k groups of duplicates, best first; the first of each stands for it."""
+        """At most k groups of duplicates in order; the first of each stands for it."""
+        if self._settings.sort != "score":
+            return self._dated_groups()
+        groups = self._best_groups()
+        self._best = groups[0][0] if groups else None
+        return groups
+
+    def confidence(self, references: Sequence[Reference]) -> Confidence:
+        """How far to trust the best of what `groups` looked through."""
+        judge = self._opinion.judge(self._ranking.background, self.searched)
+        return self._opinion.of(judge, self._best, references, self._settings.rule)
+
+    def _dated_groups(self) -> list[list[Candidate]]:
+        candidates = self._ranking.best(MOST_DATED)
+        shown = [c for c in candidates if not self._is_hidden(c)]
+        self._left_out = len(candidates) - len(shown)
+        self._best = next((c for c in shown if not self._is_gone(c)), None)
+        judge = self._opinion.judge(self._ranking.background, self.searched)
+        relevant = [c for c in shown if judge.is_relevant(self._opinion.score(c))]
+        self.relevant = len(relevant)
+        return self._collapsed(by_date(relevant, self._settings.sort))
+
+    def _best_groups(self) -> list[list[Candidate]]:
         k = self._settings.k
         window = 2 * k + _EXTRA_CANDIDATES
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from composir.errors import BundleError
@@ -22,6 +23,7 @@ from composir.model.checked_files import (
     write_manifest,
 )
 from composir.names import NAME_PATTERN
+from composir.types import FloatArray
 
 MANIFEST_NAME = "bundle.json"
 COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"
@@ -100,8 +102,10 @@ class Manifest(_Part):
         templates: Named sentences with `{}` where pseudo-words go.
         default_composer: Composer of `search` when none is asked for.
         composers: Settings by composer name, chosen on dev splits.
-        confidence: Calibrated coefficients of the gallery's confidence, for `words` alone and for
-            queries with an `image`, by field name.
+        confidence: Calibrated coefficients of the gallery's confidence by field name, for `words`
+            alone, an `image` alone, `both`, and scores that are a `product`.
+        mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
+            confidence is judged against; None where there is none.
         licence: Of the weights in this bundle.
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
@@ -119,6 +123,7 @@ class Manifest(_Part):
     default_composer: str
     composers: dict[str, dict[str, float | int | str]] = {}
     confidence: dict[str, dict[str, float]] = {}
+    mean_image: str | None = None
     licence: str
     sources: list[Source] = []
     training: dict[str, Any] = {}
@@ -167,10 +172,10 @@ class Bundle:
         return bundle
 
     def used_files(self) -> tuple[str, ...]:
-        """Names of the files that the encoders open."""
+        """Names of the files that a model opens."""
         image, text = self.manifest.image, self.manifest.text
         names = (image.graph, text.graph, text.tokenizer, text.words.values, text.words.scales)
-        return tuple(name for name in names if name)
+        return tuple(name for name in (*names, self.manifest.mean_image) if name)
 
     def file(self, name: str) -> Path:
         """Path of a file, its checksum verified once.
@@ -179,6 +184,26 @@ class Bundle:
             BundleError: If the file is not listed or its content is not what the manifest says.
         """
         return self._files.path(name)
+
+    def mean_image(self) -> FloatArray | None:
+        """Mean vector of many unrelated pictures, (D,) float32; None where the bundle has none.
+
+        Raises:
+            BundleError: If its file is damaged or holds something else.
+        """
+        name = self.manifest.mean_image
+        if name is None:
+            return None
+        path = self.file(name)
+        try:
+            mean = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise BundleError(f"{path} cannot be read: {error}") from error
+        if mean.shape != (self.manifest.dimension,) or mean.dtype != np.float32:
+            raise BundleError(f"{path} holds no vector of {self.manifest.dimension} float32")
+        if not np.isfinite(mean).all():
+            raise BundleError(f"{path} holds numbers that are NaN or infinite")
+        return np.asarray(mean, dtype=np.float32)
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,120 @@
+"""What of one query is judged: which coefficients, against what, and the words said another way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.gallery.confidence import ConfidenceCalibration, Judge, calibration_of, kind_of
+from composir.gallery.duplicates import NearDuplicateRule
+from composir.gallery.ranking import Candidate
+from composir.gallery.reference import Reference
+from composir.model.base import EmbeddingModel
+from composir.types import Confidence, FloatArray, Query
+
+
+class Opinion:
+    """Judges candidates of one query.
+
+    Words alone are judged as they are and in the model's own sentence too ("a photo of dog"), so
+    that it matters less how they were said; the ranking knows nothing of that.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        composed: ComposedQueries,
+        composer: Composer,
+        model: EmbeddingModel,
+        calibration: ConfidenceCalibration | None,
+    ) -> None:
+        """Prepare for one query.
+
+        Args:
+            query: As asked.
+            composed: The same, composed.
+            composer: By whom.
+            model: The gallery's.
+            calibration: Coefficients; None for the model's own.
+
+        Raises:
+            ModelError: If the model's own are not usable.
+        """
+        self._query, self._composed, self._composer = query, composed, composer
+        self._model = model
+        self._kind = kind_of(query, composed, composer.name)
+        self._calibration = calibration or calibration_of(model, self._kind)
+
+    def judge(self, background: FloatArray, size: int) -> Judge:
+        """The judge of this query's scores.
+
+        Args:
+            background: (s,) scores of all images searched, or of a fair sample of them.
+            size: How many images were searched.
+        """
+        return Judge(self._calibration, background, size, self._zero, self._plain_zero)
+
+    def of(
+        self,
+        judge: Judge,
+        best: Candidate | None,
+        references: Sequence[Reference],
+        rule: NearDuplicateRule,
+    ) -> Confidence:
+        """Judge the best hit; a copy of the picture that was asked about is certain.
+
+        Args:
+            judge: From `judge`.
+            best: The hit; None where there is none.
+            references: Of the query.
+            rule: What copies are.
+        """
+        if best is None:
+            return judge.of(None)
+        is_copy = self._kind == "image" and any(
+            reference.is_shown_by(best, rule) for reference in references
+        )
+        return judge.of(self.score(best), certain=is_copy)
+
+    def score(self, candidate: Candidate) -> float:
+        """The score that is judged."""
+        if self._framed is None:
+            return candidate.score
+        framed = float(self._framed.scores(candidate.appearance.vector[None])[0, 0])
+        return self._mixed(candidate.score, framed)
+
+    def _mixed(self, plain: float, framed: float) -> float:
+        share = self._calibration.framed
+        return (1.0 - share) * plain + share * framed
+
+    @cached_property
+    def _framed(self) -> ComposedQueries | None:
+        """The words in the model's sentence; None where that has no share."""
+        words = " ".join(self._query.text.split())
+        if self._kind != "words" or not self._calibration.framed or not words:
+            return None
+        frame = self._model.sentence
+        before, _, after = frame.partition("{}")
+        if words.lower().startswith(before.strip().lower()) or before == after == "":
+            return None
+        batch = QueryBatch((f"{before}{words}{after}",), negatives=(self._query.negatives,))
+        return self._composer.compose(batch)
+
+    @cached_property
+    def _plain_zero(self) -> float:
+        return self._mean_score(self._composed)
+
+    @cached_property
+    def _zero(self) -> float:
+        if self._framed is None:
+            return self._plain_zero
+        return self._mixed(self._plain_zero, self._mean_score(self._framed))
+
+    def _mean_score(self, composed: ComposedQueries) -> float:
+        mean = self._model.mean_image
+        if mean is None or not self._calibration.needs_mean_picture:
+            return 0.0
+        return float(composed.scores(np.asarray(mean, dtype=np.float32)[None])[0, 0])
