@@ -46,7 +46,7 @@ def asked_by_pictures(pools: Pools) -> Iterator[Asked]:
                 right = np.arange(len(pool.files)) == reference
                 share = 1 / len(right)
                 place = int(reference)
-                yield Asked(domain, "copy", share, "", pool.vectors, right, 1, place, altered)
+                yield Asked(domain, "copy", share, "", pool.places, right, 1, place, altered)
 
 
 def _alike_asked(pools: Pools, domain: str, noun: str, reference: int) -> Iterator[Asked]:
@@ -73,7 +73,7 @@ def _twins(
     """A gallery with the targets, and one of its size without."""
     pool = pools.by_name[domain]
     filling = pools.filling(domain, noun, size - len(targets))
-    gallery = np.concatenate([pool.vectors[targets], filling])
+    gallery = np.concatenate([pool.places[targets], filling])
     right = np.arange(len(gallery)) < len(targets)
     share = len(targets) / size
     yield Asked(domain, kind, share, text, gallery, right, reference=reference)
@@ -100,7 +100,9 @@ def asked_by_both(pools: Pools, data: Path) -> Iterator[Asked]:
             query = held[place]
             targets = [places[target] for target in query["targets"] if target in places]
             reference = places[query["reference"]]
-            yield from _composed_asked(pools, domain, pool, query["text"], reference, targets, number)
+            yield from _composed_asked(
+                pools, domain, pool, query["text"], reference, targets, number
+            )
 
 
 def _composed_asked(
@@ -113,15 +115,15 @@ def _composed_asked(
     number: int,
 ) -> Iterator[Asked]:
     others = np.setdiff1d(np.arange(len(pool.files)), [reference, *targets])
-    rest = np.concatenate([pool.vectors[others], pools.filling(domain, None, 1000)])
+    rest = np.concatenate([pool.places[others], pools.filling(domain, None, 1000)])
     for share, size in list(planned(len(targets)))[number % 2 :: 2]:
         chosen = pools.draw(np.asarray(targets), round(share * size))
-        filling = rest[pools.draw(np.arange(len(rest)), size - len(chosen))]
-        gallery = np.concatenate([pool.vectors[chosen], filling])
+        filling = pools.draw(rest, size - len(chosen))
+        gallery = np.concatenate([pool.places[chosen], filling])
         right = np.arange(len(gallery)) < len(chosen)
         yield Asked(domain, "both", share, text, gallery, right, reference=reference)
         # By turns its own pool, where much is like what is asked, and others.
-        absent = pool.vectors[others] if number % 4 < 2 else pools.filling(domain, None, size)
-        absent = absent[pools.draw(np.arange(len(absent)), size)]
+        absent = pool.places[others] if number % 4 < 2 else pools.filling(domain, None, size)
+        absent = pools.draw(absent, size)
         nothing = np.zeros(len(absent), dtype=bool)
         yield Asked(domain, "both", 0.0, text, absent, nothing, reference=reference)

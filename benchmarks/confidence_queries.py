@@ -28,7 +28,7 @@ CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"
 PHRASES = {"noun": "{}", "a noun": "a {}", "a photo": "a photo of a {}"}
 SHARES = (0.002, 0.01, 0.05, 0.5, 1.0)
 SIZES = (60, 200, 1000, 2000)
-FEWEST = 12
+FEWEST = 16
 Row = dict[str, Any]
 Places = NDArray[np.int64]
 
@@ -39,6 +39,7 @@ class Pool:
 
     Attributes:
         name: Of the domain.
+        places: (n,) of its pictures in the matrix of all pools.
         vectors: (n, D) float32.
         shows: For each picture the nouns that it is known to show.
         sentences: For each picture captions of its own.
@@ -46,17 +47,18 @@ class Pool:
     """
 
     name: str
+    places: Places
     vectors: FloatArray
     shows: tuple[frozenset[str], ...]
     sentences: tuple[tuple[str, ...], ...]
     files: tuple[Path, ...]
 
     def showing(self, noun: str) -> Places:
-        """Places of the pictures that show a noun."""
+        """Which pictures show a noun."""
         return np.flatnonzero([noun in nouns for nouns in self.shows])
 
     def lacking(self, noun: str) -> Places:
-        """Places of the others."""
+        """Which do not."""
         return np.flatnonzero([noun not in nouns for nouns in self.shows])
 
 
@@ -69,7 +71,7 @@ class Asked:
         kind: Of query: a key of `PHRASES`, `sentence`, `image` or `both`.
         share: Of the gallery's pictures that are right, as drawn; 0 where nothing is.
         text: Its words.
-        gallery: (n, D) float32.
+        gallery: (n,) places in the matrix of all pools.
         right: (n,) which of them are right.
         lenient: How many of the first hits may hold the right one for the answer to be good.
         reference: Place in its domain's pool of the query's picture, where it has one.
@@ -80,7 +82,7 @@ class Asked:
     kind: str
     share: float
     text: str
-    gallery: FloatArray
+    gallery: Places
     right: NDArray[np.bool_]
     lenient: int = 1
     reference: int | None = None
@@ -173,22 +175,22 @@ DOMAINS = {
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """All pools by name, and the seeded draws from them."""
+    """All pools by name, the (n, D) matrix of their vectors, and the seeded draws from them."""
 
     by_name: dict[str, Pool]
+    matrix: FloatArray
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(15))
 
     def draw(self, places: Places, count: int) -> Places:
         """At most so many of some places."""
         return self.generator.permutation(places)[:count]
 
-    def filling(self, domain: str, noun: str | None, count: int) -> FloatArray:
-        """(count, D) vectors of pictures that lack a noun; fewer where there are no more."""
+    def filling(self, domain: str, noun: str | None, count: int) -> Places:
+        """At most so many places of pictures that lack a noun; of other pools alone for None."""
         own = self.by_name[domain]
-        lacking = [own.vectors[own.lacking(noun)]] if noun is not None else []
-        others = [self.by_name[name].vectors for name in DOMAINS[domain].fillers]
-        everything = np.concatenate(lacking + others)
-        return everything[self.draw(np.arange(len(everything)), count)]
+        lacking = [own.places[own.lacking(noun)]] if noun is not None else []
+        others = [self.by_name[name].places for name in DOMAINS[domain].fillers]
+        return self.draw(np.concatenate(lacking + others), count)
 
 
 def load_pools(model: Model, data: Path, cache: VectorCache) -> Pools:
@@ -208,7 +210,12 @@ def load_pools(model: Model, data: Path, cache: VectorCache) -> Pools:
         "garments": _garments,
         "catalogue": lambda _: _listed(CATALOGUE, 1),
     }
-    return Pools({name: _pool(name, list(read(data)), model, cache) for name, read in readers.items()})
+    pools: dict[str, Pool] = {}
+    begin = 0
+    for name, read in readers.items():
+        pools[name] = _pool(name, begin, list(read(data)), model, cache)
+        begin += len(pools[name].files)
+    return Pools(pools, np.concatenate([pool.vectors for pool in pools.values()]))
 
 
 def reference_pictures(data: Path) -> list[Path]:
@@ -223,13 +230,14 @@ def reference_pictures(data: Path) -> list[Path]:
 
 
 def _pool(
-    name: str, listed: Sequence[tuple[Path, Row]], model: Model, cache: VectorCache
+    name: str, begin: int, listed: Sequence[tuple[Path, Row]], model: Model, cache: VectorCache
 ) -> Pool:
     pictures = {str(path): Picture(path) for path, _ in listed}
     vectors = encode_pictures(model, pictures, cache=cache).matrix
     shows = tuple(_shown(name, row) for _, row in listed)
     sentences = tuple(tuple(_sentences(row)) for _, row in listed)
-    return Pool(name, vectors, shows, sentences, tuple(path for path, _ in listed))
+    places = np.arange(begin, begin + len(vectors))
+    return Pool(name, places, vectors, shows, sentences, tuple(path for path, _ in listed))
 
 
 def _listed(folder: Path, step: int) -> Iterator[tuple[Path, Row]]:
@@ -298,7 +306,7 @@ def _noun_asked(pools: Pools, domain: str, noun: str) -> Iterator[Asked]:
     pool, complete = pools.by_name[domain], DOMAINS[domain].complete
     there = pool.showing(noun)
     for number, (share, size) in enumerate(planned(len(there))):
-        right = pool.vectors[pools.draw(there, round(share * size))]
+        right = pool.places[pools.draw(there, round(share * size))]
         gallery = np.concatenate([right, pools.filling(domain, noun, size - len(right))])
         truth = np.arange(len(gallery)) < len(right)
         # Nobody labelled all that is in a scene: where nothing may be right, others fill it.
@@ -324,9 +332,10 @@ def _sentences_asked(pools: Pools, domain: str) -> Iterator[Asked]:
         sentence = pool.sentences[place][0]
         size = int(pools.generator.choice(SIZES))
         others = np.delete(np.arange(len(pool.files)), place)
-        rest = np.concatenate([pool.vectors[others], pools.filling(domain, None, size)])
-        rest = rest[pools.draw(np.arange(len(rest)), size - 1)]
-        gallery = np.concatenate([pool.vectors[place][None], rest])
-        yield Asked(domain, "sentence", 1 / size, sentence, gallery, np.arange(size) == 0, 5)
+        rest = np.concatenate([pool.places[others], pools.filling(domain, None, size)])
+        rest = pools.draw(rest, size - 1)
+        gallery = np.concatenate([pool.places[[place]], rest])
+        first = np.arange(len(gallery)) == 0
+        yield Asked(domain, "sentence", 1 / size, sentence, gallery, first, 5)
         absent = pools.filling(domain, None, size)
         yield Asked(domain, "sentence", 0.0, sentence, absent, np.zeros(len(absent), bool), 5)

@@ -241,13 +241,18 @@ class Gallery:
             missing: `hide` leaves pictures out whose files have been deleted since they were
                 indexed, and counts them; those on a disk that is not there are shown and marked.
                 `keep` shows all that the gallery has, and looks for no file.
+            sort: `score` for the best first. `date` for the newest first, `date:oldest` for the
+                oldest: by when they were taken, else by when their files were changed; only images
+                that are relevant by the measure of the confidence are hits then.
+            min_confidence: From 0 to 1; where the confidence is below, the result's `matches` is
+                False. None lets everything match.
 
         Returns:
-            The hits, best first, and how far to trust them.
+            The hits in that order, and how far to trust the best of them.
 
         Raises:
             QueryError: If it is no `Query`, k < 1, a reference cannot be read, the composer lacks
-                something, or `missing` is neither of the two.
+                something, or `missing`, `sort` or `min_confidence` is nothing that there is.
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
         """

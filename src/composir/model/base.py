@@ -55,7 +55,7 @@ class EmbeddingModel(Protocol):
 
     @property
     def sentence(self) -> str:
-        """A sentence about one picture, with `{}` for what it shows; `{}` alone if none is known."""
+        """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.

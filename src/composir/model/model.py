@@ -93,7 +93,7 @@ class Model:
 
     @property
     def sentence(self) -> str:
-        """A sentence about one picture, with `{}` for what it shows; `{}` alone if none is known."""
+        """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""
         return self.manifest.templates.get("pseudo_word", "{}")
 
     def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
