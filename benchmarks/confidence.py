@@ -1,11 +1,12 @@
 """Calibrates and tests the gallery's confidence on queries with no, few and many right answers.
 
-    python benchmarks/confidence.py --data FOLDER [--cache FILE] [--write] [--bundle FOLDER]
+    python benchmarks/confidence.py [--model NAME|FOLDER] --data FOLDER [--write] [--ship]
 
 Every figure is for domains that the coefficients were not fitted on: each domain is judged by
 coefficients of all others. What is shipped is then fitted on all of them. `--write` writes the
-tables and the plot into the repository, `--bundle` the coefficients into a bundle. "Before" are the
-coefficients of 2026-11-21, which looked at how far the best score stands out, and at that score.
+tables and the plot into the repository, `--ship` coefficients and mean picture into the model's
+bundle. "Before" are mini's coefficients of 2026-11-21, which looked at how far the best score
+stands out, and at that score.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from numpy.typing import NDArray
 
 from composir.bench.vectors import VectorCache
 from composir.gallery.confidence import ConfidenceCalibration, Judge
-from composir.model import load_model
+from composir.model import Bundle, load_model
 from composir.train.foundation.card import describe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,24 +97,24 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
     parser.add_argument("--write", action="store_true", help="write tables and plot")
-    parser.add_argument("--bundle", type=Path, help="write the coefficients into this bundle")
+    parser.add_argument("--ship", action="store_true", help="write into the model's bundle")
     asked = parser.parse_args()
-    material = gather(load_model(asked.model), asked.data, VectorCache(asked.cache))
+    model = load_model(asked.model)
+    material = gather(model, asked.data, VectorCache(asked.cache))
     judged = [judge_kind(kind, material) for kind in KINDS]
     text = report(judged, material)
     print(text)
     if asked.write:
         RESULTS.write_text(text, encoding="utf-8")
         PLOT.write_text(reliability_plot(curves(judged)), encoding="utf-8")
-    if asked.bundle:
-        write_bundle(asked.bundle, {one.kind: coefficients(one.made) for one in judged}, material)
+    if asked.ship:
+        ship(model.bundle, {one.kind: coefficients(one.made) for one in judged}, material)
 
 
-def write_bundle(folder: Path, made: Calibrations, material: Material) -> None:
+def ship(bundle: Bundle, made: Calibrations, material: Material) -> None:
     """Put coefficients and the mean picture into a bundle."""
-    manifest = load_model(str(folder)).manifest
-    np.save(folder / MEAN, material.mean)
-    describe(folder, manifest, confidence=made, mean_image=MEAN)
+    np.save(bundle.folder / MEAN, material.mean)
+    describe(bundle.folder, bundle.manifest, confidence=made, mean_image=MEAN)
 
 
 def judge_kind(kind: str, material: Material) -> Judged:
@@ -206,6 +207,8 @@ def report(judged: Sequence[Judged], material: Material) -> str:
         words(judged),
         "## The same thing said another way\n",
         phrasing(judged[0]),
+        "## Words of everyday, asked of 500 photographs\n",
+        everyday(judged[0].made, material),
         "## By composer\n",
         composers(judged),
         "## Copies of the picture that was asked about\n",
@@ -343,6 +346,17 @@ def _pairs(one: Judged, phrase: str) -> NDArrayInt:
             if e.asked.kind == phrase
         ]
     )
+
+
+def everyday(made: ConfidenceCalibration, material: Material) -> str:
+    """What is said of nouns that many, few and none of the photographs show."""
+    rows = []
+    for example in material.everyday:
+        first = np.argsort(-example.scores, kind="stable")[:5]
+        row: list[object] = [example.asked.text, int(example.asked.right.sum())]
+        row.append(int(example.asked.right[first].sum()))
+        rows.append([*row, f"{value_before(example):.2f}", f"{value(example, made):.2f}"])
+    return table("words|shown by|of the first five|before|now", rows)
 
 
 def composers(judged: Sequence[Judged]) -> str:

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import numpy as np
 from confidence_pictures import ALTERATIONS, asked_by_both, asked_by_pictures
-from confidence_queries import Asked, Pools, asked_in_words, load_pools, reference_pictures
+from confidence_queries import (
+    Asked,
+    Pools,
+    asked_in_words,
+    asked_of_photographs,
+    load_pools,
+    reference_pictures,
+)
 from numpy.typing import NDArray
 from PIL import Image
 
 from composir.bench.task import Picture
 from composir.bench.vectors import VectorCache, encode_pictures
-from composir.compose import load_composer
+from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
 from composir.images import read_image
@@ -76,10 +83,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Everything measured: the mean picture and the examples."""
+    """Everything measured: the mean picture, the examples, and some to look at."""
 
     mean: FloatArray
     examples: list[Example]
+    everyday: list[Example]
 
     def of(self, kind: str) -> list[Example]:
         """Those that one set of coefficients judges, copies left out: a rule of their own does."""
@@ -101,7 +109,7 @@ def gather(model: Model, data: Path, cache: VectorCache) -> Material:
     examples = list(asker.words(asked_in_words(pools)))
     examples += asker.pictures(asked_by_pictures(pools))
     examples += asker.both(list(asked_by_both(pools, data)))
-    return Material(asker.mean, examples)
+    return Material(asker.mean, examples, list(asker.words(asked_of_photographs(pools))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,8 @@ class Asker:
 
     def both(self, asked: Sequence[Asked]) -> Iterator[Example]:
         """Pictures with words, by several composers."""
-        for name in COMPOSERS:
+        known = composer_names(self.model)
+        for name in (name for name in COMPOSERS if name in known):
             composer = load_composer(name, self.model)
             memo: dict[tuple[str, int | None, str], ComposedQueries] = {}
             for one in asked:

@@ -339,3 +339,15 @@ def _sentences_asked(pools: Pools, domain: str) -> Iterator[Asked]:
         yield Asked(domain, "sentence", 1 / size, sentence, gallery, first, 5)
         absent = pools.filling(domain, None, size)
         yield Asked(domain, "sentence", 0.0, sentence, absent, np.zeros(len(absent), bool), 5)
+
+
+EVERYDAY = ("snow", "dog", "beach", "bicycle", "camera", "giraffe", "pineapple", "teapot")
+
+
+def asked_of_photographs(pools: Pools) -> Iterator[Asked]:
+    """Nouns of everyday asked of all photographs."""
+    pool = pools.by_name["photos"]
+    for noun in EVERYDAY:
+        right = np.array([noun in nouns for nouns in pool.shows])
+        for phrase, form in PHRASES.items():
+            yield Asked("photos", phrase, right.mean(), form.format(noun), pool.places, right)
