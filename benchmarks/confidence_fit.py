@@ -42,7 +42,7 @@ COMPOSERS = (
 FRAMED = 0.5
 KINDS = ("words", "image", "both", "product")
 WITH_LEVEL = ("words",)
-GOOD_SHARE, POOR_SHARE = 0.8, 0.1
+GOOD_SHARE, POOR_SHARE = 0.8, 0.08
 Numbers = NDArray[np.float64]
 Calibrations = dict[str, dict[str, float]]
 

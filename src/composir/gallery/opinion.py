@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.gallery.confidence import ConfidenceCalibration, Judge, calibration_of, kind_of
 from composir.gallery.duplicates import NearDuplicateRule
@@ -80,15 +78,12 @@ class Opinion:
         return judge.of(self.score(best), certain=is_copy)
 
     def score(self, candidate: Candidate) -> float:
-        """The score that is judged."""
+        """The score that is judged: the candidate's, with the model's sentence mixed in."""
         if self._framed is None:
             return candidate.score
-        framed = float(self._framed.scores(candidate.appearance.vector[None])[0, 0])
-        return self._mixed(candidate.score, framed)
-
-    def _mixed(self, plain: float, framed: float) -> float:
-        share = self._calibration.framed
-        return (1.0 - share) * plain + share * framed
+        vector = candidate.appearance.vector
+        plain, framed = _similarity(self._composed, vector), _similarity(self._framed, vector)
+        return candidate.score + self._calibration.framed * (framed - plain)
 
     @cached_property
     def _framed(self) -> ComposedQueries | None:
@@ -100,21 +95,26 @@ class Opinion:
         before, _, after = frame.partition("{}")
         if words.lower().startswith(before.strip().lower()) or before == after == "":
             return None
-        batch = QueryBatch((f"{before}{words}{after}",), negatives=(self._query.negatives,))
-        return self._composer.compose(batch)
+        return self._composer.compose(QueryBatch((f"{before}{words}{after}",)))
 
     @cached_property
     def _plain_zero(self) -> float:
-        return self._mean_score(self._composed)
+        return self._zero_of(self._composed)
 
     @cached_property
     def _zero(self) -> float:
         if self._framed is None:
             return self._plain_zero
-        return self._mixed(self._plain_zero, self._mean_score(self._framed))
+        share = self._calibration.framed
+        return (1.0 - share) * self._plain_zero + share * self._zero_of(self._framed)
 
-    def _mean_score(self, composed: ComposedQueries) -> float:
+    def _zero_of(self, composed: ComposedQueries) -> float:
         mean = self._model.mean_image
         if mean is None or not self._calibration.needs_mean_picture:
             return 0.0
-        return float(composed.scores(np.asarray(mean, dtype=np.float32)[None])[0, 0])
+        return _similarity(composed, mean)
+
+
+def _similarity(composed: ComposedQueries, vector: FloatArray) -> float:
+    """Of one vector, (D,), to what is wanted."""
+    return float(composed.similarities(vector[None])[0, 0])
