@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from composir.bench.vectors import VectorCache, encode_pictures
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
+from composir.gallery.opinion import FIRST
 from composir.images import read_image
 from composir.model import Model
 from composir.types import FloatArray
@@ -39,9 +41,9 @@ COMPOSERS = (
     "pic2word",
     "product",
 )
-FRAMED = 0.5
+FRAMED = 1.0
+ABSENT_WEIGHT = 0.5  # who searches pictures of their own mostly knows that they have it
 KINDS = ("words", "image", "both", "product")
-WITH_LEVEL = ("words",)
 GOOD_SHARE, POOR_SHARE = 0.8, 0.08
 Numbers = NDArray[np.float64]
 Calibrations = dict[str, dict[str, float]]
@@ -56,10 +58,9 @@ class Example:
         kind: Which coefficients judge it.
         composer: Who composed it; empty for words or a picture alone.
         scores: (n,) what is judged of each picture: for words those of both sentences, mixed.
-        best: That of the first hit.
+        best: The best of these among the first five hits.
         plain_best: The first hit's own score.
         zero: Of the mean picture, mixed likewise.
-        level: Median of the gallery's own scores above that of the mean picture.
         standout: Of the first hit.
         answered: Whether the answer is good.
     """
@@ -71,7 +72,6 @@ class Example:
     best: float
     plain_best: float
     zero: float
-    level: float
     standout: float
     answered: bool
 
@@ -128,8 +128,8 @@ class Asker:
             plain, framed = (vectors[form] for form in self._forms(one.text))
             mixed = (1 - FRAMED) * plain + FRAMED * framed
             gallery = self.pools.matrix[one.gallery]
-            zeros = float(self.mean @ plain), float(self.mean @ mixed)
-            yield self._example(one, "words", "", gallery @ plain, gallery @ mixed, *zeros)
+            zero = float(self.mean @ mixed)
+            yield self._example(one, "words", "", gallery @ plain, gallery @ mixed, zero)
 
     def _forms(self, text: str) -> tuple[str, str]:
         before, _, after = self.model.sentence.partition("{}")
@@ -176,7 +176,7 @@ class Asker:
     ) -> Example:
         scores = composed.scores(self.pools.matrix[asked.gallery])[0]
         zero = float(composed.scores(self.mean[None])[0, 0])
-        return self._example(asked, kind, composer, scores, scores, zero, zero)
+        return self._example(asked, kind, composer, scores, scores, zero)
 
     @staticmethod
     def _example(
@@ -185,7 +185,6 @@ class Asker:
         composer: str,
         plain: FloatArray,
         judged: FloatArray,
-        plain_zero: float,
         zero: float,
     ) -> Example:
         first = int(plain.argmax())
@@ -195,20 +194,23 @@ class Asker:
             kind,
             composer,
             judged,
-            float(judged[first]),
+            float(judged[np.argsort(-plain, kind="stable")[:FIRST]].max()),
             best,
             zero,
-            float(np.median(plain)) - plain_zero,
             standout(best, plain, len(plain)),
             asked.answered(plain),
         )
 
 
 def weights_of(examples: Sequence[Example]) -> Numbers:
-    """Every domain's every kind of query by every composer weighs the same."""
+    """Every domain's every kind of query by every composer weighs the same.
+
+    Half of the galleries show nothing of what is asked for; they weigh half as much.
+    """
     groups = [(e.asked.domain, e.asked.kind, e.composer) for e in examples]
-    counts = {group: groups.count(group) for group in set(groups)}
+    counts = Counter(groups)
     weights = np.array([1.0 / counts[group] for group in groups])
+    weights[[e.asked.share == 0 for e in examples]] *= ABSENT_WEIGHT
     return np.asarray(weights * len(weights) / weights.sum(), dtype=np.float64)
 
 
@@ -224,9 +226,7 @@ def fitted(kind: str, examples: Sequence[Example]) -> ConfidenceCalibration:
         np.array([e.best - e.zero for e in examples]),
         np.array([expected_best(e.size) for e in examples]),
     ]
-    if kind in WITH_LEVEL:
-        columns.append(np.array([e.level for e in examples]))
-    bias, excess, chance, *level = logistic(
+    bias, excess, chance = logistic(
         np.stack(columns, axis=1), answers(examples), weights_of(examples)
     )
     return ConfidenceCalibration(
@@ -234,7 +234,6 @@ def fitted(kind: str, examples: Sequence[Example]) -> ConfidenceCalibration:
         standout_weight=0.0,
         excess_weight=float(excess),
         spread=float(-chance / excess),
-        level_weight=float(level[0]) if level else 0.0,
         framed=FRAMED if kind == "words" else 0.0,
     )
 

@@ -84,9 +84,7 @@ def judge_kind(kind: str, material: Material) -> Judged:
 
 def value(example: Example, made: ConfidenceCalibration) -> float:
     """What the product's own judge says of an example."""
-    # The judge takes the level from the background: one picture at the level is enough to say it.
-    middle = np.full(1, example.zero + example.level, dtype=np.float64).astype(np.float32)
-    return Judge(made, middle, example.size, example.zero, example.zero).value(example.best)
+    return Judge(made, example.scores, example.size, example.zero).value(example.best)
 
 
 def value_before(example: Example) -> float:

@@ -7,11 +7,8 @@ unrelated pictures; the score of that **mean picture** is where the query's scal
 best of `n` unrelated pictures lies about
 `a(n) = sqrt(2 ln n) - (ln ln n + ln 4 pi) / (2 sqrt(2 ln n))` deviations above that (the Gumbel
 limit for normal draws). The **excess** is what the best score has beyond both. It does not matter
-to it how many of the gallery's pictures fit.
-
-Where most of a gallery fits, its middle rises too: the **level** is the median score above that of
-the mean picture. Both go through a logistic function whose coefficients are the bundle's, one set
-for each kind of query, fitted and tested in `benchmarks/confidence.py`.
+to it how many of the gallery's pictures fit. It goes through a logistic function whose coefficients
+are the bundle's, one set for each kind of query, fitted and tested in `benchmarks/confidence.py`.
 
 A bundle without such numbers has the **stand-out** alone: how far the best score lies above what
 chance gives, with centre and spread read off the lower half of the gallery's own scores, in
@@ -22,7 +19,8 @@ nothing stands out. So a low one proves nothing, and the verdict is "uncertain" 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -49,13 +47,12 @@ class ConfidenceCalibration:
         score_weight: Logit per unit of the best score.
         excess_weight: Logit per unit of excess.
         spread: One deviation of the scores of unrelated pictures, for the excess.
-        level_weight: Logit per unit of level.
-        framed: Share that the words in the bundle's sentence ("a photo of ...") have in what is
-            judged, beside the words as they are; 0 to 1.
+        framed: Share that the words in the bundle's sentence ("a photo of ...") have in the score
+            that is judged, beside the words as they are; 0 to 1.
         good: From this value on: "good match".
         poor: Below this value: "nothing matches well".
         relevant: From this value on an image counts as relevant when hits are sorted by date.
-        smallest_gallery: With fewer images there is neither stand-out nor level.
+        smallest_gallery: With fewer images there is no stand-out.
     """
 
     bias: float = -1.4
@@ -63,7 +60,6 @@ class ConfidenceCalibration:
     score_weight: float = 0.0
     excess_weight: float = 0.0
     spread: float = 0.0
-    level_weight: float = 0.0
     framed: float = 0.0
     good: float = 0.7
     poor: float = 0.0
@@ -73,7 +69,7 @@ class ConfidenceCalibration:
     @property
     def needs_mean_picture(self) -> bool:
         """Whether it asks for the score of the bundle's mean picture."""
-        return self.excess_weight != 0 or self.level_weight != 0
+        return self.excess_weight != 0
 
 
 def kind_of(query: Query, composed: ComposedQueries, composer: str) -> Kind:
@@ -114,7 +110,7 @@ def calibration_of(model: EmbeddingModel, kind: Kind) -> ConfidenceCalibration:
     return calibration
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judge:
     """Judges the scores of one query.
 
@@ -123,20 +119,12 @@ class Judge:
         background: (s,) scores of all images searched, or of a fair sample of them.
         size: How many images were searched.
         zero: Score of the mean picture, where the calibration needs it.
-        background_zero: The same, as the background is scored; where words are judged in another
-            sentence too, `zero` and the scores to judge are those of both.
     """
 
     calibration: ConfidenceCalibration
     background: FloatArray
     size: int
     zero: float = 0.0
-    background_zero: float = 0.0
-    _middle: tuple[float, float] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Find centre and spread of the background once."""
-        object.__setattr__(self, "_middle", _centre_and_below(self.background))
 
     @property
     def is_blind(self) -> bool:
@@ -150,9 +138,8 @@ class Judge:
         if self.is_blind:
             return 0.5
         logit = made.bias + made.score_weight * score + made.excess_weight * self._excess(score)
-        if self.size >= made.smallest_gallery:
+        if made.standout_weight and self.size >= made.smallest_gallery:
             logit += made.standout_weight * self._standout(score)
-            logit += made.level_weight * (self._middle[0] - self.background_zero)
         return 1.0 / (1.0 + math.exp(-max(min(logit, 50.0), -50.0)))
 
     def of(self, best: float | None, *, certain: bool = False) -> Confidence:
@@ -182,8 +169,11 @@ class Judge:
         return score - self.zero - self.calibration.spread * expected_best(self.size)
 
     def _standout(self, score: float) -> float:
-        centre, below = self._middle
-        return _standout(score, centre, below, self.size)
+        return _standout(score, *self._middle, self.size)
+
+    @cached_property
+    def _middle(self) -> tuple[float, float]:
+        return _centre_and_below(self.background)
 
 
 def expected_best(size: int) -> float:

@@ -13,12 +13,15 @@ from composir.gallery.reference import Reference
 from composir.model.base import EmbeddingModel
 from composir.types import Confidence, FloatArray, Query
 
+FIRST = 5
+"""So many hits are looked at: which of several good ones comes first hangs on the wording."""
+
 
 class Opinion:
     """Judges candidates of one query.
 
-    Words alone are judged as they are and in the model's own sentence too ("a photo of dog"), so
-    that it matters less how they were said; the ranking knows nothing of that.
+    Words alone are judged in the model's own sentence ("a photo of dog"), as far as coefficients
+    say, so that it matters less how they were said; the ranking knows nothing of that.
     """
 
     def __init__(
@@ -53,29 +56,27 @@ class Opinion:
             background: (s,) scores of all images searched, or of a fair sample of them.
             size: How many images were searched.
         """
-        return Judge(self._calibration, background, size, self._zero, self._plain_zero)
+        return Judge(self._calibration, background, size, self._zero)
 
     def of(
         self,
         judge: Judge,
-        best: Candidate | None,
+        first: Sequence[Candidate],
         references: Sequence[Reference],
         rule: NearDuplicateRule,
     ) -> Confidence:
-        """Judge the best hit; a copy of the picture that was asked about is certain.
+        """Judge the best of the first hits; a copy of the picture that was asked about is certain.
 
         Args:
             judge: From `judge`.
-            best: The hit; None where there is none.
+            first: The first hits, best first; `FIRST` of them where there are so many.
             references: Of the query.
             rule: What copies are.
         """
-        if best is None:
-            return judge.of(None)
         is_copy = self._kind == "image" and any(
-            reference.is_shown_by(best, rule) for reference in references
+            reference.is_shown_by(hit, rule) for hit in first[:1] for reference in references
         )
-        return judge.of(self.score(best), certain=is_copy)
+        return judge.of(max(map(self.score, first), default=None), certain=is_copy)
 
     def score(self, candidate: Candidate) -> float:
         """The score that is judged: the candidate's, with the model's sentence mixed in."""
@@ -98,21 +99,14 @@ class Opinion:
         return self._composer.compose(QueryBatch((f"{before}{words}{after}",)))
 
     @cached_property
-    def _plain_zero(self) -> float:
-        return self._zero_of(self._composed)
-
-    @cached_property
     def _zero(self) -> float:
-        if self._framed is None:
-            return self._plain_zero
-        share = self._calibration.framed
-        return (1.0 - share) * self._plain_zero + share * self._zero_of(self._framed)
-
-    def _zero_of(self, composed: ComposedQueries) -> float:
         mean = self._model.mean_image
         if mean is None or not self._calibration.needs_mean_picture:
             return 0.0
-        return _similarity(composed, mean)
+        plain = _similarity(self._composed, mean)
+        if self._framed is None:
+            return plain
+        return plain + self._calibration.framed * (_similarity(self._framed, mean) - plain)
 
 
 def _similarity(composed: ComposedQueries, vector: FloatArray) -> float:

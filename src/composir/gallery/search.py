@@ -20,7 +20,7 @@ from composir.errors import GalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
-from composir.gallery.opinion import Opinion
+from composir.gallery.opinion import FIRST, Opinion
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reference import Reference, encoded_references
@@ -157,7 +157,7 @@ class _Found:
     ) -> None:
         self._settings, self._hidden, self._opinion = settings, hidden, opinion
         self._ranking = ranker.rank(composed, settings.where)
-        self._best: Candidate | None = None
+        self._shown: list[Candidate] = []
         self.relevant: int | None = None
         self._left_out = 0
         self._absentees = settings.absentees
@@ -171,22 +171,20 @@ class _Found:
         """At most k groups of duplicates in order; the first of each stands for it."""
         if self._settings.sort != "score":
             return self._dated_groups()
-        groups = self._best_groups()
-        self._best = groups[0][0] if groups else None
-        return groups
+        return self._best_groups()
 
     def confidence(self, references: Sequence[Reference]) -> Confidence:
-        """How far to trust the best of what `groups` looked through."""
+        """How far to trust the best of what `groups` went through, whatever k and the order."""
         judge = self._opinion.judge(self._ranking.background, self.searched)
-        return self._opinion.of(judge, self._best, references, self._settings.rule)
+        gone = set(self._gone)
+        there = (candidate for candidate in self._shown if candidate.path not in gone)
+        first = list(islice(there, FIRST))
+        return self._opinion.of(judge, first, references, self._settings.rule)
 
     def _dated_groups(self) -> list[list[Candidate]]:
-        candidates = self._ranking.best(MOST_DATED)
-        shown = [c for c in candidates if not self._is_hidden(c)]
-        self._left_out = len(candidates) - len(shown)
-        self._best = next((c for c in shown if not self._is_gone(c)), None)
+        self._look_through(self._ranking.best(MOST_DATED))
         judge = self._opinion.judge(self._ranking.background, self.searched)
-        relevant = [c for c in shown if judge.is_relevant(self._opinion.score(c))]
+        relevant = [c for c in self._shown if judge.is_relevant(self._opinion.score(c))]
         self.relevant = len(relevant)
         return self._collapsed(by_date(relevant, self._settings.sort))
 
@@ -195,9 +193,8 @@ class _Found:
         window = 2 * k + _EXTRA_CANDIDATES
         while True:
             candidates = self._ranking.best(window)
-            shown = [c for c in candidates if not self._is_hidden(c)]
-            self._left_out = len(candidates) - len(shown)
-            groups = self._collapsed(shown)
+            self._look_through(candidates)
+            groups = self._collapsed(self._shown)
             if len(groups) >= k or len(candidates) < window or len(self._gone) >= _MOST_GONE:
                 return groups
             window *= 4
@@ -208,6 +205,10 @@ class _Found:
             return Absent()
         shown = [candidate.path for group in groups for candidate in group]
         return self._absentees.told(self._gone, shown)
+
+    def _look_through(self, candidates: list[Candidate]) -> None:
+        self._shown = [c for c in candidates if not self._is_hidden(c)]
+        self._left_out = len(candidates) - len(self._shown)
 
     def _is_gone(self, candidate: Candidate) -> bool:
         if self._absentees is None or not self._absentees.is_gone(candidate.path):
