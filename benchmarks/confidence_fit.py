@@ -63,6 +63,7 @@ class Example:
         zero: Of the mean picture, mixed likewise.
         standout: Of the first hit.
         answered: Whether the answer is good.
+        right_of_five: How many of the first five hits are right.
     """
 
     asked: Asked
@@ -74,6 +75,7 @@ class Example:
     zero: float
     standout: float
     answered: bool
+    right_of_five: int
 
     @property
     def size(self) -> int:
@@ -187,18 +189,19 @@ class Asker:
         judged: FloatArray,
         zero: float,
     ) -> Example:
-        first = int(plain.argmax())
-        best = float(plain[first])
+        first = np.argsort(-plain, kind="stable")[:FIRST]
+        best = float(plain[first[0]])
         return Example(
             asked,
             kind,
             composer,
             judged,
-            float(judged[np.argsort(-plain, kind="stable")[:FIRST]].max()),
+            float(judged[first].max()),
             best,
             zero,
             standout(best, plain, len(plain)),
             asked.answered(plain),
+            int(asked.right[first].sum()),
         )
 
 

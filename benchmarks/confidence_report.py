@@ -203,10 +203,9 @@ def everyday(made: ConfidenceCalibration, material: Material) -> str:
     """What is said of nouns that many, few and none of the photographs show."""
     rows = []
     for example in material.everyday:
-        first = np.argsort(-example.scores, kind="stable")[:5]
-        row: list[object] = [example.asked.text, int(example.asked.right.sum())]
-        row.append(int(example.asked.right[first].sum()))
-        rows.append([*row, f"{value_before(example):.2f}", f"{value(example, made):.2f}"])
+        found = [int(example.asked.right.sum()), example.right_of_five]
+        values = [f"{value_before(example):.2f}", f"{value(example, made):.2f}"]
+        rows.append([example.asked.text, *found, *values])
     return table("words|shown by|of the first five|before|now", rows)
 
 
