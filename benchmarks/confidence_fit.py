@@ -20,8 +20,9 @@ from confidence_queries import (
 from numpy.typing import NDArray
 from PIL import Image
 
+from composir.bench.encode import encode_pictures
 from composir.bench.task import Picture
-from composir.bench.vectors import VectorCache, encode_pictures
+from composir.bench.vectors import VectorCache
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.bench.encode import encode_pictures
 from composir.bench.task import Picture
-from composir.bench.vectors import VectorCache, encode_pictures
+from composir.bench.vectors import VectorCache
 from composir.model import Model
 from composir.train.foundation.corpus import read_corpus
 from composir.types import FloatArray

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import get_args
 
@@ -62,8 +62,8 @@ class SearchSettings:
         """Check the numbers and names.
 
         Raises:
-            QueryError: If k is no whole number or below 1, there is no such order, or the confidence
-                asked for is not between 0 and 1.
+            QueryError: If k is no whole number or below 1, there is no such order, or the
+                confidence asked for is not between 0 and 1.
         """
         if not isinstance(self.k, Integral) or isinstance(self.k, bool):
             raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
@@ -72,8 +72,12 @@ class SearchSettings:
         if self.sort not in get_args(SortOrder):
             orders = ", ".join(get_args(SortOrder))
             raise QueryError(f"sort is {self.sort!r}; it can be: {orders}")
-        if self.min_confidence is not None and not 0.0 <= self.min_confidence <= 1.0:
-            raise QueryError(f"min_confidence is {self.min_confidence}; it goes from 0 to 1")
+        if self.min_confidence is not None and not _is_share(self.min_confidence):
+            raise QueryError(f"min_confidence is {self.min_confidence!r}; it goes from 0 to 1")
+
+
+def _is_share(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and 0.0 <= float(number) <= 1.0
 
 
 def answer(

@@ -194,15 +194,11 @@ class Bundle:
         name = self.manifest.mean_image
         if name is None:
             return None
+        from composir.data.untrusted_arrays import read_array
+
+        shape = (self.manifest.dimension,)
         path = self.file(name)
-        try:
-            mean = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise BundleError(f"{path} cannot be read: {error}") from error
-        if mean.shape != (self.manifest.dimension,) or mean.dtype != np.float32:
-            raise BundleError(f"{path} holds no vector of {self.manifest.dimension} float32")
-        if not np.isfinite(mean).all():
-            raise BundleError(f"{path} holds numbers that are NaN or infinite")
+        mean = read_array(path, BundleError, shape=shape, dtypes=("float32",), finite=True)
         return np.asarray(mean, dtype=np.float32)
 
     @property

@@ -137,10 +137,10 @@ def test_a_result_says_whether_the_confidence_is_enough(
     assert len(result.hits) == 6
 
 
-@pytest.mark.parametrize("least", [-0.1, 1.5, float("nan")])
-def test_a_confidence_beyond_its_range_is_refused(gallery: Gallery, least: float) -> None:
+@pytest.mark.parametrize("least", [-0.1, 1.5, float("nan"), "0.5", True])
+def test_a_confidence_beyond_its_range_is_refused(gallery: Gallery, least: object) -> None:
     with pytest.raises(QueryError, match="0 to 1"):
-        gallery.search(Query(text="red"), min_confidence=least)
+        gallery.search(Query(text="red"), min_confidence=least)  # type: ignore[arg-type]
 
 
 def test_an_unknown_order_is_refused(gallery: Gallery) -> None:
