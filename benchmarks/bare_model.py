@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from composir.types import FloatArray
+
 
 class BareModel:
     """The part of an `EmbeddingModel` that says there is nothing to say."""
@@ -13,6 +15,8 @@ class BareModel:
     composer_settings: Mapping[str, Mapping[str, float | int | str]] = {}
     confidence_settings: Mapping[str, Mapping[str, float]] = {}
     splicing = None
+    mean_image: FloatArray | None = None
+    sentence = "{}"
 
     def composer_folders(self) -> Mapping[str, Path]:
         """No trained composers."""

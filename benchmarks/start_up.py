@@ -44,6 +44,8 @@ class RandomVectors(BareModel):
         self.default_composer = model.default_composer
         self.composer_settings = model.composer_settings
         self.confidence_settings = model.confidence_settings
+        self.mean_image = model.mean_image
+        self.sentence = model.sentence
         self._random = np.random.default_rng(0)
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:

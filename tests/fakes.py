@@ -44,6 +44,8 @@ class ColourModel:
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
     costs: ClassVar[dict[str, float]] = {}
     splicing = None
+    mean_image: ClassVar[FloatArray | None] = None
+    sentence = "{}"
 
     def __init__(self, fingerprint: str = "colours-1") -> None:
         self.fingerprint = fingerprint

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = NDArray[np.float32]
 PixelArray: TypeAlias = NDArray[np.uint8]
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
+SortOrder: TypeAlias = Literal["score", "date", "date:oldest"]
 _ONE_TEXT = "write text='a red shoe'"
 
 
@@ -170,10 +171,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """How far the best hits stand out from the rest of the gallery.
+    """How far to trust the best hits (docs/gallery.md says what it is made of).
 
     Attributes:
-        value: 0 (noise) to 1 (certain).
+        value: How likely they are right, 0 to 1.
         verdict: The same in words for people.
     """
 
@@ -211,6 +212,10 @@ class SearchResult:
         absent: Files that were not found.
         understood: The query as it was understood: what its words negate is among the negatives.
         notices: What else whoever asks should know, e.g. a negation that was not understood.
+        sort: How the hits are ordered.
+        relevant: How many images passed for relevant before they were sorted by date, of the 5,000
+            best; None where the order is that of the score, which lets everything pass.
+        min_confidence: What was asked for; None for nothing.
     """
 
     query: Query
@@ -223,11 +228,19 @@ class SearchResult:
     absent: Absent = field(default_factory=Absent)
     understood: Query | None = None
     notices: tuple[str, ...] = ()
+    sort: SortOrder = "score"
+    relevant: int | None = None
+    min_confidence: float | None = None
 
     @property
     def asked(self) -> Query:
         """What was looked for: the query as understood."""
         return self.understood or self.query
+
+    @property
+    def matches(self) -> bool:
+        """Whether the confidence reaches what was asked for."""
+        return self.min_confidence is None or self.confidence.value >= self.min_confidence
 
 
 @dataclass(frozen=True, slots=True)

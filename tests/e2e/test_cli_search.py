@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,69 @@ def test_a_pipe_gets_one_hit_a_line_and_people_get_the_verdict(pictures: Path) -
     assert [line[0] for line in lines] == ["1", "2", "3"]
     assert lines[0][2] == str(pictures / "green.png")
     assert "pictures · sum ·" in result.stderr
+
+
+def test_a_confidence_too_low_has_an_exit_code_of_its_own(pictures: Path) -> None:
+    enough = composir("search", "red", "--min-confidence", "0.5", "--json")
+    short = composir("search", "red", "--min-confidence", "0.51", "--json")
+
+    assert (enough.exit_code, short.exit_code) == (0, 4)
+    told, untold = json.loads(enough.stdout), json.loads(short.stdout)
+    assert (told["matches"], untold["matches"]) == (True, False)
+    assert (told["min_confidence"], untold["min_confidence"]) == (0.5, 0.51)
+    assert names(short.stdout) == names(enough.stdout)
+
+
+@pytest.mark.parametrize("form", [[], ["--paths"], ["-0"]], ids=str)
+def test_that_nothing_matches_is_said_beside_the_hits(pictures: Path, form: list[str]) -> None:
+    result = composir("search", "red", "--min-confidence", "1", *form)
+
+    assert result.exit_code == 4
+    assert "nothing matches: the confidence is 0.50, below --min-confidence 1" in result.stderr
+    assert "red.png" in result.stdout
+
+
+def test_without_the_option_nothing_matching_is_no_failure(pictures: Path) -> None:
+    result = composir("search", "red", "--where", "width > 5000", "--json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["confidence"]["value"] == 0.0
+    strict = composir("search", "red", "--where", "width > 5000", "--min-confidence", "0.1")
+    assert strict.exit_code == 4
+
+
+@pytest.mark.parametrize("value", ["-1", "1.01", "nan", "much"])
+def test_a_confidence_that_there_is_none_of_is_refused(pictures: Path, value: str) -> None:
+    result = composir("search", "red", "--min-confidence", value)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_hits_by_date(pictures: Path) -> None:
+    for year, name in enumerate(["blue", "red", "green"], 2020):
+        moment = datetime(year, 5, 1, tzinfo=UTC).timestamp()
+        os.utime(pictures / f"{name}.png", (moment, moment))
+    assert composir("index", pictures).exit_code == 0
+    some = "path LIKE '%/red.png' OR path LIKE '%green%' OR path LIKE '%blue%'"
+
+    for sort, expected in (("date", ["green", "red", "blue"]), ("date:oldest", None)):
+        result = composir("search", "red", "--where", some, "--sort", sort, "--json")
+        document = json.loads(result.stdout)
+        assert (document["sort"], document["relevant"]) == (sort, 3)
+        shown = [Path(hit["path"]).stem for hit in document["hits"]]
+        assert shown == (expected or ["blue", "red", "green"])
+    told = composir("search", "red", "--where", some, "--sort", "date")
+    assert "3 relevant, newest first" in told.stderr
+
+
+def test_an_explanation_of_hits_by_date_is_refused(pictures: Path, tmp_path: Path) -> None:
+    why = tmp_path / "why.json"
+    result = composir("search", "red", "--sort", "date", "--explain", why)
+
+    assert result.exit_code == 2
+    assert "--sort date" in result.stderr
+    assert not why.exists()
 
 
 def test_a_page_of_hits(pictures: Path, tmp_path: Path) -> None:

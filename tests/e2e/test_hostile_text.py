@@ -114,7 +114,7 @@ def test_triplets(home: Path) -> None:
 
 def test_model_cards(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_bundle(home / "bundle")
-    (home / "bundle" / "README.md").write_bytes(f"# Card\n\n{EVIL}\n".encode() + b"\xff")
+    (home / "bundle" / "README.md").write_bytes(f"# Card\n\n{EVIL}\n".encode())
     monkeypatch.setattr(models, "resolve_model", lambda name, threads: model)
     shown = harmless("info", "--model-card")
     assert shown.exit_code == 0

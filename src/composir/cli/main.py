@@ -1,8 +1,8 @@
 """The command line: one table of verbs, each imported only when it is called.
 
 Exit codes: 0 done; 1 `doctor` found something broken; 2 wrong usage or a `ComposirError`; 3 another
-process holds the gallery; 130 stopped with Ctrl-C. Errors go to stderr and leave stdout empty, with
-`--json` too.
+process holds the gallery; 4 `search --min-confidence` found nothing that matches; 130 stopped with
+Ctrl-C. Errors go to stderr and leave stdout empty, with `--json` too.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from composir.cli.terminal import (
     shortened,
 )
 from composir.references import references_document
-from composir.sheet.facts import telling_facts
+from composir.sheet.facts import in_order_of_date, telling_facts
 from composir.types import Absent, Hit, SearchResult
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ def print_result(result: SearchResult, gallery: str = "") -> None:
 def _remark(result: SearchResult, gallery: str) -> None:
     for remark in remarks(result.absent, gallery):
         note(printable(remark))
+    if not result.matches:
+        note(
+            f"nothing matches: the confidence is {result.confidence.value:.2f}, "
+            f"below --min-confidence {result.min_confidence:g}"
+        )
 
 
 def remarks(absent: Absent, gallery: str = "") -> list[str]:
@@ -136,19 +141,26 @@ def told(result: SearchResult) -> list[str]:
 
 def summary(result: SearchResult) -> str:
     """One line: the verdict, what was searched, how and how fast."""
-    verdict = result.confidence.verdict
-    if not result.hits:
-        verdict_text = "no picture is left to show"
-    elif verdict == "nothing matches well":
-        verdict_text = f"nothing matches well ({result.confidence.value:.2f}); these are nearest"
-    else:
-        verdict_text = f"{verdict} ({result.confidence.value:.2f})"
     searched = f"{result.searched:,}"
     if result.searched != result.gallery_size:
         searched += f" of {result.gallery_size:,}"
     return (
-        f"{verdict_text} · {searched} pictures · {result.composer} · {result.seconds * 1000:.0f} ms"
+        f"{_verdict(result)} · {searched} pictures · {result.composer} · "
+        f"{result.seconds * 1000:.0f} ms"
     )
+
+
+def _verdict(result: SearchResult) -> str:
+    verdict, value = result.confidence.verdict, f"({result.confidence.value:.2f})"
+    if result.relevant == 0 and result.searched:
+        return f"nothing matches well enough to be sorted by date {value}; --sort score shows all"
+    if not result.hits:
+        return "no picture is left to show"
+    if result.relevant is not None:
+        return f"{verdict} {value} · {in_order_of_date(result)}"
+    if verdict == "nothing matches well":
+        return f"{verdict} {value}; these are nearest"
+    return f"{verdict} {value}"
 
 
 def _table(result: SearchResult, width: int) -> Table:
@@ -205,6 +217,10 @@ def print_result_json(result: SearchResult) -> None:
             "understood": {"text": result.asked.text, "negatives": result.asked.negatives},
             "notices": result.notices,
             "confidence": result.confidence,
+            "min_confidence": result.min_confidence,
+            "matches": result.matches,
+            "sort": result.sort,
+            "relevant": result.relevant,
             "composer": result.composer,
             "gallery_size": result.gallery_size,
             "searched": result.searched,

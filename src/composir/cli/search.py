@@ -17,7 +17,7 @@ from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
 from composir.limits import MOST_HITS
-from composir.types import Query, SearchResult
+from composir.types import Query, SearchResult, SortOrder
 
 if TYPE_CHECKING:
     from composir.compose.base import Composer
@@ -32,6 +32,17 @@ class Missing(Enum):
 
     hide = "hide"
     keep = "keep"
+
+
+class Sort(Enum):
+    """The order of the hits."""
+
+    score = "score"
+    date = "date"
+    oldest = "date:oldest"
+
+
+NOTHING_MATCHES = 4  # the exit code where --min-confidence is not reached
 
 
 @app.command(
@@ -111,6 +122,18 @@ def search(
         Missing,
         typer.Option(help="Leave out hits whose files have been deleted, or show them."),
     ] = Missing.hide,
+    sort: Annotated[
+        Sort, typer.Option(help="Best first; or of what is relevant the newest, or oldest, first.")
+    ] = Sort.score,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0…1",
+            min=0.0,
+            max=1.0,
+            help=f"Exit with code {NOTHING_MATCHES} where the confidence is below.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     paths: Annotated[
         bool, typer.Option("--paths", help="Only the hits' paths on stdout, one a line.")
@@ -133,6 +156,7 @@ def search(
     """Search a gallery by an image, words, or both."""
     form = _form(as_json=as_json, paths=paths, null=null)
     _check_outputs(html, explain)
+    _check_sort(sort, explain)
     opened = models.existing_gallery(gallery, model, threads)
     if message is None:
         asked = Asked(
@@ -145,7 +169,15 @@ def search(
     else:
         _check_alone(words, images, crop, negatives, explain)
         asked = asked_by_message(message, composer, opened.model, literal=literal)
-    options = SearchOptions(count, where, include_reference, not no_collapse, missing.value)
+    options = SearchOptions(
+        count,
+        where,
+        include_reference,
+        not no_collapse,
+        missing.value,
+        sort.value,
+        min_confidence,
+    )
     opened.prepare(asked.query, asked.composer)
     result = options.search(opened, asked)
     if explain is not None:
@@ -155,6 +187,8 @@ def search(
     for notice in result.notices:
         note(f"warning: {printable(notice)}")
     render.print_in(form, result, gallery_words(gallery))
+    if not result.matches:
+        raise typer.Exit(NOTHING_MATCHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +208,8 @@ class SearchOptions:
     include_reference: bool
     collapse_duplicates: bool
     missing: Literal["hide", "keep"] = "hide"
+    sort: SortOrder = "score"
+    min_confidence: float | None = None
 
     def search(self, gallery: Gallery, asked: Asked) -> SearchResult:
         """Ask a gallery."""
@@ -185,6 +221,8 @@ class SearchOptions:
             include_reference=self.include_reference,
             collapse_duplicates=self.collapse_duplicates,
             missing=self.missing,
+            sort=self.sort,
+            min_confidence=self.min_confidence,
         )
 
 
@@ -273,6 +311,14 @@ def _write_page(
         if html is None:
             page.unlink(missing_ok=True)
         note("no browser could be opened; write the page to a file of yours with --html FILE")
+
+
+def _check_sort(sort: Sort, explain: Path | None) -> None:
+    if sort is not Sort.score and explain is not None:
+        raise QueryError(
+            f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
+            "leave one of the two out"
+        )
 
 
 def _check_outputs(html: Path | None, explain: Path | None) -> None:

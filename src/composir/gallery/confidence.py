@@ -1,33 +1,40 @@
-"""How far to trust the best hit, from how it stands out against the rest of the gallery.
+"""How far to trust the best hit: how likely it is right, calibrated on labelled queries.
 
-In a gallery of `n` images of which none fits, the best score is the largest of `n` draws from the
-background of that query. Its centre and spread are read off the lower half of the scores, which
-relevant images do not reach: the median, and the distance from there down to the 15.87th
-percentile (one standard deviation of a normal distribution). The largest of `n` normal draws lies
-about `a = sqrt(2 ln n) - (ln ln n + ln 4 pi) / (2 sqrt(2 ln n))` deviations above the centre, give
-or take about `1 / sqrt(2 ln n)` (the Gumbel limit). The **stand-out** is how many of these give-or-
-takes the best score lies above that expectation, halved so that 0 is what chance gives and 1 or 2
-is rare. It does not depend on the gallery's size nor on the scale of a composer's scores.
+A score means little by itself: every query likes some pictures, "dog" scores lower than "a dog"
+where both are right, and the best of many wrong pictures scores higher than the best of few. So
+the best score is read against two things. A bundle brings the mean of the vectors of many
+unrelated pictures; the score of that **mean picture** is where the query's scale begins. And the
+best of `n` unrelated pictures lies about
+`a(n) = sqrt(2 ln n) - (ln ln n + ln 4 pi) / (2 sqrt(2 ln n))` deviations above that (the Gumbel
+limit for normal draws). The **excess** is what the best score has beyond both. It does not matter
+to it how many of the gallery's pictures fit. It goes through a logistic function whose coefficients
+are the bundle's, one set for each kind of query, fitted and tested in `benchmarks/confidence.py`.
 
-Where everything in a gallery fits, nothing stands out; that is why the best score itself has a
-weight too. Both go through a logistic function whose coefficients are calibrated on a development
-set and travel with the bundle.
+A bundle without such numbers has the **stand-out** alone: how far the best score lies above what
+chance gives, with centre and spread read off the lower half of the gallery's own scores, in
+give-or-takes of the Gumbel limit, halved. It needs no scale, but where much of a gallery fits
+nothing stands out. So a low one proves nothing, and the verdict is "uncertain" at worst.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from composir.compose.base import Composer
+from composir.compose.base import ComposedQueries
 from composir.errors import ModelError
 from composir.model.base import EmbeddingModel
 from composir.types import Confidence, FloatArray, Query
 
+Kind: TypeAlias = Literal["words", "image", "both", "product"]
 _ONE_DEVIATION_BELOW = 15.87
 _ENOUGH_SCORES = 16_384  # for two percentiles; more would only cost milliseconds
+_ONE_PART_ALONE: dict[str, Kind] = {"text": "words", "image": "image"}
+_OLDER_NAMES: dict[Kind, Kind] = {"both": "image"}  # bundles had one set for all with a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,55 +42,145 @@ class ConfidenceCalibration:
     """The coefficients; a bundle may bring its own.
 
     Attributes:
-        bias: Logit of the confidence at stand-out 0 and score 0.
+        bias: Logit of the confidence where all else is 0.
         standout_weight: Logit per unit of stand-out.
         score_weight: Logit per unit of the best score.
+        excess_weight: Logit per unit of excess.
+        spread: One deviation of the scores of unrelated pictures, for the excess.
+        framed: Share that the words in the bundle's sentence ("a photo of ...") have in the score
+            that is judged, beside the words as they are; 0 to 1.
         good: From this value on: "good match".
         poor: Below this value: "nothing matches well".
-        smallest_gallery: With fewer images the background is unknown: always "uncertain".
+        relevant: From this value on an image counts as relevant when hits are sorted by date.
+        smallest_gallery: With fewer images there is no stand-out.
     """
 
-    bias: float = -2.0
-    standout_weight: float = 1.0
+    bias: float = -1.4
+    standout_weight: float = 0.5
     score_weight: float = 0.0
-    good: float = 0.6
-    poor: float = 0.25
+    excess_weight: float = 0.0
+    spread: float = 0.0
+    framed: float = 0.0
+    good: float = 0.7
+    poor: float = 0.0
+    relevant: float = 0.5
     smallest_gallery: int = 16
 
+    @property
+    def needs_mean_picture(self) -> bool:
+        """Whether it asks for the score of the bundle's mean picture."""
+        return self.excess_weight != 0
 
-def calibration_of(
-    model: EmbeddingModel, query: Query, composer: Composer
-) -> ConfidenceCalibration:
-    """The coefficients that a model's bundle brings for a kind of query.
 
-    Cosines of words with pictures lie on another scale than those of queries that start from a
-    picture, so each kind has its own. They were fitted on the model's default composer; scores of
-    another one lie elsewhere, and the general coefficients serve: they look at the stand-out alone.
+def kind_of(query: Query, composed: ComposedQueries, composer: str) -> Kind:
+    """Which set of coefficients a query has: scores of different kinds lie on different scales.
+
+    Args:
+        query: As asked.
+        composed: What the composer made of it.
+        composer: Its name.
+    """
+    if composed.rule == "product":
+        return "product"
+    if not query.images and not query.from_device:
+        return "words"
+    if composer in _ONE_PART_ALONE:
+        return _ONE_PART_ALONE[composer]
+    return "both" if query.text or query.from_device else "image"
+
+
+def calibration_of(model: EmbeddingModel, kind: Kind) -> ConfidenceCalibration:
+    """The coefficients that a model's bundle brings for a kind of query, or the general ones.
 
     Raises:
-        ModelError: If the bundle names a coefficient that there is none of.
+        ModelError: If the bundle names a coefficient that there is none of, or lacks what its
+            coefficients need.
     """
-    if not _is_default(composer, model):
-        return ConfidenceCalibration()
-    kind = "words" if query.image is None and not query.from_device else "image"
+    settings = model.confidence_settings
+    found = settings.get(kind, settings.get(_OLDER_NAMES.get(kind, kind), {}))
     try:
-        return ConfidenceCalibration(**model.confidence_settings.get(kind, {}))  # type: ignore[arg-type]
+        calibration = ConfidenceCalibration(**found)  # type: ignore[arg-type]
     except TypeError as error:
         raise ModelError(f"the model {model.name}: its confidence settings: {error}") from error
+    if calibration.needs_mean_picture and model.mean_image is None:
+        raise ModelError(
+            f"the model {model.name}: its confidence settings for {kind} need a mean_image, which "
+            "its bundle lacks; make the bundle again"
+        )
+    return calibration
 
 
-def _is_default(composer: Composer, model: EmbeddingModel) -> bool:
-    """Whether it is the one that the model brings, not another of its name."""
-    if composer.name != model.default_composer:
-        return False
-    from composir.compose import packaged_composers
-    from composir.compose.trained import ComposerFolder
+@dataclass(frozen=True)
+class Judge:
+    """Judges the scores of one query.
 
-    own = composer.traits.folder  # of trained ones alone
-    packaged = packaged_composers(model).get(composer.name)
-    if own is None or packaged is None:
-        return own is None
-    return own.fingerprint == ComposerFolder.load(packaged).fingerprint
+    Attributes:
+        calibration: Coefficients.
+        background: (s,) scores of all images searched, or of a fair sample of them.
+        size: How many images were searched.
+        zero: Score of the mean picture, where the calibration needs it.
+    """
+
+    calibration: ConfidenceCalibration
+    background: FloatArray
+    size: int
+    zero: float = 0.0
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether there is nothing to compare a score with."""
+        made = self.calibration
+        return self.size < made.smallest_gallery and not made.needs_mean_picture
+
+    def value(self, score: float) -> float:
+        """How likely an image of this score is right, 0 to 1."""
+        made = self.calibration
+        if self.is_blind:
+            return 0.5
+        logit = made.bias + made.score_weight * score + made.excess_weight * self._excess(score)
+        if made.standout_weight and self.size >= made.smallest_gallery:
+            logit += made.standout_weight * self._standout(score)
+        return 1.0 / (1.0 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+    def of(self, best: float | None, *, certain: bool = False) -> Confidence:
+        """Judge the best hit.
+
+        Args:
+            best: Its score; None where there is no hit.
+            certain: Whether it is known to be what was asked for, such as a copy of the picture.
+        """
+        made = self.calibration
+        if best is None or self.size == 0:
+            return Confidence(0.0, "nothing matches well")
+        if certain:
+            return Confidence(1.0, "good match")
+        if self.is_blind:
+            return Confidence(0.5, "uncertain")
+        value = self.value(best)
+        if value >= made.good:
+            return Confidence(value, "good match")
+        return Confidence(value, "nothing matches well" if value < made.poor else "uncertain")
+
+    def is_relevant(self, score: float) -> bool:
+        """Whether an image of this score counts as relevant."""
+        return self.value(score) >= self.calibration.relevant
+
+    def _excess(self, score: float) -> float:
+        return score - self.zero - self.calibration.spread * expected_best(self.size)
+
+    def _standout(self, score: float) -> float:
+        return _standout(score, *self._middle, self.size)
+
+    @cached_property
+    def _middle(self) -> tuple[float, float]:
+        return _centre_and_below(self.background)
+
+
+def expected_best(size: int) -> float:
+    """The largest of so many normal draws, as expected, in deviations above their mean."""
+    logarithm = math.log(max(size, 3))
+    root = math.sqrt(2.0 * logarithm)
+    return root - (math.log(logarithm) + math.log(4 * math.pi)) / (2 * root)
 
 
 def standout(best: float, background: FloatArray, size: int) -> float:
@@ -97,44 +194,21 @@ def standout(best: float, background: FloatArray, size: int) -> float:
     Returns:
         The stand-out; 0 is what an irrelevant gallery of this size gives.
     """
+    return _standout(best, *_centre_and_below(background), size)
+
+
+def _standout(best: float, centre: float, below: float, size: int) -> float:
+    spread = max(centre - below, 1e-6)
+    root = math.sqrt(2.0 * math.log(max(size, 3)))
+    return ((best - centre) / spread - expected_best(size)) * root / 2.0
+
+
+def _centre_and_below(background: FloatArray) -> tuple[float, float]:
+    """Median of some scores, and what lies one deviation of a normal distribution below it."""
+    if not len(background):
+        return 0.0, 0.0
     sample = background[:: max(1, len(background) // _ENOUGH_SCORES)]
     # What `np.percentile` gives, which would import numpy's masked arrays: a search starts cold.
     ranks = np.linspace(0.0, 100.0, len(sample))
     below, centre = np.interp([_ONE_DEVIATION_BELOW, 50.0], ranks, np.sort(sample))
-    spread = max(float(centre - below), 1e-6)
-    root = math.sqrt(2.0 * math.log(max(size, 3)))
-    expected = root - (math.log(math.log(max(size, 3))) + math.log(4 * math.pi)) / (2 * root)
-    return ((best - float(centre)) / spread - expected) * root / 2.0
-
-
-def judge(
-    best: float | None,
-    background: FloatArray,
-    size: int,
-    calibration: ConfidenceCalibration | None = None,
-) -> Confidence:
-    """Judge the best hit of one query.
-
-    Args:
-        best: Its score; None where there is no hit.
-        background: (s,) scores of all images searched, or of a fair sample of them.
-        size: How many images were searched.
-        calibration: Coefficients; None for the defaults.
-
-    Returns:
-        The confidence with its verdict.
-    """
-    calibration = calibration or ConfidenceCalibration()
-    if best is None or size == 0:
-        return Confidence(0.0, "nothing matches well")
-    if size < calibration.smallest_gallery:
-        return Confidence(0.5, "uncertain")
-    logit = (
-        calibration.bias
-        + calibration.standout_weight * standout(best, background, size)
-        + calibration.score_weight * best
-    )
-    value = 1.0 / (1.0 + math.exp(-max(min(logit, 50.0), -50.0)))
-    if value >= calibration.good:
-        return Confidence(value, "good match")
-    return Confidence(value, "nothing matches well" if value < calibration.poor else "uncertain")
+    return float(centre), float(below)

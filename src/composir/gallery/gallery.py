@@ -14,7 +14,7 @@ from composir.data.files import absolute, remove_abandoned
 from composir.errors import BundleMismatchError, DatasetError, GalleryError, QueryError
 from composir.gallery import manifest as manifests
 from composir.gallery.composers import ComposerShelf
-from composir.gallery.confidence import ConfidenceCalibration, calibration_of
+from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
@@ -30,7 +30,15 @@ from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import DATASET_NAME, EXACT_LIMIT, Store
 from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
-from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
+from composir.types import (
+    Failure,
+    FloatArray,
+    IndexReport,
+    Query,
+    SearchResult,
+    SortOrder,
+    check_query,
+)
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
@@ -218,6 +226,8 @@ class Gallery:
         include_reference: bool = False,
         collapse_duplicates: bool = True,
         missing: Missing = "hide",
+        sort: SortOrder = "score",
+        min_confidence: float | None = None,
     ) -> SearchResult:
         """Search the gallery.
 
@@ -231,13 +241,18 @@ class Gallery:
             missing: `hide` leaves pictures out whose files have been deleted since they were
                 indexed, and counts them; those on a disk that is not there are shown and marked.
                 `keep` shows all that the gallery has, and looks for no file.
+            sort: `score` for the best first. `date` for the newest first, `date:oldest` for the
+                oldest: by when they were taken, else by when their files were changed; only images
+                that are relevant by the measure of the confidence are hits then.
+            min_confidence: From 0 to 1; where the confidence is below, the result's `matches` is
+                False. None lets everything match.
 
         Returns:
-            The hits, best first, and how far to trust them.
+            The hits in that order, and how far to trust the best of them.
 
         Raises:
             QueryError: If it is no `Query`, k < 1, a reference cannot be read, the composer lacks
-                something, or `missing` is neither of the two.
+                something, or `missing`, `sort` or `min_confidence` is nothing that there is.
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
         """
@@ -255,8 +270,10 @@ class Gallery:
             where,
             include_reference,
             collapse_duplicates,
-            calibration=self._calibration or calibration_of(model, query, chosen),
+            calibration=self._calibration,
             absentees=self._absentees() if missing == "hide" else None,
+            sort=sort,
+            min_confidence=min_confidence,
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -16,13 +17,15 @@ from PIL import Image
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.understand import understand
 from composir.errors import GalleryError, QueryError
-from composir.gallery.confidence import ConfidenceCalibration, judge
+from composir.gallery.confidence import ConfidenceCalibration
+from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
+from composir.gallery.opinion import FIRST, Opinion
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reference import Reference, encoded_references
 from composir.model.base import EmbeddingModel
-from composir.types import Absent, Hit, Query, SearchResult
+from composir.types import Absent, Confidence, Hit, Query, SearchResult, SortOrder
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
@@ -40,8 +43,10 @@ class SearchSettings:
         include_reference: Let the reference and its duplicates be hits.
         collapse_duplicates: Show one of several duplicates, with the paths of the others.
         rule: What near duplicates are.
-        calibration: Of the confidence; None for the defaults.
+        calibration: Of the confidence; None for the model's.
         absentees: Looks for the files of hits; None to show hits whose files are gone too.
+        sort: Order of the hits; by date, only relevant ones are hits.
+        min_confidence: Below it the result says that nothing matches; None for nowhere.
     """
 
     k: int = 10
@@ -51,17 +56,29 @@ class SearchSettings:
     rule: NearDuplicateRule = field(default_factory=NearDuplicateRule)
     calibration: ConfidenceCalibration | None = None
     absentees: Absentees | None = None
+    sort: SortOrder = "score"
+    min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        """Check k.
+        """Check the numbers and names.
 
         Raises:
-            QueryError: If k is no whole number, or below 1.
+            QueryError: If k is no whole number or below 1, there is no such order, or the
+                confidence asked for is not between 0 and 1.
         """
         if not isinstance(self.k, Integral) or isinstance(self.k, bool):
             raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
             raise QueryError(f"k is {self.k}; ask for at least one hit")
+        if self.sort not in get_args(SortOrder):
+            orders = ", ".join(get_args(SortOrder))
+            raise QueryError(f"sort is {self.sort!r}; it can be: {orders}")
+        if self.min_confidence is not None and not _is_share(self.min_confidence):
+            raise QueryError(f"min_confidence is {self.min_confidence!r}; it goes from 0 to 1")
+
+
+def _is_share(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and 0.0 <= float(number) <= 1.0
 
 
 def answer(
@@ -94,15 +111,15 @@ def answer(
     beside_image = query.image is not None or query.from_device
     cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
     hidden = () if settings.include_reference else references
-    found = _Found(ranker, composed, settings, hidden)
+    opinion = Opinion(understood, composed, composer, model, settings.calibration)
+    found = _Found(ranker, composed, settings, hidden, opinion)
     groups = found.groups()
-    best = groups[0][0].score if groups else None
     return SearchResult(
         query=query,
         hits=tuple(
             _hit(rank, group, settings.absentees) for rank, group in enumerate(groups, start=1)
         ),
-        confidence=judge(best, found.background, found.searched, settings.calibration),
+        confidence=found.confidence(references),
         composer=composer.name,
         gallery_size=ranker.size,
         searched=found.searched,
@@ -110,6 +127,9 @@ def answer(
         absent=found.absent(groups),
         understood=understood,
         notices=(*notices, *cut),
+        sort=settings.sort,
+        relevant=found.relevant,
+        min_confidence=settings.min_confidence,
     )
 
 
@@ -149,10 +169,12 @@ class _Found:
         composed: ComposedQueries,
         settings: SearchSettings,
         hidden: Sequence[Reference],
+        opinion: Opinion,
     ) -> None:
-        self._settings, self._hidden = settings, hidden
+        self._settings, self._hidden, self._opinion = settings, hidden, opinion
         self._ranking = ranker.rank(composed, settings.where)
-        self.background = self._ranking.background
+        self._shown: list[Candidate] = []
+        self.relevant: int | None = None
         self._left_out = 0
         self._absentees = settings.absentees
         self._gone: list[Path] = []
@@ -162,14 +184,33 @@ class _Found:
         return self._ranking.searched - self._left_out
 
     def groups(self) -> list[list[Candidate]]:
-        """At most k groups of duplicates, best first; the first of each stands for it."""
+        """At most k groups of duplicates in order; the first of each stands for it."""
+        if self._settings.sort != "score":
+            return self._dated_groups()
+        return self._best_groups()
+
+    def confidence(self, references: Sequence[Reference]) -> Confidence:
+        """How far to trust the best of what `groups` went through, whatever k and the order."""
+        judge = self._opinion.judge(self._ranking.background, self.searched)
+        gone = set(self._gone)
+        there = (candidate for candidate in self._shown if candidate.path not in gone)
+        first = list(islice(there, FIRST))
+        return self._opinion.of(judge, first, references, self._settings.rule)
+
+    def _dated_groups(self) -> list[list[Candidate]]:
+        self._look_through(self._ranking.best(MOST_DATED))
+        judge = self._opinion.judge(self._ranking.background, self.searched)
+        relevant = [c for c in self._shown if judge.is_relevant(self._opinion.score(c))]
+        self.relevant = len(relevant)
+        return self._collapsed(by_date(relevant, self._settings.sort))
+
+    def _best_groups(self) -> list[list[Candidate]]:
         k = self._settings.k
         window = 2 * k + _EXTRA_CANDIDATES
         while True:
             candidates = self._ranking.best(window)
-            shown = [c for c in candidates if not self._is_hidden(c)]
-            self._left_out = len(candidates) - len(shown)
-            groups = self._collapsed(shown)
+            self._look_through(candidates)
+            groups = self._collapsed(self._shown)
             if len(groups) >= k or len(candidates) < window or len(self._gone) >= _MOST_GONE:
                 return groups
             window *= 4
@@ -180,6 +221,10 @@ class _Found:
             return Absent()
         shown = [candidate.path for group in groups for candidate in group]
         return self._absentees.told(self._gone, shown)
+
+    def _look_through(self, candidates: list[Candidate]) -> None:
+        self._shown = [c for c in candidates if not self._is_hidden(c)]
+        self._left_out = len(candidates) - len(self._shown)
 
     def _is_gone(self, candidate: Candidate) -> bool:
         if self._absentees is None or not self._absentees.is_gone(candidate.path):

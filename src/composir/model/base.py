@@ -44,7 +44,18 @@ class EmbeddingModel(Protocol):
 
     @property
     def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
-        """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
+        """Calibrated fields of `ConfidenceCalibration` by kind of query."""
+
+    @property
+    def mean_image(self) -> FloatArray | None:
+        """Mean vector of many unrelated pictures, (D,) float32, not of unit norm; None if unknown.
+
+        Confidence is judged against it.
+        """
+
+    @property
+    def sentence(self) -> str:
+        """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""
 
     @property
     def costs(self) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -30,6 +31,7 @@ from composir.model.checked_files import (
 )
 from composir.model.framing import Framing
 from composir.names import NAME_PATTERN
+from composir.types import FloatArray
 
 MANIFEST_NAME = "bundle.json"
 COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"
@@ -142,8 +144,10 @@ class Manifest(_Part):
         templates: Named sentences with `{}` where pseudo-words go.
         default_composer: Composer of `search` when none is asked for.
         composers: Settings by composer name, chosen on dev splits.
-        confidence: Calibrated coefficients of the gallery's confidence, for `words` alone and for
-            queries with an `image`, by field name.
+        confidence: Calibrated coefficients of the gallery's confidence by field name, for `words`
+            alone, an `image` alone, `both`, and scores that are a `product`.
+        mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
+            confidence is judged against; None where there is none.
         licence: Of the weights in this bundle.
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
@@ -164,6 +168,7 @@ class Manifest(_Part):
     default_composer: str
     composers: dict[str, dict[str, float | int | str]] = {}
     confidence: dict[str, dict[str, float]] = {}
+    mean_image: str | None = None
     licence: str
     sources: list[Source] = []
     training: dict[str, Any] = {}
@@ -217,7 +222,7 @@ class Bundle:
         image, text = self.manifest.image, self.manifest.text
         words = text.words
         names = (image.graph, text.graph, text.tokenizer, words.values, words.scales, text.tower)
-        return tuple(name for name in names if name)
+        return tuple(name for name in (*names, self.manifest.mean_image) if name)
 
     def file(self, name: str) -> Path:
         """Path of a file, its checksum verified once.
@@ -226,6 +231,22 @@ class Bundle:
             BundleError: If the file is not listed or its content is not what the manifest says.
         """
         return self._files.path(name)
+
+    def mean_image(self) -> FloatArray | None:
+        """Mean vector of many unrelated pictures, (D,) float32; None where the bundle has none.
+
+        Raises:
+            BundleError: If its file is damaged or holds something else.
+        """
+        name = self.manifest.mean_image
+        if name is None:
+            return None
+        from composir.data.untrusted_arrays import read_array
+
+        shape = (self.manifest.dimension,)
+        path = self.file(name)
+        mean = read_array(path, BundleError, shape=shape, dtypes=("float32",), finite=True)
+        return np.asarray(mean, dtype=np.float32)
 
     @property
     def fingerprint(self) -> str:

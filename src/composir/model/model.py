@@ -10,6 +10,7 @@ from PIL import Image
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle, Manifest
 from composir.model.image_encoder import ImageEncoder
+from composir.model.once import once_property
 from composir.model.text_encoder import TextEncoder
 from composir.types import FloatArray, PixelArray
 
@@ -78,7 +79,7 @@ class Model:
 
     @property
     def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
-        """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
+        """Calibrated fields of `ConfidenceCalibration` by kind of query."""
         return self.manifest.confidence
 
     @property
@@ -94,6 +95,20 @@ class Model:
     def unread(self, text: str) -> str:
         """The words by which a text is cut, because it is too long; empty if it is not."""
         return self.texts.unread(text)
+
+    @once_property
+    def mean_image(self) -> FloatArray | None:
+        """Mean vector of many unrelated pictures, (D,) float32, not of unit norm; None if unknown.
+
+        Raises:
+            BundleError: If its file is damaged.
+        """
+        return self.bundle.mean_image()
+
+    @property
+    def sentence(self) -> str:
+        """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""
+        return self.manifest.templates.get("pseudo_word", "{}")
 
     def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
         """What opens the encoders of a query, in parts that can run side by side.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from composir.types import Hit
+from composir.gallery.dated import MOST_DATED
+from composir.types import Hit, SearchResult
 
 _FROM_FILE = ("taken_at", "camera", "folder")
 _FOR_MACHINES = frozenset({"content_hash", "size", "modified", "meta_id"})
@@ -22,6 +23,15 @@ def telling_facts(hit: Hit) -> dict[str, str]:
     own = [name for name in hit.metadata if name not in _FROM_FILE and name not in _FOR_MACHINES]
     known = {name: _text(hit.metadata.get(name)) for name in (*own, *_FROM_FILE)}
     return {name.replace("_", " "): text for name, text in known.items() if text}
+
+
+def in_order_of_date(result: SearchResult) -> str:
+    """How many pictures passed for relevant and in which order they come; empty if by score."""
+    if result.relevant is None:
+        return ""
+    first = "oldest" if result.sort == "date:oldest" else "newest"
+    at_least = "at least " if result.relevant >= MOST_DATED else ""
+    return f"{at_least}{result.relevant:,} relevant, {first} first"
 
 
 def _text(value: object) -> str:

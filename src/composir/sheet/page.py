@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from composir.sheet.document import document, escaped, picture
-from composir.sheet.facts import telling_facts
+from composir.sheet.facts import in_order_of_date, telling_facts
 from composir.types import Confidence, Hit, Query, SearchResult
 
 _TONES = {"good match": "good", "uncertain": "unsure", "nothing matches well": "poor"}
@@ -102,7 +102,8 @@ def _facts(search: SheetSearch) -> str:
     if result.searched == result.gallery_size:
         searched = f"{result.gallery_size:,} pictures"
     milliseconds = f"{1000 * result.seconds:,.0f}&nbsp;ms"
-    return f'<p class="facts">{searched} · {escaped(result.composer)} · {milliseconds}</p>'
+    facts = [searched, in_order_of_date(result), escaped(result.composer), milliseconds]
+    return f'<p class="facts">{" · ".join(filter(None, facts))}</p>'
 
 
 def _hits(search: SheetSearch) -> str:

@@ -62,6 +62,17 @@ def test_no_match_and_no_picture_are_said_plainly() -> None:
     assert printed(empty).splitlines() == [summary(empty)]
 
 
+def test_the_order_of_date_is_told() -> None:
+    newest = replace(RESULT, sort="date", relevant=1_234)
+    assert summary(newest).startswith("good match (0.71) · 1,234 relevant, newest first · 812 of")
+    oldest = replace(newest, sort="date:oldest", relevant=5_000)
+    assert "at least 5,000 relevant, oldest first" in summary(oldest)
+    none = replace(newest, hits=(), relevant=0, confidence=Confidence(0.04, "nothing matches well"))
+    assert summary(none).startswith(
+        "nothing matches well enough to be sorted by date (0.04); --sort score shows all · 812"
+    )
+
+
 def test_paths_are_links_where_the_terminal_can() -> None:
     out = io.StringIO()
     print_table(RESULT, Console(file=out, width=100, force_terminal=True, highlight=False))

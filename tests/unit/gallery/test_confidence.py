@@ -1,28 +1,38 @@
-"""Confidence: chance is told from signal, whatever the gallery's size and the scores' scale."""
+"""Confidence: chance is told from signal, however many pictures fit and however it was said."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from composir.compose import load_composer
-from composir.compose.trained import Templates
+from composir.compose.base import ComposedQueries
+from composir.errors import ModelError
 from composir.gallery.confidence import (
     ConfidenceCalibration,
+    Judge,
     calibration_of,
-    judge,
+    expected_best,
+    kind_of,
     standout,
 )
-from composir.model import Model
 from composir.types import FloatArray, Query
-from tests.tiny_bundle import make_bundle, make_composer
+from tests.fakes import ColourModel
+
+DEVIATION = 0.05
+AGAINST_MEAN = ConfidenceCalibration(
+    bias=-2.0, standout_weight=0.0, excess_weight=40.0, spread=DEVIATION, good=0.7, poor=0.2
+)
+ZERO = 0.1
 
 
 def chance(size: int, seed: int) -> FloatArray:
-    return np.random.default_rng(seed).normal(0.1, 0.05, size).astype(np.float32)
+    return np.random.default_rng(seed).normal(ZERO, DEVIATION, size).astype(np.float32)
+
+
+def verdict(best: float, scores: FloatArray, made: ConfidenceCalibration) -> str:
+    return Judge(made, scores, len(scores), ZERO).of(best).verdict
 
 
 @pytest.mark.parametrize("size", [100, 1_000, 30_000])
@@ -33,21 +43,7 @@ def test_chance_has_a_standout_of_about_zero_at_any_size(size: int) -> None:
     assert float(np.quantile(values, 0.95)) < 3.0
 
 
-def test_a_clear_match_stands_out() -> None:
-    scores = chance(5_000, 1)
-    scores[17] = 0.6
-
-    assert standout(0.6, scores, 5_000) > 5
-    assert judge(0.6, scores, 5_000).verdict == "good match"
-
-
-def test_an_irrelevant_gallery_matches_nothing_well() -> None:
-    scores = chance(5_000, 2)
-
-    assert judge(float(scores.max()), scores, 5_000).verdict == "nothing matches well"
-
-
-def test_scale_and_offset_of_the_scores_do_not_matter() -> None:
+def test_scale_and_offset_of_the_scores_do_not_matter_to_the_standout() -> None:
     scores = chance(2_000, 3)
     best = float(scores.max())
 
@@ -56,37 +52,12 @@ def test_scale_and_offset_of_the_scores_do_not_matter() -> None:
     assert scaled == pytest.approx(standout(best, scores, 2_000), abs=1e-3)
 
 
-def test_many_relevant_images_do_not_hide_each_other() -> None:
-    scores = chance(1_000, 4)
-    scores[:200] = 0.5
-
-    assert judge(0.5, scores, 1_000).verdict == "good match"
-
-
 def test_a_sample_of_the_background_is_enough() -> None:
     scores = chance(100_000, 5)
 
     whole, part = standout(0.4, scores, 100_000), standout(0.4, scores[::25], 100_000)
 
     assert part == pytest.approx(whole, rel=0.2)
-
-
-def test_tiny_and_empty_galleries() -> None:
-    assert judge(0.9, chance(5, 0), 5).verdict == "uncertain"
-    assert judge(None, chance(1, 0)[:0], 0).value == 0.0
-
-
-def test_equal_scores_everywhere_are_no_match_and_no_crash() -> None:
-    assert judge(0.3, np.full(50, 0.3, np.float32), 50).verdict == "nothing matches well"
-
-
-def test_a_calibration_moves_the_verdicts() -> None:
-    scores = chance(500, 6)
-    generous = ConfidenceCalibration(bias=5.0, standout_weight=0.0)
-
-    assert judge(0.1, scores, 500, generous).verdict == "good match"
-    by_score = ConfidenceCalibration(bias=-3.0, standout_weight=0.0, score_weight=10.0)
-    assert judge(0.9, scores, 500, by_score).value > judge(0.1, scores, 500, by_score).value
 
 
 @pytest.mark.parametrize("size", [3, 4, 17, 1000])
@@ -98,21 +69,143 @@ def test_the_spread_is_that_of_percentiles(size: int) -> None:
     assert beyond == pytest.approx(root / 2 / (centre - below), rel=1e-5)
 
 
-def test_only_the_model_s_own_default_composer_has_its_coefficients(tmp_path: Path) -> None:
-    model = make_bundle(tmp_path / "tiny")
-    make_composer(tmp_path / "tiny" / "composers" / "best", model, "vector", name="best")
-    other_words = Templates(composed="a picture of {} {text}")
-    make_composer(tmp_path / "mine", model, "vector", name="best", templates=other_words)
-    whole = make_bundle(tmp_path / "tiny")
+@pytest.mark.parametrize("size", [50, 1_000, 30_000])
+def test_the_expected_best_is_that_of_chance(size: int) -> None:
+    bests = [float(chance(size, seed).max()) for seed in range(60)]
 
-    class Calibrated(Model):
-        default_composer = "best"
-        confidence_settings: ClassVar[dict[str, dict[str, float]]] = {"words": {"bias": 7.0}}
+    assert np.mean(bests) == pytest.approx(ZERO + DEVIATION * expected_best(size), abs=0.01)
 
-    calibrated = Calibrated(whole.bundle)
-    own, other = (
-        load_composer("best", calibrated),
-        load_composer(str(tmp_path / "mine"), calibrated),
-    )
-    assert calibration_of(calibrated, Query(text="red"), own).bias == 7.0
-    assert calibration_of(calibrated, Query(text="red"), other) == ConfidenceCalibration()
+
+def test_where_everything_fits_the_verdict_is_good() -> None:
+    """Five of five right, "nothing matches well": what stands out is not what fits."""
+    everything_fits = chance(500, 4) + np.float32(0.35)
+    best = float(everything_fits.max())
+
+    assert standout(best, everything_fits, 500) < 2
+    assert verdict(best, everything_fits, AGAINST_MEAN) == "good match"
+
+
+@pytest.mark.parametrize("size", [40, 1_000, 30_000])
+def test_an_irrelevant_gallery_matches_nothing_well_at_any_size(size: int) -> None:
+    best = ZERO + DEVIATION * expected_best(size)  # what chance gives
+
+    assert verdict(best, chance(size, 2), AGAINST_MEAN) == "nothing matches well"
+
+
+def test_a_single_right_picture_is_found_in_a_large_gallery() -> None:
+    scores = chance(5_000, 1)
+    scores[17] = 0.5
+
+    assert verdict(0.5, scores, AGAINST_MEAN) == "good match"
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_few_images_have_a_verdict_too(size: int) -> None:
+    scores = np.full(size, 0.5, np.float32)
+
+    assert verdict(0.5, scores, AGAINST_MEAN) == "good match"
+    assert verdict(0.1, scores, AGAINST_MEAN) == "nothing matches well"
+
+
+def test_without_a_mean_picture_a_clear_match_is_told() -> None:
+    scores = chance(5_000, 1)
+    scores[17] = 0.6
+
+    assert verdict(0.6, scores, ConfidenceCalibration()) == "good match"
+
+
+def test_without_a_mean_picture_nothing_is_called_bad() -> None:
+    """Nothing stands out where nothing fits, and where everything does."""
+    scores = chance(5_000, 2)
+
+    assert verdict(float(scores.max()), scores, ConfidenceCalibration()) == "uncertain"
+
+
+def test_without_a_mean_picture_a_tiny_gallery_leaves_it_open() -> None:
+    judge = Judge(ConfidenceCalibration(), chance(5, 0), 5)
+
+    assert (judge.of(0.9).value, judge.of(0.9).verdict) == (0.5, "uncertain")
+    assert judge.is_relevant(0.0)  # what cannot be judged is not hidden
+
+
+def test_no_hit_at_all_matches_nothing() -> None:
+    confidence = Judge(ConfidenceCalibration(), chance(1, 0)[:0], 0).of(None)
+
+    assert (confidence.value, confidence.verdict) == (0.0, "nothing matches well")
+
+
+def test_what_is_certain_is_certain() -> None:
+    confidence = Judge(AGAINST_MEAN, chance(100, 0), 100, ZERO).of(-1.0, certain=True)
+
+    assert (confidence.value, confidence.verdict) == (1.0, "good match")
+
+
+def test_equal_scores_everywhere_do_no_harm() -> None:
+    flat = np.full(50, 0.3, np.float32)
+
+    assert verdict(0.3, flat, ConfidenceCalibration()) == "uncertain"
+
+
+@pytest.mark.parametrize("background", [chance(300, 1), chance(300, 1) + np.float32(0.2)])
+def test_relevant_is_what_reaches_the_calibrated_value(background: FloatArray) -> None:
+    judge = Judge(AGAINST_MEAN, background, 300, ZERO)
+    scores = np.linspace(-0.5, 0.9, 200)
+    passed = [judge.is_relevant(float(score)) for score in scores]
+
+    assert passed == sorted(passed)
+    assert any(passed)
+    assert not all(passed)
+    assert passed == [judge.value(float(score)) >= AGAINST_MEAN.relevant for score in scores]
+
+
+ONE = ComposedQueries(np.ones((1, 1, 4), np.float32))
+PAIR = ComposedQueries(np.ones((1, 2, 4), np.float32), rule="product")
+
+
+@pytest.mark.parametrize(
+    ("query", "composed", "composer", "kind"),
+    [
+        (Query(text="red"), ONE, "sum", "words"),
+        (Query(image=b"x"), ONE, "sum", "image"),
+        (Query(image=b"x", text="red"), ONE, "sum", "both"),
+        (Query(image=b"x", text="red"), PAIR, "product", "product"),
+        (Query(text="red"), ONE, "product", "words"),
+        (Query(image=b"x", text="red"), ONE, "text", "words"),
+        (Query(image=b"x", text="red"), ONE, "image", "image"),
+        (Query(from_device=True), ONE, "isa", "both"),
+    ],
+)
+def test_scores_of_each_kind_have_coefficients_of_their_own(
+    query: Query, composed: ComposedQueries, composer: str, kind: str
+) -> None:
+    assert kind_of(query, composed, composer) == kind
+
+
+class Calibrated(ColourModel):
+    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {
+        "words": {"bias": 7.0},
+        "image": {"excess_weight": 1.0},
+        "both": {"glamour": 1.0},
+    }
+
+
+def test_a_model_brings_coefficients_by_kind() -> None:
+    assert calibration_of(Calibrated(), "words").bias == 7.0
+    assert calibration_of(Calibrated(), "product") == ConfidenceCalibration()
+
+
+def test_unknown_coefficients_are_refused() -> None:
+    with pytest.raises(ModelError, match="glamour"):
+        calibration_of(Calibrated(), "both")
+
+
+def test_coefficients_that_lack_their_mean_picture_are_refused() -> None:
+    with pytest.raises(ModelError, match="mean_image"):
+        calibration_of(Calibrated(), "image")
+
+
+def test_bundles_with_one_set_for_all_that_has_a_picture_still_work() -> None:
+    class Older(ColourModel):
+        confidence_settings: ClassVar[dict[str, dict[str, float]]] = {"image": {"bias": 3.0}}
+
+    assert calibration_of(Older(), "both").bias == 3.0

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from composir.errors import BundleError
 from composir.model import PACKAGED, Bundle, load_model
@@ -142,3 +144,48 @@ def test_the_packaged_bundle_is_whole(tmp_path: Path) -> None:
     assert all(bundle.file(name).is_file() for name in bundle.manifest.files)
     copy = shutil.copytree(bundle.folder, tmp_path / "copy")
     assert load_model(copy).fingerprint == bundle.fingerprint
+
+
+def with_mean(folder: Path, mean: NDArray[Any]) -> Bundle:
+    np.save(folder / "mean.npy", mean)
+    save_manifest(folder, {**FIELDS, "mean_image": "mean.npy"})
+    return Bundle.load(folder)
+
+
+def test_a_mean_picture_is_read(folder: Path) -> None:
+    mean = np.arange(4, dtype=np.float32)
+
+    assert Bundle.load(folder).mean_image() is None
+    found = with_mean(folder, mean).mean_image()
+    assert found is not None
+    assert found.tolist() == mean.tolist()
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        np.zeros(5, np.float32),
+        np.zeros((1, 4), np.float32),
+        np.zeros(4, np.float64),
+        np.array([0, 1, 2, np.nan], np.float32),
+        np.array([0, 1, 2, np.inf], np.float32),
+    ],
+    ids=["width", "shape", "type", "NaN", "infinite"],
+)
+def test_a_mean_picture_that_is_none_is_refused(folder: Path, mean: NDArray[Any]) -> None:
+    with pytest.raises(BundleError, match=r"mean\.npy"):
+        with_mean(folder, mean).mean_image()
+
+
+def test_a_mean_picture_that_is_no_array_is_refused(folder: Path) -> None:
+    (folder / "mean.npy").write_bytes(b"no array")
+    save_manifest(folder, {**FIELDS, "mean_image": "mean.npy"})
+
+    with pytest.raises(BundleError, match=r"mean\.npy"):
+        Bundle.load(folder).mean_image()
+
+
+def test_a_mean_picture_asks_for_no_new_index(folder: Path) -> None:
+    before = Bundle.load(folder).fingerprint
+
+    assert with_mean(folder, np.zeros(4, np.float32)).fingerprint == before

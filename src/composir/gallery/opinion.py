@@ -1,0 +1,114 @@
+"""What of one query is judged: which coefficients, against what, and the words said another way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.gallery.confidence import ConfidenceCalibration, Judge, calibration_of, kind_of
+from composir.gallery.duplicates import NearDuplicateRule
+from composir.gallery.ranking import Candidate
+from composir.gallery.reference import Reference
+from composir.model.base import EmbeddingModel
+from composir.types import Confidence, FloatArray, Query
+
+FIRST = 5
+"""So many hits are looked at: which of several good ones comes first hangs on the wording."""
+
+
+class Opinion:
+    """Judges candidates of one query.
+
+    Words alone are judged in the model's own sentence ("a photo of dog"), as far as coefficients
+    say, so that it matters less how they were said; the ranking knows nothing of that.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        composed: ComposedQueries,
+        composer: Composer,
+        model: EmbeddingModel,
+        calibration: ConfidenceCalibration | None,
+    ) -> None:
+        """Prepare for one query.
+
+        Args:
+            query: As asked.
+            composed: The same, composed.
+            composer: By whom.
+            model: The gallery's.
+            calibration: Coefficients; None for the model's own.
+
+        Raises:
+            ModelError: If the model's own are not usable.
+        """
+        self._query, self._composed, self._composer = query, composed, composer
+        self._model = model
+        self._kind = kind_of(query, composed, composer.name)
+        self._calibration = calibration or calibration_of(model, self._kind)
+
+    def judge(self, background: FloatArray, size: int) -> Judge:
+        """The judge of this query's scores.
+
+        Args:
+            background: (s,) scores of all images searched, or of a fair sample of them.
+            size: How many images were searched.
+        """
+        return Judge(self._calibration, background, size, self._zero)
+
+    def of(
+        self,
+        judge: Judge,
+        first: Sequence[Candidate],
+        references: Sequence[Reference],
+        rule: NearDuplicateRule,
+    ) -> Confidence:
+        """Judge the best of the first hits; a copy of the picture that was asked about is certain.
+
+        Args:
+            judge: From `judge`.
+            first: The first hits, best first; `FIRST` of them where there are so many.
+            references: Of the query.
+            rule: What copies are.
+        """
+        is_copy = self._kind == "image" and any(
+            reference.is_shown_by(hit, rule) for hit in first[:1] for reference in references
+        )
+        return judge.of(max(map(self.score, first), default=None), certain=is_copy)
+
+    def score(self, candidate: Candidate) -> float:
+        """The score that is judged: the candidate's, with the model's sentence mixed in."""
+        if self._framed is None:
+            return candidate.score
+        vector = candidate.appearance.vector
+        plain, framed = _similarity(self._composed, vector), _similarity(self._framed, vector)
+        return candidate.score + self._calibration.framed * (framed - plain)
+
+    @cached_property
+    def _framed(self) -> ComposedQueries | None:
+        """The words in the model's sentence; None where that has no share."""
+        words = " ".join(self._query.text.split())
+        if self._kind != "words" or not self._calibration.framed or not words:
+            return None
+        frame = self._model.sentence
+        before, _, after = frame.partition("{}")
+        if words.lower().startswith(before.strip().lower()) or before == after == "":
+            return None
+        return self._composer.compose(QueryBatch((f"{before}{words}{after}",)))
+
+    @cached_property
+    def _zero(self) -> float:
+        mean = self._model.mean_image
+        if mean is None or not self._calibration.needs_mean_picture:
+            return 0.0
+        plain = _similarity(self._composed, mean)
+        if self._framed is None:
+            return plain
+        return plain + self._calibration.framed * (_similarity(self._framed, mean) - plain)
+
+
+def _similarity(composed: ComposedQueries, vector: FloatArray) -> float:
+    """Of one vector, (D,), to what is wanted."""
+    return float(composed.similarities(vector[None])[0, 0])
