@@ -1,0 +1,56 @@
+"""One file a family: how its checkpoints are read. A new one is a file and a line in `FAMILIES`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from composir.errors import ModelError
+from composir.foundation.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from composir.foundation.parts import Parts, Reference
+
+FAMILIES = {
+    "clip": "composir.foundation.families.clip",
+    "siglip": "composir.foundation.families.siglip",
+}
+"""Where the reader lies, by the `model_type` that a checkpoint's config.json states."""
+
+
+class Family(Protocol):
+    """What a family's file offers."""
+
+    def read(self, checkpoint: Checkpoint) -> Parts:
+        """Read a checkpoint's towers, words, tokeniser and rules."""
+
+    def reference(self, folder: Path) -> Reference:
+        """The family's own code over the same checkpoint, to compare with."""
+
+
+def family_named(name: str) -> Family:
+    """The reader of a family.
+
+    Raises:
+        ModelError: If there is none of that name.
+    """
+    if name not in FAMILIES:
+        raise ModelError(f"no family of models named {name!r}; known ones: {', '.join(FAMILIES)}")
+    module: Family = import_module(FAMILIES[name])  # type: ignore[assignment]
+    return module
+
+
+def family_of(checkpoint: Checkpoint) -> str:
+    """Which family a checkpoint belongs to.
+
+    Raises:
+        ModelError: If it is none that is known, e.g. because it is no dual encoder.
+    """
+    kind = checkpoint.config.get("model_type")
+    if kind in FAMILIES:
+        return str(kind)
+    raise ModelError(
+        f"{checkpoint.folder} is a model of type {kind!r}, not a dual encoder of pictures and texts "
+        f"that composir reads: it knows {', '.join(FAMILIES)}"
+    )

@@ -1,0 +1,110 @@
+"""What is asked of transformers: a config's defaults, and its own encoders to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from composir.errors import MissingExtraError, ModelError
+from composir.foundation.checkpoint import CONFIG, Checkpoint
+from composir.foundation.processor import load_processor
+from composir.types import FloatArray
+
+
+def require_transformers() -> Any:
+    """The library.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "foundation") from error
+    return transformers
+
+
+def load_config(checkpoint: Checkpoint, kind: str) -> Any:
+    """A checkpoint's config with the library's defaults for what it leaves out.
+
+    Args:
+        checkpoint: The model.
+        kind: Name of the config's class.
+
+    Raises:
+        ModelError: If its values make no sense.
+    """
+    try:
+        config = getattr(require_transformers(), kind).from_dict(dict(checkpoint.config))
+        for part in (config.text_config, config.vision_config):
+            if part.hidden_size % part.num_attention_heads:
+                raise ValueError(f"a width of {part.hidden_size} is no multiple of its heads")
+        size, patch = config.vision_config.image_size, config.vision_config.patch_size
+        if not (isinstance(size, int) and isinstance(patch, int)):
+            raise TypeError(f"pictures of {size} in patches of {patch}: only squares are read")
+    except Exception as error:  # the library's validation has errors of its own
+        raise ModelError(f"{checkpoint.folder / CONFIG} is no {kind}: {error}") from error
+    return config
+
+
+class TransformersReference:
+    """The family's own model, tokeniser and processor."""
+
+    def __init__(self, folder: Path, padding: Literal["longest", "max_length"]) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            folder: The checkpoint.
+            padding: How far its texts are padded.
+        """
+        self._folder, self._padding = folder, padding
+
+    def texts(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts, (n, D) float32, unit norm."""
+        limit = self._model.config.text_config.max_position_embeddings
+        inputs = self._tokenizer(
+            list(texts), padding=self._padding, truncation=True, max_length=limit, return_tensors="pt"
+        )
+        masks = {} if self._padding == "max_length" else {"attention_mask": inputs.attention_mask}
+        with torch.inference_mode():
+            return _unit(self._model.get_text_features(input_ids=inputs.input_ids, **masks))
+
+    def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
+        """RGB pictures as the processor gives them, (n, 3, s, s) float32, normalised."""
+        made = self._processor(images=list(images), return_tensors="np")["pixel_values"]
+        pixels: FloatArray = made.astype("float32", copy=False)
+        return pixels
+
+    def pictures(self, pixels: FloatArray) -> FloatArray:
+        """Vectors of what `pixels` gives, (n, D) float32, unit norm."""
+        with torch.inference_mode():
+            return _unit(self._model.get_image_features(pixel_values=torch.from_numpy(pixels)))
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import AutoModel
+
+        return AutoModel.from_pretrained(self._folder, dtype=torch.float32).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder)
+
+    @cached_property
+    def _processor(self) -> Any:
+        return load_processor(Checkpoint(self._folder))
+
+
+def _unit(features: Any) -> FloatArray:
+    pooled: Tensor = getattr(features, "pooler_output", features)
+    vectors: FloatArray = functional.normalize(pooled.float(), dim=-1).numpy()
+    return vectors
