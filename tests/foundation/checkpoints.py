@@ -16,7 +16,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 TEXT = {
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
 }
 IMAGE = {**TEXT, "hidden_size": 24, "image_size": 32, "patch_size": 8}

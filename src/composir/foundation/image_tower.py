@@ -62,7 +62,8 @@ class AttentionPool(nn.Module):
         super().__init__()
         self.heads = spec.heads
         self.probe = nn.Parameter(torch.randn(1, 1, spec.width) * 0.02)
-        self.query_key_value = nn.Linear(spec.width, 3 * spec.width)
+        self.query = nn.Linear(spec.width, spec.width)
+        self.key_value = nn.Linear(spec.width, 2 * spec.width)
         self.output = nn.Linear(spec.width, spec.width)
         self.norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
         self.expand = nn.Linear(spec.width, spec.inner)
@@ -71,16 +72,16 @@ class AttentionPool(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """(n, N, width) -> (n, width)."""
-        weights, biases = self.query_key_value.weight.chunk(3), self.query_key_value.bias.chunk(3)
-        probe = self.probe.expand(states.shape[0], -1, -1)
-        query, key, value = (
-            functional.linear(source, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for source, weight, bias in zip((probe, states, states), weights, biases, strict=True)
-        )
+        query = self._split(self.query(self.probe)).expand(states.shape[0], -1, -1, -1)
+        key, value = (self._split(part) for part in self.key_value(states).chunk(2, dim=-1))
         mixed = functional.scaled_dot_product_attention(query, key, value)
         pooled: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         hidden = self._activation(self.expand(self.norm(pooled)))
         return (pooled + self.contract(hidden))[:, 0]
+
+    def _split(self, states: Tensor) -> Tensor:
+        """(n, length, width) -> (n, heads, length, width / heads)."""
+        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class ImageTower(nn.Module):

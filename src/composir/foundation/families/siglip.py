@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
@@ -58,15 +60,19 @@ def reference(folder: Path) -> TransformersReference:
     return TransformersReference(folder, padding="max_length")
 
 
-def _cleaning(checkpoint: Checkpoint) -> dict[str, bool]:
-    """SigLIP's tokeniser drops punctuation; SigLIP2's, Gemma's, only lowers letters."""
+def _cleaning(checkpoint: Checkpoint) -> dict[str, Any]:
+    """SigLIP's tokeniser drops punctuation; SigLIP2's, of Gemma's vocabulary, only lowers letters.
+
+    Where the checkpoint names no side to pad on, it is that of the tokeniser's class.
+    """
     settings = checkpoint.optional_json(SETTINGS)
-    gemma = str(settings.get("tokenizer_class", "")).startswith(_GEMMA)
-    if settings.get("padding_side", "right") != "right":
-        raise ModelError(
-            f"{checkpoint.folder}: sentences are padded on the left, which bundles cannot state"
-        )
-    return {"lower": bool(settings.get("do_lower_case", True)), "strip_punctuation": not gemma}
+    kind = str(settings.get("tokenizer_class", ""))
+    own = "left" if kind.startswith(_GEMMA) else "right"
+    return {
+        "lower": bool(settings.get("do_lower_case", True)),
+        "strip_punctuation": not kind.startswith(_GEMMA),
+        "padding_side": settings.get("padding_side", own),
+    }
 
 
 def _text_tower(config: Any, source: Source) -> TextTower:
@@ -116,11 +122,19 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
         **source.blocks("vision_model.encoder", spec.layers),
         **source.layer("norm", "vision_model.post_layernorm"),
         "pool.probe": source[f"{head}.probe"],
-        "pool.query_key_value.weight": source[f"{head}.attention.in_proj_weight"],
-        "pool.query_key_value.bias": source[f"{head}.attention.in_proj_bias"],
+        **_pool_projections(source, f"{head}.attention", spec.width),
         **source.layer("pool.output", f"{head}.attention.out_proj"),
         **source.layer("pool.norm", f"{head}.layernorm"),
         **source.layer("pool.expand", f"{head}.mlp.fc1"),
         **source.layer("pool.contract", f"{head}.mlp.fc2"),
     }
     return source.fill(ImageTower(spec), state)
+
+
+def _pool_projections(source: Source, attention: str, width: int) -> dict[str, Tensor]:
+    """Torch keeps query, key and value as one matrix; the query is of the probe, the rest not."""
+    parts: dict[str, Tensor] = {}
+    for kind in ("weight", "bias"):
+        rows = source[f"{attention}.in_proj_{kind}"]
+        parts[f"pool.query.{kind}"], parts[f"pool.key_value.{kind}"] = rows[:width], rows[width:]
+    return parts
