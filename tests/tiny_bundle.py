@@ -3,6 +3,9 @@
 The space is that of `fakes.ColourModel`: a picture is its mean colour, centred on grey, and a
 constant; a sentence is the mean of its words, and colours are the only words that mean anything.
 A reference's pseudo-word is its own vector, so "a photo of {} that {text}" is their mean.
+
+`FAMILIES` are the same space behind other rules for sentences; each gives a sentence its vector
+only where its rules are kept: at the right place, with padding or without.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ _QUARTERS = """
     centred = Sub (divided, one)
     channels = Transpose <perm = [0, 3, 1, 2]> (centred)
     pooled = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (channels)
-    flat_shape = Constant <value = int64[3] {0, 3, 4}> ()
+    flat_shape = Constant <value = int64[3] {0, 3, -1}> ()
     flat = Reshape (pooled, flat_shape)
     quarters = Transpose <perm = [0, 2, 1]> (flat)
 """
@@ -72,6 +75,50 @@ text (float[n,l,4] word_embeddings, float[n,l] mask)
 }
 """
 # total * factor ** adapters, so that 0 leaves the sentence as it is.
+# Instead of `total`: what each family pools, zeros at every other place.
+_PICKED = """
+    rows = Unsqueeze (eot, last)
+    total = GatherND <batch_dims = 1> (token_states, rows)
+"""
+_POOLED = {
+    # Tokens see what stands before them; behind the end there is nothing to see.
+    "clip": """
+        seen = CumSum (word_embeddings, middle)
+        token_states = Mul (seen, column)
+    """,
+    # The last of 16 positions has seen everything, if none was masked.
+    "siglip": """
+        seen = CumSum (word_embeddings, middle)
+        end = Constant <value = float[16] {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}> ()
+        unmasked = ReduceMin <keepdims = 1> (mask, middle)
+        ended = Mul (unmasked, end)
+        places = Unsqueeze (ended, last)
+        token_states = Mul (seen, places)
+    """,
+    # The first has.
+    "bert": """
+        words = Mul (word_embeddings, column)
+        sum = ReduceSum <keepdims = 1> (words, middle)
+        start = Constant <value = float[16] {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}> ()
+        size = Shape <start = 1, end = 2> (mask)
+        zero = Constant <value = int64[1] {0}> ()
+        begun = Slice (start, zero, size)
+        places = Unsqueeze (begun, last)
+        token_states = Mul (sum, places)
+    """,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "clip": {"opening": [1], "closing": [2], "pad": 2, "pooling": "eot", "causal": True},
+    "siglip": {
+        "closing": [2],
+        "pad": 3,  # a word that means nothing here
+        "length": 16,
+        "pooling": "last",
+        "lower": True,
+        "strip_punctuation": True,
+    },
+    "bert": {"opening": [1], "closing": [2], "pad": 0, "pooling": "cls"},
+}
 _SWITCHED = """
     rows = Unsqueeze (adapters, last)
     chosen = Pow (factor, rows)
@@ -96,7 +143,7 @@ query (uint8[n,{SIZE},{SIZE},3] pixels) => (float[n,1,4] tokens, float[n,1,2,2] 
 """,
     "patch_tokens": """
 <ir_version: 9, opset_import: ["" : 18]>
-query (float[n,4,3] patch_tokens, float[n,4] vector) => (float[n,1,4] tokens) {
+query (float[n,p,3] patch_tokens, float[n,4] vector) => (float[n,1,4] tokens) {
     first = Constant <value = int64[1] {1}> ()
     place = Constant <value = int64[1] {1}> ()
     mean = ReduceMean <keepdims = 0> (patch_tokens, first)
@@ -123,12 +170,22 @@ def write_graph(text: str, path: Path) -> None:
 
 
 def text_graph(
-    path: Path, factor: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0), *, switchable: bool = False
+    path: Path,
+    factor: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0),
+    *,
+    switchable: bool = False,
+    family: str | None = None,
 ) -> None:
     """A text encoder; `factor` stretches its axes, which an adapted one may do and switch off."""
     graph = _TEXT.replace("FACTOR", "{" + ", ".join(map(str, factor)) + "}")
+    if family:
+        graph = graph.replace("    token_states = Mul (word_embeddings, column)\n", _POOLED[family])
+        graph = graph.replace(
+            "    total = ReduceSum <keepdims = 0> (token_states, middle)\n", _PICKED
+        )
+        graph = graph.replace("mask)\n", "mask, int64[n] eot)\n", 1)
     if switchable:
-        graph = graph.replace("mask)\n", "mask, float[n] adapters)\n", 1)
+        graph = graph.replace(")\n", ", float[n] adapters)\n", 1)
         graph = graph.replace("scaled = Mul (total, factor)", _SWITCHED)
     write_graph(graph, path)
 
@@ -157,19 +214,35 @@ def colour_vector(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     return row / np.float32(np.linalg.norm(row))
 
 
-def make_bundle(folder: Path, *, patches: bool = True, **fields: Any) -> Model:
-    """Write the bundle `tiny`; composers that lie in `folder/composers` become part of it."""
+def _gallery(family: str | None, *, patches: bool) -> str:
+    graph = _GALLERY
+    if not patches:
+        graph = graph.replace(", float[n,4,3] patch_tokens", "")
+        graph = graph.replace("patch_tokens = Identity (quarters)", "")
+    if family == "siglip":  # halves instead of quarters: grids need not be square
+        graph = graph.replace("float[n,4,3]", "float[n,2,3]")
+        graph = graph.replace("[4, 4], strides = [4, 4]", "[4, 8], strides = [4, 8]")
+    return graph
+
+
+def make_bundle(
+    folder: Path, *, patches: bool = True, family: str | None = None, **fields: Any
+) -> Model:
+    """Write the bundle `tiny`; composers that lie in `folder/composers` become part of it.
+
+    Args:
+        folder: Made if missing.
+        patches: Whether its image graph gives patch tokens.
+        family: One of `FAMILIES`; None for a bundle without framing, as earlier versions wrote it.
+        **fields: Of the manifest, over the usual ones.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    graph = (
-        _GALLERY
-        if patches
-        else _GALLERY.replace(", float[n,4,3] patch_tokens", "").replace(
-            "patch_tokens = Identity (quarters)", ""
-        )
-    )
-    write_graph(graph, folder / "gallery_image.onnx")
-    text_graph(folder / "text.onnx")
-    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    write_graph(_gallery(family, patches=patches), folder / "gallery_image.onnx")
+    text_graph(folder / "text.onnx", family=family)
+    tokenizer = tiny_tokenizer()
+    if family == "siglip":  # of which no tokeniser frames
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer.save(str(folder / "tokenizer.json"))
     np.save(folder / "words.npy", word_table())
     made: dict[str, Any] = {
         "name": "tiny",
@@ -181,7 +254,9 @@ def make_bundle(folder: Path, *, patches: bool = True, **fields: Any) -> Model:
             "tokenizer": "tokenizer.json",
             "words": {"values": "words.npy"},
             "max_tokens": 16,
+            "framing": FAMILIES[family] if family else None,
         },
+        "family": family,
         "templates": {},
         "default_composer": "sum",
         "licence": "none",

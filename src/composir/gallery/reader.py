@@ -72,7 +72,7 @@ class FileReader:
         """Read for a model's specification; `contents` knows what need not be encoded."""
         self._spec = spec
         self._contents = contents
-        self._min_side = max(spec.min_side, _THUMBNAIL_SIDE)
+        self._min_side = max(spec.min_side, _THUMBNAIL_SIDE) if spec.min_side else None
 
     def read(self, place: Place) -> ReadFile:
         """Read one file."""
@@ -92,13 +92,15 @@ class FileReader:
             return KnownPicture(place, content_hash)
         try:
             decoded = read_image(data, min_side=self._min_side)
+            pixels = self._spec.apply(decoded.rgb)
         except ImageReadError as error:
             is_passing = error.needs == DECODER_PROCESS
             return Unreadable(place, str(error), is_picture_gone=not is_passing)
-        return self._claim(place, content_hash, decoded)
+        return self._claim(place, content_hash, decoded, pixels)
 
-    def _claim(self, place: Place, content_hash: str, decoded: DecodedImage) -> ReadFile:
-        pixels = self._spec.apply(decoded.rgb)
+    def _claim(
+        self, place: Place, content_hash: str, decoded: DecodedImage, pixels: PixelArray
+    ) -> ReadFile:
         picture = Picture(
             content_hash,
             decoded.width,

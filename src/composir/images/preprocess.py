@@ -8,24 +8,30 @@ decoder and encoder is one byte a channel.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from composir.errors import ImageReadError
+from composir.images.exact import RESAMPLE, Rule, exact_input
 from composir.types import PixelArray
 
 _Channel: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 # Before it filters, Pillow averages whole pixels down to no less than this many times the size that
 # is asked for: several times faster, and close to filtering every pixel.
 _REDUCING_GAP = 1.5
-_RESAMPLE = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+# Fields that came later; left out where they say nothing, because the JSON of a specification is
+# part of the fingerprint that galleries and composers are bound to.
+_LATER = ("exact", "short_side")
 
 
 class PreprocessSpec(BaseModel):
@@ -42,6 +48,10 @@ class PreprocessSpec(BaseModel):
         interpolation: Resampling filter.
         mean: Per channel, on the 0 to 1 scale; applied inside the graph, kept here as a record.
         std: Likewise.
+        exact: Whose processor the pixels are to equal, for models that somebody else trained: the
+            whole picture is scaled without a shortcut and cropped at whole pixels, as
+            `transformers` (its `pil` backend) or `open_clip` does it. None: faster, and close.
+        short_side: What `transformers` scales the short side to before it crops; None for `size`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,14 +63,34 @@ class PreprocessSpec(BaseModel):
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    exact: Rule | None = None
+    short_side: int | None = Field(default=None, gt=0, le=4096)
+
+    @model_validator(mode="after")
+    def _check_exact(self) -> Self:
+        fits = {
+            "transformers": ("squash", "centre-crop"),
+            "open_clip": ("squash", "centre-crop", "pad"),
+        }
+        if self.exact is not None and self.fit not in fits[self.exact]:
+            raise ValueError(f"{self.exact} has no fit {self.fit}, so none is exact")
+        if self.short_side and (self.exact, self.fit) != ("transformers", "centre-crop"):
+            raise ValueError("short_side is for exact centre crops of transformers alone")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = dump(self)
+        return {k: v for k, v in fields.items() if k not in _LATER or v is not None}
 
     @property
-    def min_side(self) -> int:
+    def min_side(self) -> int | None:
         """The short side in pixels that a decoder need not exceed for this input.
 
-        More would be halved at once by `apply`; a JPEG decodes to half its size for far less.
+        More would be halved at once by `apply`; a JPEG decodes to half its size for far less. None
+        where every pixel counts, so that nothing but the full size will do.
         """
-        return math.ceil(_REDUCING_GAP * self.size)
+        return None if self.exact else math.ceil(_REDUCING_GAP * self.size)
 
     def apply(self, rgb: Image.Image) -> PixelArray:
         """Turn one picture into model input.
@@ -74,13 +104,16 @@ class PreprocessSpec(BaseModel):
             uint8 array of shape (size, size, 3).
 
         Raises:
-            ImageReadError: If the picture is of another mode or has no pixels.
+            ImageReadError: If the picture is of another mode or has no pixels, or is so long that
+                an exact specification which shows all of it needs too much memory.
         """
         if rgb.mode != "RGB" or 0 in rgb.size:
             raise ImageReadError(
                 f"a picture of mode {rgb.mode} and {rgb.width} x {rgb.height} pixels cannot go to "
                 "a model: read it with composir.images.read_image first"
             )
+        if self.exact:
+            return np.array(exact_input(rgb, self), dtype=np.uint8)
         fitted = self._scaled(rgb, *self.window(rgb))
         if fitted.size != (self.size, self.size):
             fitted = self._padded(fitted)
@@ -95,7 +128,7 @@ class PreprocessSpec(BaseModel):
             return rgb.size
         long, short = max(rgb.size), min(rgb.size)
         side = {
-            "centre-crop": short,
+            "centre-crop": short * self.size / (self.short_side or self.size),
             "pad": long,
             "targetpad": max(short, long / self.pad_ratio),
         }[self.fit]
@@ -110,7 +143,7 @@ class PreprocessSpec(BaseModel):
                 max(1, round(self.size * seen_width / width)),
                 max(1, round(self.size * seen_height / height)),
             ),
-            _RESAMPLE[self.interpolation],
+            RESAMPLE[self.interpolation],
             box=(left, top, left + seen_width, top + seen_height),
             reducing_gap=_REDUCING_GAP,
         )

@@ -8,9 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from composir.errors import BundleError
 from composir.images.preprocess import PreprocessSpec
@@ -21,6 +28,7 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
+from composir.model.framing import Framing
 from composir.names import NAME_PATTERN
 
 MANIFEST_NAME = "bundle.json"
@@ -30,6 +38,14 @@ SCHEMA = 1
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Fields that earlier versions do not know: not written where they say nothing, so that these
+    # still load a bundle that needs none of them.
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_the_unsaid(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        return {k: v for k, v in fields.items() if v is not None or k not in self.later}
 
 
 class AppearancePart(_Part):
@@ -67,14 +83,40 @@ class WordTable(_Part):
 class TextSide(_Part):
     """The text encoder: from `word_embeddings` and `mask` to `vector` and `token_states`.
 
-    `attention_heads` cannot be read off the graph's weights; training through the tower needs it.
+    A graph of a bundle with a framing takes the place where it pools, `eot`, besides.
+
+    Attributes:
+        graph: The `.onnx` file.
+        tokenizer: Of the tokenizers library.
+        words: The table of word embeddings.
+        max_tokens: Longer sentences are cut, the frame included.
+        attention_heads: Not to be read off the graph's weights; training through a tower that is
+            read back from the graph needs it.
+        framing: What stands around the words; None where the tokeniser frames, and the mean of
+            the tokens is the vector.
+        tower: Weights of the torch text tower, as safetensors, where training needs them.
+        spec: Fields of that tower's `foundation.text_tower.TextTowerSpec`.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"framing", "tower", "spec"})
 
     graph: str
     tokenizer: str
     words: WordTable
     max_tokens: int = Field(gt=2)
     attention_heads: int | None = None
+    framing: Framing | None = None
+    tower: str | None = None
+    spec: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _length_is_the_limit(self) -> Self:
+        length = self.framing.length if self.framing else None
+        if length not in (None, self.max_tokens):
+            raise ValueError(
+                f"sentences are padded to {length} tokens, but cut at {self.max_tokens}"
+            )
+        return self
 
 
 class Source(_Part):
@@ -104,8 +146,11 @@ class Manifest(_Part):
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
         efficiency: Parameters, FLOPs and the like, by name.
+        family: Whose architecture it is, e.g. `clip`; None for composir's own.
         files: All other files.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"family"})
 
     schema_version: int
     name: str = Field(pattern=NAME_PATTERN)
@@ -121,6 +166,7 @@ class Manifest(_Part):
     sources: list[Source] = []
     training: dict[str, Any] = {}
     efficiency: dict[str, float] = {}
+    family: str | None = None
     files: dict[str, FileEntry]
 
     @model_validator(mode="after")
@@ -165,9 +211,10 @@ class Bundle:
         return bundle
 
     def used_files(self) -> tuple[str, ...]:
-        """Names of the files that the encoders open."""
+        """Names of the files that the encoders, and training through them, open."""
         image, text = self.manifest.image, self.manifest.text
-        names = (image.graph, text.graph, text.tokenizer, text.words.values, text.words.scales)
+        words = text.words
+        names = (image.graph, text.graph, text.tokenizer, words.values, words.scales, text.tower)
         return tuple(name for name in names if name)
 
     def file(self, name: str) -> Path:
@@ -185,7 +232,9 @@ class Bundle:
         The text side is left out on purpose: a new query side never asks for a new index.
         """
         image = self.manifest.image
-        content = self.manifest.files[image.graph].sha256 + image.preprocess.model_dump_json()
+        # What is None is left out: fields that came later change no fingerprint of earlier bundles.
+        preprocessing = image.preprocess.model_dump_json(exclude_none=True)
+        content = self.manifest.files[image.graph].sha256 + preprocessing
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from composir.errors import ModelError, QueryError
 from composir.model.bundle import Bundle
+from composir.model.framing import Framing, dropped
 from composir.model.text_graph import TextGraph
 from composir.model.vocabulary import Vocabulary
 from composir.types import FloatArray
@@ -46,7 +47,7 @@ class TextEncoder:
 
     @property
     def max_tokens(self) -> int:
-        """Longer texts are cut here, the two tokens that frame a sentence included."""
+        """Longer texts are cut here, the tokens that frame a sentence included."""
         return self.vocabulary.max_tokens
 
     def prepare(self) -> None:
@@ -95,10 +96,13 @@ class TextEncoder:
         """Encode sentences given as word embeddings.
 
         Args:
-            sentences: n arrays (length, Dw) float32, framing tokens included.
+            sentences: n arrays (length, Dw) float32, framing tokens included, padding not.
 
         Returns:
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
+
+        Raises:
+            ModelError: If a sentence is longer than what all are padded to.
         """
         vectors = np.empty((len(sentences), self._bundle.manifest.dimension), dtype=np.float32)
         states: list[FloatArray] = [np.empty((0, 0), dtype=np.float32)] * len(sentences)
@@ -106,13 +110,31 @@ class TextEncoder:
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            batch_vectors, batch_states = self._graph.run(
-                [sentences[index] for index in chosen], adapters=self._adapters
-            )
+            batch = [sentences[index] for index in chosen]
+            batch_vectors, batch_states = self._run(batch)
             for row, index in enumerate(chosen):
                 vectors[index] = batch_vectors[row]
-                states[index] = batch_states[row, : len(sentences[index])]
+                states[index] = batch_states[row]
         return vectors, states
+
+    def unread(self, sentence: str, pseudo_words: int = 0) -> str:
+        """The words of a sentence that it is cut by, because it is too long; empty if it is not.
+
+        Args:
+            sentence: A text, or a template with `{}` for pseudo-words.
+            pseudo_words: How many these are; 0 for a text, which may hold any character.
+
+        Raises:
+            QueryError: If a template has no or several placeholders, or its pseudo-words do not
+                fit.
+        """
+        if pseudo_words == 0:
+            (ids,) = self.vocabulary.word_ids([sentence])
+            return self.vocabulary.text_of(ids[self._room(0) :])
+        before, after = self._halves(sentence)
+        front, end = self._dropped(before, after, pseudo_words)
+        lost = (before[:front], after[len(after) - end :])
+        return " … ".join(self.vocabulary.text_of(ids) for ids in lost if ids)
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, framed, at most `max_tokens`."""
@@ -151,22 +173,67 @@ class TextEncoder:
         other.vocabulary, other._graph, other._adapters = self.vocabulary, graph, adapters
         return other
 
+    def _run(self, sentences: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
+        """One run of the graph: vectors, and the states of each sentence's own tokens."""
+        framing, lengths = self.vocabulary.framing, [len(sentence) for sentence in sentences]
+        if framing is None:
+            vectors, states = self._graph.run(sentences, adapters=self._adapters)
+            return vectors, [states[row, :length] for row, length in enumerate(lengths)]
+        vectors, states = self._graph.run(
+            [self._filled_up(sentence, framing) for sentence in sentences],
+            adapters=self._adapters,
+            places=[framing.place(length) for length in lengths],
+        )
+        starts = [framing.padding(length)[0] for length in lengths]
+        spans = zip(starts, lengths, strict=True)
+        return vectors, [states[row, at : at + length] for row, (at, length) in enumerate(spans)]
+
+    def _filled_up(self, sentence: FloatArray, framing: Framing) -> FloatArray:
+        """A sentence with its padding, which is the embedding of a token like any other."""
+        if framing.length is None:
+            return sentence
+        if len(sentence) > framing.length:
+            raise ModelError(
+                f"a sentence of {len(sentence)} tokens; this model reads {framing.length}"
+            )
+        before, behind = framing.padding(len(sentence))
+        pad = self.embed([framing.pad])
+        return np.concatenate([pad.repeat(before, axis=0), sentence, pad.repeat(behind, axis=0)])
+
     def _splice(self, template: str, pseudo_words: FloatArray) -> FloatArray:
-        if template.count(PLACEHOLDER) != 1:
-            raise QueryError(f"a template needs exactly one {PLACEHOLDER}: {template!r}")
+        before, after = self._halves(template)
         if pseudo_words.ndim != 2 or pseudo_words.shape[1] != self.word_dimension:
             raise ModelError(
                 f"pseudo-words of shape {pseudo_words.shape}; this model's word embeddings are "
                 f"(L, {self.word_dimension})"
             )
+        front, end = self._dropped(before, after, len(pseudo_words))
+        opening, closing = self.vocabulary.frame
+        head = self.embed([*opening, *before[front:]])
+        tail = self.embed([*after[: len(after) - end], *closing])
+        return np.concatenate([head, pseudo_words, tail]).astype(np.float32, copy=False)
+
+    def _halves(self, template: str) -> tuple[list[int], list[int]]:
+        """Token ids of the words before and behind the pseudo-words, without a frame."""
+        if template.count(PLACEHOLDER) != 1:
+            raise QueryError(f"a template needs exactly one {PLACEHOLDER}: {template!r}")
         before, after = template.split(PLACEHOLDER)
-        head, tail = self.tokenise([before, after])
-        # Each half is framed; between the halves the frames are dropped.
-        room = self.max_tokens - len(head[:-1]) - len(pseudo_words) - 1
-        if room < 0:
-            raise QueryError(
-                f"{len(pseudo_words)} pseudo-words do not fit {self.max_tokens} tokens"
-            )
-        after_ids = [*tail[1:-1][:room], tail[-1]]
-        parts = (self.embed(head[:-1]), pseudo_words, self.embed(after_ids))
-        return np.concatenate(parts).astype(np.float32, copy=False)
+        if self.vocabulary.framing is not None:
+            # To some tokenisers a space is part of the word behind it, and alone a word of its own.
+            before, after = before.rstrip(), after.rstrip()
+        head, tail = self.vocabulary.word_ids([before, after])
+        return head, tail
+
+    def _dropped(
+        self, before: Sequence[int], after: Sequence[int], pseudo_words: int
+    ) -> tuple[int, int]:
+        room = self._room(pseudo_words)
+        found = dropped(self.vocabulary.framing, len(before), len(after), room)
+        if found is None:
+            raise QueryError(f"{pseudo_words} pseudo-words do not fit {self.max_tokens} tokens")
+        return found
+
+    def _room(self, pseudo_words: int) -> int:
+        """Tokens that the frame and pseudo-words leave for words."""
+        opening, closing = self.vocabulary.frame
+        return self.max_tokens - len(opening) - len(closing) - pseudo_words

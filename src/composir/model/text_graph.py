@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 INPUTS, OUTPUTS = ("word_embeddings", "mask"), ("vector", "token_states")
-SWITCH = "adapters"
+SWITCH, PLACE = "adapters", "eot"
 
 
 class TextGraph:
@@ -49,12 +49,17 @@ class TextGraph:
         _ = self._session
 
     def run(
-        self, sentences: Sequence[FloatArray], *, adapters: bool
+        self,
+        sentences: Sequence[FloatArray],
+        *,
+        adapters: bool,
+        places: Sequence[int] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Run the graph once.
 
         Args:
             sentences: n arrays (length, Dw) float32.
+            places: Where each is pooled, for bundles with a framing.
             adapters: Whether a graph with adapters reads with them; another one has none to use.
 
         Returns:
@@ -65,6 +70,8 @@ class TextGraph:
             ModelError: If adapters should be off and the graph cannot switch them.
         """
         feeds = _padded(sentences)
+        if PLACE in self._takes:
+            feeds[PLACE] = np.asarray(places, dtype=np.int64)
         if self._switchable:
             feeds[SWITCH] = np.full(len(sentences), adapters, dtype=np.float32)
         elif not adapters:
@@ -78,17 +85,30 @@ class TextGraph:
 
     @property
     def _switchable(self) -> bool:
-        return any(item.name == SWITCH for item in self._session.get_inputs())
+        return SWITCH in self._takes
+
+    @once_property
+    def _takes(self) -> frozenset[str]:
+        return _inputs(self._session)
 
     @once_property
     def _session(self) -> InferenceSession:
-        own = self._bundle.file(self._bundle.manifest.text.graph)
+        text = self._bundle.manifest.text
+        own = self._bundle.file(text.graph)
         session = open_session(self._path, self._threads, own.parent if self._other else None)
         inputs = {*INPUTS}
-        if self._other and any(item.name == SWITCH for item in session.get_inputs()):
-            inputs.add(SWITCH)
+        if self._other:
+            inputs |= _inputs(session) & {SWITCH}
+        if text.framing is not None:
+            # Other poolings may find their place untold, and exports drop inputs without use.
+            needed = text.framing.pooling == "eot"
+            inputs |= {PLACE} if needed else _inputs(session) & {PLACE}
         check_graph(session, self._path, inputs, {*OUTPUTS})
         return session
+
+
+def _inputs(session: InferenceSession) -> frozenset[str]:
+    return frozenset(item.name for item in session.get_inputs())
 
 
 def _padded(sentences: Sequence[FloatArray]) -> dict[str, Any]:

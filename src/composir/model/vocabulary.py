@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.errors import BundleError
 from composir.model.bundle import Bundle
+from composir.model.framing import Framing
 from composir.model.once import once_property
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 
 class Vocabulary:
@@ -25,8 +27,26 @@ class Vocabulary:
 
     @property
     def max_tokens(self) -> int:
-        """Longer texts are cut here, the two tokens that frame a sentence included."""
+        """Longer texts are cut here, the tokens that frame a sentence included."""
         return self._bundle.manifest.text.max_tokens
+
+    @property
+    def framing(self) -> Framing | None:
+        """How sentences are framed; None where the tokeniser does it itself."""
+        return self._bundle.manifest.text.framing
+
+    @once_property
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids of the tokens that open a sentence, and of those that close it; 0 or 1 each."""
+        if self.framing is not None:
+            return self.framing.opening, self.framing.closing
+        ids = self._tokenizer.encode("").ids
+        if len(ids) != 2:
+            raise BundleError(
+                f"{self._bundle.folder}: its tokenizer frames a text with {len(ids)} tokens, not "
+                "2; text.framing in its manifest has to say how sentences are framed"
+            )
+        return (ids[0],), (ids[1],)
 
     def prepare(self) -> None:
         """Open the files now instead of at the first text.
@@ -38,13 +58,30 @@ class Vocabulary:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, framed, at most `max_tokens`."""
+        if self.framing is None:
+            return [encoding.ids for encoding in self._encoded(texts)]
+        opening, closing = self.frame
+        room = self.max_tokens - len(opening) - len(closing)
+        return [[*opening, *ids[:room], *closing] for ids in self.word_ids(texts)]
+
+    def word_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text without a frame, and not cut at `max_tokens`."""
+        if self.framing is None:
+            return [_unframed(encoding) for encoding in self._encoded(texts)]
+        return [encoding.ids for encoding in self._encoded(texts)]
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
+        framing = self.framing
+        clean = framing.clean if framing else str
         # A word is at least one character and a token: cutting characters first keeps a text of
         # millions of characters from costing memory, and changes nothing below the token limit.
         limit = self.max_tokens * 64
-        return [
-            encoding.ids
-            for encoding in self._tokenizer.encode_batch([_valid(text[:limit]) for text in texts])
-        ]
+        cut = [clean(_valid(text))[:limit] if framing else _valid(text[:limit]) for text in texts]
+        return self._tokenizer.encode_batch(cut, add_special_tokens=framing is None)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Token ids as people would write them."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False)).strip()
 
     def embed(self, ids: Sequence[int]) -> FloatArray:
         """Word embeddings of token ids, (length, Dw) float32."""
@@ -77,16 +114,32 @@ class Vocabulary:
         path = self._bundle.file(self._bundle.manifest.text.tokenizer)
         tokenizer = Tokenizer.from_file(str(path))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(self.max_tokens)
+        if self.framing is None:
+            tokenizer.enable_truncation(self.max_tokens)
+        else:
+            tokenizer.no_truncation()
         return tokenizer
 
     @once_property
     def _words(self) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
         table = self._bundle.manifest.text.words
         values = np.load(self._bundle.file(table.values), mmap_mode="r", allow_pickle=False)
+        beyond = [i for i in (self.framing.ids if self.framing else ()) if i >= len(values)]
+        if beyond:
+            raise BundleError(
+                f"{self._bundle.folder}: its sentences are framed by the tokens "
+                f"{', '.join(map(str, beyond))}, but its table has {len(values)} words"
+            )
         if table.scales is None:
             return values, None
         return values, np.load(self._bundle.file(table.scales), allow_pickle=False)
+
+
+def _unframed(encoding: Encoding) -> list[int]:
+    """All tokens of a text that the tokeniser has framed and cut, those cut off included."""
+    parts = [encoding, *encoding.overflowing]
+    marked = [zip(part.ids, part.special_tokens_mask, strict=True) for part in parts]
+    return [token for pairs in marked for token, framing in pairs if not framing]
 
 
 def _valid(text: str) -> str:

@@ -193,12 +193,12 @@ def read_pixels(file: PictureFile, spec: PreprocessSpec, view: int) -> PixelArra
             rgb = file.read(min_side=side)
         else:
             rgb = read_image(file, min_side=side).rgb
+        if view:
+            digest = hashlib.sha256(f"{file.name}/{view}".encode()).digest()
+            rgb = augment(rgb, np.random.default_rng(int.from_bytes(digest[:8], "big")))
+        return spec.apply(rgb)
     except (ImageReadError, OSError) as error:
         return str(error)
-    if view:
-        seed = int.from_bytes(hashlib.sha256(f"{file.name}/{view}".encode()).digest()[:8], "big")
-        rgb = augment(rgb, np.random.default_rng(seed))
-    return spec.apply(rgb)
 
 
 def _name(files: Sequence[PictureFile], model: Model, view: int) -> str:

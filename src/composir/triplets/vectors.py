@@ -127,11 +127,12 @@ def _decode(model: EmbeddingModel, images: Sequence[SourceImage], batch: Sequenc
     for place in batch:
         try:
             picture = read_image(images[place].file, min_side=model.image_spec.min_side)
+            prepared = model.image_spec.apply(picture.rgb)
         except ImageReadError as error:
             reasons[place] = str(error)
         else:
             places.append(place)
-            pixels.append(model.image_spec.apply(picture.rgb))
+            pixels.append(prepared)
     side = model.image_spec.size
     empty = np.zeros((0, side, side, 3), dtype=np.uint8)
     return places, np.stack(pixels) if pixels else empty, reasons

@@ -143,6 +143,7 @@ def test_a_jpeg_decoded_at_half_its_size_gives_nearly_the_same_input(
     spec = PreprocessSpec(size=160, fit=fit)
     data = encoded(smooth(*size), "JPEG", quality=90)
     whole, reduced = read_image(data).rgb, read_image(data, min_side=spec.min_side).rgb
+    assert spec.min_side is not None
     assert spec.min_side <= min(reduced.size) < min(whole.size)
     difference = np.abs(spec.apply(reduced).astype(int) - spec.apply(whole))
     assert difference.max() <= 8

@@ -1,0 +1,173 @@
+"""Pixels as a family's own processor makes them, whatever the picture's shape.
+
+The processors of transformers (the `pil` backend) and of open_clip (torchvision) scale the whole
+picture to whole pixels with every pixel filtered, and then crop at whole pixels; they differ in how
+they round where the crop begins. A picture so long that all of it would be a flood when scaled is
+scaled only where the crop shows it, which gives the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from PIL import Image
+
+from composir.errors import ImageReadError
+
+if TYPE_CHECKING:
+    from composir.images.preprocess import PreprocessSpec
+
+Rule: TypeAlias = Literal["transformers", "open_clip"]
+"""Whose way of rounding."""
+
+RESAMPLE = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_SUPPORT = {"bilinear": 1, "bicubic": 2, "lanczos": 3}  # pixels that a filter reaches, unstretched
+_LARGEST = 64 << 20  # bytes that scaling may take beside the picture and the input
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the input lies on the scaled picture, in whole pixels.
+
+    Attributes:
+        width: Of the whole picture, scaled.
+        height: Likewise.
+        left: Where on it the input begins; negative where the input begins with padding.
+        top: Likewise.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def layout(width: int, height: int, spec: PreprocessSpec) -> Layout:
+    """Lay a picture out for a specification in exact mode.
+
+    Args:
+        width: Of the picture, pixels.
+        height: Likewise.
+        spec: Its `exact` is set.
+    """
+    scaled = _scaled(width, height, spec)
+    return Layout(*scaled, *(_offset(side - spec.size, spec.exact) for side in scaled))
+
+
+def exact_input(rgb: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    """Turn one picture into model input.
+
+    Args:
+        rgb: Any Pillow image of mode `RGB` with pixels.
+        spec: Its `exact` is set.
+
+    Returns:
+        RGB, size x size.
+
+    Raises:
+        ImageReadError: If all of a very long picture has to be shown, which needs too much memory.
+    """
+    place = layout(*rgb.size, spec)
+    seen = (
+        max(0, place.left),
+        max(0, place.top),
+        min(place.width, place.left + spec.size),
+        min(place.height, place.top + spec.size),
+    )
+    if _fits(rgb, place, spec):
+        scaled = rgb.resize((place.width, place.height), RESAMPLE[spec.interpolation])
+        shown = scaled.crop(seen)
+    else:
+        shown = _scaled_part(rgb, place, seen, spec.interpolation)
+    if shown.size == (spec.size, spec.size):
+        return shown
+    canvas = Image.new("RGB", (spec.size, spec.size), spec.pad_colour)
+    canvas.paste(shown, (max(0, -place.left), max(0, -place.top)))
+    return canvas
+
+
+def _scaled(width: int, height: int, spec: PreprocessSpec) -> tuple[int, int]:
+    if spec.fit == "squash":
+        return spec.size, spec.size
+    if spec.fit == "pad":
+        ratio = max(width, height) / spec.size
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
+    short = spec.short_side or spec.size
+    long = int(short * max(width, height) / min(width, height))
+    return (short, long) if width <= height else (long, short)
+
+
+def _offset(spare: int, rule: Rule | None) -> int:
+    """Where a crop begins that leaves so many pixels out; less than none are padded."""
+    if rule == "transformers":
+        return spare // 2
+    return round(spare / 2) if spare > 0 else -(-spare // 2)
+
+
+def _fits(rgb: Image.Image, place: Layout, spec: PreprocessSpec) -> bool:
+    """Whether scaling the whole picture needs little memory; if not, a part has to do."""
+    support = _SUPPORT[spec.interpolation]
+    weights = _weight_bytes(rgb.width, place.width, support)
+    weights += _weight_bytes(rgb.height, place.height, support)
+    if spec.fit == "centre-crop":
+        pixels = max(place.width, place.height) * max(min(rgb.size), min(place.width, place.height))
+        return weights + 4 * pixels <= _LARGEST
+    if weights > _LARGEST:
+        raise ImageReadError(
+            f"{rgb.width:,} x {rgb.height:,} pixels are too long for this model, which looks at "
+            f"all of them: scaling needs {weights >> 20:,} MiB (at most {_LARGEST >> 20})"
+        )
+    return True
+
+
+def _weight_bytes(length: int, scaled: int, support: int) -> int:
+    """What Pillow keeps for one direction: for each pixel that comes out a row of float64."""
+    return 8 * scaled * (2 * math.ceil(support * max(1.0, length / scaled)) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The pixels `first` to `last` of one direction hold what `size` scaled ones are made of.
+
+    These begin at `start` and end at `stop`, pixels of the picture after `first`.
+    """
+
+    first: int
+    last: int
+    start: float
+    stop: float
+    size: int
+
+    @classmethod
+    def of(cls, length: int, scaled: int, begin: int, end: int, support: int) -> _Axis:
+        scale = length / scaled
+        margin = math.ceil(support * max(1.0, scale)) + 1
+        first = max(0, math.floor(begin * scale) - margin)
+        last = min(length, math.ceil(end * scale) + margin)
+        return cls(first, last, begin * scale - first, end * scale - first, end - begin)
+
+
+def _scaled_part(
+    rgb: Image.Image, place: Layout, seen: tuple[int, int, int, int], interpolation: str
+) -> Image.Image:
+    """Part of the scaled picture, made of nothing but the pixels that it needs."""
+    support, resample = _SUPPORT[interpolation], RESAMPLE[interpolation]
+    across = _Axis.of(rgb.width, place.width, seen[0], seen[2], support)
+    down = _Axis.of(rgb.height, place.height, seen[1], seen[3], support)
+    part = rgb.crop((across.first, down.first, across.last, down.last))
+    # In the order of Pillow 13 for the whole picture: what comes first is rounded, which shows.
+    if rgb.height > rgb.width and rgb.height > place.height:
+        above = (0.0, down.start, part.width, down.stop)
+        part = part.resize((part.width, down.size), resample, above)
+        rest = (across.start, 0.0, across.stop, down.size)
+    else:
+        beside = (across.start, 0.0, across.stop, part.height)
+        part = part.resize((across.size, part.height), resample, beside)
+        rest = (0.0, down.start, across.size, down.stop)
+    return part.resize((across.size, down.size), resample, rest)
