@@ -53,21 +53,24 @@ def read_preprocess(checkpoint: Checkpoint, size: int) -> PreprocessSpec:
     plain = not processor.do_normalize
     return PreprocessSpec(
         size=size,
-        fit=_fit(processor, size, place),
         interpolation=_FILTERS[processor.resample],
         mean=(0.0, 0.0, 0.0) if plain else tuple(processor.image_mean),
         std=(1.0, 1.0, 1.0) if plain else tuple(processor.image_std),
+        exact="transformers",
+        **_fit(processor, size, place),
     )
 
 
-def _fit(processor: Any, size: int, place: str) -> Any:
+def _fit(processor: Any, size: int, place: str) -> dict[str, Any]:
+    """Resized to the very square; or by the short side, and cropped."""
     wanted = {key: value for key, value in dict(processor.size).items() if value is not None}
     if wanted == {"height": size, "width": size}:
-        return "squash"
-    if processor.do_center_crop and wanted == {"shortest_edge": size}:
+        return {"fit": "squash"}
+    short = wanted.get("shortest_edge")
+    if processor.do_center_crop and list(wanted) == ["shortest_edge"] and short >= size:
         crop = {key: value for key, value in dict(processor.crop_size).items() if value is not None}
         if crop == {"height": size, "width": size}:
-            return "centre-crop"
+            return {"fit": "centre-crop", "short_side": short if short != size else None}
     raise ModelError(
         f"{place} are resized to {wanted} (cropped: {processor.do_center_crop}), which does not "
         f"give the {size} x {size} pixels that the image tower takes"
