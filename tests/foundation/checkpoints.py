@@ -129,7 +129,9 @@ def clip_tokenizer() -> Tokenizer:
     vocabulary += [START, END]
     ids = {token: index for index, token in enumerate(vocabulary)}
     made = Tokenizer(
-        models.BPE(ids, merges, unk_token=END, end_of_word_suffix="</w>", continuing_subword_prefix="")
+        models.BPE(
+            ids, merges, unk_token=END, end_of_word_suffix="</w>", continuing_subword_prefix=""
+        )
     )
     made.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -186,9 +188,7 @@ def gemma_tokenizer() -> Tokenizer:
             if word[:end] not in vocabulary:
                 vocabulary.append(word[:end])
     ids = {token: index for index, token in enumerate(vocabulary)}
-    made = Tokenizer(
-        models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    )
+    made = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     made.normalizer = normalizers.Replace(" ", "▁")
     made.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
     made.decoder = decoders.Sequence(

@@ -46,6 +46,14 @@ class Checkpoint:
         if not (folder / CONFIG).is_file():
             raise ModelError(f"{folder} holds no model: {CONFIG} is missing")
 
+    @property
+    def name(self) -> str:
+        """What to call it: the folder's name, or the repository's where it is a hub's cache."""
+        place = self.folder.resolve()
+        if place.parent.name == "snapshots":
+            return place.parent.parent.name.removeprefix("models--").replace("--", "/")
+        return place.name
+
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """What `config.json` says."""
@@ -84,6 +92,10 @@ class Checkpoint:
             if self._has(name):
                 return {key: value for path in self._files(name) for key, value in self._read(path)}
         raise ModelError(f"{self.folder} holds no weights: {SAFE} is missing")
+
+    def release(self) -> None:
+        """Give the weights' memory back; they are read again where they are asked for."""
+        self.__dict__.pop("state", None)
 
     @property
     def licence(self) -> str | None:
@@ -148,4 +160,3 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged: {error}: fetch it again") from error
     return state
-

@@ -1,4 +1,4 @@
-"""Towers to the files of a bundle: graphs for ONNX Runtime, the word table, weights for training."""
+"""Towers to the files of a bundle: ONNX graphs, the word table, weights for training."""
 
 from __future__ import annotations
 

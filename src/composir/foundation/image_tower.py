@@ -77,11 +77,14 @@ class AttentionPool(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, key, value)
         pooled: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         hidden = self._activation(self.expand(self.norm(pooled)))
-        return (pooled + self.contract(hidden))[:, 0]
+        transformed: Tensor = (pooled + self.contract(hidden))[:, 0]
+        return transformed
 
     def _split(self, states: Tensor) -> Tensor:
         """(n, length, width) -> (n, heads, length, width / heads)."""
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        count, length, width = states.shape
+        split: Tensor = states.view(count, length, self.heads, width // self.heads)
+        return split.transpose(1, 2)
 
 
 class ImageTower(nn.Module):
@@ -112,8 +115,8 @@ class ImageTower(nn.Module):
             for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
-        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+        self.mean = nn.Buffer(torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.std = nn.Buffer(torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures.

@@ -15,7 +15,8 @@ from composir.foundation import export, families
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.parity import Parity, measure
 from composir.foundation.parts import Parts
-from composir.foundation.transformers_code import require_transformers
+from composir.foundation.quantise import quantised_graphs
+from composir.foundation.transformers_code import quiet
 from composir.model import Model
 from composir.model.bundle import Bundle, Manifest, save_manifest
 
@@ -57,25 +58,45 @@ def import_model(
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise ModelError(f"{destination} exists already: remove it first, or take another name")
-    require_transformers()
     checkpoint = Checkpoint(source, allow_pickle=allow_pickle)
+    with quiet():
+        return _imported(checkpoint, destination, name, quantise, say)
+
+
+def _imported(
+    checkpoint: Checkpoint,
+    destination: Path,
+    name: str,
+    quantise: Quantise | None,
+    say: Callable[[str], None],
+) -> Manifest:
     family = families.family_of(checkpoint)
-    say(f"reading {source.name}: {family}")
-    parts = families.family_named(family).read(checkpoint)
-    _check_room(parts, destination)
+    say(f"reading {checkpoint.name}: {family}")
     with _beside(destination) as folder:
-        say("exporting the text and image towers")
-        export.write_files(parts, folder)
-        fields = _fields(parts, name, source.name)
+        fields = _exported(checkpoint, family, name, folder, say)
         save_manifest(folder, fields)
         say("comparing with the family's own code")
-        parity = _compared(folder, family, source)
-        for row in parity.rows():
-            say("{}: {} (at most {})".format(*row) if "top" not in row[0] else "{}: {}".format(*row))
+        parity = _compared(folder, family, checkpoint)
+        for line in parity.lines():
+            say(line)
         parity.check()
         fields["training"]["parity"] = parity.model_dump()
+        if quantise:
+            fields["training"]["int8"] = quantised_graphs(Model(Bundle.load(folder)), say)
         (folder / "README.md").write_text(_card(fields, parity), encoding="utf-8")
         return save_manifest(folder, fields)
+
+
+def _exported(
+    checkpoint: Checkpoint, family: str, name: str, folder: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Towers live in here alone: comparing needs their memory for the family's own model."""
+    parts = families.family_named(family).read(checkpoint)
+    checkpoint.release()
+    _check_room(parts, folder)
+    say("exporting the text and image towers")
+    export.write_files(parts, folder)
+    return _fields(parts, name, checkpoint.name)
 
 
 def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
@@ -105,20 +126,19 @@ def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
     }
 
 
-def _compared(folder: Path, family: str, source: Path) -> Parity:
+def _compared(folder: Path, family: str, checkpoint: Checkpoint) -> Parity:
     model = Model(Bundle.load(folder))
-    return measure(model, families.family_named(family).reference(source))
+    return measure(model, families.family_named(family).reference(checkpoint))
 
 
-def _check_room(parts: Parts, destination: Path) -> None:
+def _check_room(parts: Parts, folder: Path) -> None:
     """The text tower is written twice: as a graph, and for training."""
-    counts = {name: sum(p.numel() for p in getattr(parts, name).parameters()) for name in ("text", "image")}
-    needed = 4 * (2 * counts["text"] + counts["image"] + parts.words.numel())
-    place = next(path for path in destination.absolute().parents if path.is_dir())
-    free = shutil.disk_usage(place).free
+    text, image = (sum(p.numel() for p in t.parameters()) for t in (parts.text, parts.image))
+    needed = 4 * (2 * text + image + parts.words.numel())
+    free = shutil.disk_usage(folder).free
     if free < 1.1 * needed:
         raise ModelError(
-            f"the bundle needs {needed / 1e9:.1f} GB, and {place} has {free / 1e9:.1f} GB left"
+            f"the bundle needs {needed / 1e9:.1f} GB, and {folder.parent} has {free / 1e9:.1f} GB left"
         )
 
 

@@ -59,19 +59,24 @@ class Parity(BaseModel):
         Raises:
             ModelError: If a figure is out of its bounds.
         """
-        bounds = {"image": MAX_VECTOR, "text": MAX_VECTOR, "pixels": MAX_PIXEL}
+        bounds = (
+            ("pixels", self.pixels, MAX_PIXEL),
+            ("vectors of pictures (image)", self.image, MAX_VECTOR),
+            ("vectors of texts (text)", self.text, MAX_VECTOR),
+        )
         bad = [
-            f"{name} differ by {value:.2e}, more than {bound:g}"
-            for name, bound in bounds.items()
-            if not (value := getattr(self, name)) <= bound
+            f"{what} differ by {value:.1e}, more than {bound:g}"
+            for what, value, bound in bounds
+            if not value <= bound
         ]
-        bad += [
-            f"{name} agree to {share:.0%} only"
-            for name in ("top10_images", "top10_texts")
-            if (share := getattr(self, name)) < 1.0
-        ]
+        shares = {"top10_images": self.top10_images, "top10_texts": self.top10_texts}
+        bad += [f"{name}: {share:.0%} only" for name, share in shares.items() if share < 1.0]
         if bad:
             raise ModelError(f"the bundle does not compute what its family does: {'; '.join(bad)}")
+
+    def lines(self) -> list[str]:
+        """The table as lines of text."""
+        return [f"  {what}: {figure} (bound: {bound})" for what, figure, bound in self.rows()]
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The table that people see: what, the figure, its bound."""
@@ -136,7 +141,7 @@ def agreement(
     top = min(TOP, scores.shape[1])
     tenth = np.sort(scores, axis=1)[:, -top, None]
     chosen = np.argsort(-(our_queries @ our_pictures.T), axis=1, kind="stable")[:, :top]
-    hits: FloatArray = np.take_along_axis(scores, chosen, axis=1) >= tenth - 2e-6
+    hits = np.take_along_axis(scores, chosen, axis=1) >= tenth - 2e-6
     return float(hits.mean())
 
 

@@ -9,7 +9,7 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.images.preprocess import PreprocessSpec
 
-_FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_FILTERS: dict[int, Any] = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
@@ -23,7 +23,9 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     for name in ("preprocessor_config.json", "processor_config.json"):
         checkpoint.optional_json(name)  # damaged JSON gets our error
     try:
-        return AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
+        return AutoImageProcessor.from_pretrained(
+            checkpoint.folder, backend="pil", local_files_only=True
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"{checkpoint.folder} does not say how pictures are prepared "
@@ -45,11 +47,15 @@ def read_preprocess(checkpoint: Checkpoint, size: int) -> PreprocessSpec:
     place = f"{checkpoint.folder}: pictures"
     if not processor.do_resize:
         raise ModelError(f"{place} are not resized, so they need not fit the image tower")
-    rescaled = processor.do_rescale and math.isclose(processor.rescale_factor, 1 / 255, rel_tol=1e-6)
+    rescaled = processor.do_rescale and math.isclose(
+        processor.rescale_factor, 1 / 255, rel_tol=1e-6
+    )
     if not rescaled:
         raise ModelError(f"{place} are not scaled to the range 0 to 1")
     if processor.resample not in _FILTERS:
-        raise ModelError(f"{place} are resized by a filter ({processor.resample}) that is not known")
+        raise ModelError(
+            f"{place} are resized by a filter ({processor.resample}) that is not known"
+        )
     plain = not processor.do_normalize
     return PreprocessSpec(
         size=size,
@@ -66,7 +72,7 @@ def _fit(processor: Any, size: int, place: str) -> dict[str, Any]:
     wanted = {key: value for key, value in dict(processor.size).items() if value is not None}
     if wanted == {"height": size, "width": size}:
         return {"fit": "squash"}
-    short = wanted.get("shortest_edge")
+    short = wanted.get("shortest_edge", 0)
     if processor.do_center_crop and list(wanted) == ["shortest_edge"] and short >= size:
         crop = {key: value for key, value in dict(processor.crop_size).items() if value is not None}
         if crop == {"height": size, "width": size}:

@@ -7,8 +7,7 @@ at a cost that is measured. Embeddings, convolutions and norms stay float32.
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from composir.errors import MissingExtraError, ModelError
-from composir.types import FloatArray
+from composir.foundation.parity import TEXTS, agreement, gallery
+from composir.model import Model
+from composir.model.sessions import open_session
+from composir.types import FloatArray, PixelArray
 
 GATE = 0.9
 
@@ -85,34 +87,64 @@ def quantised(path: Path, target: Path) -> None:
         raise ModelError(f"{path.name} cannot be quantised: {error}") from error
 
 
-def cost(before: FloatArray, after: FloatArray, top10: float, old: Path, new: Path) -> Cost:
-    """Put together what int8 costs.
+def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]:
+    """Put int8 graphs into a bundle's folder where rankings bear them; its manifest is then old.
 
     Args:
-        before: (n, D) float32, unit norm.
-        after: (n, D), of the int8 graph.
-        top10: Share of nearest pictures kept.
-        old: The float32 graph.
-        new: The int8 graph.
+        model: The float32 bundle.
+        say: Told what each graph costs, and where one stays as it was.
+
+    Returns:
+        For the manifest: the costs by graph, and whether it was `kept`.
     """
-    return Cost(
-        cosine=float(np.sum(before * after, axis=1).min()),
-        top10=top10,
-        megabytes=_megabytes(new),
-        before=_megabytes(old),
-    )
+    told: dict[str, Any] = {}
+    pixels = np.stack([model.image_spec.apply(picture) for picture in gallery()])
+    pictures, texts = model.encode_pixels(pixels), model.encode_texts(TEXTS)
+    for graph, before in (
+        (model.manifest.image.graph, pictures),
+        (model.manifest.text.graph, texts),
+    ):
+        path = model.bundle.file(graph)
+        made = path.with_name(f"{path.stem}.int8.onnx")
+        quantised(path, made)
+        is_image = graph == model.manifest.image.graph
+        after = _vectors(model, made, pixels if is_image else None)
+        top = agreement(before, pictures, after, after if is_image else pictures)
+        cost = Cost(
+            cosine=float(np.sum(before * after, axis=1).min()),
+            top10=top,
+            megabytes=_megabytes(made),
+            before=_megabytes(path),
+        )
+        say(f"  int8 {graph}: {cost}" + ("" if cost.bearable else "; float32 stays"))
+        told[graph] = {**cost.model_dump(), "kept": cost.bearable}
+        _replace(path, made) if cost.bearable else _remove(made)
+    return told
 
 
-def replace(path: Path, successor: Path) -> None:
-    """Put a graph, and the tensors beside it, in another's place."""
-    for old in path.parent.glob(path.name + ".*"):
-        old.unlink()
-    shutil.move(successor, path)
+def _vectors(model: Model, graph: Path, pixels: PixelArray | None) -> FloatArray:
+    """What another graph of the same bundle gives for pictures, or for the texts of parity."""
+    if pixels is None:
+        return model.with_text_graph(graph).encode(TEXTS)
+    session = open_session(graph)
+    runs = [session.run(["vector"], {"pixels": pixels[i : i + 1]})[0] for i in range(len(pixels))]
+    return np.concatenate(runs)
+
+
+def _replace(path: Path, successor: Path) -> None:
+    _remove(path)
+    successor.rename(path)
+
+
+def _remove(path: Path) -> None:
+    for file in (path, *path.parent.glob(f"{path.name}.*")):
+        file.unlink()
 
 
 def _megabytes(path: Path) -> float:
     files: list[Any] = [path, *path.parent.glob(path.name + ".*")]
-    return sum(file.stat().st_size for file in files) / 1e6
+    size: int = sum(file.stat().st_size for file in files)
+    return size / 1e6
 
 
 @contextmanager

@@ -61,12 +61,12 @@ class TextTowerSpec:
             ModelError: If fields are missing or of a version that is not known.
         """
         known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ModelError(f"the text tower's spec has unknown fields: {', '.join(unknown)}")
         try:
-            if set(values) - known:
-                raise TypeError(f"unknown fields {', '.join(sorted(set(values) - known))}")
             return cls(**values)
         except TypeError as error:
-            raise ModelError(f"the text tower's spec is not understood: {error}") from error
+            raise ModelError(f"the text tower's spec is incomplete: {error}") from error
 
     def to_fields(self) -> dict[str, Any]:
         """The fields as plain values, for a manifest."""
@@ -136,7 +136,9 @@ def save_text_tower(tower: TextTower, path: Path) -> None:
     """Write a tower's weights as safetensors."""
     from safetensors.torch import save_file
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()
+    }
     save_file(state, str(path))
 
 

@@ -76,7 +76,11 @@ def _special(
 def _built(checkpoint: Checkpoint) -> Tokenizer:
     from transformers import AutoTokenizer
 
-    made = getattr(AutoTokenizer.from_pretrained(checkpoint.folder), "backend_tokenizer", None)
+    made: Tokenizer | None = getattr(
+        AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True),
+        "backend_tokenizer",
+        None,
+    )
     if made is None:
         raise ModelError(
             f"{checkpoint.folder} has no {TOKENIZER}, and none can be made from what it has"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -31,6 +31,21 @@ def require_transformers() -> Any:
     return transformers
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the library's progress bars and advice, which concern whoever trains with it."""
+    logging = require_transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def load_config(checkpoint: Checkpoint, kind: str) -> Any:
     """A checkpoint's config with the library's defaults for what it leaves out.
 
@@ -43,34 +58,42 @@ def load_config(checkpoint: Checkpoint, kind: str) -> Any:
     """
     try:
         config = getattr(require_transformers(), kind).from_dict(dict(checkpoint.config))
-        for part in (config.text_config, config.vision_config):
-            if part.hidden_size % part.num_attention_heads:
-                raise ValueError(f"a width of {part.hidden_size} is no multiple of its heads")
-        size, patch = config.vision_config.image_size, config.vision_config.patch_size
-        if not (isinstance(size, int) and isinstance(patch, int)):
-            raise TypeError(f"pictures of {size} in patches of {patch}: only squares are read")
     except Exception as error:  # the library's validation has errors of its own
         raise ModelError(f"{checkpoint.folder / CONFIG} is no {kind}: {error}") from error
+    _check_shapes(config, f"{checkpoint.folder / CONFIG} is no {kind}")
     return config
+
+
+def _check_shapes(config: Any, problem: str) -> None:
+    for part in (config.text_config, config.vision_config):
+        if part.hidden_size % part.num_attention_heads:
+            raise ModelError(f"{problem}: its heads do not divide {part.hidden_size}")
+    size, patch = config.vision_config.image_size, config.vision_config.patch_size
+    if not (isinstance(size, int) and isinstance(patch, int)):
+        raise ModelError(f"{problem}: pictures of {size} in patches of {patch}, not squares")
 
 
 class TransformersReference:
     """The family's own model, tokeniser and processor."""
 
-    def __init__(self, folder: Path, padding: Literal["longest", "max_length"]) -> None:
+    def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
         """Prepare; nothing is read yet.
 
         Args:
-            folder: The checkpoint.
+            checkpoint: The model.
             padding: How far its texts are padded.
         """
-        self._folder, self._padding = folder, padding
+        self._checkpoint, self._padding = checkpoint, padding
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts, (n, D) float32, unit norm."""
         limit = self._model.config.text_config.max_position_embeddings
         inputs = self._tokenizer(
-            list(texts), padding=self._padding, truncation=True, max_length=limit, return_tensors="pt"
+            list(texts),
+            padding=self._padding,
+            truncation=True,
+            max_length=limit,
+            return_tensors="pt",
         )
         masks = {} if self._padding == "max_length" else {"attention_mask": inputs.attention_mask}
         with torch.inference_mode():
@@ -91,17 +114,22 @@ class TransformersReference:
     def _model(self) -> Any:
         from transformers import AutoModel
 
-        return AutoModel.from_pretrained(self._folder, dtype=torch.float32).eval()
+        return AutoModel.from_pretrained(
+            self._checkpoint.folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=None if self._checkpoint.allow_pickle else True,
+        ).eval()
 
     @cached_property
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self._folder)
+        return AutoTokenizer.from_pretrained(self._checkpoint.folder, local_files_only=True)
 
     @cached_property
     def _processor(self) -> Any:
-        return load_processor(Checkpoint(self._folder))
+        return load_processor(self._checkpoint)
 
 
 def _unit(features: Any) -> FloatArray:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
@@ -25,7 +24,7 @@ class Family(Protocol):
     def read(self, checkpoint: Checkpoint) -> Parts:
         """Read a checkpoint's towers, words, tokeniser and rules."""
 
-    def reference(self, folder: Path) -> Reference:
+    def reference(self, checkpoint: Checkpoint) -> Reference:
         """The family's own code over the same checkpoint, to compare with."""
 
 
@@ -37,8 +36,9 @@ def family_named(name: str) -> Family:
     """
     if name not in FAMILIES:
         raise ModelError(f"no family of models named {name!r}; known ones: {', '.join(FAMILIES)}")
-    module: Family = import_module(FAMILIES[name])  # type: ignore[assignment]
-    return module
+    module: Any = import_module(FAMILIES[name])
+    family: Family = module
+    return family
 
 
 def family_of(checkpoint: Checkpoint) -> str:
@@ -51,6 +51,6 @@ def family_of(checkpoint: Checkpoint) -> str:
     if kind in FAMILIES:
         return str(kind)
     raise ModelError(
-        f"{checkpoint.folder} is a model of type {kind!r}, not a dual encoder of pictures and texts "
-        f"that composir reads: it knows {', '.join(FAMILIES)}"
+        f"{checkpoint.folder} is a model of type {kind!r}, not a dual encoder of pictures and "
+        f"texts that composir reads: it knows {', '.join(FAMILIES)}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from composir.errors import ModelError
@@ -55,12 +54,14 @@ def read(checkpoint: Checkpoint) -> Parts:
     )
 
 
-def reference(folder: Path) -> TransformersReference:
-    """transformers' own CLIP over the same checkpoint; pads to the longest sentence."""
-    return TransformersReference(folder, padding="longest")
+def reference(checkpoint: Checkpoint) -> TransformersReference:
+    """The library's own CLIP over the same checkpoint; pads to the longest sentence."""
+    return TransformersReference(checkpoint, padding="longest")
 
 
-def _check_end(checkpoint: Checkpoint, stated: Any, closing: tuple[int, ...], tokenizer: Any) -> None:
+def _check_end(
+    checkpoint: Checkpoint, stated: Any, closing: tuple[int, ...], tokenizer: Any
+) -> None:
     place = f"{checkpoint.folder}: the tokeniser"
     if not closing:
         raise ModelError(f"{place} closes sentences with no token, and CLIP reads them off there")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -30,7 +29,9 @@ def read(checkpoint: Checkpoint) -> Parts:
     """
     config = load_config(checkpoint, "SiglipConfig")
     if not config.vision_config.vision_use_head:
-        raise ModelError(f"{checkpoint.folder}: its image tower pools nothing, so it has no vectors")
+        raise ModelError(
+            f"{checkpoint.folder}: its image tower pools nothing, so it has no vectors"
+        )
     source = Source(checkpoint.state, str(checkpoint.folder))
     tokenizer = read_tokenizer(checkpoint)
     preprocess = read_preprocess(checkpoint, config.vision_config.image_size)
@@ -55,9 +56,9 @@ def read(checkpoint: Checkpoint) -> Parts:
     )
 
 
-def reference(folder: Path) -> TransformersReference:
-    """transformers' own SigLIP over the same checkpoint; always pads to the full length."""
-    return TransformersReference(folder, padding="max_length")
+def reference(checkpoint: Checkpoint) -> TransformersReference:
+    """The library's own SigLIP over the same checkpoint; always pads to the full length."""
+    return TransformersReference(checkpoint, padding="max_length")
 
 
 def _cleaning(checkpoint: Checkpoint) -> dict[str, Any]:
