@@ -105,8 +105,77 @@ def write_siglip(folder: Path, *, second: bool = False) -> Path:
     return folder
 
 
+def write_open_clip(folder: Path, **model: Any) -> Path:
+    """The same kind of CLIP as open_clip keeps it: its config, its names of weights."""
+    from safetensors.torch import save_file
+    from transformers import CLIPConfig, CLIPModel
+
+    tokenizer = clip_tokenizer()
+    words = {"vocab_size": tokenizer.get_vocab_size(), "max_position_embeddings": 20}
+    torch.manual_seed(3)
+    config = CLIPConfig(
+        text_config={**TEXT, **words, "hidden_act": "gelu"},
+        vision_config={**IMAGE, "hidden_act": "gelu"},
+        projection_dim=16,
+    )
+    state = _stirred(CLIPModel(config)).state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_as_open_clip(state), folder / "open_clip_model.safetensors")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    image = {"image_size": 32, "patch_size": 8, "width": 24, "head_width": 6, "layers": 1}
+    text = {"context_length": 20, "vocab_size": words["vocab_size"], "width": 32, "heads": 4}
+    made = {
+        "embed_dim": 16,
+        "vision_cfg": {**image, "mlp_ratio": 2.0},
+        "text_cfg": {**text, "layers": 1, "mlp_ratio": 1.5},
+    }
+    preprocess = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic"}
+    _json(
+        folder / "open_clip_config.json",
+        {"model_cfg": {**made, **model}, "preprocess_cfg": preprocess},
+    )
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    return folder
+
+
+def _as_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of transformers' CLIP under the names that open_clip 3 gives them."""
+    made = {
+        "logit_scale": state["logit_scale"],
+        "text_projection": state["text_projection.weight"].T,
+        "visual.proj": state["visual_projection.weight"].T,
+    }
+    renamed = (
+        ("text_model.embeddings.token_embedding", "token_embedding"),
+        ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
+        ("text_model.final_layer_norm", "ln_final"),
+        ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+        ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+        ("vision_model.embeddings.patch_embedding", "visual.conv1"),
+        ("vision_model.pre_layrnorm", "visual.ln_pre"),
+        ("vision_model.post_layernorm", "visual.ln_post"),
+    )
+    parts = (
+        ("self_attn.out_proj", "attn.out_proj"),
+        ("layer_norm1", "ln_1"),
+        ("layer_norm2", "ln_2"),
+        ("mlp.fc1", "mlp.c_fc"),
+        ("mlp.fc2", "mlp.c_proj"),
+    )
+    for old, new in renamed:
+        made |= {n.replace(old, new): t for n, t in state.items() if n.startswith(old)}
+    for tower, place in (("text_model", "transformer"), ("vision_model", "visual.transformer")):
+        old, new = f"{tower}.encoder.layers.0.", f"{place}.resblocks.0."
+        for kind in ("weight", "bias"):
+            rows = [state[f"{old}self_attn.{part}_proj.{kind}"] for part in "qkv"]
+            made[f"{new}attn.in_proj_{kind}"] = torch.cat(rows)
+            made |= {f"{new}{b}.{kind}": state[f"{old}{a}.{kind}"] for a, b in parts}
+    return {name: tensor.contiguous() for name, tensor in made.items()}
+
+
 WRITERS: Mapping[str, Callable[[Path], Path]] = {
     "clip": write_clip,
+    "open_clip": write_open_clip,
     "siglip": write_siglip,
     "siglip2": lambda folder: write_siglip(folder, second=True),
 }

@@ -23,7 +23,7 @@ from composir.foundation.families import family_named, family_of
 from composir.foundation.parts import Parts, Reference
 from composir.foundation.transformers_code import quiet
 from composir.model.framing import Framing
-from tests.foundation.checkpoints import WRITERS, write_clip, write_siglip
+from tests.foundation.checkpoints import WRITERS, write_clip, write_open_clip, write_siglip
 
 pytestmark = pytest.mark.torch
 
@@ -97,27 +97,28 @@ def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
         said
         == {
             "clip": (1, 1, None, "eot"),
+            "open_clip": (1, 1, None, "eot"),
             "siglip": (0, 1, 16, "last"),
             "siglip2": (0, 1, 16, "last"),
         }[name]
     )
     assert framing.strip_punctuation == (name == "siglip")
-    assert framing.causal == (name == "clip")
+    assert framing.causal == name.endswith("clip")
     assert framing.temperature == pytest.approx(np.exp(-3.0))  # the logit scale of the checkpoint
 
 
 def test_what_a_family_says_of_its_pictures_is_read(family: Any) -> None:
     name, parts, _ = family
     spec = parts.preprocess
-    assert spec.exact == "transformers"
-    assert spec.fit == ("centre-crop" if name == "clip" else "squash")
+    assert spec.exact == ("open_clip" if name == "open_clip" else "transformers")
+    assert spec.fit == ("centre-crop" if name.endswith("clip") else "squash")
     assert spec.interpolation == ("bilinear" if name == "siglip2" else "bicubic")
-    assert spec.mean[0] == pytest.approx(0.48145466 if name == "clip" else 0.5)
+    assert spec.mean[0] == pytest.approx(0.48145466 if name.endswith("clip") else 0.5)
 
 
 def test_the_licence_of_the_card_is_read(family: Any) -> None:
     name, parts, _ = family
-    assert parts.licence == ("mit" if name == "clip" else "apache-2.0")
+    assert parts.licence == ("mit" if name.endswith("clip") else "apache-2.0")
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,42 @@ def test_what_is_missing_damaged_or_something_else_is_named(clip: Path, fault: s
     harm(clip)
     with pytest.raises(ModelError, match=message):
         read(clip)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"vision_cfg": {"timm_model_name": "fastvit_mci0"}}, "timm_model_name='fastvit_mci0'"),
+        ({"text_cfg": {"hf_model_name": "roberta-base"}}, "hf_model_name='roberta-base'"),
+        ({"text_cfg": {"no_causal_mask": True}}, "no_causal_mask=True"),
+        ({"text_cfg": None}, "no object"),
+        ({"vision_cfg": {"image_size": "large"}}, "is no CLIPConfig"),
+        ({"multimodal_cfg": {"width": 8}}, "multimodal_cfg"),
+    ],
+)
+def test_of_open_clip_what_is_more_than_a_plain_clip_is_refused(
+    tmp_path: Path, model: dict[str, Any], message: str
+) -> None:
+    with quiet():
+        folder = write_open_clip(tmp_path, **model)
+    with pytest.raises(ModelError, match=message):
+        read(folder)
+
+
+def test_open_clip_with_quick_gelu_is_another_tower(tmp_path: Path) -> None:
+    with quiet():
+        folders = [write_open_clip(tmp_path / str(q), quick_gelu=q) for q in (False, True)]
+    (plain, _), (quick, reference) = (read(folder) for folder in folders)
+    with quiet():
+        theirs = reference.texts(TEXTS[:1])[0]
+    assert np.abs(encode(quick, TEXTS[0]) - theirs).max() < 1e-5
+    assert np.abs(encode(plain, TEXTS[0]) - theirs).max() > 1e-5
+
+
+def test_a_folder_with_both_configs_is_read_as_transformers_does(clip: Path) -> None:
+    (clip / "open_clip_config.json").write_text("{}")
+    parts, _ = read(clip)
+    assert parts.family == "clip"
 
 
 def test_what_is_no_folder_is_named(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from composir.errors import ModelError
 
-CONFIG = "config.json"
-SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+SAFE = ("model.safetensors", "open_clip_model.safetensors")
+PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 _INDEX = ".index.json"
 
 
@@ -43,7 +44,7 @@ class Checkpoint:
         self.folder, self.allow_pickle = folder, allow_pickle
         if not folder.is_dir():
             raise ModelError(f"there is no folder {folder}")
-        if not (folder / CONFIG).is_file():
+        if not any((folder / name).is_file() for name in (CONFIG, OPEN_CLIP_CONFIG)):
             raise ModelError(f"{folder} holds no model: {CONFIG} is missing")
 
     @property
@@ -88,10 +89,10 @@ class Checkpoint:
             ModelError: If there are none, one file is missing or damaged, or they are pickled and
                 that was not allowed.
         """
-        for name in (SAFE, PICKLED):
+        for name in (*SAFE, *PICKLED):
             if self._has(name):
                 return {key: value for path in self._files(name) for key, value in self._read(path)}
-        raise ModelError(f"{self.folder} holds no weights: {SAFE} is missing")
+        raise ModelError(f"{self.folder} holds no weights: {SAFE[0]} is missing")
 
     def release(self) -> None:
         """Give the weights' memory back; they are read again where they are asked for."""

@@ -83,8 +83,9 @@ class AttentionPool(nn.Module):
     def _split(self, states: Tensor) -> Tensor:
         """(n, length, width) -> (n, heads, length, width / heads)."""
         count, length, width = states.shape
-        split: Tensor = states.view(count, length, self.heads, width // self.heads)
-        return split.transpose(1, 2)
+        split = states.view(count, length, self.heads, width // self.heads)
+        turned: Tensor = split.transpose(1, 2)
+        return turned
 
 
 class ImageTower(nn.Module):
@@ -144,7 +145,7 @@ class ImageTower(nn.Module):
         return normalised
 
     def _embedded(self, pixels: Tensor) -> Tensor:
-        states = self.patches(pixels).flatten(2).transpose(1, 2)
+        states: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
         if not self.spec.class_token:
             return states + self.positions
         first = self.class_embedding.expand(states.shape[0], 1, -1)

@@ -138,7 +138,8 @@ def _check_room(parts: Parts, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < 1.1 * needed:
         raise ModelError(
-            f"the bundle needs {needed / 1e9:.1f} GB, and {folder.parent} has {free / 1e9:.1f} GB left"
+            f"the bundle needs {needed / 1e9:.1f} GB, and {folder.parent} has "
+            f"{free / 1e9:.1f} GB left"
         )
 
 

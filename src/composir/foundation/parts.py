@@ -43,6 +43,10 @@ class Parts:
 class Reference(Protocol):
     """A family's own code over a checkpoint."""
 
+    @property
+    def own_pixels(self) -> bool:
+        """Whether `pixels` are the family's own, so that they can be compared."""
+
     def texts(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts, (n, D) float32, unit norm."""
 

@@ -9,6 +9,8 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.images.preprocess import PreprocessSpec
 
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 _FILTERS: dict[int, Any] = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 

@@ -56,11 +56,25 @@ def load_config(checkpoint: Checkpoint, kind: str) -> Any:
     Raises:
         ModelError: If its values make no sense.
     """
+    return config_from(kind, str(checkpoint.folder / CONFIG), **checkpoint.config)
+
+
+def config_from(kind: str, place: str, **values: Any) -> Any:
+    """A config of values, with the library's defaults for what they leave out.
+
+    Args:
+        kind: Name of the config's class.
+        place: Where they come from, for messages.
+        **values: What is stated.
+
+    Raises:
+        ModelError: If the values make no sense.
+    """
     try:
-        config = getattr(require_transformers(), kind).from_dict(dict(checkpoint.config))
+        config = getattr(require_transformers(), kind).from_dict(values)
     except Exception as error:  # the library's validation has errors of its own
-        raise ModelError(f"{checkpoint.folder / CONFIG} is no {kind}: {error}") from error
-    _check_shapes(config, f"{checkpoint.folder / CONFIG} is no {kind}")
+        raise ModelError(f"{place} is no {kind}: {error}") from error
+    _check_shapes(config, f"{place} is no {kind}")
     return config
 
 
@@ -74,7 +88,13 @@ def _check_shapes(config: Any, problem: str) -> None:
 
 
 class TransformersReference:
-    """The family's own model, tokeniser and processor."""
+    """The family's own model, tokeniser and processor.
+
+    Attributes:
+        own_pixels: Whether `pixels` are the family's own, so that they can be compared.
+    """
+
+    own_pixels = True
 
     def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
         """Prepare; nothing is read yet.

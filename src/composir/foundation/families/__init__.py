@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composir.errors import ModelError
-from composir.foundation.checkpoint import Checkpoint
+from composir.foundation.checkpoint import CONFIG, OPEN_CLIP_CONFIG, Checkpoint
 
 if TYPE_CHECKING:
     from composir.foundation.parts import Parts, Reference
 
 FAMILIES = {
     "clip": "composir.foundation.families.clip",
+    "open_clip": "composir.foundation.families.open_clip",
     "siglip": "composir.foundation.families.siglip",
 }
 """Where the reader lies, by the `model_type` that a checkpoint's config.json states."""
@@ -47,9 +48,11 @@ def family_of(checkpoint: Checkpoint) -> str:
     Raises:
         ModelError: If it is none that is known, e.g. because it is no dual encoder.
     """
-    kind = checkpoint.config.get("model_type")
+    kind = checkpoint.optional_json(CONFIG).get("model_type")
     if kind in FAMILIES:
         return str(kind)
+    if (checkpoint.folder / OPEN_CLIP_CONFIG).is_file():
+        return "open_clip"
     raise ModelError(
         f"{checkpoint.folder} is a model of type {kind!r}, not a dual encoder of pictures and "
         f"texts that composir reads: it knows {', '.join(FAMILIES)}"

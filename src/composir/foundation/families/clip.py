@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
@@ -15,6 +15,9 @@ from composir.foundation.tokenizer_files import frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, load_config
 from composir.foundation.weights import Source
 from composir.images.preprocess import PreprocessSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # What configs of before transformers 4.30 state whatever the vocabulary: the place is that of the
 # highest id of a sentence, which the end-of-text token has.
@@ -29,13 +32,36 @@ def read(checkpoint: Checkpoint) -> Parts:
     """
     config = load_config(checkpoint, "CLIPConfig")
     source = Source(checkpoint.state, str(checkpoint.folder))
-    tokenizer = read_tokenizer(checkpoint)
+    preprocess = read_preprocess(checkpoint, config.vision_config.image_size)
+    return assemble(checkpoint, config, source, read_tokenizer(checkpoint), preprocess)
+
+
+def assemble(
+    checkpoint: Checkpoint,
+    config: Any,
+    source: Source,
+    tokenizer: Tokenizer,
+    preprocess: PreprocessSpec,
+    *,
+    family: str = "clip",
+) -> Parts:
+    """Put a CLIP together from what its files say.
+
+    Args:
+        checkpoint: The model.
+        config: Its `CLIPConfig`.
+        source: Its weights by transformers' names.
+        tokenizer: Its own.
+        preprocess: How its pictures become input.
+        family: Name of the reader.
+
+    Raises:
+        ModelError: If weights are missing, or tokeniser and config contradict each other.
+    """
     framed = frame(checkpoint, tokenizer)
     _check_end(checkpoint, config.text_config.eos_token_id, framed["closing"], tokenizer)
-    size = config.vision_config.image_size
-    preprocess = read_preprocess(checkpoint, size)
     return Parts(
-        family="clip",
+        family=family,
         text=_text_tower(config, source),
         image=_image_tower(config, source, preprocess),
         words=source["text_model.embeddings.token_embedding.weight"],
