@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from bare_model import BareModel
 from PIL import Image
 
 from composir import Gallery, Query
@@ -39,15 +40,13 @@ _CHUNK = 10_000
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], FloatArray]
 
 
-class FreeModel:
+class FreeModel(BareModel):
     """Random vectors at no cost: a text's vector depends on its length alone."""
 
     name = "free"
     fingerprint = "free"
     image_spec = PreprocessSpec(size=8, fit="squash")
     default_composer = "sum"
-    composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
-    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension

@@ -67,7 +67,7 @@ def write_pacs(data: Path, out: Path, part: str) -> Path:
     kept_rows = [row for row in rows if part_of("pacs-domains", row) == part]
     kept = {str(row["id"]) for row in kept_rows}
     asked = [
-        query | {"targets": [target for target in query["targets"] if target in kept]}
+        dict(query) | {"targets": [target for target in query["targets"] if target in kept]}
         for query in queries
         if query["reference"] in kept
     ]

@@ -25,9 +25,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
+from bare_model import BareModel
 from PIL import Image, ImageDraw
 
 from composir import Gallery, load_model
@@ -43,15 +43,13 @@ SIZE = (1200, 900)
 BATCH = 32
 
 
-class StandIn:
+class StandIn(BareModel):
     """Keeps one core busy for a while for each picture; random vectors."""
 
     name = fingerprint = "stand-in"
     dimension = 384
     image_spec = PreprocessSpec(size=260)
     default_composer = "sum"
-    composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
-    confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

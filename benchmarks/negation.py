@@ -39,12 +39,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from quality import ROOT
 
+from composir.bench.encode import encode_pictures
 from composir.bench.memo import remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.significance import bootstrap
 from composir.bench.task import LoadOptions, Picture
-from composir.bench.vectors import VectorCache, encode_pictures
+from composir.bench.vectors import VectorCache
 from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation

@@ -25,7 +25,7 @@ from composir.bench.significance import paired_test
 from composir.bench.task import LoadOptions
 from composir.bench.vectors import VectorCache
 from composir.compose import open_trained
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage, pack, unpack
 from composir.model import Model, load_model
@@ -59,9 +59,9 @@ class Messenger:
         return self.composer.settings
 
     @property
-    def placeholder(self) -> str:
+    def traits(self) -> Traits:
         """The composer's."""
-        return self.composer.placeholder
+        return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose from what arrives."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from bare_model import BareModel
 from PIL import Image
 
 from composir import Gallery, load_model
@@ -32,7 +33,7 @@ PEER = "import onnxruntime, lance"
 RESULTS = Path(__file__).parent / "results" / "start_up.md"
 
 
-class RandomVectors:
+class RandomVectors(BareModel):
     """Plays a model's gallery side with random vectors: fills a gallery in seconds."""
 
     def __init__(self, model: EmbeddingModel) -> None:

@@ -6,7 +6,8 @@ names. So "red" finds red pictures, and arithmetic on vectors can be checked by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -41,10 +42,21 @@ class ColourModel:
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
+    costs: ClassVar[dict[str, float]] = {}
+    splicing = None
 
     def __init__(self, fingerprint: str = "colours-1") -> None:
         self.fingerprint = fingerprint
         self.encoded = 0
+
+    def composer_folders(self) -> Mapping[str, Path]:
+        return {}
+
+    def preparations(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
+        return ()
+
+    def unread(self, text: str) -> str:
+        return ""
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         self.encoded += len(pixels)

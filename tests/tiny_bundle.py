@@ -77,8 +77,8 @@ text (float[n,l,4] word_embeddings, float[n,l] mask)
 # total * factor ** adapters, so that 0 leaves the sentence as it is.
 # Instead of `total`: what each family pools, zeros at every other place.
 _PICKED = """
-    rows = Unsqueeze (eot, last)
-    total = GatherND <batch_dims = 1> (token_states, rows)
+    pooled = Unsqueeze (eot, last)
+    total = GatherND <batch_dims = 1> (token_states, pooled)
 """
 _POOLED = {
     # Tokens see what stands before them; behind the end there is nothing to see.

@@ -161,6 +161,21 @@ def test_missing_images(home: Path) -> None:
     assert "PARTIAL score of colours: 1 images missing, 2 of 5 queries dropped" in allowed.stdout
 
 
+def test_a_damaged_image(home: Path) -> None:
+    (home / "my-dataset" / "images" / "magenta.png").write_bytes(b"no picture")
+    tune = ("bench", "tune", "my-dataset", "--split", "dev", "-c", "sum", "--out", "tuned.json")
+    for words in (("bench", "my-dataset", "-c", "sum"), tune):
+        refused = composir(*words)
+        assert refused.exit_code == 2
+        told = " ".join(refused.stderr.split())
+        assert "image 'magenta', " in told
+        assert "--allow-missing drops the queries" in told
+    allowed = composir("bench", "my-dataset", "-c", "sum", "--allow-missing")
+    assert allowed.exit_code == 0, allowed.output
+    assert "PARTIAL score of colours: 1 images missing, 2 of 5 queries dropped" in allowed.stdout
+    assert composir(*tune, "--allow-missing").exit_code == 0
+
+
 def test_bad_lines_are_named(home: Path) -> None:
     lines = [json.dumps(QUERIES[0]), json.dumps(QUERIES[1] | {"targets": ["purple"]})]
     (home / "my-dataset" / "queries.jsonl").write_text("\n".join(lines))

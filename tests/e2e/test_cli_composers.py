@@ -21,6 +21,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_composer(tmp_path / "tiny" / "composers" / "inside", model, "pixels", name="inside")
     model = make_bundle(tmp_path / "tiny", default_composer="inside")
     make_composer(tmp_path / "runs" / "isa" / "composer", model, "patch_tokens", name="isa")
+    make_composer(tmp_path / "runs" / "shop" / "composer", model, "vector", name="inside")
     paint_all(tmp_path / "pictures")
     assert composir("index", "pictures", "--gallery", "g", "--model", "tiny").exit_code == 0
     return tmp_path
@@ -62,6 +63,10 @@ def test_what_is_no_composer_is_refused(place: Path, chosen: str, message: str) 
 
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_another_composer_of_the_same_name_is_told_by_its_run(place: Path) -> None:
+    assert found("blue", "--composer", "runs/shop/composer") == ("shop/inside", "blue")
 
 
 def test_info_lists_the_composers(place: Path) -> None:

@@ -51,6 +51,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_who_installs_for_training_learns_of_the_cpu_wheel() -> None:
+    install, training = (
+        (ROOT / "README.md").read_text("utf-8").split(f"## {name}")[1].split("\n## ")[0]
+        for name in ("Install", "Train your own")
+    )
+    assert "'.[train]'" in install
+    assert "**CPU wheel**" in install
+    assert "CPU wheel: see Install" in training
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_runs_as_written(world: Path, page: str) -> None:
     found = list(commands(page))

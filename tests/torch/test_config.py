@@ -82,7 +82,7 @@ def test_a_key_below_a_plain_value_is_refused() -> None:
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="cannot be read"):
+    with pytest.raises(TrainingError, match="this file is missing"):
         read_config(Outer, tmp_path / "none.toml", [])
     (tmp_path / "broken.toml").write_text("steps = = 3")
     with pytest.raises(TrainingError, match="no valid TOML"):

@@ -34,7 +34,7 @@ def foundation(tmp_path: Path) -> FrozenFoundation:
 def test_the_torch_tower_gives_the_runtimes_vectors(foundation: FrozenFoundation) -> None:
     opening, closing = foundation.frame
     for text in TEXTS:
-        words = foundation.embed([opening, *foundation.word_ids(text), closing])[None]
+        words = foundation.embed([*opening, *foundation.word_ids(text), *closing])[None]
         ours = foundation.text(words, torch.ones(1, words.shape[1]))[0]
         assert np.abs(ours.numpy() - foundation.encode_texts([text]).numpy()).max() < 1e-5
 

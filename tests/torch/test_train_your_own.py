@@ -66,7 +66,7 @@ def test_from_photos_to_a_search_with_ones_own_composer(
     asked = ("--gallery", "gallery", *model, "--image", "photos/00.png", "at night", "--json")
     answer = json.loads(run("search", *asked, "--composer", "own/composer"))
 
-    assert answer["composer"] == "compose"
+    assert answer["composer"] == "own/compose"
     assert len(answer["hits"]) == 10
     assert "00.png" not in {Path(hit["path"]).name for hit in answer["hits"]}
     wrong = composir("search", "--gallery", "gallery", *model, "a", "--composer", "own")

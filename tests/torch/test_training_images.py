@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composir.errors import ImageReadError, TrainingError
-from composir.train.images import is_dev, training_images
+from composir.train.images import is_dev, told_training_images, training_images
 from composir.types import Failure
 
 
@@ -71,6 +71,21 @@ def test_a_table_names_paths_relative_to_itself(tmp_path: Path) -> None:
     assert [(f.path.name, f.reason) for f in skipped] == [
         ("gone.png", "named in list.parquet but not there")
     ]
+
+
+def test_many_lost_paths_are_told_in_one_line(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    picture(tmp_path / "a.png")
+    names = ["a.png", *(f"gone-{n}.png" for n in range(200))]
+    parquet.write_table(pyarrow.table({"path": names}), tmp_path / "list.parquet")
+    said: list[str] = []
+
+    assert len(told_training_images(tmp_path / "list.parquet", said.append)) == 1
+    assert len(said) == 1
+    assert said[0].startswith(f"skipping {tmp_path / 'gone-0.png'}, ")
+    assert said[0].endswith(" and 197 more: named in list.parquet but not there")
 
 
 def test_a_table_without_paths_lists_its_columns(tmp_path: Path) -> None:

@@ -175,11 +175,18 @@ def _cells(
 
 
 def _names(results: Sequence[Result]) -> tuple[str, ...]:
-    """Composer and settings; the model too where several occur."""
+    """Composer and settings; the model too where several occur, and what else tells them apart."""
     models = {result.header.model and result.header.model.fingerprint for result in results}
     names = []
     for result in results:
         model = result.header.model
         prefix = f"{model.name} · " if len(models) > 1 and model else ""
         names.append(prefix + result.header.method)
-    return tuple(names)
+    made = [result.header.composer_fingerprint for result in results]
+    composers: dict[str, set[str | None]] = {}
+    for name, fingerprint in zip(names, made, strict=True):
+        composers.setdefault(name, set()).add(fingerprint)
+    return tuple(
+        f"{name} [{fingerprint[:8]}]" if fingerprint and len(composers[name]) > 1 else name
+        for name, fingerprint in zip(names, made, strict=True)
+    )

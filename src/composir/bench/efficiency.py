@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict
 from composir.bench.protocol import compose
 from composir.bench.task import BenchQuery, Task
 from composir.compose.base import ComposedQueries, Composer
-from composir.compose.trained import QueryCosts
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
@@ -80,7 +79,7 @@ def measure(
         The costs.
     """
     numbers = int(np.prod(composed.vectors.shape[1:]))
-    travel = getattr(composer, "travel_bytes", None)
+    travel = composer.traits.travel_bytes
     return Efficiency(
         **_stated(model, composer),
         query_ms=_query_ms(task.queries, model, composer, vectors, openers),
@@ -92,17 +91,12 @@ def measure(
 
 def _stated(model: EmbeddingModel, composer: Composer) -> dict[str, int | None]:
     """What the composer states of its query side, or else the bundle of the gallery's encoder."""
-    own: QueryCosts | None = getattr(composer, "efficiency", None)
-    if own is not None:
-        return own.model_dump()
-    if not _needs_vectors(composer):
+    traits = composer.traits
+    if traits.costs is not None:
+        return traits.costs.model_dump()
+    if not traits.needs_vectors:
         return {}
-    figures: Mapping[str, float] = getattr(getattr(model, "manifest", None), "efficiency", {})
-    return {name: round(figures[name]) for name in _STATED if name in figures}
-
-
-def _needs_vectors(composer: Composer) -> bool:
-    return bool(getattr(composer, "needs_vectors", True))
+    return {name: round(model.costs[name]) for name in _STATED if name in model.costs}
 
 
 def _query_ms(
@@ -133,7 +127,7 @@ def _time_one(
     picture = openers[name]()
     start = time.perf_counter()
     # A light query side does without the gallery's encoder; its vector is then at hand unused.
-    at_hand = not _needs_vectors(composer)
+    at_hand = not composer.traits.needs_vectors
     vector = vectors[name] if at_hand else model.encode_images([picture])[0]
     compose([query], composer, {name: vector}, {name: lambda: picture})
     return time.perf_counter() - start

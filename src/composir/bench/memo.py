@@ -11,7 +11,7 @@ from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.blend import Terms
 from composir.compose.spliced import SplicedComposer
-from composir.model.base import EmbeddingModel
+from composir.model.base import EmbeddingModel, SplicingModel
 from composir.types import FloatArray
 
 
@@ -25,6 +25,11 @@ class _TextMemo:
         if new:
             self._known.update(zip(new, self._model.encode_texts(new), strict=True))
         return np.stack([self._known[text] for text in texts])
+
+    @property
+    def splicing(self) -> SplicingModel | None:
+        """Itself, so that trained composers too ask for texts here."""
+        return None if self._model.splicing is None else cast(SplicingModel, self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

@@ -26,7 +26,7 @@ from composir.bench.metrics import (
 from composir.bench.task import BenchQuery, Task
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation as read_negation_of
-from composir.compose.template import REFERENCE, without_reference
+from composir.compose.template import without_reference
 from composir.compose.unwanted import Unwanted
 from composir.errors import BenchError
 from composir.types import FloatArray
@@ -145,8 +145,7 @@ def _batch(
 
 def _spoken(text: str, composer: Composer) -> str:
     """A text as the composer takes it: only some know a placeholder for the reference."""
-    knows = getattr(composer, "placeholder", None) == REFERENCE
-    return text if knows else without_reference(text)
+    return text if composer.traits.star else without_reference(text)
 
 
 def _checked(composed: ComposedQueries, composer: Composer, count: int) -> ComposedQueries:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
 
 from composir.bench.efficiency import Efficiency
-from composir.bench.metrics import ABSENT, Ranks
+from composir.bench.metrics import parse_metric
+from composir.bench.packed import Packed
 from composir.bench.protocol import Rankings, outcomes
 from composir.bench.significance import Interval, bootstrap
 from composir.bench.task import Task
-from composir.data.files import read_regular_text
 from composir.data.outputs import OutputKind, write_file
+from composir.data.schema import read_model
 from composir.errors import BenchError
+from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 RESULT = OutputKind("a result file", (".json",), (rb'\{\s*"format": ?"composir-bench-result"',))
 HITS = 10
@@ -31,33 +37,6 @@ _WITHOUT_EFFECT = {"negative_weight"}
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Packed(_Frozen):
-    """An array of non-negative whole numbers: int32, zlib, base64."""
-
-    shape: tuple[int, ...]
-    data: str
-
-    @classmethod
-    def of(cls, array: Ranks) -> Packed:
-        """Pack ranks; `ABSENT` becomes 0."""
-        whole = np.where(array == ABSENT, 0, array).astype("<i4")
-        packed = base64.b64encode(zlib.compress(whole.tobytes(), 9)).decode("ascii")
-        return cls(shape=whole.shape, data=packed)
-
-    def array(self, *, absent: int = ABSENT) -> Ranks:
-        """Unpack; 0 becomes `absent`.
-
-        Raises:
-            BenchError: If the data is damaged.
-        """
-        try:
-            raw = zlib.decompress(base64.b64decode(self.data, validate=True))
-            whole = np.frombuffer(raw, dtype="<i4").reshape(self.shape).astype(np.int64)
-        except (ValueError, zlib.error) as error:
-            raise BenchError(f"the outcomes of a result file are damaged: {error}") from error
-        return np.where(whole == 0, absent, whole)
 
 
 class Figure(_Frozen):
@@ -118,15 +97,9 @@ class Setup(_Frozen):
     composer: str
     settings: dict[str, float | int | str] = {}
     allow_missing: bool = False
-    seed: int = 0
-    resamples: int = 1000
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    resamples: int = Field(default=1000, ge=1, le=MOST_RESAMPLES)
     read_negation: bool = False
-
-    @property
-    def composer_label(self) -> str:
-        """The composer for tables and file names: of a folder, the run that it came out of."""
-        path = Path(self.composer)
-        return path.parent.name if path.name == "composer" and path.parent.name else path.name
 
 
 class ModelInfo(_Frozen):
@@ -194,8 +167,8 @@ class TaskResult(_Frozen):
     headline: str
     notices: tuple[str, ...]
     partial: Partial | None
-    queries: int
-    gallery: int
+    queries: NonNegativeInt
+    gallery: NonNegativeInt
     metrics: dict[str, Figure]
     aspects: dict[str, AspectFigure]
     query_ids: tuple[str, ...]
@@ -204,6 +177,16 @@ class TaskResult(_Frozen):
     subset: Packed | None
     hit_ids: tuple[str, ...]
     hits: Packed
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        tables = (self.ranks, self.primary, self.subset, self.hits)
+        rows = {len(self.query_ids), *(table.shape[0] for table in tables if table)}
+        if rows != {self.queries}:
+            raise ValueError(f"outcomes of {_listed(rows)} queries, where there are {self.queries}")
+        for metric in (*self.metrics, *([self.headline] * bool(self.metrics))):
+            _check_metric(metric, self)
+        return self
 
     def rankings(self) -> Rankings:
         """The ranks, unpacked; lists of hits are left out."""
@@ -223,7 +206,27 @@ class TaskResult(_Frozen):
     def first_hits(self) -> list[list[str]]:
         """Ids of each query's first hits, best first."""
         places = self.hits.array(absent=0)
+        if places.max(initial=0) > len(self.hit_ids):
+            raise BenchError("the hits of a result file are damaged: some are of no known image")
         return [[self.hit_ids[p - 1] for p in row if p > 0] for row in places.tolist()]
+
+
+def _listed(numbers: set[int]) -> str:
+    return ", ".join(f"{number:,}" for number in sorted(numbers))
+
+
+def _check_metric(name: str, task: TaskResult) -> None:
+    """Refuse a metric whose outcomes a task does not hold.
+
+    Raises:
+        ValueError: If so.
+    """
+    try:
+        kind, _ = parse_metric(name)
+    except BenchError as error:
+        raise ValueError(str(error)) from error
+    if kind == "recall_subset" and task.subset is None:
+        raise ValueError(f"{name} without the ranks among subsets")
 
 
 class Result(_Frozen):
@@ -232,7 +235,7 @@ class Result(_Frozen):
     format: Literal["composir-bench-result"] = "composir-bench-result"
     version: Literal[1] = 1
     header: Header
-    tasks: tuple[TaskResult, ...]
+    tasks: tuple[TaskResult, ...] = Field(min_length=1)
     mean: dict[str, Figure] | None = None
     efficiency: Efficiency = Efficiency()
 
@@ -269,18 +272,7 @@ def load_result(path: Path) -> Result:
     Raises:
         BenchError: If it is missing, or not a result file of a version that we know.
     """
-    try:
-        return Result.model_validate_json(read_regular_text(path))
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BenchError(f"{path}: not a result file (not UTF-8)") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BenchError(
-            f"{path}: not a result file of version 1 ({place}: {first['msg']})"
-        ) from error
+    return read_model(path, Result, BenchError, "a result file of version 1")
 
 
 def task_result(

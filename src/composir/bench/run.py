@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 
 from composir.bench.datasets import find_dataset
 from composir.bench.efficiency import Efficiency, measure
+from composir.bench.encode import encode_pictures
 from composir.bench.memo import remembering_texts
 from composir.bench.pictures import openers
 from composir.bench.protocol import Rankings, compose, rank
@@ -29,21 +30,24 @@ from composir.bench.results import (
     mean_figures,
     task_result,
 )
-from composir.bench.task import Dataset, LoadOptions, Task, without_images
+from composir.bench.task import Dataset, LoadOptions, Picture, Task, without_images
 from composir.bench.vectors import (
     VectorCache,
     VectorTable,
-    encode_pictures,
     first_ten,
     load_vectors,
 )
 from composir.compose.base import ComposedQueries, Composer
+from composir.data.problems import Problem, told_together
 from composir.errors import BenchError, DatasetError
 from composir.model.base import EmbeddingModel
 
 Progress = Callable[[int, int], None]
 _PACKAGES = ("composir", "numpy", "onnxruntime", "pillow", "tokenizers")
 PRECOMPUTED = "precomputed"
+ALLOW_MISSING = (
+    "--allow-missing drops the queries that need such images and marks the score as partial."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,9 @@ class Source:
         model: Encodes images (and captions); None where query vectors are precomputed too.
         vectors: Precomputed image vectors, or None to encode the images.
         cache: Where encoded images are kept.
-        allow_missing: Drop queries whose images are missing instead of refusing.
+        allow_missing: Drop queries whose images are missing or damaged instead of refusing.
         progress: Called with (done, total) images while encoding.
+        way_out: What a user can do about such images, beyond getting them, for messages.
     """
 
     model: EmbeddingModel | None
@@ -80,6 +85,7 @@ class Source:
     cache: VectorCache | None = None
     allow_missing: bool = False
     progress: Progress | None = None
+    way_out: str = ""
 
 
 def load_tasks(
@@ -120,10 +126,10 @@ def prepare(task: Task, source: Source) -> Prepared:
         BenchError: If there is no model to encode with.
     """
     absent, what = _missing(task, source)
-    partial = None
+    whole, partial = task, None
     if absent:
         if not source.allow_missing:
-            raise DatasetError(missing_message(task, absent, what))
+            raise DatasetError(missing_message(task, absent, what, source.way_out))
         task, partial = _reduced(task, frozenset(absent))
     needed = task.needed
     if source.vectors is not None:
@@ -134,8 +140,33 @@ def prepare(task: Task, source: Source) -> Prepared:
     if task.captions is not None:
         return Prepared(task, _caption_vectors(task, source.model), None, partial)
     pictures = {name: task.pictures[name] for name in needed}
-    table = encode_pictures(source.model, pictures, cache=source.cache, progress=source.progress)
+    table, unreadable = _encoded(pictures, source.model, source)
+    if unreadable:
+        task, partial = _reduced(whole, frozenset((*absent, *unreadable)))
+        task = replace(task, notices=(*task.notices, _unreadable_notice(task, unreadable)))
     return Prepared(task, table, openers(pictures), partial)
+
+
+def _encoded(
+    pictures: Mapping[str, Picture], model: EmbeddingModel, source: Source
+) -> tuple[VectorTable, dict[str, str]]:
+    """Vectors of pictures, and why others cannot be read where they may be left out."""
+    unreadable: dict[str, str] = {}
+    leave_out = unreadable if source.allow_missing else None
+    try:
+        table = encode_pictures(
+            *(model, pictures), cache=source.cache, progress=source.progress, unreadable=leave_out
+        )
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}. {source.way_out}" if source.way_out else str(error)
+        ) from error
+    return table, unreadable
+
+
+def _unreadable_notice(task: Task, unreadable: Mapping[str, str]) -> str:
+    told = told_together(Problem(repr(name), reason) for name, reason in unreadable.items())
+    return f"{task.name}: images that cannot be read and count as missing: {'; '.join(told)}"
 
 
 def _missing(task: Task, source: Source) -> tuple[list[str], str]:
@@ -149,14 +180,13 @@ def _missing(task: Task, source: Source) -> tuple[list[str], str]:
     return absent, "images"
 
 
-def missing_message(task: Task, absent: Sequence[str], what: str) -> str:
-    """Say how many images are missing, which, and where they are to be had."""
+def missing_message(task: Task, absent: Sequence[str], what: str, way_out: str = "") -> str:
+    """Say how many images are missing, which, where they are to be had, and what else helps."""
     shown = [str(task.pictures[name].path) if what == "images" else name for name in absent]
     return (
         f"{task.name}: {len(absent):,} of {len(task.needed):,} {what} are missing, e.g. "
-        f"{first_ten(shown)}. Where to get the images: {task.images_from}. "
-        f"--allow-missing drops the queries that need them and marks the score as partial."
-    )
+        f"{first_ten(shown)}. Where to get the images: {task.images_from}. {way_out}"
+    ).rstrip()
 
 
 def _reduced(task: Task, absent: frozenset[str]) -> tuple[Task, Partial]:
@@ -276,7 +306,7 @@ def _header(
         variant=first.task.variant,
         checksum=_joint_checksum(prepared),
         model=info,
-        composer=setup.composer_label,
+        composer=setup.composer if composer is None else composer.name,
         settings=dict(setup.settings) if composer is None else composer.settings,
         image_vectors=first.table.source,
         seed=setup.seed,
@@ -286,8 +316,14 @@ def _header(
         packages={name: version(name) for name in _PACKAGES},
         setup=setup,
         tuning=tuning,
-        composer_fingerprint=getattr(composer, "fingerprint", None),
+        composer_fingerprint=_fingerprint(composer),
     )
+
+
+def _fingerprint(composer: Composer | None) -> str | None:
+    """Of trained composers."""
+    folder = composer.traits.folder if composer else None
+    return folder.fingerprint if folder else None
 
 
 def _joint_checksum(prepared: Sequence[Prepared]) -> str:

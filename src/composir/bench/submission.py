@@ -11,6 +11,7 @@ from pathlib import Path
 from composir.bench.protocol import Rankings
 from composir.bench.task import Task
 from composir.data.files import read_regular
+from composir.data.json_object import read_object
 from composir.data.outputs import check_folder, inside, write_inside
 from composir.errors import BenchError, OutputError
 
@@ -180,7 +181,6 @@ def _checksums(folder: Path) -> list[str]:
     if not path.exists():
         return []
     try:
-        known = json.loads(read_regular(path))
-        return [str(checksum) for checksum in known["sha256"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return list(read_object(path, OutputError).texts("sha256"))
+    except OutputError as error:
         raise OutputError(f"--submission {path}: is damaged; choose another folder") from error

@@ -12,7 +12,15 @@ from pathlib import Path
 from composir.bench.datasets import DATASETS
 from composir.bench.protocol import Rankings
 from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
-from composir.bench.run import Prepared, Progress, Source, evaluate, load_tasks, prepare
+from composir.bench.run import (
+    ALLOW_MISSING,
+    Prepared,
+    Progress,
+    Source,
+    evaluate,
+    load_tasks,
+    prepare,
+)
 from composir.bench.submission import (
     check_submission,
     submission_files,
@@ -133,7 +141,7 @@ def run_plan(
     _refuse_unwritable(plan)
     dimension = None if model is None else model.dimension
     table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
-    source = Source(model, table, cache, plan.allow_missing, progress)
+    source = Source(model, table, cache, plan.allow_missing, progress, ALLOW_MISSING)
     return tuple(_play(plan, name, source) for name in plan.datasets)
 
 
@@ -270,13 +278,14 @@ def result_name(result: Result) -> str:
     model = header.model.name if header.model else ""
     parts = [header.dataset, header.split, setup.variant or "", model]
     told = slug("-".join(filter(None, parts)), {})
-    return f"{told}-{slug(setup.composer_label, setup.settings)}.json"
+    return f"{told}-{slug(header.composer, setup.settings)}.json"
 
 
 def result_path(folder: Path, result: Result) -> Path:
     """Where to write a result: the file of an earlier run of the same, and of nothing else.
 
-    Own data sets may have the same name; a part of one whose images are missing has it too.
+    Own data sets may have the same name, and so may models and trained composers; a part of a data
+    set whose images are missing has its name too.
 
     Args:
         folder: Of results.
@@ -298,8 +307,14 @@ def _is_free_for(path: Path, result: Result) -> bool:
         other = load_result(path)
     except (BenchError, OutputError):
         return False
-    parts = [[bool(task.partial) for task in one.tasks] for one in (other, result)]
-    return other.header.checksum == result.header.checksum and parts[0] == parts[1]
+    return _made_of(other) == _made_of(result)
+
+
+def _made_of(result: Result) -> object:
+    """What tells results of one name apart."""
+    header, partial = result.header, [bool(task.partial) for task in result.tasks]
+    model = header.model and header.model.fingerprint
+    return header.checksum, model, header.composer_fingerprint, partial
 
 
 def rerun(

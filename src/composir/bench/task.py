@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composir.data.files import read_regular
+from composir.data.files import open_regular
 from composir.errors import BenchError, DatasetError
 
 
@@ -221,8 +221,8 @@ def without_images(task: Task, absent: frozenset[str]) -> Task:
     )
     if not queries:
         raise DatasetError(
-            f"{task.name}: {len(absent):,} images are missing, and every query needs one of them. "
-            f"Where to get them: {task.images_from}"
+            f"{task.name}: {len(absent):,} images are missing or damaged, and every query needs "
+            f"one of them. Where to get them: {task.images_from}"
         )
     gallery = tuple(name for name in task.gallery if name not in absent)
     return replace(task, queries=queries, gallery=gallery)
@@ -286,5 +286,18 @@ def checksum(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + b"\0")
-        digest.update(hashlib.sha256(read_regular(path)).digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a regular file's content, as hexadecimal digits.
+
+    Raises:
+        OSError: If it cannot be read, or is a pipe or a device.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
     return digest.hexdigest()

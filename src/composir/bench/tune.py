@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.results import Tuning
 from composir.bench.run import Prepared
 from composir.bench.task import BenchQuery, Task
-from composir.data.files import read_regular_text
 from composir.data.outputs import OutputKind, write_file
+from composir.data.schema import read_model
 from composir.errors import BenchError
 from composir.model.base import EmbeddingModel
 
@@ -78,12 +78,7 @@ def load_tuned(path: Path) -> Tuned:
     Raises:
         BenchError: If the file is missing or something else.
     """
-    try:
-        return Tuned.model_validate_json(read_regular_text(path))
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, ValidationError) as error:
-        raise BenchError(f"{path}: not a file that `composir bench tune` wrote") from error
+    return read_model(path, Tuned, BenchError, "a file that `composir bench tune` wrote")
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Vectors of a benchmark's images: precomputed, or encoded once and kept.
+"""Vectors of a benchmark's images: read from a file, or kept as they are made (`encode`).
 
 What was encoded is kept by (bundle fingerprint, image content, crop) in one SQLite file, so that a
 second composer on the same data costs only its queries.
@@ -9,30 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.bench.pictures import content_key, open_picture
-from composir.bench.task import Picture, refuse_duplicates, writable
-from composir.data.files import check_regular
-from composir.errors import BenchError, DatasetError, ImageReadError
-from composir.model.base import EmbeddingModel
-from composir.model.sessions import default_threads
-from composir.types import FloatArray, PixelArray
-
-_BATCH = 32
+from composir.bench.pictures import content_key
+from composir.bench.task import Picture, file_sha256, refuse_duplicates, writable
+from composir.data.untrusted_arrays import ArrayFaultError, read_arrays
+from composir.errors import BenchError, DatasetError
+from composir.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,28 +112,18 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
     return VectorTable(names, unit, f"{path.name} (sha256 {digest})")
 
 
-# What numpy lets through of a file that is empty, cut short or changed somewhere.
-_DAMAGE = (
-    *(ValueError, OSError, EOFError, KeyError, TypeError, OverflowError, RuntimeError, SyntaxError),
-    *(MemoryError, TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-
-
 def _read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        check_regular(path)
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            absent = [name for name in ("ids", "matrix") if name not in file]
-            if absent:
-                raise DatasetError(f"{path}: no array {absent[0]!r}; it holds {sorted(file)}")
-            return np.asarray(file["ids"]), np.asarray(file["matrix"])
+        ids, matrix = read_arrays(path, ("ids", "matrix"))
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: there is no such file of vectors") from error
-    except _DAMAGE as error:
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ArrayFaultError as error:
         raise DatasetError(
-            f"{path}: not an .npz of plain arrays ({error}); "
-            f"write it with numpy.savez(file, ids=..., matrix=...)"
+            f"{path}: {error}; write it with numpy.savez(file, ids=..., matrix=...)"
         ) from error
+    return ids, matrix
 
 
 def _check_kinds(path: Path, ids: NDArray[Any], matrix: NDArray[Any]) -> None:
@@ -231,11 +212,21 @@ class VectorCache:
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
         """Content keys of pictures; files that did not change since last time are not read.
 
+        Returns:
+            One key each; empty where a file cannot be read, or has a name that no table can hold.
+
         Raises:
             BenchError: If the cache is damaged or cannot be written.
         """
         with self._connection() as connection:
-            return [content_key(picture, partial(_hash_file, connection)) for picture in pictures]
+            return [_key_or_none(picture, connection) for picture in pictures]
+
+
+def _key_or_none(picture: Picture, connection: sqlite3.Connection) -> str:
+    try:
+        return content_key(picture, partial(_hash_file, connection))
+    except (OSError, ValueError):  # the latter of names that are no text
+        return ""
 
 
 def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
@@ -246,7 +237,7 @@ def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
     ).fetchone()
     if row is not None:
         return str(row[0])
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = file_sha256(path)
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
     return content
 
@@ -255,70 +246,3 @@ def _stored_path(path: Path) -> str | bytes:
     """Absolute; as the system's bytes where it is not valid UTF-8, which SQLite's texts must be."""
     absolute = str(path.resolve())
     return absolute if writable(absolute) else os.fsencode(absolute)
-
-
-def encode_pictures(
-    model: EmbeddingModel,
-    pictures: Mapping[str, Picture],
-    *,
-    cache: VectorCache | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> VectorTable:
-    """Encode images with the gallery side of a model.
-
-    Args:
-        model: The model.
-        pictures: By id.
-        cache: Where vectors are kept; None encodes everything anew.
-        progress: Called with (done, total) images.
-
-    Returns:
-        One vector each, in the order of `pictures`.
-
-    Raises:
-        DatasetError: If a picture cannot be read.
-    """
-    ids, files = tuple(pictures), list(pictures.values())
-    keys = cache.contents(files) if cache else list(ids)
-    known = cache.get(model.fingerprint, dict.fromkeys(keys)) if cache else {}
-    first = {key: index for index, key in reversed(list(enumerate(keys)))}
-    todo = sorted(index for key, index in first.items() if key not in known)
-    done = len(ids) - len(todo)
-    for batch, pixels in _pixel_batches(model, ids, files, todo):
-        fresh = dict(zip([keys[i] for i in batch], model.encode_pixels(pixels), strict=True))
-        known.update(fresh)
-        if cache:
-            cache.put(model.fingerprint, fresh)
-        done += len(batch)
-        if progress:
-            progress(done, len(ids))
-    matrix = np.stack([known[key] for key in keys]).astype(np.float32, copy=False)
-    return VectorTable(ids, matrix, f"images, encoded by {model.name}")
-
-
-def _pixel_batches(
-    model: EmbeddingModel, ids: Sequence[str], files: Sequence[Picture], todo: Sequence[int]
-) -> Iterator[tuple[Sequence[int], PixelArray]]:
-    """Batches of preprocessed pictures; threads decode the next one while the model works."""
-    batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    with ThreadPoolExecutor(default_threads()) as pool:
-
-        def begin(batch: Sequence[int]) -> list[Future[PixelArray]]:
-            return [pool.submit(_pixels, model, ids[i], files[i]) for i in batch]
-
-        ahead = begin(batches[0]) if batches else []
-        try:
-            for number, batch in enumerate(batches):
-                pixels = np.stack([picture.result() for picture in ahead])
-                ahead = begin(batches[number + 1]) if number + 1 < len(batches) else []
-                yield batch, pixels
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _pixels(model: EmbeddingModel, name: str, picture: Picture) -> PixelArray:
-    try:
-        image = open_picture(picture, min_side=model.image_spec.min_side)
-        return model.image_spec.apply(image)
-    except ImageReadError as error:
-        raise DatasetError(f"image {name!r}, {picture.path}: {error}") from error

@@ -15,6 +15,7 @@ from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import writable_user_folder
 from composir.cli.terminal import echo, note, print_json, printable
+from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 if TYPE_CHECKING:
     from composir.bench.compare import Section
@@ -53,7 +54,9 @@ RootOption = Annotated[
     typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Which split.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of intervals and tests.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of intervals and tests.")
+]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
 ]
@@ -69,7 +72,9 @@ NoCacheOption = Annotated[
 ]
 AllowMissingOption = Annotated[
     bool,
-    typer.Option("--allow-missing", help="Drop queries with missing images; marked as partial."),
+    typer.Option(
+        "--allow-missing", help="Drop queries with missing or damaged images; marked as partial."
+    ),
 ]
 ProxyOption = Annotated[
     bool,
@@ -119,7 +124,9 @@ def run_command(
     html: HtmlOption = None,
     csv: CsvOption = None,
     seed: SeedOption = 0,
-    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    resamples: Annotated[
+        int, typer.Option(min=100, max=MOST_RESAMPLES, help="Bootstrap resamples.")
+    ] = 1000,
     read_negation: Annotated[
         bool,
         typer.Option(
@@ -290,10 +297,11 @@ def tune(
     vectors: VectorsOption = None,
     variant: VariantOption = None,
     text_proxy: ProxyOption = False,
+    allow_missing: AllowMissingOption = False,
     no_cache: NoCacheOption = False,
 ) -> None:
     """Choose a composer's settings on a dev split; reporting on that split is then refused."""
-    from composir.bench.run import Source, load_tasks, prepare
+    from composir.bench.run import ALLOW_MISSING, Source, load_tasks, prepare
     from composir.bench.task import LoadOptions, check_name
     from composir.bench.tune import TUNED, parse_grid
     from composir.bench.tune import tune as search
@@ -307,7 +315,7 @@ def tune(
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
     with _progress() as show:
-        source = Source(encoder, table, _cache(no_cache), progress=show)
+        source = Source(encoder, table, _cache(no_cache), allow_missing, show, ALLOW_MISSING)
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)

@@ -16,6 +16,7 @@ from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
 from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
+from composir.limits import MOST_BATCH
 from composir.types import Failure, IndexReport
 
 _SHOWN_ROWS = 5
@@ -71,7 +72,9 @@ def index(
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what could not be read before.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a model call.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=MOST_BATCH, help="Images a model call.")
+    ] = 32,
     as_json: JsonOption = False,
 ) -> None:
     """Read folders of pictures into a gallery, or bring a gallery up to date.

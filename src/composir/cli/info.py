@@ -13,7 +13,6 @@ from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import echo, file_size, print_json, printable
-from composir.data.files import read_regular
 from composir.errors import ModelError
 
 if TYPE_CHECKING:
@@ -69,13 +68,14 @@ def _model(model: str | None) -> Model:
 
 
 def _print_card(bundle: Bundle, as_json: bool) -> None:
+    from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json", exclude={"files"}))
         return
-    card = bundle.folder / "README.md"
-    if not card.is_file():
-        raise ModelError(f"the bundle {bundle.folder} has no card (README.md)")
-    echo(read_regular(card).decode("utf-8", "replace"))
+    missing = f"the bundle {bundle.folder} has no card (README.md)"
+    text = read_text(bundle.folder / "README.md", ModelError, limit=MANIFEST_LIMIT, missing=missing)
+    echo("\n".join(map(printable, text.split("\n"))))
 
 
 def _print_failures(gallery: Gallery, as_json: bool) -> None:

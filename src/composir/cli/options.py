@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from composir.limits import MOST_THREADS
+
+
+def finite(value: float | None) -> float | None:
+    """Callback of options that take real numbers: no bound keeps NaN out."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to compute with")
+    return value
+
 
 GalleryOption = Annotated[
     Path | None,
@@ -29,7 +40,9 @@ ModelOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, show_default="all cores", help="Threads of the model."),
+    typer.Option(
+        "--threads", min=1, max=MOST_THREADS, show_default="all cores", help="Threads of the model."
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, for programs.")

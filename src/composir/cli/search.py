@@ -16,6 +16,7 @@ from composir.cli.reference import command_line_references
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
+from composir.limits import MOST_HITS
 from composir.types import Query, SearchResult
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def search(
         bool,
         typer.Option("--literal", help="Take the words as they are: no negation is read in them."),
     ] = False,
-    count: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    count: Annotated[int, typer.Option("-k", min=1, max=MOST_HITS, help="How many hits.")] = 10,
     where: Annotated[
         str | None,
         typer.Option(metavar="FILTER", help="SQL-like, e.g. `width > 1000 AND colour = 'green'`."),

@@ -66,7 +66,8 @@ def foundation(
 
 @app.command(
     epilog="`composir train compose --from runs/map --triplets triplets/ --out runs/compose`\n\n"
-    "`composir train compose --from runs/map --triplets clicks.jsonl --out runs/own`\n\n"
+    "`composir train compose --from runs/map --triplets clicks.jsonl --set images=photos/ "
+    "--out runs/own`\n\n"
     "`composir train compose --from runs/map --from runs/isa --triplets triplets/ --out runs/both`"
     "\n\n"
     "`composir search --composer runs/compose/composer …`"

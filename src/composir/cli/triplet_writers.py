@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import urllib.parse
@@ -83,12 +82,14 @@ def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelW
 
 
 def _extra(text: str) -> tuple[str, Any]:
+    from composir.data.untrusted_json import JsonFaultError, decode_json
+
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ComposirError(f"--request {text}: write KEY=VALUE, e.g. temperature=1")
     try:
-        return name, json.loads(value)
-    except ValueError:
+        return name, decode_json(value)
+    except JsonFaultError:
         return name, value
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from composir.cli import models
-from composir.cli.options import JsonOption, ModelOption, ThreadsOption
+from composir.cli.options import JsonOption, ModelOption, ThreadsOption, finite
 from composir.cli.paths import writable_user_folder
 from composir.cli.stages import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
@@ -21,7 +21,9 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
+from composir.data.problems import Problem, told_together
 from composir.errors import DatasetError
+from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
 if TYPE_CHECKING:
     from composir.bench.vectors import VectorCache
@@ -75,9 +77,14 @@ def make(
         Path | None,
         typer.Option(metavar="FOLDER", exists=True, help="Data set folder with gallery.jsonl."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many triplets, at most.")] = 1000,
+    count: Annotated[
+        int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets, at most.")
+    ] = 1000,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of all choices: the same seed, the same triplets.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Of all choices: the same seed, the same triplets."
+        ),
     ] = 0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -107,12 +114,23 @@ def make(
         int, typer.Option(min=1, max=100, help="Nearest pictures to choose a target from.")
     ] = 16,
     margin: Annotated[
-        float, typer.Option(help="By how much (cosine) the text must fit the target better.")
+        float,
+        typer.Option(
+            min=-10.0,
+            max=10.0,
+            callback=finite,
+            help="By how much (cosine) the text must fit the target better.",
+        ),
     ] = 0.0,
     max_similarity: Annotated[
-        float, typer.Option(min=0.0, max=1.01, help="Pictures this alike are near duplicates.")
+        float,
+        typer.Option(
+            min=0.0, max=1.01, callback=finite, help="Pictures this alike are near duplicates."
+        ),
     ] = 0.97,
-    per_reference: Annotated[int, typer.Option(min=1, help="Most triplets of one picture.")] = 4,
+    per_reference: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Most triplets of one picture.")
+    ] = 4,
     writer: Annotated[WriterName, typer.Option(help="Who writes.")] = WriterName.TEMPLATES,
     base_url: Annotated[
         str, typer.Option(metavar="URL", help="Of --writer openai, e.g. http://localhost:8000/v1.")
@@ -123,15 +141,23 @@ def make(
     key_variable: Annotated[
         str, typer.Option(metavar="VARIABLE", help="Environment variable with the endpoint's key.")
     ] = "OPENAI_API_KEY",
-    max_requests: Annotated[int, typer.Option(min=1, help="Budget of requests.")] = 5000,
+    max_requests: Annotated[int, typer.Option(min=1, max=10**8, help="Budget of requests.")] = 5000,
     concurrency: Annotated[int, typer.Option(min=1, max=128, help="Requests at a time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=86_400.0, callback=finite, help="Seconds for one answer.")
+    ] = 60.0,
     request: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="More fields of each request; null takes one out."),
     ] = None,
-    price_in: Annotated[float | None, typer.Option(help="Of a million tokens read.")] = None,
-    price_out: Annotated[float | None, typer.Option(help="Of a million tokens written.")] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1e9, callback=finite, help="Of a million tokens read."),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1e9, callback=finite, help="Of a million tokens written."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to the budget.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors.")] = False,
     as_json: JsonOption = False,
@@ -285,7 +311,8 @@ def _summary(run: _Run, made: Made, out: Path) -> list[str]:
     if made.dropped:
         lines.append("dropped on the way:")
         lines += [f"  {number:>7,}  {printable(why)}" for why, number in made.dropped.items()]
-    lines += [f"cannot be read: {printable(str(f.path))}: {f.reason}" for f in made.failures[:10]]
+    unread = [Problem(str(failure.path), failure.reason) for failure in made.failures]
+    lines += [f"cannot be read: {printable(line)}" for line in told_together(unread)]
     if run.endpoint is not None:
         lines.append(told_usage(cast("LanguageModelWriter", run.writer), run.endpoint))
     if len(made.triplets) < run.settings.count:
@@ -301,8 +328,8 @@ def look(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 60,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Which ones.")] = 0,
 ) -> None:
     """Show triplets: reference, text, target, and where each text comes from."""
     from composir.data.outputs import PAGE, check_file, write_file
@@ -338,9 +365,12 @@ def edit(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
-    count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of all choices: the same seed, the same triplets.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Of all choices: the same seed, the same triplets."
+        ),
     ] = 0,
 ) -> None:
     """Make triplets from edited copies of any pictures: no captions, no labels.
@@ -361,5 +391,6 @@ def edit(
     echo(f"{made.triplets:,} triplets in {printable(str(out))}")
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")
-    for file, reason in made.skipped:
-        note(f"skipped {printable(file)}: {printable(reason)}")
+    skipped = [Problem(file, reason) for file, reason in made.skipped]
+    for line in told_together(skipped):
+        note(f"skipped {printable(line)}")

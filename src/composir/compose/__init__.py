@@ -6,14 +6,15 @@ One idea a file. `COMPOSERS` is the table of those without training; trained one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.data.json_object import is_finite_number, shown
 from composir.errors import ModelError, QueryError
 from composir.model.base import EmbeddingModel, SplicingModel
 
@@ -35,6 +36,8 @@ KINDS: dict[str, str] = {
 }
 
 Settings = Mapping[str, float | int | str]
+
+_LARGEST = 1e6  # far beyond any weight or angle, and what float32 multiplies without overflow
 
 
 def load_composer(
@@ -63,8 +66,19 @@ def load_composer(
     folder = packaged_composers(model).get(chosen) or Path(chosen)
     if not _is_folder(folder):
         raise QueryError(_unknown(chosen, model))
-    folder = folder.expanduser()
-    return _named(chosen, lambda: open_trained(folder, model).with_settings(**values))
+    opened = _opened(chosen, folder.expanduser(), model)
+    return _named(chosen, lambda: opened.with_settings(**values))
+
+
+def _opened(chosen: str, folder: Path, model: EmbeddingModel) -> SplicedComposer:
+    """A trained composer; one that was given as a folder says so in its name."""
+    from composir.compose.called import called
+
+    opened, packaged = open_trained(folder, model), packaged_composers(model)
+    if chosen in packaged:
+        return opened
+    taken = frozenset(composer_names(model))
+    return replace(opened, called=called(opened.folder, packaged, taken))
 
 
 def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:
@@ -127,8 +141,7 @@ def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
 
 def packaged_composers(model: EmbeddingModel) -> Mapping[str, Path]:
     """Folders of the trained composers that come with a model, by name; many models have none."""
-    folders: Callable[[], Mapping[str, Path]] | None = getattr(model, "composer_folders", None)
-    return folders() if folders else {}
+    return model.composer_folders()
 
 
 def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
@@ -144,8 +157,10 @@ def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
             raise QueryError(
                 f"composer {name} has no setting {key}; its settings are {', '.join(known)}"
             )
-        if isinstance(value, str) or not math.isfinite(value):
-            raise QueryError(f"composer {name}: {key} must be a finite number, not {value}")
+        if isinstance(value, str) or not is_finite_number(value):
+            raise QueryError(f"composer {name}: {key} must be a finite number, not {shown(value)}")
+        if abs(value) > _LARGEST:
+            raise QueryError(f"composer {name}: {key} is too large: {shown(value)}")
     composer: Composer = make(model, **values)
     return composer
 
@@ -158,15 +173,13 @@ def _named(name: str, make: Callable[[], Composer]) -> Composer:
 
 
 def _splicing(model: EmbeddingModel, folder: Path) -> SplicingModel:
-    """Protocols cannot be tested with isinstance through the wrappers that benchmarks use."""
-    wanted = ("texts", "text_checksum", "threads", "encode_patches", "with_text_graph")
-    missing = [name for name in wanted if not hasattr(model, name)]
-    if missing:
+    capable = model.splicing
+    if capable is None:
         raise ModelError(
             f"the composer {folder} puts pseudo-words among words, which the model {model.name} "
-            f"does not offer ({', '.join(missing)}); use a bundle, or another composer, e.g. sum"
+            "does not offer; use a bundle, or another composer, e.g. sum"
         )
-    return cast(SplicingModel, model)
+    return capable
 
 
 def _imported(path: str) -> Any:
@@ -185,6 +198,7 @@ __all__ = [
     "ComposedQueries",
     "Composer",
     "QueryBatch",
+    "Traits",
     "composer_names",
     "load_composer",
     "open_trained",

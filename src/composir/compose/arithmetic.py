@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.sphere import normalised
 from composir.compose.unwanted import Unwanted, unwanted_directions
 from composir.errors import QueryError
@@ -31,6 +31,11 @@ class _Arithmetic:
 
     model: EmbeddingModel
     negative_weight: float = 0.5
+
+    @property
+    def traits(self) -> Traits:
+        """It works on the model's vectors."""
+        return Traits()
 
     @property
     def settings(self) -> dict[str, float | int | str]:
@@ -74,7 +79,11 @@ class TextOnly(_Arithmetic):
     """The text's vector; the reference is ignored."""
 
     name = "text"
-    needs_vectors = False
+
+    @property
+    def traits(self) -> Traits:
+        """The reference is not looked at."""
+        return Traits(needs_vectors=False)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Return the text vectors."""

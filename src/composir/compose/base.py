@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,9 @@ from composir.compose.sphere import normalised
 from composir.compose.unwanted import Penalties, Unwanted
 from composir.errors import QueryError
 from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    from composir.compose.trained import ComposerFolder, QueryCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,37 @@ class ComposedQueries:
         ]
 
 
+class Preparations(Protocol):
+    """What opens the graphs that a query needs for sure, in parts that can run side by side."""
+
+    def __call__(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
+        """The parts for a query with an image, with words, or with both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a composer says of itself; most of those without training have nothing to say.
+
+    Attributes:
+        needs_vectors: Whether the gallery's encoder has to see the reference.
+        star: Whether it takes a `*` in a text as the reference's place.
+        costs: Of what a reference passes through; None for the model's own.
+        travel_bytes: What a light query side sends; None where the query's vector travels.
+        folder: Of a trained composer.
+        preparations: Of a composer with encoders of its own; None where the model's serve.
+        unread: The words by which its sentence for a text with a reference is cut, because it is
+            too long; None where it reads the text alone.
+    """
+
+    needs_vectors: bool = True
+    star: bool = False
+    costs: QueryCosts | None = None
+    travel_bytes: int | None = None
+    folder: ComposerFolder | None = None
+    preparations: Preparations | None = None
+    unread: Callable[[str], str] | None = None
+
+
 class Composer(Protocol):
     """Maps reference images and modification texts to queries against the gallery."""
 
@@ -149,6 +183,10 @@ class Composer(Protocol):
     @property
     def settings(self) -> dict[str, float | int | str]:
         """Everything that changes the outcome, for result files."""
+
+    @property
+    def traits(self) -> Traits:
+        """What else benchmarks and galleries have to know of it."""
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose a batch of queries.

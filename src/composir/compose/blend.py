@@ -20,9 +20,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from composir.compose.sphere import normalised
+from composir.data.schema import first_problem
 from composir.errors import QueryError
-from composir.model.checked_files import first_problem
 from composir.types import FloatArray
+
+MOST_WEIGHT = 100.0
+"""Of one term; weights count relative to each other, and float32 has an end."""
 
 
 class BlendWeights(BaseModel):
@@ -38,11 +41,11 @@ class BlendWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sentence: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    direction: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    image: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    text: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    negative_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    sentence: float = Field(default=1.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    direction: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    image: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    text: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    negative_weight: float = Field(default=0.5, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _blend_something(self) -> BlendWeights:

@@ -14,7 +14,7 @@ from composir.compose.trained import ComposerFolder
 from composir.errors import ModelError, QueryError
 from composir.model.base import SplicingModel
 from composir.model.once import once_property
-from composir.model.sessions import check_graph, open_session
+from composir.model.sessions import check_graph, checked_vectors, open_session, run_graph
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -113,13 +113,14 @@ class QuerySide:
 
     def _run(self, feeds: Mapping[str, Any]) -> Tokens:
         outputs = [name for name in _OUTPUTS if name in self._gives]
-        try:
-            found = dict(zip(outputs, self._session.run(outputs, dict(feeds)), strict=True))
-        except Exception as error:  # the runtime raises a private family of exceptions
-            shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
-            raise ModelError(f"{self._path} refuses {shapes}: {error}") from error
+        made = run_graph(self._session, self._path, outputs, feeds)
+        found = dict(zip(outputs, made, strict=True))
         words = checked_words(self._composer, found["tokens"])
-        return Tokens(words, found.get("attention"), found.get("vector"))
+        vectors = found.get("vector")
+        if vectors is not None:
+            width = self._model.dimension
+            vectors = checked_vectors(self._path, vectors, len(words), width)
+        return Tokens(words, found.get("attention"), vectors)
 
     @property
     def _path(self) -> str:

@@ -12,10 +12,10 @@ from functools import cache
 
 import numpy as np
 
-from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.query_side import QuerySide, Tokens, checked_words
-from composir.compose.template import REFERENCE, filled, without_reference
+from composir.compose.template import filled, without_reference
 from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
@@ -37,6 +37,7 @@ class SplicedComposer:
         composed_texts: Gives the encoder of composed sentences: the model's, or an adapted one.
         plain_texts: Gives the encoder of the other sentences of a query with a reference: the
             model's, or the same graph with its adapters off.
+        called: What results call it; empty for the manifest's own name.
     """
 
     folder: ComposerFolder
@@ -45,12 +46,12 @@ class SplicedComposer:
     query_side: QuerySide
     composed_texts: Callable[[], SplicingEncoder]
     plain_texts: Callable[[], SplicingEncoder]
-    placeholder = REFERENCE
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """As the manifest says, e.g. `isa`."""
-        return self.folder.manifest.name
+        """As the manifest says, e.g. `isa`, or with its run, e.g. `shop/isa`: see `called`."""
+        return self.called or self.folder.manifest.name
 
     @property
     def settings(self) -> dict[str, float | int | str]:
@@ -61,6 +62,19 @@ class SplicedComposer:
     def fingerprint(self) -> str:
         """Identifies its graphs, templates and model, whatever the weights of the blend."""
         return self.folder.fingerprint
+
+    @property
+    def traits(self) -> Traits:
+        """Of the folder and the weights of the blend."""
+        return Traits(
+            needs_vectors=self.needs_vectors,
+            star=True,
+            costs=self.efficiency,
+            travel_bytes=self.travel_bytes,
+            folder=self.folder,
+            preparations=self.preparations,
+            unread=self.unread,
+        )
 
     @property
     def needs_vectors(self) -> bool:
@@ -74,7 +88,7 @@ class SplicedComposer:
         own = self.folder.manifest.efficiency
         if not self.needs_vectors:
             return own
-        stated = getattr(getattr(self.model, "manifest", None), "efficiency", {})
+        stated = self.model.costs
         return QueryCosts(
             **{
                 name: None if value is None or name not in stated else value + round(stated[name])
@@ -120,6 +134,11 @@ class SplicedComposer:
         if weights.direction + weights.text > 0:
             opened.append(lambda: self.plain_texts().prepare())
         return tuple(opened)
+
+    def unread(self, text: str) -> str:
+        """The words by which a reference's sentence with a text is cut, if it is too long."""
+        sentence = filled(self.folder.manifest.templates.composed, text)
+        return self.model.texts.unread(sentence, self.folder.manifest.tokens)
 
     def tokens(self, batch: QueryBatch) -> Tokens:
         """Pseudo-words of the references, and where each of them looked.

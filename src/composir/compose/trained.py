@@ -18,7 +18,7 @@ from composir.compose.blend import BlendWeights
 from composir.compose.template import TEXT, check_template
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.model.bundle import COMPOSER_MANIFEST, Source
+from composir.model.bundle import COMPOSER_MANIFEST, MOST_WIDTH, Source
 from composir.model.checked_files import (
     CheckedFiles,
     SharedEntry,
@@ -124,8 +124,8 @@ class ComposerManifest(_Part):
     graph: str = "query.onnx"
     text_graph: str | None = None
     switchable: bool = False
-    tokens: int = Field(gt=0)
-    word_dimension: int = Field(gt=0)
+    tokens: int = Field(gt=0, le=MOST_WIDTH)
+    word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     vector: bool = False
     templates: Templates = Templates()
     settings: BlendWeights = BlendWeights()

@@ -18,6 +18,7 @@ READ_LIMIT = 1 << 30
 """Bytes that `read_regular` takes where nobody says otherwise: 1 GiB."""
 
 _ABANDONED_SECONDS = 3600.0
+_PART = 1 << 20
 
 
 class UnfitFileError(OSError):
@@ -78,11 +79,13 @@ def read_regular(
     path: str | os.PathLike[str], *, limit: int = READ_LIMIT, follow: bool = True
 ) -> bytes:
     """All bytes of a regular file, see `open_regular`; a file that grows meanwhile is refused."""
+    content = bytearray()
     with open_regular(path, limit=limit, follow=follow) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:  # some files of the system say that they have no bytes
-        raise _unfit(errno.EFBIG, _too_large(len(content), limit), os.fspath(path))
-    return content
+        while part := file.read(_PART):  # to read `limit` bytes would take room for as many
+            content += part
+            if len(content) > limit:  # some files of the system say that they have no bytes
+                raise _unfit(errno.EFBIG, _too_large(len(content), limit), os.fspath(path))
+    return bytes(content)
 
 
 def read_regular_text(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage
@@ -82,6 +82,11 @@ class MessageComposer:
     def settings(self) -> dict[str, float | int | str]:
         """The composer's."""
         return self.composer.settings
+
+    @property
+    def traits(self) -> Traits:
+        """The composer's, less what opens graphs: which those are, the message decides."""
+        return replace(self.composer.traits, preparations=None)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose the message's query, with the words and negatives as the gallery read them.

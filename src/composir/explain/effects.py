@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.errors import QueryError
 from composir.explain.phrases import shown, split_phrases, without
 from composir.gallery import Gallery
@@ -96,6 +96,11 @@ class Watched:
     def settings(self) -> dict[str, float | int | str]:
         """The composer's."""
         return self.composer.settings
+
+    @property
+    def traits(self) -> Traits:
+        """The composer's."""
+        return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose as the composer does."""

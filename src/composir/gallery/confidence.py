@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -80,11 +79,11 @@ def _is_default(composer: Composer, model: EmbeddingModel) -> bool:
     from composir.compose import packaged_composers
     from composir.compose.trained import ComposerFolder
 
-    own: Any = getattr(composer, "folder", None)  # of trained ones alone
+    own = composer.traits.folder  # of trained ones alone
     packaged = packaged_composers(model).get(composer.name)
     if own is None or packaged is None:
         return own is None
-    return bool(own.fingerprint == ComposerFolder.load(packaged).fingerprint)
+    return own.fingerprint == ComposerFolder.load(packaged).fingerprint
 
 
 def standout(best: float, background: FloatArray, size: int) -> float:

@@ -11,12 +11,15 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from composir.data.files import read_regular
+from composir.data.files import open_regular
+from composir.data.json_object import as_object
 from composir.data.outputs import open_inside, write_inside
-from composir.errors import GalleryError
+from composir.data.untrusted_json import LINES_LIMIT, decode_json
+from composir.errors import DatasetError, GalleryError
 from composir.types import Failure
 
 FAILURES_NAME = "failures.jsonl"
+_MOST_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +51,32 @@ def read_failures(folder: Path) -> dict[str, FailedFile]:
     Raises:
         GalleryError: If the file cannot be read, or is none.
     """
+    failed: dict[str, FailedFile] = {}
     try:
-        lines = read_regular(folder / FAILURES_NAME, follow=False).splitlines()
+        with open_regular(folder / FAILURES_NAME, limit=LINES_LIMIT, follow=False) as file:
+            while line := file.readline(_MOST_LINE):
+                if entry := _entry(line):
+                    failed[entry.path] = entry
     except FileNotFoundError:
         return {}
     except OSError as error:
         place = folder / FAILURES_NAME
         raise GalleryError(f"{place} cannot be read: {error.strerror or error}") from error
-    failed: dict[str, FailedFile] = {}
-    for line in lines:
-        try:
-            entry = FailedFile(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
-        failed[entry.path] = entry
     return failed
+
+
+def _entry(line: bytes) -> FailedFile | None:
+    """What a line says; None where it is cut short or says something else."""
+    try:
+        row = as_object(FAILURES_NAME, decode_json(line.decode("utf-8")), DatasetError)
+        size, mtime_ns = (
+            None if row.values.get(key) is None else row.whole_number(key, -(2**63), 2**63)
+            for key in ("size", "mtime_ns")
+        )
+        path, reason = row.required_text("path"), row.required_text("reason")
+        return FailedFile(path, reason, size, mtime_ns, row.text("environment"))
+    except (ValueError, DatasetError):
+        return None
 
 
 def append_failures(folder: Path, failed: list[FailedFile]) -> None:

@@ -28,6 +28,7 @@ from composir.gallery.remains import CACHE_NAME
 from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import DATASET_NAME, EXACT_LIMIT, Store
+from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray, IndexReport, Query, SearchResult, check_query
 
@@ -156,8 +157,8 @@ class Gallery:
         """
         from composir.gallery.indexer import IndexRun, IndexSettings
 
-        if batch_size < 1:
-            raise GalleryError(f"batch_size is {batch_size}; give at least 1")
+        if not 1 <= batch_size <= MOST_BATCH:
+            raise GalleryError(f"batch_size is {batch_size}; give 1 to {MOST_BATCH:,}")
         model = self.model
         sidecar = _read_sidecar(metadata, columns or {})
         folders = [absolute(root) for root in roots]

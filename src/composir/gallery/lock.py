@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from composir.data.file_lock import try_lock
-from composir.data.files import read_regular
+from composir.data.json_object import read_object
 from composir.data.outputs import open_inside, refuse_links
 from composir.errors import GalleryBusyError
 
@@ -54,9 +54,10 @@ def _me() -> dict[str, str | int]:
 
 def _who(path: Path, folder: Path) -> str:
     try:
-        holder = json.loads(read_regular(path, limit=_MOST_BYTES))
-        who = f"process {holder['pid']} on {holder['host']} (since {holder['since']} UTC)"
-    except (OSError, ValueError, KeyError, TypeError):
+        holder = read_object(path, GalleryBusyError, limit=_MOST_BYTES)
+        pid, since = holder.whole_number("pid", 0, 2**63), holder.required_text("since")
+        who = f"process {pid} on {holder.required_text('host')} (since {since} UTC)"
+    except GalleryBusyError:
         who = "another process"  # it holds the lock but has not signed yet
     return (
         f"the gallery {folder} is being indexed by {who}; "

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from composir.data.files import TEMPORARY_PREFIX, read_regular
+from composir.data.files import (
+    TEMPORARY_PREFIX,
+    read_regular,
+)
+from composir.data.json_object import JsonObject, as_object
 from composir.data.outputs import write_inside
-from composir.errors import GalleryError
+from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_json
+from composir.errors import ComposirError, GalleryError
 from composir.gallery.damage import damaged
 from composir.gallery.disk_errors import cleared, is_trouble
 from composir.gallery.volumes import Volume
@@ -19,6 +23,7 @@ from composir.gallery.volumes import Volume
 MANIFEST_NAME = "composir-gallery.json"
 SCHEMA_VERSION = 1
 _TABLE_NAME = "images.lance"
+MOST_DIMENSION = 65_536
 
 
 def _now() -> str:
@@ -136,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise GalleryError(f"{folder} is a file; a gallery is a folder: choose another --gallery")
     path = folder / MANIFEST_NAME
     try:
-        raw = read_regular(path, follow=False)
+        text = read_regular(path, limit=MANIFEST_LIMIT, follow=False).decode("utf-8-sig")
     except FileNotFoundError:
         if has_lost_manifest(folder):
             raise damaged(folder, f"its {MANIFEST_NAME} is missing") from None
@@ -144,50 +149,62 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} is not a gallery (it has no {MANIFEST_NAME}); "
             f"make one in a new folder: composir index FOLDER --gallery NEW"
         ) from None
+    except UnicodeDecodeError as error:
+        raise _damaged(path, f"not UTF-8 text at byte {error.start:,}") from error
     except OSError as error:
         clear = cleared(error, folder) if is_trouble(error) else None
         raise clear or GalleryError(f"{path} cannot be read: {error.strerror or error}") from error
-    return _parse(raw, path)
-
-
-def _parse(raw: bytes, path: Path) -> Manifest:
-    unusable = damaged(path.parent, f"{path.name} is damaged")
     try:
-        content = json.loads(raw)
-        version = content["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise unusable from error
-    if not isinstance(version, int) or content.get("kind") != "composir-gallery":
-        raise unusable
+        return _parse(as_object(str(path), decode_json(text), _WrongValueError), path)
+    except (JsonFaultError, _WrongValueError) as error:
+        raise _damaged(path, str(error).removeprefix(f"{path}: ")) from error
+
+
+class _WrongValueError(ComposirError):
+    """A value of the manifest is not what it has to be."""
+
+
+def _damaged(path: Path, why: str) -> GalleryError:
+    return damaged(path.parent, f"{path.name} is damaged ({why})")
+
+
+def _parse(content: JsonObject, path: Path) -> Manifest:
+    if content.required_text("kind") != "composir-gallery":
+        raise content.wrong("kind", "'composir-gallery'")
+    version = content.whole_number("schema_version", 1, 2**31)
     if version > SCHEMA_VERSION:
         raise GalleryError(
             f"the gallery {path.parent} was written by a newer composir (format {version}, this "
             f"version knows {SCHEMA_VERSION}); upgrade: pip install --upgrade composir"
         )
-    try:
-        return _build(content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise unusable from error
-
-
-def _build(content: dict[str, Any]) -> Manifest:
-    bundle = content["bundle"]
+    bundle = content.inner("bundle")
     return Manifest(
         bundle=BundleIdentity(
-            str(bundle["name"]), str(bundle["fingerprint"]), int(bundle["dimension"])
+            bundle.required_text("name"),
+            bundle.required_text("fingerprint"),
+            bundle.whole_number("dimension", 1, MOST_DIMENSION),
         ),
-        roots=tuple(str(root) for root in content["roots"]),
-        root_facts={
-            str(root): _root_facts(facts) for root, facts in content.get("root_facts", {}).items()
-        },
-        created=str(content["created"]),
-        updated=str(content["updated"]),
-        schema_version=int(content["schema_version"]),
+        roots=content.texts("roots"),
+        root_facts=_all_facts(content),
+        created=content.required_text("created"),
+        updated=content.required_text("updated"),
+        schema_version=version,
     )
 
 
-def _root_facts(content: dict[str, Any]) -> RootFacts:
+def _all_facts(content: JsonObject) -> dict[str, RootFacts]:
+    if "root_facts" not in content:  # an earlier version of composir wrote it
+        return {}
+    facts = content.inner("root_facts")
+    return {root: _root_facts(facts.inner(root)) for root in facts.values}
+
+
+def _root_facts(content: JsonObject) -> RootFacts:
+    volumes = content.objects(content.items("volumes"), "volume")
     return RootFacts(
-        exclude=tuple(str(pattern) for pattern in content["exclude"]),
-        volumes=tuple(Volume(str(v["folder"]), int(v["device"])) for v in content["volumes"]),
+        exclude=content.texts("exclude"),
+        volumes=tuple(
+            Volume(v.required_text("folder"), v.whole_number("device", -(2**64), 2**64))
+            for v in volumes
+        ),
     )

@@ -12,8 +12,9 @@ from typing import IO
 
 import numpy as np
 
-from composir.data.files import check_regular, replaced_atomically
+from composir.data.files import replaced_atomically
 from composir.data.outputs import inside
+from composir.data.untrusted_arrays import read_array
 from composir.errors import GalleryError
 from composir.gallery.damage import VersionGoneError
 from composir.gallery.remains import CACHE_NAME
@@ -22,6 +23,10 @@ from composir.gallery.store import Store
 from composir.types import FloatArray
 
 _SAMPLE = 16  # rows looked at when a cache file is opened; `doctor --deep` looks at all
+
+
+class NoMatrixError(GalleryError):
+    """A cache file is not there, or is no matrix of the size that it must have."""
 
 
 class MatrixDamagedError(GalleryError):
@@ -52,10 +57,14 @@ def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray
     try:
         if anew or not fits(path, store):
             _build(store, path)
-        return _open(path)
+        return open_matrix(path, store)
     except VersionGoneError:
         raise
-    except (OSError, ValueError):  # read-only or full disk, or a cache file cut short
+    except (
+        OSError,
+        ValueError,
+        NoMatrixError,
+    ):  # read-only or full disk, or a cache file cut short
         return _in_memory(store)
 
 
@@ -81,18 +90,28 @@ def matrix_path(store: Store, folder: Path) -> Path:
 def fits(path: Path, store: Store) -> bool:
     """Whether there is a matrix of the store's size, and what it holds looks like vectors."""
     try:
-        check_regular(path)
-        matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception:  # numpy reads the header as Python's grammar has it, which may fail anyhow
-        return False
-    if matrix.shape != (len(store), store.dimension) or matrix.dtype != np.float32:
+        matrix = open_matrix(path, store)
+    except NoMatrixError:
         return False
     sample = np.unique(np.linspace(0, max(len(matrix) - 1, 0), _SAMPLE).astype(int))
     return len(matrix) == 0 or bool(are_unit(np.asarray(matrix[sample])).all())
 
 
-def _open(path: Path) -> FloatArray:
-    matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+def open_matrix(path: Path, store: Store) -> FloatArray:
+    """Map a cache file.
+
+    Args:
+        path: The file.
+        store: Whose vectors it is to hold.
+
+    Returns:
+        (n, D) float32, read-only.
+
+    Raises:
+        NoMatrixError: If there is no such file, or it is no matrix of the store's size.
+    """
+    shape = (len(store), store.dimension)
+    matrix = read_array(path, NoMatrixError, shape=shape, dtypes=("float32",), mapped=True)
     return np.asarray(matrix)  # a plain view: the memmap class costs on every operation
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread
-from typing import Any
 
 from composir.compose.base import Composer
 from composir.compose.understand import understand
@@ -24,8 +23,6 @@ Step = Callable[[], object]
 def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]:
     """What a query will need for sure, in parts that can be opened side by side.
 
-    Models and composers that have nothing to open have no `preparations`.
-
     Args:
         query: The query.
         model: The gallery's.
@@ -33,12 +30,12 @@ def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]
     """
     asked, _ = understand(query)
     image, words = asked.image is not None, bool(asked.text) and not asked.from_device
-    parts: Any = getattr(composer, "preparations", None)
+    parts = composer.traits.preparations
     if parts is None:
-        return _of(model, image=image, words=words or bool(asked.negatives))
-    own = [*parts(image=image, words=words), *_of(model, image=image, words=False)]
+        return list(model.preparations(image=image, words=words or bool(asked.negatives)))
     # The model's own text encoder reads what is unwanted.
-    return [*own, *_of(model, image=False, words=True)] if asked.negatives else own
+    others = model.preparations(image=image, words=bool(asked.negatives))
+    return [*parts(image=image, words=words), *others]
 
 
 def in_background(parts: Iterable[Step]) -> list[Thread]:
@@ -54,11 +51,6 @@ def in_background(parts: Iterable[Step]) -> list[Thread]:
     for thread in threads:
         thread.start()
     return threads
-
-
-def _of(model: EmbeddingModel, *, image: bool, words: bool) -> list[Step]:
-    parts: Any = getattr(model, "preparations", None)
-    return [] if parts is None else list(parts(image=image, words=words))
 
 
 def _quietly(part: Step) -> None:

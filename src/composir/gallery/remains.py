@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from composir.data.untrusted_json import decode_json
 from composir.errors import GalleryError
 from composir.gallery.manifest import BundleIdentity, read_manifest
 
@@ -100,7 +101,7 @@ def identity_note(identity: BundleIdentity | None) -> dict[str, str]:
 def noted_identity(metadata: Mapping[bytes, bytes] | None, dimension: int) -> BundleIdentity | None:
     """The bundle that a schema's metadata names, or None."""
     try:
-        note = json.loads((metadata or {})[_NOTE.encode()])
+        note = decode_json((metadata or {})[_NOTE.encode()].decode("utf-8"))
         return BundleIdentity(str(note["name"]), str(note["fingerprint"]), dimension)
     except (KeyError, ValueError, TypeError):
         return None

@@ -7,7 +7,6 @@ where only the last move was missing.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -17,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.data.files import TEMPORARY_PREFIX, absolute
+from composir.data.files import TEMPORARY_PREFIX, absolute, open_regular
 from composir.data.outputs import inside
+from composir.data.untrusted_json import decode_json
 from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import clear_disk_errors
@@ -265,16 +265,18 @@ def _told_roots(folder: Path) -> tuple[str, ...]:
     """The roots that a damaged manifest still names."""
     listed = re.search(r'"roots":\s*(\[[^\]]*\])', _text_of(folder / MANIFEST_NAME))
     try:
-        roots = json.loads(listed.group(1)) if listed else []
+        roots = decode_json(listed.group(1)) if listed else []
     except ValueError:
         return ()
     return tuple(root for root in roots if isinstance(root, str))
 
 
 def _text_of(path: Path) -> str:
-    return (
-        path.read_bytes()[:_LONGEST_MANIFEST].decode("ascii", "replace") if path.is_file() else ""
-    )
+    try:
+        with open_regular(path, follow=False) as file:
+            return file.read(_LONGEST_MANIFEST).decode("ascii", "replace")
+    except OSError:  # none, or something in its place
+        return ""
 
 
 def _roots_of_rows(store: Store) -> tuple[str, ...]:

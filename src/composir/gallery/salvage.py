@@ -20,7 +20,7 @@ from composir.errors import GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import cleared
 from composir.gallery.manifest import BundleIdentity
-from composir.gallery.matrix import fits, matrix_path
+from composir.gallery.matrix import fits, matrix_path, open_matrix
 from composir.gallery.row_checks import sound_rows
 from composir.gallery.store import Store
 from composir.types import FloatArray
@@ -237,7 +237,7 @@ class Salvage:
         if store is None:
             return None
         path = matrix_path(store, self._folder)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if fits(path, store) else None
+        return open_matrix(path, store) if fits(path, store) else None
 
     def _from_files(self, dimension: int) -> Iterator[pa.Table]:
         """Rows of the data files that hold whole rows, the latest file first."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.understand import understand
 from composir.errors import GalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration, judge
@@ -25,6 +26,7 @@ from composir.types import Absent, Hit, Query, SearchResult
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
+_SHOWN_WORDS = 60
 _MOST_GONE = 4096  # so many deleted files before the hits: time to tidy up, not to look further
 
 
@@ -54,8 +56,10 @@ class SearchSettings:
         """Check k.
 
         Raises:
-            QueryError: If k is below 1.
+            QueryError: If k is no whole number, or below 1.
         """
+        if not isinstance(self.k, Integral) or isinstance(self.k, bool):
+            raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
             raise QueryError(f"k is {self.k}; ask for at least one hit")
 
@@ -87,6 +91,8 @@ def answer(
         raise GalleryError("the gallery is empty; fill it first: composir index FOLDER")
     references = encoded_references(query, model)
     composed = composer.compose(_batch(understood, references)).averaged()
+    beside_image = query.image is not None or query.from_device
+    cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
     hidden = () if settings.include_reference else references
     found = _Found(ranker, composed, settings, hidden)
     groups = found.groups()
@@ -103,8 +109,17 @@ def answer(
         seconds=time.perf_counter() - begun,
         absent=found.absent(groups),
         understood=understood,
-        notices=notices,
+        notices=(*notices, *cut),
     )
+
+
+def _cut_notices(text: str, model: EmbeddingModel, traits: Traits) -> tuple[str, ...]:
+    """What of a text is beyond what the text encoder reads."""
+    lost = (traits.unread or model.unread)(text) if text else ""
+    if not lost:
+        return ()
+    shown = lost if len(lost) <= _SHOWN_WORDS else f"{lost[: _SHOWN_WORDS - 1]}…"
+    return (f"the words are more than {model.name} reads, {shown!r} was left out: use fewer",)
 
 
 def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from composir.data.files import check_regular, open_regular, open_regular_text
+from composir.data.files import open_regular
+from composir.data.untrusted_json import LINES_LIMIT, MOST_LINE, JsonFaultError, decode_json
+from composir.data.untrusted_tables import read_table
 from composir.errors import DatasetError
 
-_DEEPEST = 100
+MOST_CELLS = 200_000_000
+"""Of one table of metadata."""
 _UNREADABLE = (ValueError, OverflowError, KeyError)
 """What Arrow raises of dates beyond the calendar, bytes that are no text, unknown time zones."""
 # Not those that stand for bytes of a file name that is no UTF-8: by them a row finds its picture.
@@ -39,7 +43,7 @@ class RawTable:
 
 def read_csv(path: Path) -> RawTable:
     """Read a CSV or TSV file with a header line."""
-    with open_regular_text(path, encoding=_encoding(path), newline="") as stream:
+    with _opened(path, newline="") as stream:
         try:
             return _csv_table(path, stream)
         except UnicodeDecodeError as error:
@@ -52,7 +56,11 @@ def _csv_table(path: Path, stream: Iterable[str]) -> RawTable:
     if not header_line.strip():
         raise DatasetError(f"{path} is empty: its first line must name the columns")
     delimiter = max(",;\t", key=header_line.count)
-    header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter))]
+    try:
+        names = next(csv.reader([header_line], delimiter=delimiter))
+    except csv.Error as error:
+        raise DatasetError(f"{path}:1: not a row of CSV: {error}") from error
+    header = [name.strip() for name in names]
     _refuse_twins(path, header)
     rows, numbers = [], []
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -86,53 +94,36 @@ def read_jsonl(path: Path) -> RawTable:
     """Read a file with one JSON object a line."""
     rows: list[dict[str, object]] = []
     numbers: list[int] = []
-    with open_regular_text(path, encoding=_encoding(path)) as stream:
+    with _opened(path) as stream:
         try:
-            for number, line in enumerate(stream, 1):
+            for number, line in enumerate(iter(lambda: stream.readline(MOST_LINE + 1), ""), 1):
+                if len(line) > MOST_LINE:
+                    raise DatasetError(f"{path}:{number}: more than {MOST_LINE:,} characters")
                 if line.strip():
                     rows.append(_json_row(path, number, line))
                     numbers.append(number)
         except UnicodeDecodeError as error:
             raise _not_unicode(path, error) from error
     names = dict.fromkeys(name for row in rows for name in row)
+    if len(names) * len(rows) > MOST_CELLS:
+        raise DatasetError(
+            f"{path}: {len(names):,} names in {len(rows):,} rows make more cells than can be kept "
+            f"({MOST_CELLS:,}): use one name for what is one column"
+        )
     if not names:
         raise DatasetError(f"{path} is empty: it must hold one JSON object a line")
     return RawTable({name: [row.get(name) for row in rows] for name in names}, numbers, False)
 
 
 def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
-    row = _parsed(path, number, line)
+    try:
+        row = decode_json(line, lenient=True)
+    except JsonFaultError as fault:
+        raise DatasetError(f"{path}:{number}: {fault.reason}") from fault
     if not isinstance(row, dict):
         raise DatasetError(f'{path}:{number}: must be a JSON object, like {{"file": "a.jpg"}}')
-    # A value that can only just be read could not be written as text again.
-    if line.count("[") + line.count("{") > _DEEPEST and _is_deeper(row, _DEEPEST):
-        raise DatasetError(
-            f"{path}:{number}: lists or objects are nested more than {_DEEPEST} deep"
-        )
     mended: dict[str, object] = _mended(row) if _ESCAPED_HALF.search(line) else row
     return mended
-
-
-def _parsed(path: Path, number: int, line: str) -> object:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{number}: not JSON: {error}") from error
-    except RecursionError as error:
-        raise DatasetError(
-            f"{path}:{number}: lists or objects are nested more than {_DEEPEST} deep"
-        ) from error
-    except ValueError as error:  # Python's limit against slow conversions
-        raise DatasetError(
-            f"{path}:{number}: a whole number of more than 4,300 digits; write it as a string"
-        ) from error
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    if not isinstance(value, (dict, list)):
-        return False
-    inside = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inside)
 
 
 def _mended(value: Any) -> Any:
@@ -148,14 +139,7 @@ def _mended(value: Any) -> Any:
 
 def read_parquet(path: Path) -> RawTable:
     """Read a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        check_regular(path)
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise DatasetError(f"cannot read metadata from {path}: {error}") from error
+    table = read_table(path, DatasetError)
     _refuse_twins(path, table.column_names)
     columns = {
         name: _values(path, name, column)
@@ -210,10 +194,14 @@ def _refuse_twins(path: Path, names: Sequence[str]) -> None:
             raise DatasetError(f"{path}: two columns are called {name!r}; rename one")
 
 
-def _encoding(path: Path) -> str:
-    with open_regular(path) as stream:
-        mark = stream.read(2)
-    return "utf-16" if mark in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+@contextmanager
+def _opened(path: Path, newline: str | None = None) -> Iterator[TextIOWrapper]:
+    with open_regular(path, limit=LINES_LIMIT) as file:
+        marked = file.read(2) in {b"\xff\xfe", b"\xfe\xff"}
+        file.seek(0)
+        encoding = "utf-16" if marked else "utf-8-sig"
+        with TextIOWrapper(file, encoding=encoding, newline=newline) as text:
+            yield text
 
 
 def _not_unicode(path: Path, error: UnicodeDecodeError) -> DatasetError:

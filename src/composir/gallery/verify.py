@@ -15,7 +15,7 @@ from composir.gallery import rows
 from composir.gallery.damage import VersionGoneError, cause_of
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.manifest import read_manifest
-from composir.gallery.matrix import fits, matrix_path
+from composir.gallery.matrix import fits, matrix_path, open_matrix
 from composir.gallery.row_checks import faulty_rows
 from composir.gallery.store import Store
 from composir.types import FloatArray
@@ -118,8 +118,7 @@ def _cached(store: Store) -> FloatArray | None:
     path = matrix_path(store, store.folder)
     if not path.exists():
         return None
-    matrix: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return matrix
+    return open_matrix(path, store)
 
 
 def _differing(store: Store, batch: pa.RecordBatch, cached: FloatArray) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,28 @@ class EmbeddingModel(Protocol):
     def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
         """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
 
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """What encoding a picture costs, by name, e.g. `query_flops`; empty where unknown."""
+
+    @property
+    def splicing(self) -> SplicingModel | None:
+        """The same model with its words open to pseudo-words; None where it cannot do that."""
+
+    def composer_folders(self) -> Mapping[str, Path]:
+        """Folders of the trained composers that come with the model, by name."""
+
+    def preparations(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
+        """What opens the encoders of a query, in parts that can run side by side.
+
+        Args:
+            image: Whether it has an image.
+            words: Whether it has words.
+        """
+
+    def unread(self, text: str) -> str:
+        """The words by which a text is cut, because it is too long; empty if it is not."""
+
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.
 
@@ -82,6 +104,18 @@ class SplicingEncoder(Protocol):
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts without pseudo-words; (n, D) float32, unit norm."""
 
+    def unread(self, sentence: str, pseudo_words: int = 0) -> str:
+        """The words by which a sentence is cut, because it is too long; empty if it is not.
+
+        Args:
+            sentence: A text, or a template with `{}` for pseudo-words.
+            pseudo_words: How many these are; 0 for a text.
+        """
+
+    @property
+    def max_tokens(self) -> int:
+        """Longer sentences are cut here."""
+
     def prepare(self) -> None:
         """Open now what would be opened at the first text; threads may ask at the same time."""
 
@@ -116,6 +150,3 @@ class SplicingModel(EmbeddingModel, Protocol):
 
     def with_text_graph(self, path: Path) -> AdaptedEncoder:
         """A text encoder over another graph, which shares tokeniser and words with `texts`."""
-
-    def composer_folders(self) -> Mapping[str, Path]:
-        """Folders of the trained composers that come with the model, by name."""

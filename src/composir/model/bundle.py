@@ -34,6 +34,8 @@ from composir.names import NAME_PATTERN
 MANIFEST_NAME = "bundle.json"
 COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"
 SCHEMA = 1
+MOST_WIDTH = 65_536
+"""Of any vector, and of a text in tokens."""
 
 
 class _Part(BaseModel):
@@ -56,8 +58,8 @@ class AppearancePart(_Part):
     and pictures reach `1 / sqrt(1 + weight ** 2)` at most.
     """
 
-    width: int = Field(gt=0)
-    weight: float = Field(gt=0)
+    width: int = Field(gt=0, le=MOST_WIDTH)
+    weight: float = Field(gt=0, le=1e6, allow_inf_nan=False)
 
 
 class ImageSide(_Part):
@@ -103,8 +105,8 @@ class TextSide(_Part):
     graph: str
     tokenizer: str
     words: WordTable
-    max_tokens: int = Field(gt=2)
-    attention_heads: int | None = None
+    max_tokens: int = Field(gt=2, le=MOST_WIDTH)
+    attention_heads: int | None = Field(default=None, gt=0, le=MOST_WIDTH)
     framing: Framing | None = None
     tower: str | None = None
     spec: dict[str, Any] | None = None
@@ -154,8 +156,8 @@ class Manifest(_Part):
 
     schema_version: int
     name: str = Field(pattern=NAME_PATTERN)
-    dimension: int = Field(gt=0)
-    word_dimension: int = Field(gt=0)
+    dimension: int = Field(gt=0, le=MOST_WIDTH)
+    word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     image: ImageSide
     text: TextSide
     templates: dict[str, str]

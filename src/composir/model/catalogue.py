@@ -7,6 +7,7 @@ from pathlib import Path
 from composir.errors import ModelError
 from composir.model.bundle import Bundle
 from composir.model.model import Model
+from composir.model.sessions import check_threads
 
 PACKAGED = {"mini": Path(__file__).parent / "mini"}
 
@@ -25,8 +26,7 @@ def load_model(name_or_path: str | Path = "mini", *, threads: int | None = None)
         ModelError: If there is no such model.
         BundleError: If the folder is no bundle, or damaged.
     """
-    if threads is not None and threads < 1:
-        raise ModelError(f"threads must be at least 1, not {threads}")
+    check_threads(threads)
     folder = PACKAGED.get(str(name_or_path)) or Path(name_or_path).expanduser()
     if not folder.is_dir():
         raise ModelError(

@@ -19,11 +19,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
 )
 
 from composir.data.outputs import write_inside
+from composir.data.schema import fitting
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import BundleError
 from composir.names import NAME_PATTERN
 
@@ -169,37 +170,20 @@ def read_manifest(path: Path, kind: type[_Manifest], schema: int, what: str) -> 
     """
     if not path.is_file():
         raise BundleError(f"{path.parent} is no {what}: it holds no {path.name}")
-    raw = _read_json(path)
+    raw = read_json(path, BundleError, limit=MANIFEST_LIMIT)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > schema:
         raise BundleError(
             f"{path} has schema version {version}, this composir knows up to {schema}: "
             "upgrade with pip install --upgrade composir"
         )
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise BundleError(f"{path} is not a valid manifest: {first_problem(error)}") from error
+    return fitting(path, raw, kind, BundleError, "a valid manifest")
 
 
 def write_manifest(path: Path, manifest: BaseModel) -> None:
     """Write a manifest as indented JSON."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     write_inside(path.parent, path.name, text + "\n")
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that a validation found, where, and how many there are."""
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']} ({error.error_count()} in all)"
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
 
 
 def _check_size(folder: Path, name: str, entry: FileEntry, manifest: str) -> None:

@@ -14,7 +14,14 @@ from composir.errors import ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
 from composir.model.once import once_property
-from composir.model.sessions import check_graph, default_threads, open_session
+from composir.model.sessions import (
+    check_graph,
+    check_threads,
+    checked_vectors,
+    default_threads,
+    open_session,
+    run_graph,
+)
 from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
@@ -44,6 +51,7 @@ class ImageEncoder:
         """
         self.batch_size = batch_size
         self._bundle = bundle
+        check_threads(threads)
         self._threads = threads or default_threads()
         self._last: tuple[PixelArray, dict[str, FloatArray]] | None = None
 
@@ -160,5 +168,11 @@ class ImageEncoder:
             return list(pool.map(run, batches))
 
     def _run(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
-        outputs: list[FloatArray] = self._session.run(list(names), {"pixels": pixels})
-        return outputs
+        path = self._bundle.file(self._bundle.manifest.image.graph)
+        found = dict(
+            zip(names, run_graph(self._session, path, names, {"pixels": pixels}), strict=True)
+        )
+        if "vector" in found:
+            width = self._bundle.manifest.dimension
+            found["vector"] = checked_vectors(path, found["vector"], len(pixels), width)
+        return [found[name] for name in names]

@@ -81,6 +81,20 @@ class Model:
         """Calibrated fields of `ConfidenceCalibration` for `words` alone and with an `image`."""
         return self.manifest.confidence
 
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """What encoding a picture costs, by name, as the manifest states it."""
+        return self.manifest.efficiency
+
+    @property
+    def splicing(self) -> Model:
+        """Itself: its words are open to pseudo-words."""
+        return self
+
+    def unread(self, text: str) -> str:
+        """The words by which a text is cut, because it is too long; empty if it is not."""
+        return self.texts.unread(text)
+
     def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
         """What opens the encoders of a query, in parts that can run side by side.
 

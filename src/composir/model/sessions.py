@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from composir.data.json_object import shown
 from composir.errors import ModelError
+from composir.limits import MOST_THREADS
+from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,9 +37,11 @@ def open_session(
             (`train.borrowed`).
 
     Raises:
-        ModelError: If the runtime refuses the graph.
+        ModelError: If the runtime refuses the graph, or there cannot be so many threads.
     """
     import onnxruntime
+
+    check_threads(threads)
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
@@ -58,6 +65,20 @@ def open_session(
         raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error
 
 
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no machine runs; some systems crash at it.
+
+    Raises:
+        ModelError: If it is not from 1 to `MOST_THREADS`; None is fine.
+    """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ModelError(
+            f"threads must be at least 1, not {threads}"
+            if threads < 1
+            else f"threads must be at most {MOST_THREADS}, not {shown(threads)}"
+        )
+
+
 def check_graph(session: InferenceSession, path: Path, inputs: Set[str], outputs: Set[str]) -> None:
     """Refuse a graph that takes or gives something else.
 
@@ -77,6 +98,54 @@ def check_graph(session: InferenceSession, path: Path, inputs: Set[str], outputs
             f"{path} takes {_listed(takes)} and gives {_listed(gives)}; "
             f"it must take {_listed(inputs)} and give {_listed(outputs)}"
         )
+
+
+def run_graph(
+    session: InferenceSession, path: Path | str, outputs: Sequence[str], feeds: Mapping[str, Any]
+) -> list[Any]:
+    """Run a graph; one that fails on what it is given is an error of the model.
+
+    Args:
+        session: The opened graph.
+        path: Its file, for the message.
+        outputs: Names of what is wanted, in order.
+        feeds: Arrays by name of input.
+
+    Raises:
+        ModelError: If the runtime fails.
+    """
+    try:
+        return list(session.run(list(outputs), dict(feeds)))
+    except Exception as error:  # the runtime raises a private family of exceptions
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
+        raise ModelError(f"{path} refuses {shapes}: {error}") from error
+
+
+def checked_vectors(path: Path | str, vectors: Any, count: int, dimension: int) -> FloatArray:
+    """Refuse vectors that cannot be compared with any others.
+
+    Args:
+        path: Of the graph that made them, for the message.
+        vectors: What it gave.
+        count: Of pictures or texts.
+        dimension: D, as the manifest says.
+
+    Returns:
+        The same, (count, D) float32.
+
+    Raises:
+        ModelError: If the shape or type is another, or a number is NaN or infinite.
+    """
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f":
+        raise ModelError(f"{path} gives no vectors of floats: export the model again")
+    if vectors.shape != (count, dimension):
+        raise ModelError(
+            f"{path} gives vectors of shape {vectors.shape}, where the manifest says "
+            f"({count}, {dimension}): export the model again"
+        )
+    if not np.isfinite(vectors).all():
+        raise ModelError(f"{path} gives vectors that are NaN or infinite: its weights are damaged")
+    return vectors.astype(np.float32, copy=False)
 
 
 def _listed(names: Set[str]) -> str:

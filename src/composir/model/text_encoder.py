@@ -218,11 +218,7 @@ class TextEncoder:
         if template.count(PLACEHOLDER) != 1:
             raise QueryError(f"a template needs exactly one {PLACEHOLDER}: {template!r}")
         before, after = template.split(PLACEHOLDER)
-        if self.vocabulary.framing is not None:
-            # To some tokenisers a space is part of the word behind it, and alone a word of its own.
-            before, after = before.rstrip(), after.rstrip()
-        head, tail = self.vocabulary.word_ids([before, after])
-        return head, tail
+        return self.vocabulary.part_ids(before), self.vocabulary.part_ids(after)
 
     def _dropped(
         self, before: Sequence[int], after: Sequence[int], pseudo_words: int

@@ -15,7 +15,7 @@ import numpy as np
 from composir.errors import ModelError
 from composir.model.bundle import Bundle
 from composir.model.once import once_property
-from composir.model.sessions import check_graph, open_session
+from composir.model.sessions import check_graph, checked_vectors, open_session, run_graph
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ class TextGraph:
             feeds[SWITCH] = np.full(len(sentences), adapters, dtype=np.float32)
         elif not adapters:
             raise ModelError(f"{self._path} has no input {SWITCH!r}: its adapters are always on")
-        vectors, states = self._session.run(list(OUTPUTS), feeds)
-        return vectors, states
+        vectors, states = run_graph(self._session, self._path, OUTPUTS, feeds)
+        width = self._bundle.manifest.dimension
+        return checked_vectors(self._path, vectors, len(sentences), width), states
 
     @property
     def _path(self) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.data.untrusted_arrays import read_array
+from composir.data.untrusted_json import read_text
 from composir.errors import BundleError
 from composir.model.bundle import Bundle
 from composir.model.framing import Framing
@@ -16,6 +19,9 @@ from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+
+
+_TOKENIZER_LIMIT = 1 << 26
 
 
 class Vocabulary:
@@ -70,6 +76,13 @@ class Vocabulary:
             return [_unframed(encoding) for encoding in self._encoded(texts)]
         return [encoding.ids for encoding in self._encoded(texts)]
 
+    def part_ids(self, text: str) -> list[int]:
+        """Token ids of what stands before or behind pseudo-words, without a frame, not cut."""
+        if self.framing is not None:
+            # To some tokenisers a space is part of the word behind it, and alone a word of its own.
+            text = text.rstrip()
+        return self.word_ids([text])[0]
+
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         framing = self.framing
         clean = framing.clean if framing else str
@@ -77,7 +90,9 @@ class Vocabulary:
         # millions of characters from costing memory, and changes nothing below the token limit.
         limit = self.max_tokens * 64
         cut = [clean(_valid(text))[:limit] if framing else _valid(text[:limit]) for text in texts]
-        return self._tokenizer.encode_batch(cut, add_special_tokens=framing is None)
+        with self._refused("cannot tokenise"):
+            encodings = self._tokenizer.encode_batch(cut, add_special_tokens=framing is None)
+        return list(encodings)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Token ids as people would write them."""
@@ -86,6 +101,11 @@ class Vocabulary:
     def embed(self, ids: Sequence[int]) -> FloatArray:
         """Word embeddings of token ids, (length, Dw) float32."""
         values, scales = self._words
+        if max(ids, default=0) >= len(values):
+            raise BundleError(
+                f"{self._bundle.folder}: its tokeniser knows the token {max(ids)}, its table of "
+                f"words ends at {len(values) - 1}: export the bundle again"
+            )
         rows = np.asarray(values[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
         if scales is None:
             return rows
@@ -112,27 +132,74 @@ class Vocabulary:
         from tokenizers import Tokenizer
 
         path = self._bundle.file(self._bundle.manifest.text.tokenizer)
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_padding()
-        if self.framing is None:
-            tokenizer.enable_truncation(self.max_tokens)
-        else:
-            tokenizer.no_truncation()
+        text = read_text(path, BundleError, limit=_TOKENIZER_LIMIT)
+        with self._refused("is no tokeniser"):
+            tokenizer = Tokenizer.from_str(text)
+            tokenizer.no_padding()
+            if self.framing is None:
+                tokenizer.enable_truncation(self.max_tokens)
+            else:
+                tokenizer.no_truncation()
         return tokenizer
+
+    @contextmanager
+    def _refused(self, what: str) -> Iterator[None]:
+        """Turn what the library raises into an error of the bundle."""
+        try:
+            yield
+        except BaseException as error:
+            # Plain exceptions, and where it had not thought of a mistake its own of the name below.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            path = self._bundle.file(self._bundle.manifest.text.tokenizer)
+            raise BundleError(f"{path} {what}: {error}") from error
 
     @once_property
     def _words(self) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
-        table = self._bundle.manifest.text.words
-        values = np.load(self._bundle.file(table.values), mmap_mode="r", allow_pickle=False)
+        values, scales = read_word_table(self._bundle, mapped=True)
         beyond = [i for i in (self.framing.ids if self.framing else ()) if i >= len(values)]
         if beyond:
             raise BundleError(
                 f"{self._bundle.folder}: its sentences are framed by the tokens "
                 f"{', '.join(map(str, beyond))}, but its table has {len(values)} words"
             )
-        if table.scales is None:
-            return values, None
-        return values, np.load(self._bundle.file(table.scales), allow_pickle=False)
+        return values, scales
+
+
+def read_word_table(
+    bundle: Bundle, *, mapped: bool = False
+) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+    """The word embeddings of a bundle as they are stored.
+
+    Args:
+        bundle: Any.
+        mapped: Map the file instead of reading it.
+
+    Returns:
+        Values (vocabulary, Dw), and scales (vocabulary,), None where the values need none.
+
+    Raises:
+        BundleError: If a file is damaged, of another shape or type, or holds NaN.
+    """
+    table = bundle.manifest.text.words
+    values = read_array(
+        bundle.file(table.values),
+        BundleError,
+        shape=(None, bundle.manifest.word_dimension),
+        dtypes=("float16", "float32") if table.scales is None else ("int8",),
+        finite=True,
+        mapped=mapped,
+    )
+    if table.scales is None:
+        return values, None
+    scales = read_array(
+        bundle.file(table.scales),
+        BundleError,
+        shape=(len(values),),
+        dtypes=("float16", "float32"),
+        finite=True,
+    )
+    return values, scales
 
 
 def _unframed(encoding: Encoding) -> list[int]:

@@ -31,6 +31,7 @@ from composir.compose.trained import (
     save_composer,
 )
 from composir.data.outputs import refuse_links, write_inside
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.base import SplicingEncoder
@@ -360,6 +361,6 @@ def _tell_card(card: Path, choice: BlendChoice) -> None:
         f"Blend: {weights}, chosen among {choice.tried} on dev queries: mean recall@10 "
         f"{choice.score:.1f} % ({by_set}). These are figures of choosing, not results."
     )
-    text = card.read_text(encoding="utf-8")
+    text = read_text(card, TrainingError, limit=MANIFEST_LIMIT)
     changed = _BLEND_LINE.sub(lambda found: (found[1] or "") + told, text, count=1)
     write_inside(card.parent, card.name, changed)

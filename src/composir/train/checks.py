@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from composir.errors import TrainingError
+from composir.limits import LARGEST_SEED
 from composir.names import NAME_PATTERN
-
-LARGEST_SEED = 2**32 - 1
 
 
 def check_name_and_seed(name: str, seed: int) -> None:

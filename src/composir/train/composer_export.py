@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
-from composir.model.text_graph import SWITCH
+from composir.model.text_graph import PLACE, SWITCH
 from composir.train.borrowed import borrow_tensors
 from composir.train.foundation.export import export_text, quantise_weights
 from composir.train.tracing import trace_to_onnx
@@ -67,7 +67,12 @@ def forget_node_names(path: Path) -> None:
 
 
 def export_adapted_text(
-    tower: SwitchableTower, path: Path, lender: Path | None = None, *, quantise: bool = True
+    tower: SwitchableTower,
+    path: Path,
+    lender: Path | None = None,
+    *,
+    quantise: bool = True,
+    placed: bool = False,
 ) -> float:
     """Write an adapted text encoder: the inputs and outputs of the bundle's own, and the switch.
 
@@ -76,6 +81,7 @@ def export_adapted_text(
         path: The `.onnx` file.
         lender: The bundle's text graph, whose int8 tensors are not stored again (`borrowed`).
         quantise: Store large weights as int8.
+        placed: Whether it is told where sentences are pooled, as in bundles with a framing.
 
     Returns:
         Largest difference to torch before quantisation.
@@ -84,8 +90,10 @@ def export_adapted_text(
         TrainingError: If the graph disagrees with torch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    switch = {SWITCH: torch.tensor([1.0, 0.0])}
-    gap = export_text(tower, tower.spec.width, path, quantise=quantise, **switch)
+    more = {SWITCH: torch.tensor([1.0, 0.0])}
+    if placed:
+        more[PLACE] = torch.tensor([8, 5])
+    gap = export_text(tower, tower.width, path, quantise=quantise, **more)
     if lender is not None:
         borrow_tensors(path, lender)
     return gap

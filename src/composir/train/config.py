@@ -11,10 +11,11 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
+from composir.train.ranges import check_number
 
 Config = TypeVar("Config")
 
@@ -54,12 +55,15 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
+    text = read_text(file, TrainingError, limit=MANIFEST_LIMIT)
     try:
-        return tomllib.loads(read_regular_text(file))
-    except OSError as error:
-        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise TrainingError(f"{file} is no valid TOML: {error}") from error
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TrainingError(f"{file} is no valid TOML: {_why(error)}") from error
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    return "tables or lists nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _parse(value: str) -> Any:
@@ -67,6 +71,8 @@ def _parse(value: str) -> Any:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise TrainingError(f"--set {value[:40]}...: {_why(error)}") from error
 
 
 def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -107,7 +113,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = _as_float(value, name)
     if hint is Path and isinstance(value, str):
         return Path(value).expanduser()
     if get_origin(hint) is not None:
@@ -117,8 +123,17 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         and isinstance(value, hint)
         and isinstance(value, bool) == (hint is bool)
     ):
+        if hint in {int, float}:
+            check_number(name, cast(float, value))
         return value
     raise _unfit(hint, value, name)
+
+
+def _as_float(value: int, name: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise TrainingError(f"setting {name} is a number of hundreds of digits") from error
 
 
 def _convert_parts(hint: Any, value: Any, name: str) -> Any:

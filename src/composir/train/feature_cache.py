@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from composir.data.file_lock import try_lock
 from composir.data.outputs import inside, open_inside
+from composir.data.untrusted_json import read_json
 from composir.errors import TrainingError
 from composir.train.images import TrainingImage
 
@@ -109,8 +110,8 @@ def read_note(note: Path, sizes: Mapping[Path, int], rows: int) -> Progressed:
     if not all(has_size(path, size) for path, size in sizes.items()):
         return Progressed()
     try:
-        state = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # none yet, or cut off
+        state = read_json(note, TrainingError)
+    except TrainingError:  # none yet, or cut off
         return Progressed()
     return _checked(state, rows)
 
@@ -140,6 +141,8 @@ def _checked(state: Any, rows: int) -> Progressed:
     done, failed = state.get("done"), state.get("failed", {})
     if type(done) is not int or not 0 <= done <= rows or not isinstance(failed, dict):
         return Progressed()
-    if not all(row.isdecimal() and int(row) < done for row in failed):
+    if not all(row.isascii() and row.isdecimal() and len(row) < 19 for row in failed):
+        return Progressed()
+    if not all(int(row) < done for row in failed):
         return Progressed()
     return Progressed(done, {row: str(why) for row, why in failed.items()})

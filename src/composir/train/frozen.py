@@ -1,25 +1,29 @@
 """The foundation model that composers are trained on: a bundle, with its text tower in torch.
 
-Gradients have to pass through the frozen text encoder to reach pseudo-words. Its weights are read
-back from the bundle's own graph (`foundation.export.name_weights` leaves their names there), int8
-values expanded, so that training sees exactly the tower that answers queries.
+Gradients have to pass through the frozen text encoder to reach pseudo-words. A bundle brings its
+tower's weights (`text.tower` and `text.spec` of its manifest), or they are read back from its own
+graph (`train.foundation.export.name_weights` leaves their names there), int8 values expanded, so
+that training sees exactly the tower that answers queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
+from composir.model.framing import Framing
+from composir.model.vocabulary import read_word_table
 from composir.train.foundation.appearance import meaning_part
 from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
 from composir.train.foundation.text_tower import TextSpec, TextTower
@@ -49,17 +53,22 @@ class FrozenFoundation:
 
     Attributes:
         model: The bundle as queries use it.
-        text: The text tower, in evaluation mode, without gradients for its weights.
+        text: The text tower, in evaluation mode, without gradients for its weights: from word
+            embeddings, a mask and the places of pooling to vectors and token states.
         words: (vocabulary, Dw) float32, the table of word embeddings.
         device: Where text tower and words are.
     """
 
-    def __init__(self, model: Model, text: TextTower, device: str = "cpu") -> None:
+    def __init__(self, model: Model, text: nn.Module, device: str = "cpu") -> None:
         """Use `FrozenFoundation.load` instead."""
         self.model = model
         self.device = torch.device(device)
         self.text = text.to(self.device).eval().requires_grad_(requires_grad=False)
-        self.words = self.text.words.weight
+        self.words = (
+            self.text.words.weight  # other towers do without the table
+            if isinstance(self.text, TextTower)
+            else torch.from_numpy(_word_table(model.bundle)).to(self.device)
+        )
 
     @classmethod
     def load(cls, name_or_path: str | Path = "mini", device: str = "cpu") -> FrozenFoundation:
@@ -96,6 +105,14 @@ class FrozenFoundation:
         return self.model.manifest.word_dimension
 
     @property
+    def state_width(self) -> int:
+        """Dh, width of token states."""
+        sample = self.words[:1][None]
+        one, place = torch.ones(1, 1), torch.zeros(1, dtype=torch.long)
+        states: Tensor = self.text(sample, one.to(self.device), place.to(self.device))[1]
+        return states.shape[2]
+
+    @property
     def templates(self) -> Mapping[str, str]:
         """The bundle's named sentences with `{}` for pseudo-words."""
         return self.model.manifest.templates
@@ -107,14 +124,18 @@ class FrozenFoundation:
         return WordStatistics(self.words.mean(0), self.words.std(0), float(norms.mean()))
 
     def word_ids(self, text: str) -> list[int]:
-        """Token ids of a text without the two tokens that frame a sentence."""
-        return self.model.texts.tokenise([text])[0][1:-1]
+        """Token ids of a text, or of a part of one, without the tokens that frame a sentence."""
+        return self.model.texts.vocabulary.part_ids(text)
 
     @property
-    def frame(self) -> tuple[int, int]:
-        """Ids of the tokens that open and close a sentence."""
-        opening, closing = self.model.texts.tokenise([""])[0]
-        return opening, closing
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids of the tokens that open a sentence, and of those that close it; 0 or 1 each."""
+        return self.model.texts.vocabulary.frame
+
+    @property
+    def framing(self) -> Framing | None:
+        """How the bundle frames its sentences; None in those of earlier versions."""
+        return self.model.manifest.text.framing
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Word embeddings of token ids, (length, Dw) float32."""
@@ -125,18 +146,28 @@ class FrozenFoundation:
         return torch.from_numpy(self.model.encode_texts(texts)).to(self.device)
 
 
-def load_text_tower(bundle: Bundle) -> TextTower:
-    """Rebuild the torch text tower of a bundle from its graph and word table.
+def load_text_tower(bundle: Bundle) -> nn.Module:
+    """Rebuild the torch text tower of a bundle, from its weights or from its graph.
 
     Args:
-        bundle: Exported by `composir train foundation`.
+        bundle: Added by `composir models add`, or exported by `composir train foundation`.
 
     Returns:
-        The tower in evaluation mode, weights as the runtime sees them.
+        The tower in evaluation mode.
 
     Raises:
-        TrainingError: If the graph holds no weights under the tower's names.
+        TrainingError: If it brings no weights, and its graph holds none under the tower's names.
+        ModelError: If the weights that it brings are not what its manifest says.
     """
+    text = bundle.manifest.text
+    if text.tower is not None:
+        load: Callable[[Path, Mapping[str, Any]], nn.Module]
+        load = import_module("composir.foundation.text_tower").load_text_tower
+        return load(bundle.file(text.tower), text.spec or {})
+    return _tower_of_graph(bundle)
+
+
+def _tower_of_graph(bundle: Bundle) -> TextTower:
     text = bundle.manifest.text
     words = _word_table(bundle)
     if text.attention_heads is None:
@@ -210,6 +241,19 @@ def read_weights(graph: Path) -> Weights:
 
     What int8 weights are stored as (values, scales, zeros) is not among them.
     """
+    try:
+        weights = _weights_of(graph)
+    except Exception as error:  # protobuf and onnx raise many kinds for graphs of other makers
+        raise TrainingError(
+            f"{graph} cannot be trained through ({error}): export it with this version of composir"
+        ) from error
+    for name, values in weights.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise TrainingError(f"{graph}: the weights {name} are NaN or infinite")
+    return weights
+
+
+def _weights_of(graph: Path) -> Weights:
     import onnx
     from onnx import numpy_helper
 
@@ -236,10 +280,8 @@ def _expanded(node: Any, found: Weights) -> NDArray[np.float32]:
 
 
 def _word_table(bundle: Bundle) -> NDArray[np.float32]:
-    table = bundle.manifest.text.words
-    stored = np.load(bundle.file(table.values), allow_pickle=False)
-    values = np.asarray(stored, dtype=np.float32)
-    if table.scales is None:
-        return values
-    scales = np.load(bundle.file(table.scales), allow_pickle=False)
-    return np.asarray(values * scales[:, None], dtype=np.float32)
+    values, scales = read_word_table(bundle)
+    table = np.asarray(values, dtype=np.float32)
+    if scales is None:
+        return table
+    return np.asarray(table * scales.astype(np.float32)[:, None], dtype=np.float32)

@@ -17,6 +17,8 @@ from typing import TypeAlias
 from PIL import Image
 
 from composir.data.files import check_regular
+from composir.data.problems import say_skipped
+from composir.data.untrusted_tables import column_names, read_table
 from composir.errors import ImageReadError, TrainingError
 from composir.gallery.scan import scan
 from composir.images import read_image
@@ -102,6 +104,22 @@ def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImag
     return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
 
 
+def told_training_images(spec: Images, say: Callable[[str], None]) -> list[TrainingImage]:
+    """`training_images`, which says what cannot be looked at.
+
+    Args:
+        spec: As there.
+        say: Takes lines.
+
+    Raises:
+        TrainingError: As there.
+    """
+    skipped: list[Failure] = []
+    images = training_images(spec, skipped.append)
+    say_skipped(((failure.path, failure.reason) for failure in skipped), say)
+    return images
+
+
 def is_dev(name: str, share: float, salt: str = "dev") -> bool:
     """Whether an image belongs to the dev part: by its name's hash, whatever else is there.
 
@@ -158,7 +176,11 @@ def _in_shard(shard: Path) -> Iterator[TrainingImage]:
         check_regular(shard)
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
+                if (
+                    member.isfile()
+                    and member.size >= 0
+                    and Path(member.name).suffix.lower() in PICTURE_SUFFIXES
+                ):
                     name = f"{shard.name}/{member.name}"
                     yield TrainingImage(name, shard, member.offset_data, member.size)
     except (tarfile.TarError, OSError) as error:
@@ -175,21 +197,14 @@ def _in_table(table: Path, skip: Skip) -> Iterator[TrainingImage]:
 
 
 def _paths_of(table: Path) -> list[str]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        check_regular(table)
-        columns = parquet.read_schema(table).names
-        column = next((name for name in PATH_COLUMNS if name in columns), None)
-        if column is None:
-            raise TrainingError(
-                f"{table} has no column of paths: it has {', '.join(columns)}; name one of them "
-                f"{', '.join(PATH_COLUMNS)}"
-            )
-        values = parquet.read_table(table, columns=[column])[column].to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TrainingError(f"{table} is no readable Parquet table: {error}") from error
+    columns = column_names(table, TrainingError)
+    column = next((name for name in PATH_COLUMNS if name in columns), None)
+    if column is None:
+        raise TrainingError(
+            f"{table} has no column of paths: it has {', '.join(columns)}; name one of them "
+            f"{', '.join(PATH_COLUMNS)}"
+        )
+    values = read_table(table, TrainingError, [column])[column].to_pylist()
     return [str(value) for value in values if value]
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.checkpoint import check_finite, check_optimiser, load_checkpoint
 from composir.train.run_folder import refuse_taken_over
 from composir.train.watch import Curves, Watch
 
@@ -255,6 +256,15 @@ class _Run:
                 "lower the learning rate or raise the temperature, then run the same command"
             )
 
+    def _check_weights(self, step: int) -> None:
+        try:
+            check_finite(self.parameters)
+        except ValueError as error:
+            raise TrainingError(
+                f"weights are NaN or infinite at step {step}; the last checkpoint is kept: "
+                "lower the learning rate or raise the temperature, then run the same command"
+            ) from error
+
     def evaluate_average(self) -> dict[str, float]:
         self._swap()
         try:
@@ -277,6 +287,7 @@ class _Run:
 
     def save(self, path: Path, step: int) -> None:
         refuse_taken_over(path.parent)
+        self._check_weights(step)
         state = {
             "step": step,
             "parameters": [p.detach() for p in self.parameters],
@@ -294,14 +305,16 @@ class _Run:
         if not path.exists():
             return 0
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_checkpoint(path, self.parameters, self.config.steps)
             for parameter, saved in zip(self.parameters, state["parameters"], strict=True):
                 parameter.data.copy_(saved)
             self.average = [
                 saved.to(p.device)
                 for saved, p in zip(state["average"], self.parameters, strict=True)
             ]
+            own = [dict(group) for group in self.optimiser.param_groups]
             self.optimiser.load_state_dict(state["optimiser"])
+            check_optimiser(self.optimiser, own)
             self.watch.load_state(state.get("watch", {}), self.parameters[0].device)
             if isinstance(self.task, StatefulTask):
                 self.task.load_state(state["task"])

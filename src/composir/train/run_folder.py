@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from composir.data.files import read_regular
 from composir.data.outputs import check_own_folder, open_inside, write_inside
+from composir.data.untrusted_json import MANIFEST_LIMIT, decode_json
 from composir.errors import TrainingError
 from composir.train.config import as_dict
 
@@ -66,7 +68,7 @@ def refuse_taken_over(folder: Path) -> None:
     for place in (folder.resolve(), *folder.resolve().parents):
         path = place / CONFIG
         text = _claimed.get(place)
-        if text is not None and path.exists() and path.read_text("utf-8", "replace") != text:
+        if text is not None and path.exists() and not _says(path, text):
             raise TrainingError(
                 f"{place} was taken over by a run of another configuration (see {path}) before "
                 "this one had anything to keep: start this one again with another --out"
@@ -79,8 +81,8 @@ def _is_failed_try(folder: Path, settings: dict[str, Any]) -> bool:
     if CONFIG not in names or not names <= BEFORE_TRAINING:
         return False
     try:
-        known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        known = decode_json(_said(folder / CONFIG).decode("utf-8"))
+    except ValueError:
         return _is_cut_off(folder / CONFIG, settings)
     return isinstance(known, dict) and known.keys() == settings.keys()
 
@@ -91,13 +93,24 @@ def _is_cut_off(path: Path, settings: dict[str, Any]) -> bool:
     What is no JSON for another reason may be somebody's own file, and is nothing to take over.
     """
     begin = f'{{\n  "{next(iter(settings), "")}": '
-    known = path.read_text("utf-8", "replace")
+    known = _said(path).decode("utf-8", "replace")
     return begin.startswith(known) or known.startswith(begin)
+
+
+def _says(path: Path, text: str) -> bool:
+    try:
+        return _said(path) == text.encode("utf-8")
+    except OSError:  # grown, or exchanged for something else
+        return False
+
+
+def _said(path: Path) -> bytes:
+    return read_regular(path, limit=MANIFEST_LIMIT)
 
 
 def _check_same(path: Path, text: str) -> None:
     try:
-        known = path.read_text(encoding="utf-8")
+        known = _said(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise TrainingError(
             f"{path} is damaged (not UTF-8 text), so nobody can tell whose run this is: "

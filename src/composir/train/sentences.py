@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from composir.compose.template import TEXT, filled
 from composir.errors import TrainingError
+from composir.model.framing import Framing, dropped
 from composir.model.text_encoder import PLACEHOLDER
-from composir.train.foundation.text_tower import TextTower
 from composir.train.frozen import FrozenFoundation
 
 CHUNK = 64
 SHOWN = 60
+
+# Word embeddings (n, length, Dw), mask (n, length), places of pooling (n,) to vectors and states.
+Tower: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Sentences:
     Attributes:
         vectors: (n, D), unit norm.
         states: (n, length, width), token states after the last block.
-        mask: (n, length), 1 for tokens and 0 for padding.
+        mask: (n, length), 1 for tokens and 0 for padding, whether the tower reads it or not.
         start: (n,) int64, place of each sentence's first pseudo-word.
     """
 
@@ -38,7 +42,7 @@ class Sentences:
 
 def encode_sentences(
     foundation: FrozenFoundation,
-    tower: TextTower,
+    tower: Tower,
     template: str,
     tokens: Tensor,
     texts: Sequence[str] | None = None,
@@ -61,22 +65,60 @@ def encode_sentences(
         TrainingError: If the template's places do not fit, or the pseudo-words do not.
     """
     sentences, starts = _embedded(foundation, template, tokens, texts)
-    order = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))
-    longest = len(sentences[order[-1]])
-    vectors, states, masks = [], [], []
+    read = read_embedded(foundation, tower, sentences)
+    first = torch.tensor(starts, device=tokens.device)
+    return replace(read, start=read.start + first)
+
+
+def read_embedded(
+    foundation: FrozenFoundation, tower: Tower, sentences: Sequence[Tensor]
+) -> Sentences:
+    """Encode sentences given as word embeddings.
+
+    Args:
+        foundation: Says how sentences are padded, and where they are pooled.
+        tower: Its text tower, or an adapted one.
+        sentences: n tensors (length, Dw), the frame included, padding not.
+
+    Returns:
+        The sentences, in order; `start` is the place of each one's first token.
+    """
+    framing = foundation.framing
+    lengths = [len(sentence) for sentence in sentences]
+    order = sorted(range(len(sentences)), key=lambda row: lengths[row])
+    longest = (framing.length if framing else None) or max(lengths)
+    vectors, states = [], []
     for at in range(0, len(order), CHUNK):
-        words, mask = _padded([sentences[row] for row in order[at : at + CHUNK]])
-        vector, state = tower(words, mask)
+        rows = order[at : at + CHUNK]
+        words, mask = _padded([_filled_up(foundation, framing, sentences[row]) for row in rows])
+        places = [_place(framing, lengths[row]) for row in rows]
+        vector, state = tower(words, mask, torch.tensor(places, device=words.device))
         vectors.append(vector)
         states.append(_longer(state, longest))
-        masks.append(_longer(mask.unsqueeze(-1), longest).squeeze(-1))
-    back = torch.tensor(order, device=tokens.device).argsort()
-    return Sentences(
-        torch.cat(vectors)[back],
-        torch.cat(states)[back],
-        torch.cat(masks)[back],
-        torch.tensor(starts, device=tokens.device),
-    )
+    device = sentences[0].device
+    back = torch.tensor(order, device=device).argsort()
+    starts = [framing.padding(length)[0] if framing else 0 for length in lengths]
+    start = torch.tensor(starts, device=device)
+    mask = _own_tokens(start, torch.tensor(lengths, device=device), longest)
+    return Sentences(torch.cat(vectors)[back], torch.cat(states)[back], mask, start)
+
+
+def _filled_up(foundation: FrozenFoundation, framing: Framing | None, sentence: Tensor) -> Tensor:
+    """A sentence with the padding that the tower reads."""
+    if framing is None or framing.length is None:
+        return sentence
+    before, behind = framing.padding(len(sentence))
+    pad = foundation.embed([framing.pad])
+    return torch.cat([pad.expand(before, -1), sentence, pad.expand(behind, -1)])
+
+
+def _place(framing: Framing | None, length: int) -> int:
+    return framing.place(length) if framing else length - 1
+
+
+def _own_tokens(start: Tensor, lengths: Tensor, longest: int) -> Tensor:
+    places = torch.arange(longest, device=start.device)[None]
+    return ((places >= start[:, None]) & (places < (start + lengths)[:, None])).float()
 
 
 def _embedded(
@@ -89,29 +131,27 @@ def _embedded(
     opening, closing = foundation.frame
 
     @cache
-    def head_of(text: str) -> Tensor:
-        return foundation.embed([opening, *foundation.word_ids(text)])
+    def ids_of(part: str) -> list[int]:
+        return foundation.word_ids(part)
 
-    @cache
-    def tail_of(text: str) -> Tensor:
-        return foundation.embed([*foundation.word_ids(text), closing])
-
-    limit = foundation.model.manifest.text.max_tokens
+    limit = foundation.model.texts.max_tokens
+    room = limit - len(opening) - len(closing) - tokens.shape[1]
     sentences, starts = [], []
     for row, words in enumerate(tokens):
         # As at query time: a lone `*` in a modification says where the pseudo-words stand.
         sentence = template if texts is None else filled(template, texts[row])
         before, after = sentence.split(PLACEHOLDER, 1)
-        head, tail = head_of(before), tail_of(after)
-        room = limit - len(head) - len(words) - 1
-        if room < 0:
+        head, tail = ids_of(before), ids_of(after)
+        lost = dropped(foundation.framing, len(head), len(tail), room)
+        if lost is None:
             raise TrainingError(
                 f"{len(words)} pseudo-words do not fit {limit} tokens after {before[:SHOWN]!r}: "
                 "shorten the sentence before them"
             )
-        kept = tail if len(tail) <= room + 1 else torch.cat([tail[:room], tail[-1:]])
-        sentences.append(torch.cat([head, words, kept]))
-        starts.append(len(head))
+        start = foundation.embed([*opening, *head[lost[0] :]])
+        end = foundation.embed([*tail[: len(tail) - lost[1]], *closing])
+        sentences.append(torch.cat([start, words, end]))
+        starts.append(len(start))
     return sentences, starts
 
 

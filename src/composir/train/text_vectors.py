@@ -5,21 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from composir.data.files import remove_abandoned, replaced_atomically
+from composir.data.untrusted_arrays import read_array
+from composir.errors import TrainingError
 from composir.model import Model
 from composir.types import FloatArray
 
 BATCH = 1024
 
-# What numpy lets through of a file that is empty, cut short or changed somewhere.
-_DAMAGE = (
-    *(ValueError, OSError, EOFError, TypeError, OverflowError, SyntaxError, MemoryError),
-    TokenError,
-)
 _ROUNDING = 0.01
 
 
@@ -58,11 +54,8 @@ def _kept(path: Path, shape: tuple[int, int]) -> FloatArray | None:
     Numbers have no checksum, but hardly any damage leaves every vector at unit norm.
     """
     try:
-        with path.open("rb") as file:
-            found = np.lib.format.read_array(file, allow_pickle=False)
-    except _DAMAGE:
-        return None
-    if found.shape != shape or found.dtype != np.float32:
+        found = read_array(path, TrainingError, shape=shape, dtypes=("float32",))
+    except TrainingError:
         return None
     norms = np.einsum("nd,nd->n", found, found)
     return found if np.all(np.abs(norms - 1) < _ROUNDING) else None

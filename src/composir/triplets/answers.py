@@ -68,7 +68,13 @@ class AnswerCache:
             row = connection.execute(
                 "SELECT text, tokens_in, tokens_out FROM answers WHERE request = ?", (request,)
             ).fetchone()
-        return None if row is None else Answer(*row)
+        return None if row is None else self._answer(row)
+
+    @staticmethod
+    def _answer(row: tuple[Any, ...]) -> Answer | None:
+        """What a row says; None, so that it is asked again, where something else wrote it."""
+        kinds = tuple(map(type, row))
+        return Answer(*row) if kinds == (str, int, int) else None
 
     def put(self, request: str, answer: Answer) -> None:
         """Keep an answer.

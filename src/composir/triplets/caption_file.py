@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from composir.data.row_examples import CAPTION_ROW
 from composir.errors import DatasetError
 from composir.gallery.sidecar import KEY_COLUMNS
 from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
@@ -47,6 +48,8 @@ def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
             f"{path}: no column names the pictures; call it 'file' (or one of "
             f"{', '.join(KEY_COLUMNS[:6])}, ...)"
         )
+    if not table.lines:
+        raise DatasetError(f"{path}: it has no rows; {CAPTION_ROW}")
     own_key = next(name for name in table.columns if name.lower() == key)
     rows: dict[str, CaptionRow] = {}
     for place, name in enumerate(table.columns[own_key]):

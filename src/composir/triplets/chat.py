@@ -22,6 +22,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 
+from composir.data.untrusted_json import decode_json
 from composir.errors import ComposirError
 
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
@@ -259,9 +260,9 @@ def _said(error: urllib.error.HTTPError, key: str) -> str:
     except (OSError, HTTPException):
         return str(error.reason)
     try:
-        inner = json.loads(text)["error"]
+        inner = decode_json(text, lenient=True)["error"]
         text = str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     text = text.replace(key, "***") if key else text
     return " ".join(text.split())[:200] or str(error.reason)
@@ -284,10 +285,10 @@ def retry_after(headers: Message[str, str], now: datetime | None = None) -> floa
 
 def _parsed(content: bytes) -> Answer:
     try:
-        document = json.loads(content)
+        document = decode_json(content.decode("utf-8-sig"), lenient=True)
         text = document["choices"][0]["message"]["content"]
         usage = document.get("usage") or {}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _TryAgain("an answer that is no chat completion") from error
     if not isinstance(text, str):
         raise _TryAgain("an answer without text")

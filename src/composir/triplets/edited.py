@@ -20,6 +20,7 @@ import numpy as np
 
 from composir.data.files import read_regular
 from composir.data.outputs import check_own_folder, inside, withdrawn_if_refused, write_inside
+from composir.data.untrusted_json import MANIFEST_LIMIT
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
@@ -98,7 +99,8 @@ def _make(
     _claim(out, files, settings)
     rows, skipped = _edit_all(list(_jobs(files, settings)), out, progress)
     if not rows:
-        raise DatasetError(f"none of {len(files)} pictures could be read, e.g. {skipped[0]}")
+        file, reason = skipped[0]
+        raise DatasetError(f"none of {len(files):,} pictures could be read, e.g. {file}: {reason}")
     counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
     made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
     _write(out, rows, settings, made)
@@ -179,7 +181,7 @@ def _claim(out: Path, files: Sequence[Path], settings: EditSettings) -> None:
     check_own_folder(out, {SETTINGS}, "--out")
     path = out / SETTINGS
     if path.is_file():
-        if read_regular(path) != said.encode():
+        if read_regular(path, limit=MANIFEST_LIMIT) != said.encode():
             raise DatasetError(
                 f"{out} holds edits of other settings or pictures, or of pictures that have "
                 f"changed since (see {path}); name a new folder with --out"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from composir.data.json_object import read_object
 from composir.data.outputs import check_own_folder, write_inside
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
@@ -58,10 +59,9 @@ def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} is damaged ({error}); name a new folder with --out") from error
-    return recipe if isinstance(recipe, dict) else {}
+        return dict(read_object(path, DatasetError).values)
+    except DatasetError as error:
+        raise DatasetError(f"{error}: it is damaged; name a new folder with --out") from error
 
 
 def _refuse_other_recipe(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from composir.bench.vectors import VectorCache
+from composir.data.problems import Problem, told_together
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.columns import Grouping, choose_groupings, find_columns, visibility
@@ -108,9 +109,10 @@ def prepare(
     vectors = image_vectors(model, source.images, cache, progress)
     images = tuple(source.images[place] for place in vectors.kept)
     if len(images) < 2:
+        unread = [Problem(failure.path.name, failure.reason) for failure in vectors.failures]
         raise DatasetError(
             f"{source.name}: a pair needs two pictures, and {len(images)} can be read"
-            + "".join(f"; {f.path.name}: {f.reason}" for f in vectors.failures[:3])
+            + "".join(f"; {line}" for line in told_together(unread))
         )
     groupings, seen = _groupings(images, vectors.matrix, model, settings)
     has_captions = any(image.captions for image in images)

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from composir.data.files import read_regular_text
+from composir.data.json_object import JsonObject, as_object, read_object, read_objects
+from composir.data.problems import Problem, told_together
+from composir.data.row_examples import GALLERY_ROW
+from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.gallery.scan import scan
 from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
@@ -56,7 +59,9 @@ def read_captioned(
     notices = [
         _counted(len(unknown), "captions without a picture", unknown),
         _counted(len(files) - len(known), "pictures without a caption are left out"),
-        *(f"{item.path}: {item.reason}" for item in found if isinstance(item, Failure)),
+        *told_together(
+            Problem(str(item.path), item.reason) for item in found if isinstance(item, Failure)
+        ),
     ]
     chosen = _only(known, only, f"below {images}")
     return _source(root.name, chosen, "not stated", notices)
@@ -80,15 +85,12 @@ def read_data_set(
     Raises:
         DatasetError: If files are missing or malformed, or nothing is left.
     """
-    from composir.bench.datasets._files import read_lines
-
     root = folder.expanduser().absolute()
-    rows = [_gallery_row(where, line) for where, line in read_lines(root / "gallery.jsonl")]
+    rows = [_gallery_row(row) for row in read_objects(root / "gallery.jsonl", DatasetError)]
     _refuse_twins(root / "gallery.jsonl", rows)
     kept = [row for row in rows if split is None or str(row.get("split")) == split]
     if not kept:
-        splits = sorted({str(row["split"]) for row in rows if "split" in row})
-        raise DatasetError(f"{root / 'gallery.jsonl'}: no rows of split {split!r}; it has {splits}")
+        raise _no_rows(root / "gallery.jsonl", rows, split)
     images = [_image(root, row, tuple(columns or CAPTION_COLUMNS)) for row in kept]
     chosen = _only(images, only, f"in {folder}")
     there = [image for image in chosen if image.file.is_file()]
@@ -97,6 +99,14 @@ def read_data_set(
         raise DatasetError(f"{folder}: none of its {len(lost):,} pictures is there: {_some(lost)}")
     notices = [_counted(len(lost), "pictures whose file is missing are left out", lost)]
     return _source(root.name, there, _licence(root), notices)
+
+
+def _no_rows(path: Path, rows: Sequence[Mapping[str, Any]], split: str | None) -> DatasetError:
+    if not rows:
+        return DatasetError(f"{path}: the gallery is empty; {GALLERY_ROW}")
+    splits = ", ".join(sorted({repr(str(row["split"])) for row in rows if "split" in row}))
+    told = f"it has {splits}" if splits else "none of them names a split"
+    return DatasetError(f"{path}: no rows of split {split!r}; {told}")
 
 
 def _matched(
@@ -132,14 +142,12 @@ def _by_name(root: Path, files: Iterable[Path]) -> dict[str, Path | None]:
     return names | exact
 
 
-def _gallery_row(where: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{where}: not JSON ({error.msg})") from error
-    if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("file"), str):
-        raise DatasetError(f"{where}: a row needs 'id' and 'file'")
-    return row
+def _gallery_row(row: JsonObject) -> Mapping[str, Any]:
+    if not {"id", "file"} <= row.values.keys():
+        raise DatasetError(f"{row.where}: a row needs 'id' and 'file'")
+    row.required_name("id")
+    row.required_text("file")
+    return row.values
 
 
 def _refuse_twins(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -166,6 +174,8 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
     if only is None:
         return list(images)
     wanted = _ids(only)
+    if not wanted:
+        raise DatasetError(f"{only}: it names no pictures; write one id a line")
     chosen = [image for image in images if image.id in wanted]
     lost = sorted(wanted - {image.id for image in chosen})
     if lost:
@@ -175,26 +185,24 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
 
 def _ids(path: Path) -> set[str]:
     """Ids of a file: one a line, plain or as JSON objects with `id`."""
-    from composir.bench.datasets._files import read_lines
-
     ids = set()
-    for where, line in read_lines(path):
+    for where, line in read_lines(path, DatasetError):
         if not line.lstrip().startswith("{"):
             ids.add(line.strip())
             continue
         try:
-            ids.add(str(json.loads(line)["id"]))
-        except (json.JSONDecodeError, KeyError) as error:
-            raise DatasetError(f"{path}: {where} is neither an id nor JSON with 'id'") from error
+            ids.add(as_object(where, decode_json(line), DatasetError).required_name("id"))
+        except (JsonFaultError, DatasetError) as error:
+            raise DatasetError(f"{where} is neither an id nor JSON with 'id': {error}") from error
     return ids
 
 
 def _licence(root: Path) -> str:
     try:
-        card = json.loads(read_regular_text(root / "dataset.json"))
-    except (OSError, ValueError):
+        card = read_object(root / "dataset.json", DatasetError)
+    except DatasetError:
         return "not stated"
-    return str(card.get("licence", "not stated")) if isinstance(card, dict) else "not stated"
+    return str(card.values.get("licence", "not stated"))
 
 
 def _source(

@@ -27,8 +27,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 _BATCH = 32
 _HASHED_AT_ONCE = 256
 _PROBE = "a red bicycle beside two dogs on a wooden bridge, seen from above"
-# SQLite's text holds no file names of another encoding: these pictures are encoded anew.
-_UNKEYED = (OSError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +88,8 @@ def _content_keys(images: Sequence[SourceImage], cache: VectorCache | None) -> l
     pictures = [Picture(image.file) for image in images]
     for start in range(0, len(pictures), _HASHED_AT_ONCE):
         part = pictures[start : start + _HASHED_AT_ONCE]
-        try:
-            keys += cache.contents(part)
-        except _UNKEYED:
-            keys += [_content_key(picture, cache) for picture in part]
+        keys += cache.contents(part)
     return keys
-
-
-def _content_key(picture: Picture, cache: VectorCache) -> str:
-    try:
-        return cache.contents([picture])[0]
-    except _UNKEYED:
-        return ""
 
 
 _Batch: TypeAlias = tuple[list[int], PixelArray, dict[int, str]]

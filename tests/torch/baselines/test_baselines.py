@@ -101,7 +101,7 @@ def test_text_map_takes_plain_text_files_and_no_pictures(bundle: Path, tmp_path:
 
     assert train_text_map(config, tmp_path / "run", lambda _: None).tokens == 1
     missing = replace(config, texts=(tmp_path / "none.txt",))
-    with pytest.raises(TrainingError, match="cannot be read as text"):
+    with pytest.raises(TrainingError, match=r"none\.txt: this file is missing"):
         train_text_map(missing, tmp_path / "other", lambda _: None)
 
 

@@ -95,6 +95,61 @@ def test_file_names_may_be_relative_to_another_folder(images: Path, tmp_path: Pa
     assert read.triplets[0].reference == images / "a.jpg"
 
 
+def test_a_click_log_without_its_pictures_says_once_what_it_needs(
+    images: Path, tmp_path: Path
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    rows = [
+        {"reference": f"{'abcde'[n % 5]}.jpg", "text": f"number {n}", "clicked": "b.jpg"}
+        for n in range(200)
+        if n % 5 != 1
+    ]
+    path = write_lines(logs / "clicks.jsonl", rows)
+
+    with pytest.raises(DatasetError, match=r"none of 160 rows can be used") as refused:
+        read_triplets(path)
+    told = str(refused.value).splitlines()
+    assert len(told) == 3
+    assert told[1] == f"  {path}, line 1 and 159 more: no image 'a.jpg' (looked for {logs}/a.jpg)"
+    assert told[2].endswith("name their folder: --set images=FOLDER")
+    assert len(read_triplets(path, images=images).triplets) == 160
+
+
+def test_the_way_out_is_said_where_lost_pictures_are_what_is_wrong(images: Path) -> None:
+    lost = {**GOOD, "target": "lost.jpg"}
+    with pytest.raises(DatasetError, match=r"--set images=FOLDER"):
+        read_triplets(write_lines(images / "own.jsonl", [GOOD, lost]))
+    with pytest.raises(DatasetError) as refused:
+        read_triplets(write_lines(images / "own.jsonl", [GOOD, lost, *[{**GOOD, "text": ""}] * 3]))
+    assert "--set images" not in str(refused.value)
+    assert "line 3, " in str(refused.value)
+
+
+def test_a_data_set_beside_a_click_log_keeps_its_own_pictures(images: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "own.jpg").write_bytes(b"picture")
+    gallery = [{"id": "x", "file": "own.jpg"}, {"id": "y", "file": "a.jpg"}]
+    write_lines(data / "gallery.jsonl", gallery)
+    write_lines(data / "queries.jsonl", [{"reference": "x", "text": "in red", "targets": ["y"]}])
+
+    assert read_triplets(data, images=images).triplets[0].images == (
+        data / "own.jpg",
+        images / "a.jpg",
+    )
+
+
+@pytest.mark.parametrize("empty", ["gallery.jsonl", "queries.jsonl"])
+def test_an_empty_data_set_is_refused_in_a_finished_sentence(images: Path, empty: str) -> None:
+    write_lines(images / "gallery.jsonl", [{"id": name, "file": f"{name}.jpg"} for name in "ab"])
+    write_lines(images / "queries.jsonl", [{"reference": "a", "text": "in red", "targets": ["b"]}])
+    (images / empty).write_text("\n")
+
+    with pytest.raises(DatasetError, match=rf"{empty}: .* a row is, e\.g\., \{{"):
+        read_triplets(images)
+
+
 GOOD = {"reference": "a.jpg", "text": "in red", "target": "b.jpg"}
 BAD_ROWS = [
     ({**GOOD, "reference": "lost.jpg"}, "no image 'lost.jpg'"),
@@ -129,8 +184,8 @@ def test_a_line_that_is_no_json_is_a_bad_row(images: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("1" * 5_000, "not JSON (a number is too long)"),
-        ("[" * 100_000 + "]" * 100_000, "not JSON (nested too deeply)"),
+        ("1" * 5_000, "a whole number of more than 4,300 digits; write it as a string"),
+        ("[" * 100_000 + "]" * 100_000, "lists or objects are nested more than 100 deep"),
     ],
     ids=["long number", "deep nesting"],
 )
@@ -184,7 +239,8 @@ def test_too_many_bad_rows_are_refused(images: Path) -> None:
     [
         ("none.jsonl", None, "no such file"),
         ("rows.xlsx", "x", "not '.xlsx'"),
-        ("empty.jsonl", "", "none of 0 rows"),
+        ("empty.jsonl", "", r"empty\.jsonl: it has no triplets; a row is, e\.g\., \{"),
+        ("header.csv", "reference,text,target\n", r"header\.csv: it has no triplets; a row is"),
         ("bad.csv", "a,b\n1,2\n", "needed are reference, text"),
         ("latin.csv", b"\xe9\xff", "not UTF-8"),
     ],

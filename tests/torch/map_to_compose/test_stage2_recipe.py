@@ -26,7 +26,7 @@ from composir.train.config import read_config  # noqa: E402
 from composir.train.loop import CHECKPOINT  # noqa: E402
 from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
 from composir.train.map_to_compose.stage2_recipe import STAGE, train_composing  # noqa: E402
-from composir.train.run_folder import LEFT_OUT  # noqa: E402
+from composir.train.run_folder import LEFT_OUT, claim  # noqa: E402
 from tests.torch.map_to_compose.tiny_rows import write_lines  # noqa: E402
 from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
     make_model,
@@ -290,7 +290,8 @@ def test_a_mistyped_first_command_does_not_keep_the_folder(tiny: Path, tmp_path:
 
 
 def test_a_damaged_checkpoint_is_named(tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "run" / STAGE).mkdir(parents=True)
+    claim(tmp_path / "run", settings(tiny))
+    (tmp_path / "run" / STAGE).mkdir()
     (tmp_path / "run" / STAGE / CHECKPOINT).write_bytes(b"nothing")
 
     with pytest.raises(TrainingError, match=f"{CHECKPOINT} does not fit"):

@@ -46,5 +46,5 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(TrainingError, match=r"own\.txt cannot be read as UTF-8"):
+    with pytest.raises(TrainingError, match=r"own\.txt: not UTF-8 text"):
         read_phrases(own)

@@ -91,7 +91,7 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"queries.jsonl, line 3: not JSON"):
         load(folder)
     (folder / "queries.jsonl").write_text("[1]\n")
-    with pytest.raises(DatasetError, match=r"queries.jsonl, line 1: no 'id'"):
+    with pytest.raises(DatasetError, match=r"queries.jsonl, line 1: must be an object, not \[1\]"):
         load(folder)
 
 
@@ -99,8 +99,25 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     with pytest.raises(DatasetError, match=r"no queries of split 'train'; it has 'dev', 'test'"):
         load(folder, "train")
-    write_lines(folder / "gallery.jsonl", [])
-    with pytest.raises(DatasetError, match=r"gallery.jsonl: the gallery is empty"):
+    write_lines(folder / "queries.jsonl", [{k: v for k, v in QUERIES[0].items() if k != "split"}])
+    with pytest.raises(DatasetError, match=r"no queries of split 'dev'; none of them names a spl"):
+        load(folder, "dev")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gallery", r"gallery\.jsonl: the gallery is empty; a row is, e\.g\., \{.*\}"),
+        ("queries", r"queries\.jsonl: it has no queries; a row is, e\.g\., \{.*\}"),
+    ],
+)
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_file_is_refused_in_a_finished_sentence(
+    tmp_path: Path, name: str, message: str, content: str
+) -> None:
+    folder = write_folder(tmp_path / "set")
+    (folder / f"{name}.jsonl").write_text(content)
+    with pytest.raises(DatasetError, match=rf"{message}$"):
         load(folder)
 
 
@@ -112,7 +129,7 @@ def test_a_bad_card_is_refused(tmp_path: Path) -> None:
         load(write_folder(tmp_path / "two", card=CARD | {"metrics": ["precision@5"]}))
     folder = write_folder(tmp_path / "three")
     (folder / "dataset.json").write_text("[]")
-    with pytest.raises(DatasetError, match=r"dataset.json: holds a list, not a dict"):
+    with pytest.raises(DatasetError, match=r"dataset.json: holds a list, not an object"):
         load(folder)
 
 
@@ -217,7 +234,7 @@ _DEEP = "[" * 100_000 + "]" * 100_000
     ("value", "message"),
     [
         (_MANY_DIGITS, "a whole number of more than 4,300 digits"),
-        (_DEEP, "nested too deeply"),
+        (_DEEP, "nested more than 100 deep"),
         (r'"\ud83d"', r"half of a surrogate pair \(\\ud800 to"),
     ],
     ids=["digits", "deep", "half"],
@@ -240,7 +257,7 @@ def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set")
     (folder / "gallery.jsonl").unlink()
     (folder / "gallery.jsonl").mkdir()
-    with pytest.raises(DatasetError, match=r"gallery.jsonl: cannot be read \(a folder, not"):
+    with pytest.raises(DatasetError, match=r"gallery.jsonl: .* \(a folder, not a file\)"):
         load(folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from composir.bench import protocol
 from composir.bench.protocol import compose, outcomes, rank, rank_scores
 from composir.compose import load_composer
-from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
 from tests.fakes import ColourModel
@@ -28,7 +28,7 @@ class Spy:
 
     vectors: dict[str, tuple[float, ...]]
     name: str = "spy"
-    placeholder: str = ""
+    traits: Traits = field(default_factory=Traits)
 
     def __post_init__(self) -> None:
         self.batches: list[QueryBatch] = []
@@ -101,7 +101,7 @@ def test_the_placeholder_stays_for_composers_that_know_it() -> None:
     plain = Spy({"a cartoon": (1, 0)})
     compose(asked, plain, vectors)
     assert plain.batches[0].texts == ("a cartoon",)
-    knows = Spy({"a cartoon of *": (1, 0)}, placeholder="*")
+    knows = Spy({"a cartoon of *": (1, 0)}, traits=Traits(star=True))
     compose(asked, knows, vectors)
     assert knows.batches[0].texts == ("a cartoon of *",)
 

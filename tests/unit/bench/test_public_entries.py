@@ -198,7 +198,7 @@ def test_cirrs_entries(tmp_path: Path, change: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "nested more than 100 deep"),
         ("1" * 5000, "a whole number of more than 4,300 digits"),
         ('[\n{"a": }]', "not JSON"),
     ],

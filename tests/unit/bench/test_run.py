@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from composir.bench.compare import compared, sections
-from composir.bench.results import Packed, Result, load_result
+from composir.bench.packed import Packed
+from composir.bench.pictures import content_key
+from composir.bench.results import Result, load_result
 from composir.bench.suite import (
     Method,
     Plan,
@@ -21,8 +24,9 @@ from composir.bench.suite import (
     result_name,
     run_plan,
 )
-from composir.bench.task import LoadOptions
+from composir.bench.task import LoadOptions, Picture
 from composir.bench.tune import load_tuned, parse_grid, tune
+from composir.bench.vectors import VectorCache
 from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
@@ -125,10 +129,10 @@ def test_what_was_not_reproduced_is_named(tmp_path: Path) -> None:
 
 
 def test_damaged_and_foreign_result_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="cannot be read"):
+    with pytest.raises(BenchError, match=r"none.json: this file is missing"):
         load_result(tmp_path / "none.json")
     (tmp_path / "other.json").write_text('{"format": "other"}')
-    with pytest.raises(BenchError, match=r"other.json: not a result file of version 1 .format"):
+    with pytest.raises(BenchError, match=r"other.json is not a result file of version 1: format"):
         load_result(tmp_path / "other.json")
     with pytest.raises(BenchError, match="damaged"):
         Packed(shape=(2, 2), data="AAAA").array()
@@ -146,6 +150,58 @@ def test_missing_images_drop_queries_and_mark_the_score(tmp_path: Path) -> None:
     assert (partial.missing_images, partial.dropped_queries, partial.of_queries) == (1, 2, 5)
     assert "PARTIAL score of colours: 1 images missing, 2 of 5 queries dropped" in result.notices
     assert (result.tasks[0].queries, result.tasks[0].gallery) == (3, 7)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_damaged_images_are_refused_or_left_out_like_missing_ones(
+    tmp_path: Path, cached: bool
+) -> None:
+    folder = write_folder(tmp_path / "set")
+    (folder / "images" / "magenta.png").write_bytes(b"")
+    (folder / "images" / "black.png").unlink()
+    plan = plan_for(folder, "sum")
+    cache = VectorCache(tmp_path / "v.sqlite") if cached else None
+    with pytest.raises(DatasetError, match=r"1 of 8 images are missing, .*--allow-missing drops"):
+        run_plan(plan, ColourModel(), cache=cache)
+    allowed = replace(plan, allow_missing=True)
+    for _ in range(2):  # the second run finds the others in the cache
+        result = run_plan(allowed, ColourModel(), cache=cache)[0].results[0]
+        partial = result.tasks[0].partial
+        assert partial is not None
+        assert (partial.missing_images, partial.dropped_queries, partial.of_queries) == (2, 2, 5)
+        assert (result.tasks[0].queries, result.tasks[0].gallery) == (3, 6)
+        told = "images that cannot be read and count as missing: 'magenta': empty file (0 bytes)"
+        assert f"colours: {told}" in result.notices
+    Image.new("RGB", (12, 9), "black").save(folder / "images" / "black.png")
+    with pytest.raises(DatasetError, match=r"image 'magenta', .*magenta\.png: .* --allow-missing"):
+        run_plan(plan, ColourModel(), cache=cache)
+
+
+def test_a_gallery_of_damaged_images_leaves_nothing_to_score(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set")
+    for file in (folder / "images").iterdir():
+        file.write_bytes(b"no picture")
+    plan = replace(plan_for(folder, "sum"), allow_missing=True)
+    with pytest.raises(DatasetError, match=r"8 images are missing or damaged, and every query"):
+        run_plan(plan, ColourModel())
+
+
+def test_an_image_that_may_not_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "set")
+    locked = folder / "images" / "red.png"
+    cache = VectorCache(tmp_path / "v.sqlite")
+
+    def refused(picture: Picture, hash_file: Callable[[Path], str]) -> str:
+        if picture.path == locked:
+            raise PermissionError(13, "Permission denied")
+        return content_key(picture, hash_file)
+
+    monkeypatch.setattr("composir.bench.vectors.content_key", refused)
+    locked.write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"image 'red', .*red\.png: "):
+        run_plan(plan_for(folder, "sum"), ColourModel(), cache=cache)
 
 
 def test_vectors_of_the_wrong_width_are_refused(tmp_path: Path) -> None:

@@ -9,9 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composir.bench.compare import sections
 from composir.bench.memo import composers_sharing, remembering_texts
+from composir.bench.report.text_files import to_csv
 from composir.bench.run import Source, load_tasks, prepare
-from composir.bench.suite import Plan, differences, parse_method, rerun, result_name, run_plan
+from composir.bench.suite import (
+    Plan,
+    differences,
+    parse_method,
+    rerun,
+    result_name,
+    result_path,
+    run_plan,
+)
 from composir.bench.task import LoadOptions
 from composir.bench.tune import tune
 from composir.compose import QueryBatch, load_composer
@@ -47,8 +57,8 @@ def test_a_light_query_side_is_reported_with_its_own_costs(
     light = make_composer(tmp_path / "isa-1" / "composer", model, "pixels", efficiency=COSTS)
     ours, theirs, words = run_plan(plan_for(data, light, "sum", "text"), model)[0].results
 
-    assert ours.header.method.startswith("isa-1 (sentence 1")
-    assert result_name(ours) == "colours-all-tiny-isa-1.json"
+    assert ours.header.method.startswith("isa-1/tiny-map (sentence 1")
+    assert result_name(ours) == "colours-all-tiny-isa-1-tiny-map.json"
     assert ours.efficiency.query_flops == 20
     assert ours.efficiency.travel_bytes == 2 * 4
     assert theirs.efficiency.query_flops == 1000
@@ -65,6 +75,33 @@ def test_a_repeated_run_wants_the_same_composer(model: Model, data: Path, tmp_pa
     make_composer(tmp_path / "isa" / "composer", model, "patch_tokens")
     with pytest.raises(BenchError, match="made with a composer of fingerprint"):
         rerun(result, lambda name: model)
+
+
+def test_composers_of_one_name_are_told_apart(model: Model, data: Path, tmp_path: Path) -> None:
+    folders = [
+        make_composer(tmp_path / "shop" / "composer", model, name="compose"),
+        make_composer(tmp_path / "art" / "composer", model, "pixels", name="compose"),
+        make_composer(tmp_path / "old" / "art" / "composer", model, name="compose"),
+    ]
+    results = run_plan(plan_for(data, *folders), model)[0].results
+    tables = sections(results)[0].methods
+    paths = []
+    for result in results:
+        paths.append(result_path(tmp_path / "runs", result))
+        result.save(paths[-1])
+
+    assert [one.header.composer for one in results] == [
+        "shop/compose",
+        "art/compose",
+        "art/compose",
+    ]
+    assert len({one.header.composer_fingerprint for one in results[1:]}) == 2
+    assert len(set(tables)) == len(set(paths)) == 3
+    assert tables[0].startswith("shop/compose (")
+    for method, result in zip(tables[1:], results[1:], strict=True):
+        assert method.endswith(f"[{str(result.header.composer_fingerprint)[:8]}]")
+    assert [result_path(tmp_path / "runs", result) for result in results] == paths
+    assert to_csv(sections(results)).splitlines()[0].endswith(",composer_fingerprint")
 
 
 def test_tuning_runs_the_query_side_once(

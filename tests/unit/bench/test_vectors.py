@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from composir.bench.encode import encode_pictures
 from composir.bench.task import Crop, Picture
-from composir.bench.vectors import VectorCache, encode_pictures, load_vectors
+from composir.bench.vectors import VectorCache, load_vectors
 from composir.errors import BenchError, DatasetError
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import write_folder
@@ -61,11 +62,12 @@ def test_files_that_are_no_vectors_are_refused(tmp_path: Path) -> None:
         load_vectors(tmp_path / "text.npz")
 
 
-@pytest.mark.parametrize("name", ["v.npy", "empty.npz", "folder.npz"])
+@pytest.mark.parametrize("name", ["v.npy", "empty.npz"])
 def test_what_is_no_npz_is_refused(tmp_path: Path, name: str) -> None:
     np.save(tmp_path / "v.npy", np.ones((2, 3)))
     (tmp_path / "empty.npz").touch()
-    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DatasetError, match=r"a folder, not a file"):
+        load_vectors(tmp_path)
     with pytest.raises(DatasetError, match=rf"{name}: not an \.npz .*numpy.savez"):
         load_vectors(tmp_path / name)
 
@@ -73,7 +75,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("kind", ["complex64", "bool", "<U3", "datetime64[s]", "S2"])
 def test_a_matrix_of_other_things_than_numbers_is_refused(tmp_path: Path, kind: str) -> None:
     file = save(tmp_path / "v.npz", ids=["a", "b"], matrix=np.ones((2, 3)).astype(kind))
-    with pytest.raises(DatasetError, match=r"v.npz: `matrix` holds .*must be real numbers"):
+    with pytest.raises(DatasetError, match=r"v.npz: .*`matrix`.*(be real|of plain) numbers"):
         load_vectors(file)
 
 

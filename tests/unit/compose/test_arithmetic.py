@@ -151,7 +151,7 @@ def test_an_unknown_setting_is_named_with_those_that_there_are() -> None:
         load_composer("sum", MODEL, beta=1.0)
 
 
-@pytest.mark.parametrize("value", ["much", float("nan"), float("inf")])
+@pytest.mark.parametrize("value", ["much", float("nan"), float("inf"), 10**400])
 @pytest.mark.parametrize("setting", ["alpha", "negative_weight"])
 def test_a_setting_that_is_no_number_is_refused(setting: str, value: float | str) -> None:
     with pytest.raises(QueryError, match=f"composer sum: {setting} must be a finite number"):

@@ -55,7 +55,7 @@ def unit(row: FloatArray) -> FloatArray:
 def test_a_reference_takes_its_place_among_the_words(
     model: Model, tmp_path: Path, takes: str
 ) -> None:
-    composer = load_composer(make_composer(tmp_path, model, takes), model)
+    composer = load_composer(make_composer(tmp_path / "tiny-map", model, takes), model)
     composed = composer.compose(ask(model, "is blue", "is green")).vectors
 
     assert composer.name == "tiny-map"
@@ -358,4 +358,4 @@ def test_a_trained_composer_is_a_composer(model: Model, tmp_path: Path) -> None:
     composer = load_composer(make_composer(tmp_path, model), model)
 
     assert isinstance(composer, SplicedComposer)
-    assert composer.placeholder == "*"
+    assert composer.traits.star

@@ -6,15 +6,15 @@ import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from composir.compose import load_composer
-from composir.compose.base import ComposedQueries, QueryBatch
-from composir.errors import FilterError, QueryError
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
+from composir.errors import FilterError, GalleryError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.ranking import best_positions
@@ -45,6 +45,7 @@ class BothColours:
 
     name = "both"
     settings: ClassVar[dict[str, float | int | str]] = {}
+    traits = Traits()
 
     def __init__(self, model: ColourModel) -> None:
         self._model = model
@@ -187,6 +188,18 @@ def test_k_beyond_the_gallery_gives_all_and_zero_is_refused(gallery: Gallery) ->
     for k in (0, -1):
         with pytest.raises(QueryError, match=f"k is {k}"):
             gallery.search(Query(text="red"), k=k)
+
+
+@pytest.mark.parametrize("k", [float("nan"), 2.5, True, "3", None])
+def test_k_is_a_whole_number(gallery: Gallery, k: Any) -> None:
+    with pytest.raises(QueryError, match="ask for a whole number of hits"):
+        gallery.search(Query(text="red"), k=k)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 10**12, float("nan")])
+def test_a_batch_has_a_size(gallery: Gallery, pictures: Path, batch_size: Any) -> None:
+    with pytest.raises(GalleryError, match="give 1 to 1,024"):
+        gallery.index([pictures], batch_size=batch_size)
 
 
 def test_filters_apply_before_the_search(gallery: Gallery) -> None:

@@ -239,7 +239,7 @@ class TestBadFiles:
             ("m.jsonl", "[1]\n", r"m.jsonl:1: must be a JSON object"),
             ("m.jsonl", '{"file": ["a"]}\n', r"m.jsonl:1: no picture is named"),
             ("m.jsonl", "\n\n", "m.jsonl is empty"),
-            ("m.parquet", "not parquet", "cannot read metadata from .*m.parquet"),
+            ("m.parquet", "not parquet", "m.parquet is no readable Parquet table"),
             ("m.xlsx", "x", "must end in one of .csv, .tsv, .jsonl"),
         ],
     )

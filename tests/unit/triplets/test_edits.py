@@ -142,7 +142,9 @@ def test_bad_input(pictures: list[Path], tmp_path: Path) -> None:
         make_edited([], tmp_path / "out", EditSettings())
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match="none of 1 pictures"):
+    with pytest.raises(
+        DatasetError, match=r"none of 1 pictures could be read, e\.g\. .*broken\.jpg: "
+    ):
         make_edited([broken], tmp_path / "none", EditSettings(count=2))
     assert make_edited(pictures, tmp_path / "none", EditSettings(count=2)).triplets == 2
     made = make_edited([*pictures, broken], tmp_path / "some", EditSettings(count=8))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from composir.bench.datasets.folder import load
 from composir.bench.task import LoadOptions
+from composir.data.json_object import JsonObject
 from composir.errors import DatasetError, OutputError
 from composir.triplets import Made, MakeSettings, Source, make_triplets
 from composir.triplets.filters import FilterSettings
@@ -115,7 +116,7 @@ def test_the_page_escapes_and_survives_lost_pictures(tmp_path: Path) -> None:
     out, _, _ = written(tmp_path)
     row = rows_of(out / "queries.jsonl")[0] | {"text": "<script>alert(1)</script>"}
     (tmp_path / "shop" / "images" / f"{row['reference']}.png").unlink()
-    page = triplet_page(out, [row, row | {"reference": "nobody"}], 2)
+    page = triplet_page(out, [_shown(row), _shown(row | {"reference": "nobody"})], 2)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "not in the gallery" in page
@@ -131,8 +132,13 @@ def test_an_unfinished_folder_says_so(tmp_path: Path) -> None:
         claim_folder(tmp_path / "new", {"seed": 1})
 
 
-def test_looking_shows_every_kind(tmp_path: Path) -> None:
-    rows = [{"type": "a", "n": n} for n in range(50)] + [{"type": "b", "n": n} for n in range(2)]
+def _shown(row: dict[str, Any]) -> JsonObject:
+    return JsonObject("queries.jsonl, line 1", row, DatasetError)
+
+
+def test_looking_shows_every_kind() -> None:
+    rows = [_shown({"type": "a", "n": n}) for n in range(50)]
+    rows += [_shown({"type": "b", "n": n}) for n in range(2)]
     kinds = [row["type"] for row in choose_rows(rows, 6, seed=3)]
     assert sorted(kinds) == ["a", "a", "a", "a", "b", "b"]
-    assert json.dumps(choose_rows(rows, 6, 3)) == json.dumps(choose_rows(rows, 6, 3))
+    assert choose_rows(rows, 6, 3) == choose_rows(rows, 6, 3)

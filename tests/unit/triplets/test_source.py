@@ -99,8 +99,25 @@ def test_rows_can_be_chosen_by_ids_or_by_split(tmp_path: Path) -> None:
     assert {image.attributes["kind"] for image in read_data_set(folder, split="lamp").images} == {
         "lamp"
     }
-    with pytest.raises(DatasetError, match=r"no rows of split 'dev'; it has \['chair', 'cup'"):
+    with pytest.raises(DatasetError, match=r"no rows of split 'dev'; it has 'chair', 'cup'"):
         read_data_set(folder, split="dev")
+
+
+def test_files_without_rows_are_refused_in_finished_sentences(tmp_path: Path) -> None:
+    photos, _ = captioned(tmp_path, ["red", "green"])
+    (tmp_path / "table.csv").write_text("file,caption\n")
+    with pytest.raises(DatasetError, match=r"table\.csv: it has no rows; a row is, e\.g\., .*\}$"):
+        read_captioned(photos, tmp_path / "table.csv")
+    folder = shop(tmp_path / "shop")
+    with pytest.raises(DatasetError, match=r"'dev'; none of them names a split$"):
+        read_data_set(folder, split="dev")
+    ids = tmp_path / "ids.txt"
+    ids.write_text("\n")
+    with pytest.raises(DatasetError, match=r"ids\.txt: it names no pictures; write one id a line"):
+        read_data_set(folder, only=ids)
+    (folder / "gallery.jsonl").write_text("\n")
+    with pytest.raises(DatasetError, match=r"gallery\.jsonl: the gallery is empty; .*\}$"):
+        read_data_set(folder)
 
 
 def test_an_id_that_is_not_there_is_named(tmp_path: Path) -> None:

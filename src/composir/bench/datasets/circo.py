@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from composir.bench.datasets._fields import (
-    list_field,
-    names_field,
-    number_field,
-    objects,
-    required_name,
-    required_names,
-    required_text,
+from composir.bench.datasets._files import (
+    find_root,
+    first_existing,
+    read_annotations,
+    read_entries,
 )
-from composir.bench.datasets._files import find_root, first_existing, read_entries, read_json
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.data.json_object import JsonObject
 from composir.errors import DatasetError
 
 GALLERY_SIZE = 123_403
@@ -35,14 +31,14 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     coco = base / "COCO2017_unlabeled"
     gallery, notices = _gallery(coco, options)
     images = first_existing(coco, ("unlabeled2017",))
-    references = [number_field(where, row, "reference_img_id") for where, row in rows]
+    references = [row.digits("reference_img_id") for row in rows]
     task = Task(
         name="circo",
         split=split,
         variant="mAP@k over min(truths, k); recall looks at the one target; reference not removed; "
         "shared_concept is not used",
         gallery=gallery,
-        queries=tuple(_query(where, row) for where, row in rows),
+        queries=tuple(map(_query, rows)),
         pictures={
             name: Picture(images / f"{int(name):012d}.jpg") for name in {*gallery, *references}
         },
@@ -85,20 +81,20 @@ def _numbers(names: Iterable[str]) -> list[str]:
 
 def _listed_ids(info: Path) -> list[str]:
     """Ids of COCO's own list of images."""
-    entries = list_field(str(info), read_json(info, dict), "images")
-    return [number_field(where, entry, "id") for where, entry in objects(f"{info}, image", entries)]
+    listing = JsonObject(str(info), read_annotations(info, dict), DatasetError)
+    return [entry.digits("id") for entry in listing.objects(listing.items("images"), "image")]
 
 
-def _query(where: str, row: dict[str, Any]) -> BenchQuery:
+def _query(row: JsonObject) -> BenchQuery:
     has_truth = "gt_img_ids" in row  # the test split has none
     return BenchQuery(
-        id=required_name(where, row, "id"),
-        texts=(required_text(where, row, "relative_caption"),),
-        reference=number_field(where, row, "reference_img_id"),
-        targets=required_names(where, row, "gt_img_ids") if has_truth else (),
-        primary=required_name(where, row, "target_img_id") if has_truth else None,
-        aspects=names_field(where, row, "semantic_aspects"),
-        source=where,
+        id=row.required_name("id"),
+        texts=(row.required_text("relative_caption"),),
+        reference=row.digits("reference_img_id"),
+        targets=row.required_names("gt_img_ids") if has_truth else (),
+        primary=row.required_name("target_img_id") if has_truth else None,
+        aspects=row.names("semantic_aspects"),
+        source=row.where,
     )
 
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from composir.bench.datasets._fields import (
-    object_field,
-    required_name,
-    required_names,
-    required_text,
-)
-from composir.bench.datasets._files import find_root, read_entries, read_json
+from composir.bench.datasets._files import find_root, read_annotations, read_entries
 from composir.bench.task import (
     BenchQuery,
     Dataset,
@@ -22,6 +15,7 @@ from composir.bench.task import (
     checksum,
     without_images,
 )
+from composir.data.json_object import JsonObject
 from composir.errors import DatasetError
 
 _COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
@@ -38,18 +32,18 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     images = base / "image_splits" / f"split.rc2.{split}.json"
     files = [captions, images]
     entries, gallery_size = _COUNTS[split]
-    names = read_json(images, dict)
-    if len(names) != gallery_size:
-        raise DatasetError(f"{images}: {len(names):,} images, but rc2 has {gallery_size:,}")
+    names = JsonObject(str(images), read_annotations(images, dict), DatasetError)
+    if len(names.values) != gallery_size:
+        raise DatasetError(f"{images}: {len(names.values):,} images, but rc2 has {gallery_size:,}")
     keys = _KEYS if split == "test1" else (*_KEYS, "target_hard")
     rows = list(read_entries(captions, keys, entries))
     task = Task(
         name="cirr",
         split=split,
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
-        gallery=tuple(sorted(names)),
-        queries=tuple(_query(where, row) for where, row in rows),
-        pictures={n: Picture(base / required_text(str(images), names, n)) for n in names},
+        gallery=tuple(sorted(names.values)),
+        queries=tuple(map(_query, rows)),
+        pictures={n: Picture(base / names.required_text(n)) for n in names.values},
         exclude_reference=True,
         metrics=_METRICS + _SUBSET_METRICS,
         headline="recall@5",
@@ -63,8 +57,8 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 def _text_proxy(task: Task, file: Path, files: list[Path]) -> Task:
     """Captions in place of images: checks the machinery and text composition, nothing else."""
     captions = {
-        required_name(where, row, "candidate"): required_names(where, row, "captions")
-        for where, row in read_entries(file, ("candidate", "captions"))
+        row.required_name("candidate"): row.required_names("captions")
+        for row in read_entries(file, ("candidate", "captions"))
     }
     absent = frozenset(name for name in task.needed if name not in captions)
     left = without_images(task, absent)
@@ -88,17 +82,17 @@ def _version_2(path: Path) -> Path:
     return path
 
 
-def _query(where: str, row: dict[str, Any]) -> BenchQuery:
+def _query(row: JsonObject) -> BenchQuery:
     has_truth = "target_hard" in row  # test1 has none
-    reference = required_name(where, row, "reference")
-    members = required_names(f"{where}, img_set", object_field(where, row, "img_set"), "members")
+    reference = row.required_name("reference")
+    members = row.inner("img_set").required_names("members")
     return BenchQuery(
-        id=required_name(where, row, "pairid"),
-        texts=(required_text(where, row, "caption"),),
+        id=row.required_name("pairid"),
+        texts=(row.required_text("caption"),),
         reference=reference,
-        targets=(required_name(where, row, "target_hard"),) if has_truth else (),
+        targets=(row.required_name("target_hard"),) if has_truth else (),
         subset=tuple(m for m in members if m != reference),
-        source=where,
+        source=row.where,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from composir.bench.datasets._files import find_root, read_lines, refuse_repeated
+from composir.bench.datasets._files import find_root, refuse_repeated
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.data.untrusted_json import read_lines
 from composir.errors import DatasetError
 
 DOMAINS = ("cartoon", "origami", "toy", "sculpture")
@@ -58,7 +59,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 def _labelled(file: Path, labels: int) -> list[tuple[str, str, int]]:
     """Where, image and label of every line; images are named relative to the lists' folder."""
     rows = []
-    for where, line in read_lines(file):
+    for where, line in read_lines(file, DatasetError):
         found = _LINE.fullmatch(line.strip())
         if not found:
             shown = line.strip()[:_MOST_SHOWN]

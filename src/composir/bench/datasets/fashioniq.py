@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
-from composir.bench.datasets._fields import names_field, required_name, wrong
-from composir.bench.datasets._files import find_root, first_existing, read_entries, read_json
+from composir.bench.datasets._files import (
+    find_root,
+    first_existing,
+    read_annotations,
+    read_entries,
+)
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.data.json_object import JsonObject
 from composir.errors import DatasetError
 
 _COUNTS = {"dress": (2017, 3817), "shirt": (2038, 6346), "toptee": (1961, 5373)}
@@ -38,10 +42,7 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
     rows = list(read_entries(files[0], ("target", "candidate", "captions"), entries))
     names = _names(files[1], gallery_size)
     orders = 1 if variant.endswith("one-order") else 2
-    queries = tuple(
-        _query(f"{category}:{number}", orders, where, row)
-        for number, (where, row) in enumerate(rows)
-    )
+    queries = tuple(_query(f"{category}:{number}", orders, row) for number, row in enumerate(rows))
     if variant.startswith("val"):
         names = {name for query in queries for name in (str(query.reference), *query.targets)}
     told = "one caption order" if orders == 1 else "both caption orders averaged"
@@ -61,22 +62,23 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
 
 
 def _names(file: Path, expected: int) -> Collection[str]:
-    names = names_field(str(file), {"names of images": read_json(file, list)}, "names of images")
+    listed = {"names of images": read_annotations(file, list)}
+    names = JsonObject(str(file), listed, DatasetError).names("names of images")
     if len(names) != expected:
         raise DatasetError(f"{file}: {len(names):,} images, but the split has {expected:,}")
     return names
 
 
-def _query(name: str, orders: int, where: str, row: dict[str, Any]) -> BenchQuery:
-    captions = names_field(where, row, "captions")
+def _query(name: str, orders: int, row: JsonObject) -> BenchQuery:
+    captions = row.names("captions")
     if len(captions) != 2:
-        raise wrong(where, "captions", "a list of two texts", row["captions"])
+        raise row.wrong("captions", "a list of two texts")
     return BenchQuery(
         id=name,
         texts=joined_captions(captions)[:orders],
-        reference=required_name(where, row, "candidate"),
-        targets=(required_name(where, row, "target"),),
-        source=where,
+        reference=row.required_name("candidate"),
+        targets=(row.required_name("target"),),
+        source=row.where,
     )
 
 

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
-from composir.bench.datasets._fields import (
-    flag_field,
-    name_field,
-    names_field,
-    required_name,
-    required_text,
-    text_field,
-    wrong,
-)
-from composir.bench.datasets._files import parse_json, read_json, read_lines
 from composir.bench.metrics import parse_metric
 from composir.bench.task import (
     BenchQuery,
@@ -29,11 +18,12 @@ from composir.bench.task import (
     listed,
     refuse_duplicates,
 )
+from composir.data.json_object import JsonObject, read_object, read_objects
+from composir.data.row_examples import GALLERY_ROW, QUERY_ROW
 from composir.errors import BenchError, DatasetError
 
 ALL = "all"
 _FILES = ("dataset.json", "gallery.jsonl", "queries.jsonl")
-_Row: TypeAlias = tuple[str, dict[str, Any]]
 _METRICS = ["recall@1", "recall@5", "recall@10", "map@10"]
 
 
@@ -100,67 +90,65 @@ class _Card:
 
 def _card(root: Path) -> _Card:
     path = root / _FILES[0]
-    row: dict[str, Any] = read_json(path, dict)
+    missing = "this annotation file is missing"
+    row = read_object(path, DatasetError, missing=missing, halves=False)
 
     def told(key: str, default: str) -> str:
         # Nothing hangs on these but what people read, so lists and the like are let through.
-        value = row.get(key) or default
+        value = row.values.get(key) or default
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
-    metrics, headline = _metrics(str(path), row)
+    metrics, headline = _metrics(row)
     return _Card(
-        name=required_text(str(path), row, "name"),
+        name=row.required_text("name"),
         reference=told("reference", told("source", "own data")),
         licence=told("licence", "not stated"),
         description=told("description", ""),
         images_from=told("images_from", f"the `images` folder of {root}"),
-        exclude_reference=flag_field(str(path), row, "exclude_reference", True),
+        exclude_reference=row.flag("exclude_reference", True),
         metrics=metrics,
         headline=headline,
     )
 
 
-def _metrics(where: str, row: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+def _metrics(row: JsonObject) -> tuple[tuple[str, ...], str]:
     """The metrics and the headline."""
-    names = row.get("metrics")
+    names = row.values.get("metrics")
     names = _METRICS if names is None else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise wrong(where, "metrics", 'a list of metrics, like ["recall@1"]', names)
+        raise row.wrong("metrics", 'a list of metrics, like ["recall@1"]')
     if not names:
-        raise DatasetError(f"{where}: 'metrics' is empty")
+        raise DatasetError(f"{row.where}: 'metrics' is empty")
     usual = "recall@10" if "recall@10" in names else names[0]
-    headline = text_field(where, row, "headline") or usual
+    headline = row.text("headline") or usual
     try:
         for name in [*names, headline]:
             parse_metric(name)
     except BenchError as error:
-        raise DatasetError(f"{where}: {error}") from error
+        raise DatasetError(f"{row.where}: {error}") from error
     return tuple(names), headline
 
 
-def _rows(root: Path, stem: str) -> Iterator[_Row]:
-    for where, line in read_lines(root / f"{stem}.jsonl"):
-        row = parse_json(where, line)
-        if not isinstance(row, dict):
-            raise DatasetError(f"{where}: no 'id'")
-        required_name(where, row, "id")
-        yield where, row
+def _rows(root: Path, stem: str) -> Iterator[JsonObject]:
+    for row in read_objects(root / f"{stem}.jsonl", DatasetError, halves=False):
+        row.required_name("id")
+        yield row
 
 
-def _splits(rows: Iterable[_Row]) -> tuple[str, ...]:
-    named = (name_field(where, row, "split") for where, row in rows)
+def _splits(rows: Iterable[JsonObject]) -> tuple[str, ...]:
+    named = (row.name("split") for row in rows)
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 def _gallery(root: Path) -> dict[str, Picture]:
     pictures: dict[str, Picture] = {}
-    for where, row in _rows(root, "gallery"):
+    for row in _rows(root, "gallery"):
         name = str(row["id"])
         if name in pictures:
-            raise DatasetError(f"{where}: the gallery id {name!r} comes twice")
-        pictures[name] = Picture(root / required_text(where, row, "file"))
+            raise DatasetError(f"{row.where}: the gallery id {name!r} comes twice")
+        pictures[name] = Picture(root / row.required_text("file"))
     if not pictures:
-        raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty")
+        raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty; {GALLERY_ROW}")
     return pictures
 
 
@@ -168,68 +156,64 @@ def _queries(root: Path, split: str, pictures: dict[str, Picture]) -> tuple[Benc
     by_file = {picture.path: name for name, picture in pictures.items()}
     rows = list(_rows(root, "queries"))
     queries = tuple(
-        _query(root, where, row, pictures, by_file)
-        for where, row in rows
-        if split in (ALL, name_field(where, row, "split"))
+        _query(root, row, pictures, by_file) for row in rows if split in (ALL, row.name("split"))
     )
     if not queries:
-        raise DatasetError(
-            f"{root / _FILES[2]}: no queries of split {split!r}; it has {listed(_splits(rows))}"
-        )
+        raise _no_queries(root / _FILES[2], split, _splits(rows), bool(rows))
     return queries
 
 
+def _no_queries(path: Path, split: str, splits: Sequence[str], has_rows: bool) -> DatasetError:
+    if not has_rows:
+        return DatasetError(f"{path}: it has no queries; {QUERY_ROW}")
+    told = f"it has {listed(splits)}" if splits else "none of them names a split"
+    return DatasetError(f"{path}: no queries of split {split!r}; {told}")
+
+
 def _query(
-    root: Path,
-    where: str,
-    row: dict[str, Any],
-    pictures: dict[str, Picture],
-    by_file: dict[Path, str],
+    root: Path, row: JsonObject, pictures: dict[str, Picture], by_file: dict[Path, str]
 ) -> BenchQuery:
-    targets = names_field(where, row, "targets")
+    targets = row.names("targets")
     if not targets:
-        raise DatasetError(f"{where}: no 'targets'")
+        raise row.missing("targets")
     for target in targets:
         if target not in pictures:
-            raise DatasetError(f"{where}: the target {target!r} is not in the gallery")
-    text = (text_field(where, row, "text") or "").strip()
-    reference = _reference(root, where, name_field(where, row, "reference"), pictures, by_file)
+            raise DatasetError(f"{row.where}: the target {target!r} is not in the gallery")
+    text = (row.text("text") or "").strip()
+    reference = _reference(root, row, pictures, by_file)
     if reference is None and not text:
-        raise DatasetError(f"{where}: neither 'reference' nor 'text'")
-    subset = names_field(where, row, "subset")
-    refuse_duplicates(subset, f"{where}: subset member")
+        raise DatasetError(f"{row.where}: neither 'reference' nor 'text'")
+    subset = row.names("subset")
+    refuse_duplicates(subset, f"{row.where}: subset member")
     return BenchQuery(
         id=str(row["id"]),
         texts=(text,),
         reference=reference,
         targets=targets,
         subset=tuple(member for member in subset if member != reference),
-        aspects=_aspects(where, row),
-        source=where,
+        aspects=_aspects(row),
+        source=row.where,
     )
 
 
-def _aspects(where: str, row: dict[str, Any]) -> tuple[str, ...]:
+def _aspects(row: JsonObject) -> tuple[str, ...]:
     """What kinds of change a query asks for: `aspects`, or `type` where there is one kind."""
-    if row.get("aspects") is not None:
-        return names_field(where, row, "aspects")
-    kind = name_field(where, row, "type")
+    if row.values.get("aspects") is not None:
+        return row.names("aspects")
+    kind = row.name("type")
     return () if kind is None else (kind,)
 
 
 def _reference(
-    root: Path,
-    where: str,
-    name: str | None,
-    pictures: dict[str, Picture],
-    by_file: dict[Path, str],
+    root: Path, row: JsonObject, pictures: dict[str, Picture], by_file: dict[Path, str]
 ) -> str | None:
     """Id of the reference: a gallery id, or a file, which may lie outside the gallery."""
+    name = row.name("reference")
     if name is None or name in pictures:
         return name
     path = root / name
     if path in by_file:
         return by_file[path]
     raise DatasetError(
-        f"{where}: the reference {name!r} is neither an id nor a file of the gallery"
+        f"{row.where}: the reference {name!r} is neither an id nor a file of the gallery"
     )

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from composir.bench.datasets._fields import (
-    list_field,
-    number_field,
-    objects,
-    required_name,
-    required_text,
-    wrong,
-)
 from composir.bench.datasets._files import find_root, first_existing, read_entries
 from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
+from composir.data.json_object import JsonObject
 
 _OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}
 _ATTRIBUTE_TASKS = {"focus_attribute": 2000, "change_attribute": 2112}
@@ -36,7 +28,7 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     file = base / f"{name}.json"
     rows = list(read_entries(file, ("condition", "gallery", "reference", "target"), count))
     pictures: dict[str, Picture] = {}
-    queries = tuple(_query(base, n, where, row, pictures) for n, (where, row) in enumerate(rows))
+    queries = tuple(_query(base, n, row, pictures) for n, row in enumerate(rows))
     gallery = sorted({member for query in queries for member in query.subset})
     return Task(
         name=f"genecis-{name.replace('_', '-')}",
@@ -54,33 +46,31 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     )
 
 
-def _query(
-    base: Path, number: int, where: str, row: dict[str, Any], pictures: dict[str, Picture]
-) -> BenchQuery:
-    entries = [row["reference"], row["target"], *list_field(where, row, "gallery")]
+def _query(base: Path, number: int, row: JsonObject, pictures: dict[str, Picture]) -> BenchQuery:
+    entries = [row["reference"], row["target"], *row.items("gallery")]
     reference, target, *others = (
-        _named(base, place, entry, pictures) for place, entry in objects(f"{where}, image", entries)
+        _named(base, entry, pictures) for entry in row.objects(entries, "image")
     )
     return BenchQuery(
         id=str(number),
-        texts=(required_text(where, row, "condition"),),
+        texts=(row.required_text("condition"),),
         reference=reference,
         targets=(target,),
         subset=(target, *others),
-        source=where,
+        source=row.where,
     )
 
 
-def _named(base: Path, where: str, entry: dict[str, Any], pictures: dict[str, Picture]) -> str:
+def _named(base: Path, entry: JsonObject, pictures: dict[str, Picture]) -> str:
     """Id of an image of COCO or of a cut of Visual Genome; notes where it is."""
     if "val_image_id" in entry:
-        name = number_field(where, entry, "val_image_id")
+        name = entry.digits("val_image_id")
         if name not in pictures:
             folder = first_existing(base, ("val2017", "coco/val2017", "../coco/val2017"))
             pictures[name] = Picture(folder / f"{int(name):012d}.jpg")
         return name
-    image = required_name(where, entry, "image_id")
-    box = _box(where, entry)
+    image = entry.required_name("image_id")
+    box = _box(entry)
     name = f"vg-{image}-{'-'.join(f'{side:g}' for side in box)}"
     if name not in pictures:
         folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
@@ -88,12 +78,8 @@ def _named(base: Path, where: str, entry: dict[str, Any], pictures: dict[str, Pi
     return name
 
 
-def _box(where: str, entry: dict[str, Any]) -> tuple[float, float, float, float]:
-    sides = list_field(where, entry, "instance_bbox")
-    try:
-        left, top, width, height = (float(side) for side in sides)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise wrong(where, "instance_bbox", "four numbers", sides) from error
+def _box(entry: JsonObject) -> tuple[float, float, float, float]:
+    left, top, width, height = entry.numbers("instance_bbox", 4, "four numbers")
     return left, top, width, height
 
 

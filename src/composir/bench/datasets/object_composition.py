@@ -6,8 +6,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from composir.bench.datasets._files import find_root, read_lines, refuse_repeated
+from composir.bench.datasets._files import find_root, refuse_repeated
 from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
+from composir.data.untrusted_json import read_lines
 from composir.errors import DatasetError
 
 _HEADER = ["id", "query_regions", "query_class", "classes"]
@@ -42,7 +43,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 
 
 def _rows(file: Path) -> list[tuple[str, dict[str, str]]]:
-    lines = list(read_lines(file))
+    lines = list(read_lines(file, DatasetError))
     if not lines:
         raise DatasetError(f"{file}: empty; its first line is {','.join(_HEADER)}")
     columns = _fields(*lines[0])

@@ -142,7 +142,8 @@ def _facts(result: Result) -> Iterator[str]:
         "preprocessing": ", ".join(f"{k} {v}" for k, v in model.preprocess.items())
         if model
         else "",
-        "composer": header.method,
+        "composer": header.method
+        + (f", fingerprint {mark}" if (mark := header.composer_fingerprint) else ""),
         "image vectors": header.image_vectors,
         "annotations": f"SHA-256 {header.checksum}",
         "settings chosen on": (

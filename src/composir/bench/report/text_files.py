@@ -22,6 +22,7 @@ _COLUMNS = (
     *("dataset", "split", "variant", "checksum", "scope", "metric", "value", "low", "high"),
     *("against", "difference", "p", "p_corrected", "queries", "gallery", "notices"),
     *("model", "fingerprint", "composer", "settings", "seed", "date"),
+    "composer_fingerprint",
 )
 TABLE = OutputKind("a table", (".csv",), (",".join(_COLUMNS[:6]).encode(),))
 
@@ -58,6 +59,7 @@ def _provenance(result: Result, scope: Scope) -> list[object]:
         "; ".join(result.notices),
         *((model.name, model.fingerprint) if model else ("", "")),
         *(header.composer, settings, header.seed, header.date),
+        header.composer_fingerprint or "",
     ]
 
 

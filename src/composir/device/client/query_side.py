@@ -57,7 +57,7 @@ class QuerySide:
             ValueError: If the folder is of a newer schema or the graph is damaged.
             OSError: If a file is missing.
         """
-        self.card: dict[str, Any] = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))
+        self.card = _read_card(Path(folder) / CARD)
         if self.card["schema_version"] > SCHEMA:
             raise ValueError(f"{folder} is of a newer version: use the client that lies in it")
         graph = (Path(folder) / self.card["graph"]["file"]).read_bytes()
@@ -107,6 +107,23 @@ class QuerySide:
             text_checksum=self.card["text_checksum"],
         )
         return pack(query, encoding)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """The card as far as `QuerySide` itself looks at it; this file stands alone on devices.
+
+    Raises:
+        ValueError: If it is damaged.
+        OSError: If it is missing.
+    """
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = (type(card["schema_version"]), type(card["graph"]["file"]))
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: copy it again") from error
+    if whole != (int, str) or Path(card["graph"]["file"]).name != card["graph"]["file"]:
+        raise ValueError(f"{path} is damaged: copy it again")
+    return card
 
 
 def _open(graph: bytes, threads: int) -> InferenceSession:

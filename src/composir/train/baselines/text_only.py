@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 from composir.compose.trained import ComposerManifest
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
 from composir.train.baselines.content_words import GAP, with_gaps
 from composir.train.checks import check_name_and_seed
@@ -47,6 +46,7 @@ from composir.train.map_to_compose.stage1 import (
 )
 from composir.train.map_to_compose.task import DevCheck
 from composir.train.run_folder import claim
+from composir.train.sentences import read_embedded
 from composir.train.text_vectors import text_vectors
 
 PRESET = ("mapper.injection_layers=0",)
@@ -228,24 +228,15 @@ class TextMapTask:
         sentences = [
             self._sentence(caption, words) for caption, words in zip(captions, tokens, strict=True)
         ]
-        order = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))
-        parts = []
-        for start in range(0, len(order), CHUNK):
-            chosen = [sentences[row] for row in order[start : start + CHUNK]]
-            words = pad_sequence(chosen, batch_first=True)
-            lengths = torch.tensor([len(sentence) for sentence in chosen], device=words.device)
-            places = torch.arange(words.shape[1], device=words.device)
-            parts.append(self.foundation.text(words, (places < lengths[:, None]).float())[0])
-        return torch.cat(parts)[torch.tensor(order, device=tokens.device).argsort()]
+        return read_embedded(self.foundation, self.foundation.text, sentences).vectors
 
     def _sentence(self, caption: Caption, words: Tensor) -> Tensor:
-        opening, closing = self.foundation.frame
-        parts: list[Tensor] = [self.foundation.embed([opening])]
-        parts += [
+        opening, closing = map(self.foundation.embed, self.foundation.frame)
+        parts = [
             words if piece is None else self.foundation.embed([piece]) for piece in caption.pieces
         ]
-        room = self.foundation.model.texts.max_tokens - 1
-        return torch.cat([torch.cat(parts)[:room], self.foundation.embed([closing])])
+        room = self.foundation.model.texts.max_tokens - len(closing)
+        return torch.cat([torch.cat([opening, *parts])[:room], closing])
 
 
 def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerManifest:
@@ -347,11 +338,7 @@ def _read_texts(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = read_regular_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as text: {error}") from error
-    return [stripped for row in text.splitlines() if (stripped := row.strip())]
+    return [line.strip() for _, line in read_lines(path, TrainingError)]
 
 
 def _vectors(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from composir.data.untrusted_arrays import read_array
 from composir.errors import TrainingError
 from composir.images.preprocess import PreprocessSpec
 from composir.train.foundation.appearance import Appearance, AppearanceConfig, kin_loss
@@ -232,13 +233,23 @@ def averaged_features(trunk: EfficientNetLite, bank: Bank, folder: Path) -> list
     made = []
     for number, view in enumerate(bank.views):
         path = folder / f"{cache_name(files, trunk, spec, number)}.npy"
-        if not path.exists():
+        known = _kept(path, len(view))
+        if known is None:
             rows = [_average(trunk, view[at : at + BATCH]) for at in range(0, len(view), BATCH)]
+            known = np.concatenate(rows)
             unfinished = path.with_suffix(".part.npy")
-            np.save(unfinished, np.concatenate(rows))
+            np.save(unfinished, known)
             unfinished.replace(path)
-        made.append(np.load(path))
+        made.append(known)
     return made
+
+
+def _kept(path: Path, rows: int) -> FloatArray | None:
+    """What an earlier run left; None where there is nothing, or it is damaged."""
+    try:
+        return read_array(path, TrainingError, shape=(rows, None), dtypes=("float32",), finite=True)
+    except TrainingError:
+        return None
 
 
 def _average(

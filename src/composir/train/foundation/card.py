@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.errors import TrainingError
 from composir.model.bundle import ImageSide, Manifest, save_manifest
 
 CARD = "README.md"
@@ -45,7 +47,7 @@ def write_card(folder: Path, fields: Mapping[str, Any]) -> None:
     image = ImageSide.model_validate(fields["image"])
     figures = folder / FIGURES
     measured = (
-        figures.read_text(encoding="utf-8")
+        read_text(figures, TrainingError, limit=MANIFEST_LIMIT)
         if figures.exists()
         else "Not measured yet: run `python benchmarks/mini_figures.py`.\n"
     )

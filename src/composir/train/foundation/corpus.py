@@ -9,18 +9,17 @@ hyper-parameters, `test` is for reports.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from composir.data.files import read_regular_text
+from composir.data.json_object import read_objects
 from composir.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "dev", "test"]
-Row: TypeAlias = dict[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +121,31 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
     listing = root / name / "gallery.jsonl"
     if not listing.is_file():
         raise DatasetError(f"{listing} is missing: unpack the data set {name} below {root}")
-    for line in read_regular_text(listing).splitlines():
-        row = json.loads(line)
-        texts = tuple(spec.texts(row))
-        if texts:
-            split = split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test)
-            values = {column: attribute_value(row.get(column)) for column in spec.attributes}
-            named = {column: value for column, value in values.items() if value}
-            group = spec.kin(row) if spec.kin else ""
-            yield TrainingPicture(
-                name,
-                root / name / row["file"],
-                texts,
-                split,
-                named,
-                (spec.shared(row) or None) if spec.shared else None,
-                (group, named[spec.varies]) if group and spec.varies in named else None,
-            )
+    for row in read_objects(listing, DatasetError):
+        file = root / name / row.required_text("file")
+        try:
+            picture = _picture(name, spec, file, row.values)
+        except KeyError as error:
+            raise DatasetError(f"{row.where}: no {error}, or nothing that {name} knows") from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise DatasetError(f"{row.where}: no row of {name} ({error})") from error
+        if picture.texts:
+            yield picture
+
+
+def _picture(name: str, spec: SourceSpec, file: Path, row: Row) -> TrainingPicture:
+    values = {column: attribute_value(row.get(column)) for column in spec.attributes}
+    named = {column: value for column, value in values.items() if value}
+    group = spec.kin(row) if spec.kin else ""
+    return TrainingPicture(
+        name,
+        file,
+        tuple(spec.texts(row)),
+        split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test),
+        named,
+        (spec.shared(row) or None) if spec.shared else None,
+        (group, named[spec.varies]) if group and spec.varies in named else None,
+    )
 
 
 def attribute_value(raw: object) -> str:

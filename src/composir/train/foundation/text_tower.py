@@ -7,7 +7,6 @@ The encoder takes *word embeddings*, not token ids, so that pseudo-words can sta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.errors import MissingExtraError
+from composir.data.json_object import read_object
+from composir.errors import MissingExtraError, TrainingError
+from composir.train.checkpoint import check_finite
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED = -1e4
@@ -120,12 +121,18 @@ class TextTower(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.head = TextHead(spec.width, dimension)
 
-    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        words: Tensor,
+        mask: Tensor,
+        eot: Tensor | None = None,  # noqa: ARG002  (the contract of towers)
+    ) -> tuple[Tensor, Tensor]:
         """Encode spliced sentences.
 
         Args:
             words: (n, length, width) float32, word embeddings without positions.
             mask: (n, length), 1 for tokens and 0 for padding.
+            eot: Where other towers pool; this one takes the mean.
 
         Returns:
             Vectors (n, D), unit norm, and token states (n, length, width).
@@ -161,24 +168,32 @@ def load_minilm(dimension: int) -> TextTower:
 
     Raises:
         MissingExtraError: If the package is not installed.
+        TrainingError: If its weights are damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = minilm_folder()
-    config = json.loads((folder / "config.json").read_text())
+    config = read_object(folder / "config.json", TrainingError)
     spec = TextSpec(
-        vocabulary=config["vocab_size"],
-        positions=config["max_position_embeddings"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        inner=config["intermediate_size"],
+        vocabulary=config.whole_number("vocab_size", 1, 2**24),
+        positions=config.whole_number("max_position_embeddings", 1, 2**16),
+        width=config.whole_number("hidden_size", 1, 2**16),
+        layers=config.whole_number("num_hidden_layers", 1, 1000),
+        heads=config.whole_number("num_attention_heads", 1, 1000),
+        inner=config.whole_number("intermediate_size", 1, 2**20),
     )
     tower = TextTower(spec, dimension)
-    translated = translate_bert(load_file(folder / "model.safetensors"), spec.layers)
-    missing, unexpected = tower.load_state_dict(translated, strict=False)
+    try:
+        translated = translate_bert(load_file(folder / "model.safetensors"), spec.layers)
+        check_finite(translated)
+        missing, unexpected = tower.load_state_dict(translated, strict=False)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{folder}: MiniLM weights do not fit or are damaged: {error}"
+        ) from error
     if unexpected or any(not name.startswith("head.") for name in missing):
-        raise ValueError(f"MiniLM weights do not fit: {unexpected}, {missing}")
+        raise TrainingError(f"{folder}: MiniLM weights do not fit: {unexpected}, {missing}")
     return tower.eval()
 
 

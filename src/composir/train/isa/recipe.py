@@ -14,13 +14,14 @@ from typing import Literal, TypeAlias
 import torch
 
 from composir.compose.trained import ComposerManifest
+from composir.data.problems import say_skipped
 from composir.errors import ModelError, TrainingError
 from composir.train.blend import choose_blend, open_dev_set
 from composir.train.checks import check_name_and_seed
 from composir.train.feature_cache import PictureFile
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import gallery_features
-from composir.train.images import is_dev, training_images
+from composir.train.images import is_dev, told_training_images
 from composir.train.isa.export import IsaRun, QueryParts, write_composer
 from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
@@ -216,8 +217,7 @@ def _files(
         files |= {picture.file: picture.split == "dev" for picture in found}
         sources += dict.fromkeys(picture.source for picture in found)
     if config.images:
-        plain = training_images(config.images, lambda f: say(f"skipping {f.path}: {f.reason}"))
-        for image in plain:
+        for image in told_training_images(config.images, say):
             if image.offset or image.path.resolve() not in hidden:
                 files.setdefault(image.file, is_dev(image.name, config.dev_share))
         sources += [Path(spec).name for spec in config.images]
@@ -259,10 +259,10 @@ def _bank(
     say: Say,
 ) -> PictureBank:
     views = [_view(config, foundation, encoder, files, view, say) for view in range(config.views)]
-    for file, reason in views[0].gallery.failures:
-        say(f"skipping {getattr(file, 'path', file)}: {reason}")
-    if views[0].gallery.failures:
-        say(f"{len(views[0].gallery.failures):,} of {len(files):,} pictures cannot be read")
+    failures = views[0].gallery.failures
+    say_skipped(((getattr(file, "path", file), why) for file, why in failures), say)
+    if failures:
+        say(f"{len(failures):,} of {len(files):,} pictures cannot be read")
     return PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")
 
 

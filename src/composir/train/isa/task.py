@@ -308,7 +308,7 @@ def _projections(
     patches = bank.views[0].gallery.patch_tokens
     return nn.ModuleDict(
         {
-            "states": nn.Linear(foundation.text.spec.width, lar.width),
+            "states": nn.Linear(foundation.state_width, lar.width),
             "patches": nn.Linear(patches.shape[2], lar.width),
         }
     )

@@ -19,15 +19,16 @@ and a query that keeps all of the reference's finds the reference's pattern agai
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.text_tower import Block, TextHead, TextTower
+from composir.train.foundation.text_tower import TextHead, TextTower
 
 # Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
 PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
@@ -173,7 +174,7 @@ class AdaptedTower:
         adapted: A tower around the same weights that holds the adapters: adapters on.
     """
 
-    def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
+    def __init__(self, tower: nn.Module, config: AdapterConfig) -> None:
         """Make the twin.
 
         Args:
@@ -184,12 +185,13 @@ class AdaptedTower:
         self.adapted = _with_shared_weights(tower)
         self._adapters = [
             adapter
-            for block in self.adapted.blocks
-            for adapter in _adapt(cast(Block, block), config)
+            for block in cast(Iterable[nn.Module], self.adapted.blocks)
+            for adapter in _adapt(block, config)
         ]
-        if tower.head.appearance_width and config.appearance:
-            head = AppearanceWords(self.adapted.head, tower.spec.width, config)
-            self.adapted.head = cast(TextHead, head)  # has its one method
+        adapted = self.adapted
+        if isinstance(adapted, TextTower) and adapted.head.appearance_width and config.appearance:
+            head = AppearanceWords(adapted.head, adapted.spec.width, config)
+            adapted.head = cast(TextHead, head)  # has its one method
             self._adapters.append(head)
 
     def train(self, *, mode: bool = True) -> None:
@@ -228,15 +230,17 @@ class SwitchableTower(nn.Module):
 
     Attributes:
         tower: The adapted one; shared, not copied.
-        spec: Its sizes.
+        width: Of its words.
     """
 
-    def __init__(self, tower: TextTower) -> None:
+    def __init__(self, tower: nn.Module) -> None:
         """Wrap an adapted tower."""
         super().__init__()
-        self.tower, self.spec = tower, tower.spec
+        self.tower, self.width = tower, int(cast(Any, tower.spec).width)
 
-    def forward(self, words: Tensor, mask: Tensor, adapters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, words: Tensor, mask: Tensor, adapters: Tensor, eot: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode sentences, as `TextTower.forward`.
 
         Args:
@@ -244,24 +248,25 @@ class SwitchableTower(nn.Module):
             mask: (n, length).
             adapters: (n,) float32, 1 where adapters read the sentence, 0 where they are off: the
                 frozen tower's vectors then.
+            eot: (n,) int64, places of pooling, for towers that have such.
         """
         held = [module for module in self.tower.modules() if isinstance(module, Adapter)]
         try:
             for adapter in held:
                 adapter.switch = adapters
-            outputs: tuple[Tensor, Tensor] = self.tower(words, mask)
+            outputs: tuple[Tensor, Tensor] = self.tower(words, mask, eot)
             return outputs
         finally:
             for adapter in held:
                 adapter.switch = None
 
 
-def _with_shared_weights(tower: TextTower) -> TextTower:
+def _with_shared_weights(tower: nn.Module) -> nn.Module:
     """A copy of the modules around the same parameters."""
     return copy.deepcopy(tower, {id(parameter): parameter for parameter in tower.parameters()})
 
 
-def _adapt(block: Block, config: AdapterConfig) -> list[Adapter]:
+def _adapt(block: nn.Module, config: AdapterConfig) -> list[Adapter]:
     """Put adapters into a block; the adapters, in a fixed order."""
     kind: type[Bottleneck | LowRank] = LowRank if config.kind == "lora" else Bottleneck
     adapters: list[Adapter] = []

@@ -13,7 +13,7 @@ from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.vectors import VectorCache
 from composir.compose.base import ComposedQueries
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import read_lines
 from composir.errors import DatasetError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
@@ -51,13 +51,7 @@ def _folder_texts(folder: Path) -> list[str]:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        text = read_regular_text(file)
-    except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file} is not UTF-8 text ({error})") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for _, line in read_lines(file, DatasetError)]
 
 
 def text_search_cost(

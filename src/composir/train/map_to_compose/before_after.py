@@ -15,7 +15,7 @@ import numpy as np
 from composir.bench.significance import Outcomes, PairedTest, bootstrap, paired_test
 from composir.errors import TrainingError
 from composir.train.map_to_compose.mining import Questions
-from composir.train.map_to_compose.ranking import CUTS, ranks
+from composir.train.map_to_compose.ranking import CUTS, found_within
 from composir.types import FloatArray
 
 DIRECTIONS = (0.0, 0.5, 1.0, 1.5)
@@ -87,8 +87,7 @@ class Scores:
         total = sum(np.float32(w) * self._parts[name] for name, w in weights.items() if w)
         if isinstance(total, int):
             raise TrainingError("all weights of a blend are 0")
-        place = ranks(total, self.questions)
-        return np.stack([place <= cut for cut in CUTS], axis=1).astype(np.float64)
+        return found_within(total, self.questions)
 
     def mean_recall(self, weights: Weights) -> float:
         """Mean of R@1, R@5 and R@10, percent: what choices go by."""
@@ -116,7 +115,17 @@ def choose_alpha(scores: Scores) -> dict[str, float]:
 
 def row(name: str, scores: Scores, weights: Weights) -> Row:
     """Measure one method."""
-    found = scores.found(weights)
+    return row_of(name, scores.found(weights), weights)
+
+
+def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
+    """The line of a method.
+
+    Args:
+        name: As shown.
+        found: (m, len(CUTS)) float64, whether each question found a target.
+        weights: Of its blend.
+    """
     intervals = bootstrap([found], seed=0)
     return Row(
         name,

@@ -16,19 +16,25 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from composir.data.files import read_regular_text
+from composir.data.problems import Problem, told_together
+from composir.data.row_examples import TRIPLET_ROW
+from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
+from composir.train.map_to_compose.picture_names import (
+    GALLERY,
+    LOST,
+    LostPictureError,
+    PictureNames,
+)
 
-GALLERY, QUERIES = "gallery.jsonl", "queries.jsonl"
+QUERIES = "queries.jsonl"
 TARGET_KEYS = ("targets", "target", "clicked")
 SEPARATOR = "|"
-SHOWN_PROBLEMS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,6 @@ class Triplet:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A row that cannot be used: where it is and why."""
-
-    where: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class TripletData:
     """What was read.
 
@@ -86,13 +84,12 @@ class TripletData:
     gallery: tuple[Path, ...]
 
     def summary(self) -> str:
-        """One line for people, and one for each of the first problems."""
+        """One line for people, and one for each kind of problem."""
         head = (
             f"{len(self.triplets):,} triplets over {len(self.gallery):,} images; "
             f"{self.repeats:,} repeated rows, {len(self.problems):,} rows left out"
         )
-        lines = [f"  {p.where}: {p.reason}" for p in self.problems[:SHOWN_PROBLEMS]]
-        return "\n".join([head, *lines])
+        return "\n".join([head, *(f"  {line}" for line in told_together(self.problems))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +129,16 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
         DatasetError: If nothing is there, a file is of no known form, no row is usable, or more
             than `max_bad` of the rows are not.
     """
-    resolve = _Files(source, images)
+    rows_file, resolve = _opened(source, images)
     good: list[Triplet] = []
     problems: list[Problem] = []
-    for where, row in _rows(resolve.rows_file):
-        outcome = _triplet(where, row, resolve) if isinstance(row, Mapping) else str(row)
+    for where, row in _rows(rows_file):
+        outcome = _outcome(where, row, resolve)
         if isinstance(outcome, Triplet):
             good.append(outcome)
         else:
-            problems.append(Problem(where, outcome))
-    _refuse(resolve.rows_file, len(good), problems, max_bad)
+            problems.append(outcome)
+    _refuse(rows_file, resolve, len(good), problems, max_bad)
     merged = _merged(good)
     gallery = resolve.gallery or _unique(file for t in merged for file in t.images)
     repeats = len(good) - len(merged)
@@ -204,54 +201,13 @@ def split_triplets(triplets: Sequence[Triplet], dev: float, held_out: float) -> 
     return TripletSplit(train, parts[1], parts[2], len(parts[0]) - len(train))
 
 
-class _Files:
-    """Where rows are, and what file a name in them means."""
-
-    def __init__(self, source: Path, images: Path | None) -> None:
-        if not source.exists():
-            raise DatasetError(f"{source}: no such file or folder of triplets")
-        folder = source if source.is_dir() else source.parent
-        self.rows_file = source / QUERIES if source.is_dir() else source
-        self.root = images or folder
-        self.by_id = _gallery_files(source / GALLERY, self.root) if source.is_dir() else {}
-        self.gallery = tuple(self.by_id.values())
-        self._exists: dict[Path, bool] = {}
-
-    def __call__(self, name: object) -> Path:
-        """The file that a name means.
-
-        Raises:
-            ValueError: If there is none.
-        """
-        path = self.by_id.get(str(name)) or self.root / str(name)
-        if path not in self._exists:
-            self._exists[path] = _is_file(path)
-        if not self._exists[path]:
-            raise ValueError(f"no image {str(name)!r} (looked for {path})")
-        return path
-
-    def name_of(self, path: Path) -> str:
-        """The file relative to the image folder, so that splits do not depend on the machine."""
-        inside = path.is_relative_to(self.root)
-        return path.relative_to(self.root).as_posix() if inside else path.name
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as error:  # e.g. a name that is too long; in whole it would bury the message
-        raise ValueError(f"no image {path.name[:40]!r}... ({error.strerror})") from error
-
-
-def _gallery_files(path: Path, root: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for where, row in _rows(path):
-        if not isinstance(row, Mapping) or not isinstance(row.get("file"), str) or "id" not in row:
-            raise DatasetError(f"{where}: a gallery row needs 'id' and 'file'")
-        if str(row["id"]) in files:
-            raise DatasetError(f"{where}: the gallery id {row['id']!r} comes twice")
-        files[str(row["id"])] = root / row["file"]
-    return files
+def _opened(source: Path, images: Path | None) -> tuple[Path, PictureNames]:
+    """The file of rows, and what names in it mean."""
+    if not source.exists():
+        raise DatasetError(f"{source}: no such file or folder of triplets")
+    if not source.is_dir():
+        return source, PictureNames(source.parent, images)
+    return source / QUERIES, PictureNames.of_data_set(source, images, _rows(source / GALLERY))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -261,37 +217,21 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         raise DatasetError(
             f"{path}: triplets come as a data set folder, .jsonl or .csv, not {path.suffix!r}"
         )
-    try:
-        text = read_regular_text(path, encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text ({error})") from error
-    return kinds[path.suffix.lower()](path, text)
+    return kinds[path.suffix.lower()](path)
 
 
-def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
+def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    for where, line in read_lines(path, DatasetError):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield where, f"not JSON ({_told(error)})"
+            row = decode_json(line)
+        except JsonFaultError as fault:
+            yield where, fault.reason
             continue
         yield where, row if isinstance(row, dict) else "not a JSON object"
 
 
-def _told(error: ValueError | RecursionError) -> str:
-    """Why a line is no JSON that can be used, in words that fit into a line."""
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    reader = csv.DictReader(io.StringIO(read_text(path, DatasetError), newline=""))
     _check_columns(path, reader)
     while True:
         try:
@@ -315,19 +255,29 @@ def _check_columns(path: Path, reader: csv.DictReader[str]) -> None:
         )
 
 
-def _triplet(where: str, row: Mapping[str, Any], resolve: _Files) -> Triplet | str:
-    """A row's triplet, or in words what is wrong with it."""
+def _outcome(where: str, row: object, resolve: PictureNames) -> Triplet | Problem:
+    """A row's triplet, or what is wrong with it."""
+    if not isinstance(row, Mapping):
+        return Problem(where, str(row))
+    try:
+        made = _triplet(where, row, resolve)
+    except LostPictureError as error:
+        return Problem(where, str(error), LOST)
+    except ValueError as error:
+        return Problem(where, str(error))
+    return Problem(where, made) if isinstance(made, str) else made
+
+
+def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> Triplet | str:
+    """A row's triplet, or in words what is wrong with it; names that cannot be used raise."""
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         return "the text is empty"
     if not row.get("reference"):
         return "no reference"
-    try:
-        reference = resolve(row["reference"])
-        targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
-        shown = _unique(resolve(name) for name in _names(row.get("shown")))
-    except (ValueError, RecursionError) as error:
-        return str(error)
+    reference = resolve(row["reference"])
+    targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
+    shown = _unique(resolve(name) for name in _names(row.get("shown")))
     if not targets:
         return "no target"
     if reference in targets:
@@ -357,16 +307,23 @@ def _merged(triplets: Sequence[Triplet]) -> list[Triplet]:
     return list(found.values())
 
 
-def _refuse(file: Path, good: int, problems: Sequence[Problem], max_bad: float) -> None:
+def _refuse(
+    file: Path, resolve: PictureNames, good: int, problems: Sequence[Problem], max_bad: float
+) -> None:
     total = good + len(problems)
-    first = "\n".join(f"  {p.where}: {p.reason}" for p in problems[:SHOWN_PROBLEMS])
-    if good == 0:
-        raise DatasetError(f"{file}: none of {total:,} rows can be used\n{first}".rstrip())
-    if len(problems) > max_bad * total:
-        raise DatasetError(
-            f"{file}: {len(problems):,} of {total:,} rows cannot be used, more than "
-            f"{max_bad:.0%} (mend them, or allow it with --set max_bad=0.5):\n{first}"
-        )
+    if not total:
+        raise DatasetError(f"{file}: it has no triplets; {TRIPLET_ROW}")
+    if good and len(problems) <= max_bad * total:
+        return
+    kinds = "".join(f"\n  {line}" for line in told_together(problems))
+    lost = sum(problem.kind == LOST for problem in problems)
+    way_out = f"\n{resolve.way_out}" if 2 * lost >= len(problems) else ""
+    if not good:
+        raise DatasetError(f"{file}: none of {total:,} rows can be used:{kinds}{way_out}")
+    raise DatasetError(
+        f"{file}: {len(problems):,} of {total:,} rows cannot be used, more than {max_bad:.0%} "
+        f"(mend them, or allow it with --set max_bad=0.5):{kinds}{way_out}"
+    )
 
 
 def _unique(items: Iterable[Path]) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from composir.errors import TrainingError
 from composir.train.feature_cache import PictureFile
 from composir.train.foundation.corpus import SOURCES, read_corpus
-from composir.train.images import TrainingImage, is_dev, training_images
+from composir.train.images import TrainingImage, is_dev, told_training_images
 from composir.triplets.caption_file import read_captions
 from composir.triplets.records import Source, SourceImage
 from composir.triplets.source import CAPTION_COLUMNS, read_data_set
@@ -150,9 +150,7 @@ def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
                 f"the captions {sources.captions} belong to --images: name those too"
             )
         return []
-    images = training_images(
-        sources.images, lambda failure: say(f"skipping {failure.path}: {failure.reason}")
-    )
+    images = told_training_images(sources.images, say)
     texts = _caption_texts(sources.captions, images, say) if sources.captions != Path() else {}
     return [
         MapPicture(

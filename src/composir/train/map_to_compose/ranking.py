@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from composir.bench.significance import Outcomes
 from composir.train.map_to_compose.mining import Questions, Rows
 from composir.types import FloatArray
 
@@ -27,6 +28,12 @@ def ranks(scores: FloatArray, questions: Questions) -> Rows:
         ahead[[*targets, questions.references[row]]] = False
         found[row] = 1 + np.count_nonzero(ahead)
     return found
+
+
+def found_within(scores: FloatArray, questions: Questions) -> Outcomes:
+    """(m, len(CUTS)) float64, 1 where a target is among the first k; arguments as of `ranks`."""
+    place = ranks(scores, questions)
+    return np.stack([place <= cut for cut in CUTS], axis=1).astype(np.float64)
 
 
 def recalls(scores: FloatArray, questions: Questions) -> dict[str, float]:

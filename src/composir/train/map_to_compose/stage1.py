@@ -17,6 +17,8 @@ import torch
 from composir.compose.blend import BlendWeights
 from composir.compose.query_side import Tokens
 from composir.compose.trained import ComposerManifest, Templates
+from composir.data.problems import say_skipped
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
 from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.checks import check_name_and_seed
@@ -184,9 +186,11 @@ def bind_model(folder: Path, foundation: FrozenFoundation) -> None:
     own = f"{model.name} {model.fingerprint} {model.text_checksum}\n"
     if not path.exists():
         path.write_text(own, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != own:
+        return
+    known = read_text(path, TrainingError, limit=MANIFEST_LIMIT)
+    if known != own:
         raise TrainingError(
-            f"{folder} holds a run on another model ({path.read_text(encoding='utf-8').strip()}), "
+            f"{folder} holds a run on another model ({known.strip()[:200]}), "
             f"this one is {own.strip()}: choose another --out"
         )
 
@@ -350,8 +354,7 @@ def _features(
     spatial = config.mapper.injection_layers > 0
     progress = tenths("features", say)
     features = gallery_features(config.cache, files, foundation.model, progress, spatial=spatial)
-    for file, reason in features.failures[:10]:
-        say(f"skipping {file}: {reason}")
+    say_skipped(((getattr(file, "path", file), why) for file, why in features.failures), say)
     if features.failures:
         say(f"{len(features.failures):,} pictures cannot be read and are left out")
     return features

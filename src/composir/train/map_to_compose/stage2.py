@@ -29,7 +29,7 @@ from composir.train.map_to_compose.mining import (
     Rows,
 )
 from composir.train.map_to_compose.ranking import recalls
-from composir.train.sentences import encode_sentences
+from composir.train.sentences import encode_sentences, read_embedded
 from composir.types import FloatArray
 
 WATCHED = "dev/mean_recall"
@@ -293,15 +293,9 @@ class ComposingTask:
 
     def _encode_plain(self, texts: Sequence[str]) -> Tensor:
         """Sentences without pseudo-words through the adapted tower, (n, D)."""
-        opening, closing = self.foundation.frame
-        limit = self.foundation.model.texts.max_tokens - 2
-        ids = [[opening, *self.foundation.word_ids(t)[:limit], closing] for t in texts]
+        ids = self.foundation.model.texts.tokenise(texts)
         words = [self.foundation.embed(sentence) for sentence in ids]
-        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)
-        lengths = torch.tensor([len(sentence) for sentence in ids])
-        mask = (torch.arange(padded.shape[1])[None] < lengths[:, None]).float()
-        vectors: Tensor = self.tower.adapted(padded, mask)[0]
-        return vectors
+        return read_embedded(self.foundation, self.tower.adapted, words).vectors
 
     def _anchor_cosine(self) -> float:
         """Mean cosine of captions to where the frozen tower puts them; 1 where there are none."""

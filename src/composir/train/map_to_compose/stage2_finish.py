@@ -29,6 +29,12 @@ from composir.train.map_to_compose.before_after import (
     compared,
     row,
 )
+from composir.train.map_to_compose.packaged import (
+    HeldOut,
+    Packaged,
+    measure_packaged,
+    names_for,
+)
 from composir.train.map_to_compose.stage2 import Part
 from composir.train.map_to_compose.stage2_card import composer_fields, write_card
 from composir.train.map_to_compose.stage2_config import (
@@ -40,6 +46,8 @@ from composir.train.map_to_compose.stage2_data import COMPOSER, Say, Side, vecto
 from composir.types import FloatArray
 
 QUERY_GRAPH, TEXT_GRAPH, TABLE = "query.onnx", "text.onnx", "before_after"
+COMPARED = (("sum", 2), ("stage 1", 5))
+"""What stage 2 is tested against: as told, and its line of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +57,25 @@ class Ready:
     Attributes:
         foundation: The model.
         images: (n, D) float32, unit norm: vectors of all images.
+        files: The n images.
         sides: What each start makes of the triplets.
     """
 
     foundation: FrozenFoundation
     images: FloatArray
+    files: tuple[Path, ...]
     sides: tuple[Side, ...]
 
     @property
     def train_count(self) -> int:
         """Training triplets."""
         return len(self.sides[0].train.questions)
+
+    def packaged(self, say: Say) -> dict[str, Packaged]:
+        """What the model's own composers make of the held-out triplets."""
+        starts = [side.start.manifest.name for side in self.sides]
+        held_out = HeldOut(self.sides[0].held_out.questions, self.images, self.files)
+        return measure_packaged(self.foundation.model, starts, held_out, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +86,13 @@ class Adapted:
         graph: The adapted text encoder's file.
         texts: The same, opened.
         training: How it was made, for manifests and tables.
+        packaged: The model's own composers on the held-out triplets, by name.
     """
 
     graph: Path
     texts: TextEncoder
     training: Mapping[str, Any]
+    packaged: Mapping[str, Packaged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +205,8 @@ def _adapted(
     """Export the text encoder into the first composer and measure what is common to all."""
     model, graph = ready.foundation.model, composer / TEXT_GRAPH
     lender = model.bundle.file(model.bundle.manifest.text.graph)
-    parity = export_adapted_text(tower.switchable(), graph, lender)
+    placed = ready.foundation.framing is not None
+    parity = export_adapted_text(tower.switchable(), graph, lender, placed=placed)
     texts = model.with_text_graph(graph)
     costs: dict[str, float] = {}
     if config.text_only:
@@ -201,7 +220,7 @@ def _adapted(
         "train_triplets": ready.train_count,
         "parity": parity,
     }
-    return Adapted(graph, texts, training)
+    return Adapted(graph, texts, training, ready.packaged(say))
 
 
 def _write(
@@ -219,8 +238,9 @@ def _write(
     if len(ready.sides) > 1:
         say(f"{name}, on the query side of {side.start.manifest.name}:")
     fixed = config.fixed_weights(side.start.manifest)
-    rows, weights = _table(side, ready, adapted.texts, fixed)
-    table = _markdown(rows, side, ready)
+    packaged = _packaged_rows(side, composer, adapted)
+    rows, weights = _table(side, ready, adapted.texts, fixed, packaged)
+    table = _markdown(rows, packaged, side, ready)
     say(table)
     training = {**adapted.training, "before_after": as_records(rows)}
     others = [one.start.manifest.name for one in ready.sides if one is not side]
@@ -246,8 +266,19 @@ def _chosen_on(dev: Sequence[DevSet], written: Written, model: Model, say: Say) 
     return replace(written, fields={**fields, "settings": changed, "training": training})
 
 
+def _packaged_rows(side: Side, composer: Path, adapted: Adapted) -> list[Row]:
+    """Lines of the model's own composers, but of the one that this run makes again."""
+    names = names_for(side.start.manifest.name)
+    known = [adapted.packaged[name] for name in names if name in adapted.packaged]
+    return [one.row for one in known if not one.is_in(composer)]
+
+
 def _table(
-    side: Side, ready: Ready, adapted: TextEncoder, fixed: Mapping[str, float]
+    side: Side,
+    ready: Ready,
+    adapted: TextEncoder,
+    fixed: Mapping[str, float],
+    packaged: Sequence[Row],
 ) -> tuple[list[Row], BlendWeights]:
     """The before/after table, and the weights that the dev triplets choose for stage 2."""
 
@@ -268,20 +299,26 @@ def _table(
         row("stage 1, sentence alone", first, {"sentence": 1.0}),
         row("stage 1, as it came", first, came),
         row("stage 1, weights chosen on dev", first, tuned),
+        *packaged,
         row("stage 2, sentence alone", second, {"sentence": 1.0}),
         row("stage 2, weights chosen on dev", second, chosen),
     ]
     return rows, own.changed(chosen)
 
 
-def _markdown(rows: Sequence[Row], side: Side, ready: Ready) -> str:
+def _markdown(rows: Sequence[Row], packaged: Sequence[Row], side: Side, ready: Ready) -> str:
     questions, images = len(side.held_out.questions), len(ready.images)
     lines = [as_markdown(rows, questions, images), ""]
-    for name, place in (("sum", 2), ("stage 1", 5)):
-        test = compared(rows[place], rows[-1])
-        lines.append(
-            f"R@1 of stage 2 minus {name}: {100 * test.difference:+.1f} points "
-            f"({100 * test.low:+.1f} to {100 * test.high:+.1f}, p = {test.p_value:.3f}), "
-            "both with weights chosen on dev."
-        )
+    chosen = "both with weights chosen on dev"
+    lines += [_difference(rows[-1], name, rows[place], chosen) for name, place in COMPARED]
+    own = "whose own weights were chosen elsewhere"
+    lines += [_difference(rows[-1], f"the {one.name}", one, own) for one in packaged]
     return "\n".join(lines)
+
+
+def _difference(stage2: Row, name: str, other: Row, weights: str) -> str:
+    test = compared(other, stage2)
+    return (
+        f"R@1 of stage 2 minus {name}: {100 * test.difference:+.1f} points "
+        f"({100 * test.low:+.1f} to {100 * test.high:+.1f}, p = {test.p_value:.3f}), {weights}."
+    )

@@ -97,7 +97,8 @@ def _prepare(
         Side(start, *(make_part(questions, made, start, model) for questions in asked))
         for start, made in zip(starts, images.references, strict=True)
     )
-    return Ready(foundation, images.vectors, sides)
+    kept = tuple(sorted(images.row_of, key=lambda file: images.row_of[file]))
+    return Ready(foundation, images.vectors, kept, sides)
 
 
 def _read(config: ComposeConfig, folder: Path, say: Say) -> TripletData:

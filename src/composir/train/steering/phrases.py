@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from composir.data.files import read_regular_text
+from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
 
 ALONE = -1
@@ -40,13 +40,9 @@ def read_phrases(file: Path) -> Phrases:
         TrainingError: If it cannot be read or holds fewer than two.
     """
     path = Path(__file__).with_name("phrases.txt") if file == Path() else file
-    try:
-        lines = read_regular_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"phrases: {path} cannot be read as UTF-8 text: {error}") from error
     found: dict[str, int] = {}
     group = ALONE
-    for line in (line.strip() for line in lines):
+    for line in (line.strip() for _, line in read_lines(path, TrainingError)):
         if line.startswith("[") and line.endswith("]"):
             group += 1
         elif line and not line.startswith("#"):

@@ -1,0 +1,268 @@
+"""The values of a JSON object, checked for their type; messages name the place and the key."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from composir.data.untrusted_json import MANIFEST_LIMIT, parse_json, read_json, read_lines
+from composir.errors import ComposirError
+
+_MOST_SHOWN = 40
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """An object of a JSON file, whose values are of any type until they are asked for.
+
+    Attributes:
+        where: The file and the place in it, for messages.
+        values: As parsed.
+        error: What to raise.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+    error: type[ComposirError]
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is such a key."""
+        return key in self.values
+
+    def __getitem__(self, key: str) -> Any:
+        """A value of any type that is known to be there."""
+        return self.values[key]
+
+    def text(self, key: str) -> str | None:
+        """A text; None where there is none, or null.
+
+        Raises:
+            ComposirError: If it is anything but a string.
+        """
+        value = self.values.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise self.wrong(key, "a string")
+
+    def required_text(self, key: str) -> str:
+        """A text that has to be there.
+
+        Raises:
+            ComposirError: If it is missing or anything but a string.
+        """
+        return self._there(key, self.text(key))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts that has to be there.
+
+        Raises:
+            ComposirError: If it is missing, no list, or holds anything but strings.
+        """
+        value = self._required(key, list, "a list of texts")
+        if not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, "a list of texts alone")
+        return tuple(value)
+
+    def name(self, key: str) -> str | None:
+        """A name, which may be written as a whole number; None where there is none, or null.
+
+        Raises:
+            ComposirError: If it is anything else.
+        """
+        value = self.values.get(key)
+        return None if value is None else self._name(key, "a string or a whole number", value)
+
+    def required_name(self, key: str) -> str:
+        """A name that has to be there; it may be written as a whole number.
+
+        Raises:
+            ComposirError: If it is missing or anything else.
+        """
+        return self._there(key, self.name(key))
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """A list of names; empty where there is none, or null.
+
+        Raises:
+            ComposirError: If it is no list, or holds anything but names.
+        """
+        value = self.values.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.wrong(key, "a list of names")
+        return tuple(self._name(key, "a list of names alone", item) for item in value)
+
+    def required_names(self, key: str) -> tuple[str, ...]:
+        """A list of names that has to be there.
+
+        Raises:
+            ComposirError: If it is missing, no list, or holds anything but names.
+        """
+        self.items(key)
+        return self.names(key)
+
+    def digits(self, key: str) -> str:
+        """An id that is a whole number, as text; public sets name image files after it.
+
+        Raises:
+            ComposirError: If it is missing, or not a whole number.
+        """
+        name = self.required_name(key)
+        if not (name.isascii() and name.isdecimal()):
+            raise self.wrong(key, "a whole number")
+        return name
+
+    def whole_number(self, key: str, least: int, most: int) -> int:
+        """A whole number that has to be there, within bounds, both included.
+
+        Raises:
+            ComposirError: If it is missing, anything else, or out of bounds.
+        """
+        value = self._required(key, int, f"a whole number from {least:,} to {most:,}")
+        if isinstance(value, bool) or not least <= value <= most:
+            raise self.wrong(key, f"a whole number from {least:,} to {most:,}")
+        return value
+
+    def numbers(self, key: str, count: int, what: str) -> tuple[float, ...]:
+        """A list of so many finite numbers that has to be there.
+
+        Raises:
+            ComposirError: If it is missing or anything else, in the words of `what`.
+        """
+        value = self._required(key, list, what)
+        if len(value) != count or not all(map(is_finite_number, value)):
+            raise self.wrong(key, what)
+        return tuple(map(float, value))
+
+    def items(self, key: str) -> list[Any]:
+        """A list that has to be there, of whatever it is.
+
+        Raises:
+            ComposirError: If it is missing, or no list.
+        """
+        return self._required(key, list, "a list")
+
+    def inner(self, key: str) -> JsonObject:
+        """An object that has to be there.
+
+        Raises:
+            ComposirError: If it is missing, or something else.
+        """
+        value = self._required(key, dict, "an object")
+        return JsonObject(f"{self.where}, {key}", value, self.error)
+
+    def objects(self, entries: Iterable[object], what: str) -> Iterator[JsonObject]:
+        """Entries of a list that have to be objects, each with its number for a place.
+
+        Raises:
+            ComposirError: If one is something else.
+        """
+        for number, entry in enumerate(entries):
+            yield as_object(f"{self.where}, {what} {number}", entry, self.error)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false; words such as "false" are refused, for as a condition they would be true.
+
+        Raises:
+            ComposirError: If it is anything else.
+        """
+        value = self.values.get(key, default)
+        if isinstance(value, bool):
+            return value
+        raise self.wrong(key, "true or false, without quotes")
+
+    def wrong(self, key: str, expected: str) -> ComposirError:
+        """What to raise for a value of the wrong type."""
+        return self._wrong(key, expected, self.values.get(key))
+
+    def missing(self, key: str) -> ComposirError:
+        """What to raise for a value that is not there."""
+        return self.error(f"{self.where}: no {key!r}")
+
+    def _wrong(self, key: str, expected: str, value: object) -> ComposirError:
+        return self.error(f"{self.where}: {key!r} must be {expected}, not {shown(value)}")
+
+    def _there(self, key: str, value: _Kind | None) -> _Kind:
+        if value is None:
+            raise self.missing(key)
+        return value
+
+    def _required(self, key: str, kind: type[_Kind], expected: str) -> _Kind:
+        value = self._there(key, self.values.get(key))
+        if not isinstance(value, kind):
+            raise self.wrong(key, expected)
+        return value
+
+    def _name(self, key: str, expected: str, value: object) -> str:
+        # `bool` is an `int` to Python, but nobody calls an image `true`.
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            return str(value)
+        raise self._wrong(key, expected, value)
+
+
+def as_object(where: str, value: object, error: type[ComposirError]) -> JsonObject:
+    """A parsed value that has to be an object.
+
+    Args:
+        where: For messages.
+        value: As parsed.
+        error: What to raise.
+
+    Raises:
+        ComposirError: `error`, if it is something else.
+    """
+    if not isinstance(value, dict):
+        raise error(f"{where}: must be an object, not {shown(value)}")
+    return JsonObject(where, value, error)
+
+
+def read_object(
+    path: Path,
+    error: type[ComposirError],
+    *,
+    limit: int = MANIFEST_LIMIT,
+    missing: str = "this file is missing",
+    halves: bool = True,
+) -> JsonObject:
+    """Read a file of one JSON object; see `untrusted_json.read_json`."""
+    value = read_json(path, error, dict, limit=limit, missing=missing, halves=halves)
+    return JsonObject(str(path), value, error)
+
+
+def read_objects(
+    path: Path, error: type[ComposirError], *, halves: bool = True
+) -> Iterator[JsonObject]:
+    """Read a file of one JSON object a line, line by line.
+
+    Args:
+        path: The file.
+        error: What to raise.
+        halves: As for `untrusted_json.parse_json`.
+
+    Raises:
+        ComposirError: `error`, if the file or one of its lines cannot be read.
+    """
+    for where, line in read_lines(path, error):
+        yield as_object(where, parse_json(where, line, error, halves=halves), error)
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a parsed value is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def shown(value: object) -> str:
+    """A value as the file spells it, null and not None, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."

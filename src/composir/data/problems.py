@@ -1,0 +1,65 @@
+"""What is wrong with many rows or files, told in few lines: problems of one kind together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+_NAMED = 3
+_KINDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row or file that cannot be used: where it is and why.
+
+    Attributes:
+        where: File, or file and line.
+        reason: Why, in words.
+        kind: What it has in common with others whose reasons name other details; the reason itself
+            where there are no details.
+    """
+
+    where: str
+    reason: str
+    kind: str = ""
+
+
+def told_together(problems: Iterable[Problem]) -> list[str]:
+    """Lines for people, one for each kind of problem, the most frequent first.
+
+    Args:
+        problems: Any number, e.g. a thousand rows that all name a lost picture.
+
+    Returns:
+        `WHERE: REASON` for what is alone, else the places of the first few, how many more there
+        are, and the first one's reason; rare kinds beyond the fifth are only counted.
+    """
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind or problem.reason, []).append(problem)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    lines = [_told(alike) for alike in ordered[:_KINDS]]
+    rest = [len(alike) for alike in ordered[_KINDS:]]
+    if rest:
+        lines.append(f"... and {sum(rest):,} more, of {len(rest):,} other kinds")
+    return lines
+
+
+def say_skipped(failures: Iterable[tuple[object, str]], say: Callable[[str], None]) -> None:
+    """Say which files are skipped.
+
+    Args:
+        failures: Files, and why each cannot be used.
+        say: Takes lines.
+    """
+    for line in told_together(Problem(str(file), reason) for file, reason in failures):
+        say(f"skipping {line}")
+
+
+def _told(alike: list[Problem]) -> str:
+    first = alike[0]
+    named = alike[: 1 if first.kind else _NAMED]  # one's details say nothing of another's place
+    told = ", ".join(one.where for one in named)
+    more = len(alike) - len(named)
+    return f"{told}{f' and {more:,} more' if more else ''}: {first.reason}"

@@ -1,0 +1,88 @@
+"""Parsed values against a pydantic model; what does not fit is told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from composir.data.json_object import shown
+from composir.data.untrusted_json import JSON_LIMIT, read_json
+from composir.errors import ComposirError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+_Model = TypeVar("_Model", bound="BaseModel")
+
+_EXPECTED: Mapping[str, str] = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "an object",
+    "mapping": "an object",
+    "model": "an object",
+}
+_OF_TYPE = ("_type", "_parsing", "_from_float", "_number", "_parsing_size")
+
+
+def read_model(
+    path: Path,
+    model: type[_Model],
+    error: type[ComposirError],
+    what: str,
+    *,
+    limit: int = JSON_LIMIT,
+) -> _Model:
+    """Read a JSON file that a pydantic model describes.
+
+    Args:
+        path: The file.
+        model: What it must hold.
+        error: What to raise.
+        what: The file's kind, e.g. `a result file of version 1`.
+        limit: Most bytes.
+
+    Raises:
+        ComposirError: `error`, if it is missing, not JSON, or does not hold what it must.
+    """
+    return fitting(path, read_json(path, error, limit=limit), model, error, what)
+
+
+def fitting(
+    path: Path, value: Any, model: type[_Model], error: type[ComposirError], what: str
+) -> _Model:
+    """A parsed value as a pydantic model; see `read_model`."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(value)
+    except ValidationError as fault:
+        raise error(f"{path} is not {what}: {first_problem(fault)}") from fault
+    except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
+        raise error(f"{path} is not {what}: half of a surrogate pair is no text") from fault
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that a validation found, where, and how many there are."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return (f"{where}: " if where else "") + _told(problem) + more
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    kind = str(problem["type"])
+    expected = _EXPECTED.get(kind.partition("_")[0])
+    if expected and kind.endswith(_OF_TYPE):
+        return f"must be {expected}, not {shown(problem['input'])}"
+    if kind == "missing":
+        return "missing"
+    if kind == "extra_forbidden":
+        return "is not known here"
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return said.replace("Input should be", f"{shown(problem['input'])} should be")

@@ -1,0 +1,8 @@
+"""How large the numbers may be that people give; beyond, a run would never end, or crash."""
+
+MOST_THREADS = 512
+MOST_BATCH = 1024
+MOST_HITS = 1_000_000
+MOST_TRIPLETS = 1_000_000
+MOST_RESAMPLES = 100_000
+LARGEST_SEED = 2**32 - 1

@@ -1,0 +1,120 @@
+"""Checkpoints of runs, read with every check: a damaged one must not be trained on."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from composir.data.files import open_regular
+
+_KEYS = ("step", "parameters", "average", "optimiser")
+
+
+def load_checkpoint(path: Path, parameters: Sequence[Tensor], steps: int) -> dict[str, Any]:
+    """Load what a run saved.
+
+    Args:
+        path: The file.
+        parameters: Of the run that goes on, in order.
+        steps: Of that run.
+
+    Returns:
+        The state; its weights have the shapes of the run's, and all of its numbers are finite.
+
+    Raises:
+        ValueError: If it is damaged, or of another run.
+        OSError: If it cannot be read.
+        Exception: Of many kinds, by torch, if the file is no checkpoint.
+    """
+    with open_regular(path) as file:
+        _refuse_packed(file)
+        file.seek(0)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(key in state for key in _KEYS):
+        raise ValueError(f"it holds no {', '.join(_KEYS)}")
+    if type(state["step"]) is not int or not 0 <= state["step"] <= steps:
+        raise ValueError(f"it is of step {str(state['step'])[:20]}, and the run has {steps:,}")
+    _check_shapes("parameters", state["parameters"], parameters)
+    _check_shapes("averaged weights", state["average"], parameters)
+    _check_watch(state.get("watch") or {}, parameters)
+    check_finite(state)
+    return state
+
+
+def check_finite(state: object) -> None:
+    """Refuse numbers that are NaN or infinite, in whatever a state is made of.
+
+    Raises:
+        ValueError: If there are any, or a tensor has more numbers than are stored.
+    """
+    for tensor in _tensors(state):
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError("a tensor claims more numbers than are stored")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError("it holds weights that are NaN or infinite")
+
+
+def check_optimiser(optimiser: torch.optim.Optimizer, own: Sequence[dict[str, Any]]) -> None:
+    """Refuse the state of an optimiser that another one has left.
+
+    Args:
+        optimiser: With the state loaded.
+        own: Its groups before, whose learning rates alone may differ.
+
+    Raises:
+        ValueError: If shapes or settings are others.
+    """
+    for group, before in zip(optimiser.param_groups, own, strict=True):
+        for name, value in before.items():
+            if name not in {"params", "lr", "initial_lr"} and group.get(name) != value:
+                raise ValueError(f"its optimiser has another {name}")
+    for parameter, kept in optimiser.state.items():
+        for value in kept.values():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError("its optimiser is that of other weights")
+
+
+def _refuse_packed(file: BinaryIO) -> None:
+    """Torch stores tensors as they are; what is packed would unpack to any size."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no file that torch.save has written")
+    with zipfile.ZipFile(file) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("it is packed, which torch.save never does")
+
+
+def _check_shapes(what: str, found: object, parameters: Sequence[Tensor]) -> None:
+    wanted = [tuple(parameter.shape) for parameter in parameters]
+    if not isinstance(found, list) or not all(isinstance(item, Tensor) for item in found):
+        raise ValueError(f"its {what} are no list of tensors")
+    if [tuple(item.shape) for item in found] != wanted:
+        raise ValueError(f"its {what} have other shapes than this run's")
+
+
+def _check_watch(state: object, parameters: Sequence[Tensor]) -> None:
+    if not isinstance(state, dict):
+        raise ValueError("its record of the best figure is none")  # noqa: TRY004 - damage
+    best, waited = state.get("best", 0.0), state.get("waited", 0)
+    if not isinstance(best, float) or math.isnan(best) or type(waited) is not int:
+        raise ValueError("its best figure is no number")
+    if state.get("weights"):
+        _check_shapes("best weights", state["weights"], parameters)
+
+
+def _tensors(state: object) -> Iterator[Tensor]:
+    """All tensors in nested containers, without recursion."""
+    waiting = [state]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
