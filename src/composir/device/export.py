@@ -13,7 +13,7 @@ from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.data.files import replaced_atomically
 from composir.data.outputs import check_own_folder, inside, write_inside
 from composir.device.client import wire
-from composir.device.client.query_side import CARD, SCHEMA
+from composir.device.client.query_side import CARD
 from composir.device.message import IDENTITY_DIGITS
 from composir.errors import ComposirError, QueryError
 from composir.model.checked_files import sha256_of
@@ -83,7 +83,8 @@ def card(composer: ComposerFolder) -> dict[str, Any]:
     made = composer.manifest
     assert made.preprocess is not None  # the manifest was checked: it takes pixels
     return {
-        "schema_version": SCHEMA,
+        # Clients of version 1 do not know exact preprocessing, and would prepare other pixels.
+        "schema_version": 2 if made.preprocess.exact else 1,
         "composer": made.name,
         "composer_fingerprint": composer.fingerprint[:IDENTITY_DIGITS],
         "model": made.model.name,

@@ -163,11 +163,11 @@ def _scaled_part(
     part = rgb.crop((across.first, down.first, across.last, down.last))
     # In the order of Pillow 13 for the whole picture: what comes first is rounded, which shows.
     if rgb.height > rgb.width and rgb.height > place.height:
-        above = (0.0, down.start, part.width, down.stop)
-        part = part.resize((part.width, down.size), resample, above)
-        rest = (across.start, 0.0, across.stop, down.size)
+        first: tuple[float, float, float, float] = (0.0, down.start, part.width, down.stop)
+        part = part.resize((part.width, down.size), resample, first)
+        then: tuple[float, float, float, float] = (across.start, 0.0, across.stop, down.size)
     else:
-        beside = (across.start, 0.0, across.stop, part.height)
-        part = part.resize((across.size, part.height), resample, beside)
-        rest = (0.0, down.start, across.size, down.stop)
-    return part.resize((across.size, down.size), resample, rest)
+        first = (across.start, 0.0, across.stop, part.height)
+        part = part.resize((across.size, part.height), resample, first)
+        then = (0.0, down.start, across.size, down.stop)
+    return part.resize((across.size, down.size), resample, then)

@@ -24,6 +24,7 @@ from composir.device.export import CLIENT, export_query_side
 from composir.device.message import pack, unpack
 from composir.device.server import composed_from_message, message_composer
 from composir.errors import DeviceMessageError, OutputError, QueryError
+from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
 from tests.fakes import COLOURS
 from tests.tiny_bundle import make_bundle, make_composer
@@ -69,6 +70,25 @@ def test_the_card_says_what_a_client_has_to_know(device: Path, composer: Spliced
     assert card["gallery_fingerprint"] == composer.model.fingerprint
     assert composer.model.text_checksum.startswith(card["text_checksum"])
     assert card["licence"] == "none"
+
+
+def test_exact_preprocessing_travels_and_earlier_clients_refuse_it(
+    folder: Path, device: Path, tmp_path: Path
+) -> None:
+    assert json.loads((device / "query_side.json").read_text())["schema_version"] == 1
+    manifest = json.loads((folder / "composer.json").read_text())
+    manifest["preprocess"] |= {"fit": "centre-crop", "exact": "transformers", "short_side": 9}
+    (folder / "composer.json").write_text(json.dumps(manifest))
+    exactly = export_query_side(ComposerFolder.load(folder), tmp_path / "exactly").folder
+    card = json.loads((exactly / "query_side.json").read_text())
+    assert card["schema_version"] == 2  # more than the clients before knew
+    spec = PreprocessSpec.model_validate(card["preprocess"])
+    assert (spec.exact, spec.short_side) == ("transformers", 9)
+    picture = np.random.default_rng(3).integers(0, 256, (31, 40, 3), dtype=np.uint8)
+    session = QuerySide(exactly)._session
+    feeds = {"pixels": spec.apply(Image.fromarray(picture))[None]}
+    wanted = session.run(["tokens"], feeds)[0][0]
+    np.testing.assert_array_equal(QuerySide(exactly).look(picture).tokens, wanted)
 
 
 def test_an_export_may_be_repeated_but_touches_no_other_folder(
@@ -228,6 +248,6 @@ def test_a_damaged_or_newer_export_is_refused(device: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="damaged"):
         QuerySide(damaged)
     card = json.loads((newer / "query_side.json").read_text())
-    (newer / "query_side.json").write_text(json.dumps(card | {"schema_version": 2}))
+    (newer / "query_side.json").write_text(json.dumps(card | {"schema_version": 3}))
     with pytest.raises(ValueError, match="newer"):
         QuerySide(newer)

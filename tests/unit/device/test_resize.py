@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,6 +67,43 @@ def test_the_colour_of_the_padding_is_the_specified_one() -> None:
     theirs, ours = both(photo_like(90, 30), spec)
     assert ours[0, 0].tolist() == [10, 20, 30]
     np.testing.assert_array_equal(ours, theirs)
+
+
+EXACT = [
+    {"exact": "transformers", "fit": "centre-crop"},
+    {"exact": "open_clip", "fit": "centre-crop"},
+    {"exact": "open_clip", "fit": "squash"},
+    {"exact": "open_clip", "fit": "pad", "pad_colour": (9, 8, 7)},
+    {"exact": "transformers", "fit": "centre-crop", "short_side": 80},
+    {"exact": "transformers", "fit": "centre-crop", "short_side": 41},
+]
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize("fields", EXACT, ids=str)
+def test_exact_specifications_are_followed(interpolation: str, fields: dict[str, Any]) -> None:
+    spec = PreprocessSpec.model_validate({"size": 64, "interpolation": interpolation, **fields})
+    for size in [(320, 200), (901, 333), (65, 64), (64, 64), (3, 2), (90, 1), (97, 70)]:
+        theirs, ours = both(photo_like(*size), spec)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(size))
+    for size in [(333, 901), (1, 90), (70, 97)]:  # tall: see above
+        theirs, ours = both(photo_like(*size), spec)
+        assert np.abs(ours.astype(int) - theirs.astype(int)).mean() < 0.3
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_endless_pictures_need_no_more_than_what_is_shown(turn: bool) -> None:
+    """A table of weights for all of it would take 10 gigabytes."""
+    long = np.full((1, 20_000_000, 3), (200, 100, 50), dtype=np.uint8)
+    spec = PreprocessSpec(size=64, exact="transformers")
+    shown = preprocess(long.swapaxes(0, 1) if turn else long, spec.model_dump(mode="json"))
+    assert (shown == (200, 100, 50)).all()
+
+
+def test_a_rule_of_a_later_version_is_refused() -> None:
+    card = PreprocessSpec(size=8).model_dump(mode="json") | {"exact": "keras"}
+    with pytest.raises(ValueError, match="the rule 'keras' is unknown"):
+        preprocess(photo_like(20, 10), card)
 
 
 @pytest.mark.parametrize(

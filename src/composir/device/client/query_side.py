@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CARD = "query_side.json"
-SCHEMA = 1
+SCHEMA = 2  # 2: `preprocess` may be exact
 
 
 @dataclass(frozen=True)

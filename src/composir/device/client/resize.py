@@ -2,7 +2,8 @@
 
 Models notice how their pictures were shrunk, so a client must not use just any resampling. This is
 the antialiased convolution that Pillow documents (a filter stretched by the scale, normalised
-weights in fixed point, rows before columns), after a first reduction by whole factors.
+weights in fixed point, rows before columns), after a first reduction by whole factors; or without
+that and in whole pixels, where the card asks for what the model's own processor does (`exact`).
 """
 
 from __future__ import annotations
@@ -46,18 +47,22 @@ def preprocess(rgb: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
 
     Args:
         rgb: (height, width, 3) uint8, upright (EXIF orientation applied), sRGB, without alpha.
-        spec: `preprocess` of `query_side.json`: size, fit, pad_ratio, pad_colour, interpolation.
+        spec: `preprocess` of `query_side.json`: size, fit, pad_ratio, pad_colour, interpolation,
+            and, where they are given, exact and short_side.
 
     Returns:
         (size, size, 3) uint8.
 
     Raises:
-        ValueError: If the picture is of another shape or type, or has no pixels.
+        ValueError: If the picture is of another shape or type, or has no pixels, or the card asks
+            for a rule that is unknown here.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
         raise ValueError(f"an array of shape {rgb.shape} and type {rgb.dtype} is no RGB picture")
     size = int(spec["size"])
     height, width = rgb.shape[:2]
+    if spec.get("exact") is not None:
+        return _exact(rgb, spec)
     across, down = _window(width, height, spec)
     seen = min(across, width), min(down, height)
     left, top = (width - seen[0]) / 2, (height - seen[1]) / 2
@@ -98,11 +103,57 @@ def resize(
     return _resampled(wide, down, convolve, support)
 
 
+def _exact(rgb: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
+    """Scale all of the picture, of which no more is computed than the input shows."""
+    size = int(spec["size"])
+    height, width = rgb.shape[:2]
+    target = _exact_target(width, height, spec)
+    corner = tuple(_exact_offset(side - size, str(spec["exact"])) for side in target)
+    begin = tuple(max(0, offset) for offset in corner)
+    end = tuple(min(side, offset + size) for side, offset in zip(target, corner, strict=True))
+    convolve, support = FILTERS[str(spec["interpolation"])]
+    across = _Axis.part(width, target[0], begin[0], end[0], support)
+    down = _Axis.part(height, target[1], begin[1], end[1], support)
+    rgb = rgb[down.start : down.stop, across.start : across.stop]
+    wide = _resampled(rgb.swapaxes(0, 1), across, convolve, support).swapaxes(0, 1)
+    shown = _resampled(wide, down, convolve, support)
+    if shown.shape[:2] == (size, size):
+        return np.ascontiguousarray(shown)
+    canvas = np.empty((size, size, 3), dtype=np.uint8)
+    canvas[:] = spec["pad_colour"]
+    left, above = (max(0, -offset) for offset in corner)
+    canvas[above : above + len(shown), left : left + shown.shape[1]] = shown
+    return canvas
+
+
+def _exact_target(width: int, height: int, spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the whole picture, scaled."""
+    size, fit = int(spec["size"]), spec["fit"]
+    if fit == "squash":
+        return size, size
+    if fit == "pad":
+        ratio = max(width, height) / size
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
+    short = int(spec.get("short_side") or size)
+    long = int(short * max(width, height) / min(width, height))
+    return (short, long) if width <= height else (long, short)
+
+
+def _exact_offset(spare: int, rule: str) -> int:
+    """Where the input begins on the scaled picture; negative where it begins with padding."""
+    if rule == "transformers":
+        return spare // 2
+    if rule == "open_clip":
+        return round(spare / 2) if spare > 0 else -(-spare // 2)
+    raise ValueError(f"the rule {rule!r} is unknown: use the client that lies beside the card")
+
+
 @dataclass(frozen=True)
 class _Axis:
     """One direction of a resize: from `first` to `last` of the input to `size` pixels.
 
-    Before that, `start` to `stop` are reduced by a whole `factor`.
+    Before that, `start` to `stop` are reduced by a whole `factor`. Of the result only `shown` is
+    made, where it is given: then `start` to `stop` are the input that this needs.
     """
 
     first: float
@@ -111,6 +162,15 @@ class _Axis:
     factor: int = 1
     start: int = 0
     stop: int = 0
+    shown: range | None = None
+
+    @classmethod
+    def part(cls, length: int, size: int, begin: int, end: int, support: float) -> _Axis:
+        scale = length / size
+        margin = math.ceil(support * max(1.0, scale)) + 1
+        start = max(0, math.floor(begin * scale) - margin)
+        stop = min(length, math.ceil(end * scale) + margin)
+        return cls(0, length, size, 1, start, stop, range(begin, end))
 
     @classmethod
     def of(cls, first: float, last: float, size: int, length: int, support: float) -> _Axis:
@@ -171,8 +231,9 @@ def _resampled(
     rows: np.ndarray, axis: _Axis, convolve: Callable[[np.ndarray], np.ndarray], support: float
 ) -> np.ndarray:
     """Resample the first axis of (length, other, 3) uint8."""
-    if len(rows) == axis.size and axis.first == 0 and axis.last == axis.size:
-        return rows
+    if axis.first == 0 and axis.last == axis.size:
+        shown, skipped = _shown(axis)
+        return rows[shown.start - skipped : shown.stop - skipped]
     weights = _weights(len(rows), axis, convolve, support)
     # Whole numbers below 2 ** 53, so float64 is exact, and fast.
     total = np.tensordot(weights, rows.astype(np.float64), axes=1)
@@ -183,18 +244,24 @@ def _resampled(
 def _weights(
     length: int, axis: _Axis, convolve: Callable[[np.ndarray], np.ndarray], support: float
 ) -> np.ndarray:
-    """What each input pixel gives to each output pixel, (size, length), whole numbers."""
+    """What each input pixel gives to each output pixel, (shown, length), whole numbers."""
+    shown, skipped = _shown(axis)
     first, last = np.float32(axis.first), np.float32(axis.last)
     scale = float(last - first) / axis.size
     stretch = max(scale, 1.0)
-    table = np.zeros((axis.size, length))
-    for index in range(axis.size):
+    table = np.zeros((len(shown), length))
+    for row, index in enumerate(shown):
         centre = float(first) + (index + 0.5) * scale
         start = max(0, int(centre - support * stretch + 0.5))
-        stop = min(length, int(centre + support * stretch + 0.5))
+        stop = min(skipped + length, int(centre + support * stretch + 0.5))
         weights = convolve((np.arange(start, stop) - centre + 0.5) / stretch)
-        table[index, start:stop] = _fixed_point(weights / weights.sum())
+        table[row, start - skipped : stop - skipped] = _fixed_point(weights / weights.sum())
     return table
+
+
+def _shown(axis: _Axis) -> tuple[range, int]:
+    """Which pixels are made, and how many of the input were left out before the first."""
+    return (range(axis.size), 0) if axis.shown is None else (axis.shown, axis.start)
 
 
 def _fixed_point(weights: np.ndarray) -> np.ndarray:

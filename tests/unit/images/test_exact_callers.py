@@ -1,0 +1,96 @@
+"""Whoever prepares pictures for a model with exact preprocessing decodes them whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from composir.bench.encode import encode_pictures
+from composir.bench.task import Picture
+from composir.errors import DatasetError
+from composir.gallery import Gallery
+from composir.images import read_image
+from composir.images.preprocess import PreprocessSpec
+from composir.triplets.records import SourceImage
+from composir.triplets.vectors import image_vectors
+from composir.types import FloatArray, PixelArray
+from tests.fakes import ColourModel
+from tests.pictures import encoded
+
+REASON = "3,000,000 x 1 pixels are too long"
+
+
+class ExactModel(ColourModel):
+    """Keeps what it was given."""
+
+    image_spec = PreprocessSpec(size=8, fit="squash", exact="transformers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[PixelArray] = []
+
+    def encode_pixels(self, pixels: PixelArray) -> FloatArray:
+        self.seen.extend(pixels)
+        return super().encode_pixels(pixels)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A JPEG that comes out otherwise at a smaller scale, and a picture without end."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(5).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    (folder / "a.jpg").write_bytes(encoded(Image.fromarray(random), "JPEG", quality=90))
+    (folder / "b.png").write_bytes(encoded(Image.new("RGB", (3_000_000, 1)), "PNG"))
+    return folder
+
+
+def check(model: ExactModel, pictures: Path) -> None:
+    """The JPEG was seen whole, and nothing else."""
+    whole = read_image(pictures / "a.jpg").rgb
+    smaller = read_image(pictures / "a.jpg", min_side=256).rgb
+    wanted = model.image_spec.apply(whole)
+    assert (model.image_spec.apply(smaller) != wanted).any()
+    assert len(model.seen) == 1
+    np.testing.assert_array_equal(model.seen[0], wanted)
+
+
+def test_the_gallery(pictures: Path, tmp_path: Path) -> None:
+    model = ExactModel()
+    report = Gallery.create_or_open(tmp_path / "gallery", model).index([pictures])
+    check(model, pictures)
+    assert report.total == 1
+    assert [failure.path.name for failure in report.failures] == ["b.png"]
+    assert REASON in report.failures[0].reason
+
+
+def test_triplets(pictures: Path) -> None:
+    model = ExactModel()
+    images = [SourceImage(name, pictures / name) for name in ("a.jpg", "b.png")]
+    vectors = image_vectors(model, images, None, lambda *_: None)
+    check(model, pictures)
+    assert vectors.kept == (0,)
+    assert REASON in vectors.failures[0].reason
+
+
+def test_bench(pictures: Path) -> None:
+    model = ExactModel()
+    encode_pictures(model, {"a": Picture(pictures / "a.jpg")})
+    check(model, pictures)
+    with pytest.raises(DatasetError, match=f"b.png: {REASON}"):
+        encode_pictures(model, {"b": Picture(pictures / "b.png")})
+
+
+def test_training(pictures: Path) -> None:
+    pytest.importorskip("torch", reason="needs the train extra")
+    from composir.train.gallery_features import read_pixels
+
+    model = ExactModel()
+    pixels = read_pixels(pictures / "a.jpg", model.image_spec, 0)
+    assert not isinstance(pixels, str)
+    model.encode_pixels(pixels[None])
+    check(model, pictures)
+    assert REASON in str(read_pixels(pictures / "b.png", model.image_spec, 0))
