@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another input size": (
         lambda f: change(f / "preprocessor_config.json", crop_size=48),
-        "does not give the 32 x 32 pixels",
+        "pictures of 48 pixels for a model that takes 32",
     ),
     "tokeniser is no JSON": (
         lambda f: (f / "tokenizer.json").write_text("{"),

@@ -23,9 +23,9 @@ def unit(rows: NDArray[np.float64]) -> FloatArray:
 
 def test_the_same_vectors_agree_and_others_by_chance_alone() -> None:
     generator = np.random.default_rng(0)
-    pictures, others = (unit(generator.normal(size=(40, 16))) for _ in range(2))
+    pictures, others = (unit(generator.normal(size=(24, 16))) for _ in range(2))
     assert agreement(pictures, pictures, pictures, pictures) == 1.0
-    assert 0.15 < agreement(pictures, pictures, others, others) < 0.45
+    assert 0.2 < agreement(pictures, pictures, others, others) < 0.7
 
 
 def test_a_swap_of_equals_is_no_difference() -> None:

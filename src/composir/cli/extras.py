@@ -38,11 +38,6 @@ EXTRAS = (
     Extra(
         "light-encoders", ("timm", "transformers"), "other light networks for composir train isa"
     ),
-    Extra(
-        "foundation",
-        ("torch", "safetensors", "onnx", "onnxscript", "transformers"),
-        "other models as the foundation (composir models add)",
-    ),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

@@ -16,8 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from composir.errors import ModelError
+from composir.foundation.preprocessing import spec_from_processor
+from composir.images.preprocess import PreprocessSpec
 
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", OPEN_CLIP_CONFIG)
 SAFE = ("model.safetensors", "open_clip_model.safetensors")
 PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 _INDEX = ".index.json"
@@ -80,6 +83,23 @@ class Checkpoint:
     def optional_json(self, name: str) -> Mapping[str, Any]:
         """As `json`; empty where there is no such file."""
         return self.json(name) if (self.folder / name).is_file() else {}
+
+    def preprocess(self, size: int) -> PreprocessSpec:
+        """How the model's own processor prepares pictures, to the pixel.
+
+        Args:
+            size: Side of the image tower's input, pixels.
+
+        Raises:
+            ModelError: If no file says so, or it asks for what composir cannot do.
+        """
+        named = [name for name in PROCESSORS if (self.folder / name).is_file()]
+        if not named:
+            raise ModelError(f"{self.folder} is incomplete: {PROCESSORS[0]} is missing")
+        try:
+            return spec_from_processor(self.json(named[0]), image_size=size)
+        except ModelError as error:
+            raise ModelError(f"{self.folder / named[0]}: {error}") from error
 
     @cached_property
     def state(self) -> Mapping[str, Tensor]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from composir.model import Model
 
 MAX_VECTOR, MAX_PIXEL, TOP = 1e-4, 1.0, 10
-_GALLERY, _SEED = 40, 16
+_GALLERY, _SEED = 24, 16
 # Odd sizes, both aspects, and lines of one pixel.
 _SIZES = ((300, 497), (497, 300), (301, 299), (224, 224), (97, 640), (640, 97), (1, 301), (301, 1))
 TEXTS = (

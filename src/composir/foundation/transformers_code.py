@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from composir.errors import MissingExtraError, ModelError
 from composir.foundation.checkpoint import CONFIG, Checkpoint
-from composir.foundation.processor import load_processor
 from composir.types import FloatArray
 
 
@@ -149,7 +148,12 @@ class TransformersReference:
 
     @cached_property
     def _processor(self) -> Any:
-        return load_processor(self._checkpoint)
+        from transformers import AutoImageProcessor
+
+        # Which backend is the default hangs on whether torchvision happens to be installed.
+        return AutoImageProcessor.from_pretrained(
+            self._checkpoint.folder, backend="pil", local_files_only=True
+        )
 
 
 def _unit(features: Any) -> FloatArray:

@@ -9,7 +9,6 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
-from composir.foundation.processor import read_preprocess
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, load_config
@@ -32,7 +31,7 @@ def read(checkpoint: Checkpoint) -> Parts:
     """
     config = load_config(checkpoint, "CLIPConfig")
     source = Source(checkpoint.state, str(checkpoint.folder))
-    preprocess = read_preprocess(checkpoint, config.vision_config.image_size)
+    preprocess = checkpoint.preprocess(config.vision_config.image_size)
     return assemble(checkpoint, config, source, read_tokenizer(checkpoint), preprocess)
 
 

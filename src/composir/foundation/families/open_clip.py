@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from pydantic import ValidationError
 from torch import Tensor
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import OPEN_CLIP_CONFIG, Checkpoint
 from composir.foundation.families import clip
 from composir.foundation.parts import Parts
-from composir.foundation.processor import OPENAI_MEAN, OPENAI_STD
+from composir.foundation.preprocessing import spec_from_processor
 from composir.foundation.tokenizer_files import read_tokenizer
 from composir.foundation.transformers_code import (
     TransformersReference,
@@ -51,7 +50,6 @@ _HARMLESS: Mapping[str, Any] = {
     "attentional_pool": False,
     "final_ln_after_pool": False,
 }
-_FITS = {"shortest": "centre-crop", "squash": "squash", "longest": "pad"}
 
 
 def read(checkpoint: Checkpoint) -> Parts:
@@ -200,22 +198,7 @@ def _blocks(state: Source, theirs: str, ours: str, count: int) -> dict[str, Tens
 
 
 def _preprocess(checkpoint: Checkpoint, size: int) -> PreprocessSpec:
-    stated = checkpoint.json(OPEN_CLIP_CONFIG).get("preprocess_cfg") or {}
-    place = f"{checkpoint.folder / OPEN_CLIP_CONFIG}: preprocess_cfg"
-    fit: Any = _FITS.get(stated.get("resize_mode") or "shortest")
-    if fit is None:
-        raise ModelError(f"{place}: no resize_mode {stated['resize_mode']!r} is known")
-    try:
-        return PreprocessSpec(
-            size=size,
-            fit=fit,
-            interpolation=stated.get("interpolation") or "bicubic",
-            mean=stated.get("mean") or OPENAI_MEAN,
-            std=stated.get("std") or OPENAI_STD,
-            exact="open_clip",
-        )
-    except ValidationError as error:
-        raise ModelError(f"{place} is not understood: {error.errors()[0]['msg']}") from error
+    return spec_from_processor(checkpoint.json(OPEN_CLIP_CONFIG), image_size=size)
 
 
 def _highest(checkpoint: Checkpoint) -> int:

@@ -11,7 +11,6 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
-from composir.foundation.processor import read_preprocess
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import SETTINGS, frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, load_config
@@ -34,7 +33,7 @@ def read(checkpoint: Checkpoint) -> Parts:
         )
     source = Source(checkpoint.state, str(checkpoint.folder))
     tokenizer = read_tokenizer(checkpoint)
-    preprocess = read_preprocess(checkpoint, config.vision_config.image_size)
+    preprocess = checkpoint.preprocess(config.vision_config.image_size)
     text = _text_tower(config, source)
     return Parts(
         family="siglip",
