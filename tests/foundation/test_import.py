@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,24 @@ def test_nothing_half_added_remains(
     with pytest.raises(ModelError if isinstance(error, OSError) else KeyboardInterrupt):
         import_model(clip, destination, name="clip")
     assert left(destination) == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_import(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, young = (tmp_path / "models" / f".composir-tmp-clip-{age}" for age in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "text.onnx").write_text("half")
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(importer, "_exported", refuse)
+    with pytest.raises(ModelError, match="refused"):
+        import_model(clip, tmp_path / "models" / "clip", name="clip")
+    assert left(tmp_path / "models" / "clip") == [young.name]
+
+
+def refuse(*_: object) -> None:
+    raise ModelError("refused")
 
 
 def test_a_bundle_that_computes_something_else_is_refused(

@@ -50,6 +50,13 @@ def test_each_figure_has_its_bound(field: str, value: float) -> None:
         GOOD.model_copy(update={field: value}).check()
 
 
+def test_pixels_that_nobody_can_compare_are_said_to_be_so() -> None:
+    uncompared = GOOD.model_copy(update={"pixels": None})
+    uncompared.check()
+    assert "not compared" in uncompared.lines()[0]
+    assert "not compared" not in GOOD.lines()[0]
+
+
 def test_figures_come_back_from_a_manifest() -> None:
     assert stored_parity({"parity": GOOD.model_dump()}) == GOOD
     assert stored_parity({}) is None

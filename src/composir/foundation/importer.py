@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from composir.model.bundle import Bundle, Manifest, save_manifest
 
 Quantise: TypeAlias = Literal["int8"]
 TEMPLATES = {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"}
+_ABANDONED_SECONDS = 24 * 3600.0
 UNKNOWN_LICENCE = "unknown"
 """What a bundle states where the checkpoint's card states no licence."""
 
@@ -148,6 +150,9 @@ def _beside(destination: Path) -> Iterator[Path]:
     """A folder that becomes the destination if all goes well, and nothing otherwise."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{TEMPORARY_PREFIX}{destination.name}-"
+    for abandoned in destination.parent.glob(f"{prefix}*"):  # of a process that was killed
+        if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(abandoned, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
     try:
         yield folder
