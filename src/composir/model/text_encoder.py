@@ -130,11 +130,15 @@ class TextEncoder:
         """
         if pseudo_words == 0:
             (ids,) = self.vocabulary.word_ids([sentence])
-            return self.vocabulary.text_of(ids[self._room(0) :])
+            return self.vocabulary.excerpt(sentence, self._room(0), len(ids))
         before, after = self._halves(sentence)
         front, end = self._dropped(before, after, pseudo_words)
-        lost = (before[:front], after[len(after) - end :])
-        return " … ".join(self.vocabulary.text_of(ids) for ids in lost if ids)
+        first, last = sentence.split(PLACEHOLDER)
+        lost = (
+            self.vocabulary.excerpt(first, 0, front),
+            self.vocabulary.excerpt(last.rstrip(), len(after) - end, len(after)),
+        )
+        return " … ".join(filter(None, lost))
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, framed, at most `max_tokens`."""

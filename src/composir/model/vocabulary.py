@@ -73,8 +73,15 @@ class Vocabulary:
     def word_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text without a frame, and not cut at `max_tokens`."""
         if self.framing is None:
-            return [_unframed(encoding) for encoding in self._encoded(texts)]
+            return [[i for i, _ in _unframed(encoding)] for encoding in self._encoded(texts)]
         return [encoding.ids for encoding in self._encoded(texts)]
+
+    def excerpt(self, text: str, start: int, stop: int) -> str:
+        """What the tokens `start` to before `stop` of a text stand for, the frame not counted."""
+        (encoding,) = self._encoded([text])
+        # What people wrote, and not the tokens decoded: some tokenisers leave marks in those.
+        spans = [span for _, span in _unframed(encoding)][start:stop]
+        return self._cleaned(text)[spans[0][0] : spans[-1][1]].strip() if spans else ""
 
     def part_ids(self, text: str) -> list[int]:
         """Token ids of what stands before or behind pseudo-words, without a frame, not cut."""
@@ -84,19 +91,19 @@ class Vocabulary:
         return self.word_ids([text])[0]
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
-        framing = self.framing
-        clean = framing.clean if framing else str
+        cut = [self._cleaned(text) for text in texts]
+        with self._refused("cannot tokenise"):
+            encodings = self._tokenizer.encode_batch(cut, add_special_tokens=self.framing is None)
+        return list(encodings)
+
+    def _cleaned(self, text: str) -> str:
+        """What of a text the tokeniser gets."""
         # A word is at least one character and a token: cutting characters first keeps a text of
         # millions of characters from costing memory, and changes nothing below the token limit.
         limit = self.max_tokens * 64
-        cut = [clean(_valid(text))[:limit] if framing else _valid(text[:limit]) for text in texts]
-        with self._refused("cannot tokenise"):
-            encodings = self._tokenizer.encode_batch(cut, add_special_tokens=framing is None)
-        return list(encodings)
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """Token ids as people would write them."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False)).strip()
+        if self.framing is None:
+            return _valid(text[:limit])
+        return self.framing.clean(_valid(text))[:limit]
 
     def embed(self, ids: Sequence[int]) -> FloatArray:
         """Word embeddings of token ids, (length, Dw) float32."""
@@ -202,11 +209,11 @@ def read_word_table(
     return values, scales
 
 
-def _unframed(encoding: Encoding) -> list[int]:
-    """All tokens of a text that the tokeniser has framed and cut, those cut off included."""
+def _unframed(encoding: Encoding) -> list[tuple[int, tuple[int, int]]]:
+    """Ids and places of all tokens of a text; the frame left out, and what was cut off included."""
     parts = [encoding, *encoding.overflowing]
-    marked = [zip(part.ids, part.special_tokens_mask, strict=True) for part in parts]
-    return [token for pairs in marked for token, framing in pairs if not framing]
+    marked = [zip(p.ids, p.offsets, p.special_tokens_mask, strict=True) for p in parts]
+    return [(token, span) for row in marked for token, span, framing in row if not framing]
 
 
 def _valid(text: str) -> str:

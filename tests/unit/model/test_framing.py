@@ -235,6 +235,13 @@ def test_what_fits_is_read_whole(model: Model) -> None:
     assert model.texts.unread("red " * 20 + "blue").endswith("red blue")
 
 
+def test_what_is_not_read_is_told_as_it_was_written(model: Model) -> None:
+    room = 16 - sum(map(len, model.texts.vocabulary.frame))
+    lost = model.texts.unread("it " * room + "Rosé  blue")
+
+    assert lost in ("Rosé  blue", "rosé blue")  # cleaned, where the bundle says so
+
+
 def test_of_bundles_without_framing_the_end_is_cut(tmp_path: Path) -> None:
     texts = make_bundle(tmp_path / "tiny").texts
     assert texts.unread("a photo of {} that" + " it" * 12 + " blue", 1) == "it it it blue"
