@@ -1,0 +1,183 @@
+"""A folder as hubs keep models: JSON files beside weights, read with clear errors.
+
+Weights are safetensors, whole or in shards. Pickles can run any code when they are opened, so they
+are read only where someone asks for it, and then by the loader that allows tensors alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from composir.errors import ModelError
+from composir.foundation.preprocessing import spec_from_processor
+from composir.images.preprocess import PreprocessSpec
+
+CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", OPEN_CLIP_CONFIG)
+SAFE = ("model.safetensors", "open_clip_model.safetensors")
+PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
+_INDEX = ".index.json"
+
+
+class Checkpoint:
+    """A model's folder.
+
+    Attributes:
+        folder: Where it is.
+        allow_pickle: Whether weights may be read from a pickle where there are no safetensors.
+    """
+
+    def __init__(self, folder: Path, *, allow_pickle: bool = False) -> None:
+        """Look whether there is a model.
+
+        Args:
+            folder: With a `config.json` in it.
+            allow_pickle: As the attribute.
+
+        Raises:
+            ModelError: If there is no such folder, or no model in it.
+        """
+        self.folder, self.allow_pickle = folder, allow_pickle
+        if not folder.is_dir():
+            raise ModelError(f"there is no folder {folder}")
+        if not any((folder / name).is_file() for name in (CONFIG, OPEN_CLIP_CONFIG)):
+            raise ModelError(f"{folder} holds no model: {CONFIG} is missing")
+
+    @property
+    def name(self) -> str:
+        """What to call it: the folder's name, or the repository's where it is a hub's cache."""
+        place = self.folder.resolve()
+        if place.parent.name == "snapshots":
+            return place.parent.parent.name.removeprefix("models--").replace("--", "/")
+        return place.name
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What `config.json` says."""
+        return self.json(CONFIG)
+
+    def json(self, name: str) -> Mapping[str, Any]:
+        """Read a JSON object.
+
+        Raises:
+            ModelError: If it is missing or holds something else.
+        """
+        path = self.folder / name
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{self.folder} is incomplete: {name} is missing") from None
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise ModelError(f"{path} holds no JSON object")
+        return content
+
+    def optional_json(self, name: str) -> Mapping[str, Any]:
+        """As `json`; empty where there is no such file."""
+        return self.json(name) if (self.folder / name).is_file() else {}
+
+    def preprocess(self, size: int) -> PreprocessSpec:
+        """How the model's own processor prepares pictures, to the pixel.
+
+        Args:
+            size: Side of the image tower's input, pixels.
+
+        Raises:
+            ModelError: If no file says so, or it asks for what composir cannot do.
+        """
+        named = [name for name in PROCESSORS if (self.folder / name).is_file()]
+        if not named:
+            raise ModelError(f"{self.folder} is incomplete: {PROCESSORS[0]} is missing")
+        try:
+            return spec_from_processor(self.json(named[0]), image_size=size)
+        except ModelError as error:
+            raise ModelError(f"{self.folder / named[0]}: {error}") from error
+
+    @cached_property
+    def state(self) -> Mapping[str, Tensor]:
+        """All weights by name.
+
+        Raises:
+            ModelError: If there are none, one file is missing or damaged, or they are pickled and
+                that was not allowed.
+        """
+        for name in (*SAFE, *PICKLED):
+            if self._has(name):
+                return {key: value for path in self._files(name) for key, value in self._read(path)}
+        raise ModelError(f"{self.folder} holds no weights: {SAFE[0]} is missing")
+
+    def release(self) -> None:
+        """Give the weights' memory back; they are read again where they are asked for."""
+        self.__dict__.pop("state", None)
+
+    @property
+    def licence(self) -> str | None:
+        """What the front matter of the model card (`README.md`) states; None where it does not."""
+        path = self.folder / "README.md"
+        if not path.is_file():
+            return None
+        text = path.read_text(encoding="utf-8", errors="replace")
+        front = re.match(r"\ufeff?---\s*\n(.*?)\n---", text, re.DOTALL)
+        if front is None:
+            return None
+        lines = re.findall(r"^(license|license_name):[ \t]*(\S.*?)[ \t]*$", front[1], re.MULTILINE)
+        fields = {key: value.strip("'\"") for key, value in lines}
+        stated = fields.get("license")
+        return fields.get("license_name", stated) if stated == "other" else stated
+
+    def _has(self, name: str) -> bool:
+        return any((self.folder / file).is_file() for file in (name, name + _INDEX))
+
+    def _files(self, name: str) -> list[Path]:
+        if (self.folder / name).is_file():
+            return [self.folder / name]
+        shards = self.json(name + _INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise ModelError(f"{self.folder / (name + _INDEX)} lists no files of weights")
+        return [self._inside(str(shard)) for shard in sorted(set(shards.values()))]
+
+    def _inside(self, name: str) -> Path:
+        if Path(name).name != name:
+            raise ModelError(f"{self.folder} names a file of weights outside of it: {name}")
+        if not (self.folder / name).is_file():
+            raise ModelError(f"{self.folder} is incomplete: {name} is missing")
+        return self.folder / name
+
+    def _read(self, path: Path) -> Iterator[tuple[str, Tensor]]:
+        content = _safetensors(path) if path.suffix == ".safetensors" else self._pickled(path)
+        return iter(content.items())
+
+    def _pickled(self, path: Path) -> Mapping[str, Tensor]:
+        if not self.allow_pickle:
+            raise ModelError(
+                f"{path} is a pickle, which can run any code when it is opened: take the model's "
+                "safetensors, or allow it (--allow-pickle) if you trust where it comes from"
+            )
+        import torch
+
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever damaged content makes the unpickler do
+            raise ModelError(f"{path} is damaged or holds more than tensors: {error}") from error
+        if not isinstance(content, dict):
+            raise ModelError(f"{path} holds no weights by name")
+        return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: Mapping[str, Tensor] = load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged: {error}: fetch it again") from error
+    return state

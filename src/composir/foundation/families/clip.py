@@ -1,0 +1,149 @@
+"""transformers' CLIP: OpenAI's, and what open_clip, MetaCLIP and DFN publish in the same form."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from composir.errors import ModelError
+from composir.foundation.checkpoint import Checkpoint
+from composir.foundation.image_tower import ImageTower, ImageTowerSpec
+from composir.foundation.parts import Parts
+from composir.foundation.text_tower import TextTower, TextTowerSpec
+from composir.foundation.tokenizer_files import frame, read_tokenizer
+from composir.foundation.transformers_code import TransformersReference, load_config
+from composir.foundation.weights import Source
+from composir.images.preprocess import PreprocessSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# What configs of before transformers 4.30 state whatever the vocabulary: the place is that of the
+# highest id of a sentence, which the end-of-text token has.
+UNKNOWN_END = 2
+
+
+def read(checkpoint: Checkpoint) -> Parts:
+    """Read a checkpoint.
+
+    Raises:
+        ModelError: If files are missing, damaged, or contradict each other.
+    """
+    config = load_config(checkpoint, "CLIPConfig")
+    source = Source(checkpoint.state, str(checkpoint.folder))
+    preprocess = checkpoint.preprocess(config.vision_config.image_size)
+    return assemble(checkpoint, config, source, read_tokenizer(checkpoint), preprocess)
+
+
+def assemble(
+    checkpoint: Checkpoint,
+    config: Any,
+    source: Source,
+    tokenizer: Tokenizer,
+    preprocess: PreprocessSpec,
+    *,
+    family: str = "clip",
+) -> Parts:
+    """Put a CLIP together from what its files say.
+
+    Args:
+        checkpoint: The model.
+        config: Its `CLIPConfig`.
+        source: Its weights by transformers' names.
+        tokenizer: Its own.
+        preprocess: How its pictures become input.
+        family: Name of the reader.
+
+    Raises:
+        ModelError: If weights are missing, or tokeniser and config contradict each other.
+    """
+    framed = frame(checkpoint, tokenizer)
+    _check_end(checkpoint, config.text_config.eos_token_id, framed["closing"], tokenizer)
+    return Parts(
+        family=family,
+        text=_text_tower(config, source),
+        image=_image_tower(config, source, preprocess),
+        words=source["text_model.embeddings.token_embedding.weight"],
+        tokenizer=tokenizer.to_str(),
+        framing={
+            **framed,
+            "length": None,
+            "pooling": "eot",
+            "causal": True,
+            "lower": False,
+            "strip_punctuation": False,
+            "temperature": math.exp(-float(source["logit_scale"])),
+        },
+        preprocess=preprocess,
+        licence=checkpoint.licence,
+    )
+
+
+def reference(checkpoint: Checkpoint) -> TransformersReference:
+    """The library's own CLIP over the same checkpoint; pads to the longest sentence."""
+    return TransformersReference(checkpoint, padding="longest")
+
+
+def _check_end(
+    checkpoint: Checkpoint, stated: Any, closing: tuple[int, ...], tokenizer: Any
+) -> None:
+    place = f"{checkpoint.folder}: the tokeniser"
+    if not closing:
+        raise ModelError(f"{place} closes sentences with no token, and CLIP reads them off there")
+    highest = tokenizer.get_vocab_size() - 1
+    wanted = highest if stated == UNKNOWN_END else stated
+    if closing[0] != wanted:
+        raise ModelError(
+            f"{place} closes sentences with token {closing[0]}, but the config's end-of-text token "
+            f"is {wanted}"
+        )
+
+
+def _text_tower(config: Any, source: Source) -> TextTower:
+    text = config.text_config
+    spec = TextTowerSpec(
+        dimension=config.projection_dim,
+        positions=text.max_position_embeddings,
+        width=text.hidden_size,
+        layers=text.num_hidden_layers,
+        heads=text.num_attention_heads,
+        inner=text.intermediate_size,
+        activation=text.hidden_act,
+        epsilon=text.layer_norm_eps,
+    )
+    state = {
+        "positions": source["text_model.embeddings.position_embedding.weight"],
+        **source.blocks("text_model.encoder", spec.layers),
+        **source.layer("norm", "text_model.final_layer_norm"),
+        **source.layer("projection", "text_projection", bias=False),
+    }
+    return source.fill(TextTower(spec), state)
+
+
+def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> ImageTower:
+    image = config.vision_config
+    spec = ImageTowerSpec(
+        dimension=config.projection_dim,
+        size=image.image_size,
+        patch=image.patch_size,
+        width=image.hidden_size,
+        layers=image.num_hidden_layers,
+        heads=image.num_attention_heads,
+        inner=image.intermediate_size,
+        activation=image.hidden_act,
+        epsilon=image.layer_norm_eps,
+        class_token=True,
+        mean=preprocess.mean,
+        std=preprocess.std,
+    )
+    embeddings = "vision_model.embeddings"
+    state = {
+        **source.layer("patches", f"{embeddings}.patch_embedding", bias=False),
+        "positions": source[f"{embeddings}.position_embedding.weight"],
+        "class_embedding": source[f"{embeddings}.class_embedding"],
+        **source.layer("entry_norm", "vision_model.pre_layrnorm"),
+        **source.blocks("vision_model.encoder", spec.layers),
+        **source.layer("norm", "vision_model.post_layernorm"),
+        **source.layer("projection", "visual_projection", bias=False),
+    }
+    return source.fill(ImageTower(spec), state)

@@ -1,0 +1,166 @@
+"""One torch text tower, open at the word embeddings, that a spec turns into CLIP's or SigLIP's.
+
+Takes word embeddings instead of token ids, so that pseudo-words can stand among real ones, and the
+place of the end-of-text token, which embeddings do not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import ModelError
+from composir.foundation.transformer import Block, attention_bias
+
+Pooling: TypeAlias = Literal["eot", "last", "cls", "mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextTowerSpec:
+    """What a text tower is, apart from its weights.
+
+    Attributes:
+        dimension: D, width of the shared space.
+        positions: Longest sentence in tokens, frames included.
+        width: Of states, and of word embeddings (Dw).
+        layers: Transformer blocks.
+        heads: Of attention.
+        inner: Width of feed-forward layers.
+        activation: Name of the activation function, as checkpoints give it.
+        epsilon: Of layer norms.
+        causal: Whether a token sees only what stands before it.
+        pooling: Which state becomes the vector; `mean` of all that are no padding.
+        projection: Whether a linear map leads from the pooled state to the vector.
+        projection_bias: Whether that map has a bias.
+    """
+
+    dimension: int
+    positions: int
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    activation: str = "quick_gelu"
+    epsilon: float = 1e-5
+    causal: bool = True
+    pooling: Pooling = "eot"
+    projection: bool = True
+    projection_bias: bool = False
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> TextTowerSpec:
+        """A spec from the fields that a bundle's manifest records.
+
+        Raises:
+            ModelError: If fields are missing or of a version that is not known.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ModelError(f"the text tower's spec has unknown fields: {', '.join(unknown)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ModelError(f"the text tower's spec is incomplete: {error}") from error
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields as plain values, for a manifest."""
+        return asdict(self)
+
+
+class TextTower(nn.Module):
+    """Word embeddings, a mask and the pooled place to a vector and token states.
+
+    Attributes:
+        spec: What it is.
+        positions: (positions, width), added to word embeddings.
+        blocks: The transformer.
+        norm: Of the last states.
+        projection: From the pooled state to the shared space.
+    """
+
+    def __init__(self, spec: TextTowerSpec) -> None:
+        """Build with random weights."""
+        super().__init__()
+        self.spec = spec
+        self.positions = nn.Parameter(torch.randn(spec.positions, spec.width) * 0.02)
+        self.blocks = nn.ModuleList(
+            Block(spec.width, spec.heads, spec.inner, spec.activation, spec.epsilon)
+            for _ in range(spec.layers)
+        )
+        self.norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
+        self.projection = (
+            nn.Linear(spec.width, spec.dimension, bias=spec.projection_bias)
+            if spec.projection
+            else nn.Identity()
+        )
+
+    def forward(self, words: Tensor, mask: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode spliced sentences.
+
+        Args:
+            words: (n, length, width) float32, word embeddings without positions.
+            mask: (n, length), 1 for tokens and 0 for padding.
+            eot: (n,) int64, place of the state that is pooled; not used where `mean` is.
+
+        Returns:
+            Vectors (n, D), unit norm, and token states (n, length, width).
+        """
+        states = self.states(words, mask)
+        pooled = self._pool(states, mask, eot)
+        return functional.normalize(self.projection(pooled), dim=-1), states
+
+    def states(self, words: Tensor, mask: Tensor) -> Tensor:
+        """Normalised token states after the last block, (n, length, width)."""
+        states = words + self.positions[: words.shape[1]]
+        bias = attention_bias(mask, causal=self.spec.causal)
+        for block in self.blocks:
+            states = block(states, bias)
+        normalised: Tensor = self.norm(states)
+        return normalised
+
+    def _pool(self, states: Tensor, mask: Tensor, eot: Tensor) -> Tensor:
+        if self.spec.pooling == "mean":
+            weights = mask.float().unsqueeze(-1)
+            return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        place = eot[:, None, None].expand(-1, 1, states.shape[2])
+        return states.gather(1, place).squeeze(1)
+
+
+def save_text_tower(tower: TextTower, path: Path) -> None:
+    """Write a tower's weights as safetensors."""
+    from safetensors.torch import save_file
+
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()
+    }
+    save_file(state, str(path))
+
+
+def load_text_tower(path: Path, spec: Mapping[str, Any]) -> TextTower:
+    """Rebuild the torch text tower that a bundle keeps for training.
+
+    Args:
+        path: Its safetensors file.
+        spec: Fields of its `TextTowerSpec`.
+
+    Returns:
+        The tower in evaluation mode.
+
+    Raises:
+        ModelError: If weights and spec do not fit each other, or the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tower = TextTower(TextTowerSpec.from_fields(spec))
+    try:
+        tower.load_state_dict(load_file(str(path)))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path} does not hold the text tower's weights: {error}") from error
+    return tower.eval()

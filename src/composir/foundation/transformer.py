@@ -1,0 +1,104 @@
+"""The transformer that CLIP's and SigLIP's towers share: normalised before each residual.
+
+Its projections have the names of mini's tower (`query_key_value`, `output`, `expand`, `contract`),
+so that LoRA and bottlenecks attach to either by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from composir.errors import ModelError
+
+MASKED = -1e4
+
+
+def quick_gelu(values: Tensor) -> Tensor:
+    """The sigmoid approximation of GELU that the first CLIP was trained with."""
+    return values * torch.sigmoid(1.702 * values)
+
+
+def tanh_gelu(values: Tensor) -> Tensor:
+    """GELU by its tanh approximation, SigLIP's."""
+    return functional.gelu(values, approximate="tanh")
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "quick_gelu": quick_gelu,
+    "gelu_pytorch_tanh": tanh_gelu,
+    "gelu_new": tanh_gelu,
+}
+
+
+def activation_named(name: str) -> Callable[[Tensor], Tensor]:
+    """An activation function by the name that checkpoints give it.
+
+    Raises:
+        ModelError: If there is none of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise ModelError(
+            f"no activation function named {name!r}; known ones: {', '.join(ACTIVATIONS)}"
+        )
+    return ACTIVATIONS[name]
+
+
+class Block(nn.Module):
+    """One transformer block: attention and a feed-forward layer, each on normalised states."""
+
+    def __init__(self, width: int, heads: int, inner: int, activation: str, eps: float) -> None:
+        """Build with random weights."""
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.expand, self.contract = nn.Linear(width, inner), nn.Linear(inner, width)
+        self._activation = activation_named(activation)
+
+    def forward(self, states: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend and transform.
+
+        Args:
+            states: (n, length, width).
+            bias: (n, 1, length or 1, length), added to attention logits; None for none.
+
+        Returns:
+            (n, length, width).
+        """
+        states = states + self._attend(self.attention_norm(states), bias)
+        hidden = self._activation(self.expand(self.norm(states)))
+        transformed: Tensor = states + self.contract(hidden)
+        return transformed
+
+    def _attend(self, states: Tensor, bias: Tensor | None) -> Tensor:
+        count, length, width = states.shape
+        split = self.query_key_value(states).view(count, length, 3, self.heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(count, length, width))
+        return attended
+
+
+def attention_bias(mask: Tensor, *, causal: bool) -> Tensor:
+    """What to add to attention logits so that padding, and the future, are not seen.
+
+    Args:
+        mask: (n, length), 1 for tokens and 0 for padding.
+        causal: Whether a token sees only itself and what stands before it.
+
+    Returns:
+        (n, 1, 1 or length, length).
+    """
+    bias = ((1.0 - mask.float()) * MASKED)[:, None, None, :]
+    if not causal:
+        return bias
+    places = torch.arange(mask.shape[1], device=mask.device)
+    future = (places[None, :] > places[:, None]).float() * MASKED
+    return bias + future[None, None]

@@ -1,0 +1,162 @@
+"""What is asked of transformers: a config's defaults, and its own encoders to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from composir.errors import MissingExtraError, ModelError
+from composir.foundation.checkpoint import CONFIG, Checkpoint
+from composir.types import FloatArray
+
+
+def require_transformers() -> Any:
+    """The library.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "foundation") from error
+    return transformers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the library's progress bars and advice, which concern whoever trains with it."""
+    logging = require_transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_config(checkpoint: Checkpoint, kind: str) -> Any:
+    """A checkpoint's config with the library's defaults for what it leaves out.
+
+    Args:
+        checkpoint: The model.
+        kind: Name of the config's class.
+
+    Raises:
+        ModelError: If its values make no sense.
+    """
+    return config_from(kind, str(checkpoint.folder / CONFIG), **checkpoint.config)
+
+
+def config_from(kind: str, place: str, **values: Any) -> Any:
+    """A config of values, with the library's defaults for what they leave out.
+
+    Args:
+        kind: Name of the config's class.
+        place: Where they come from, for messages.
+        **values: What is stated.
+
+    Raises:
+        ModelError: If the values make no sense.
+    """
+    try:
+        config = getattr(require_transformers(), kind).from_dict(values)
+    except Exception as error:  # the library's validation has errors of its own
+        raise ModelError(f"{place} is no {kind}: {error}") from error
+    _check_shapes(config, f"{place} is no {kind}")
+    return config
+
+
+def _check_shapes(config: Any, problem: str) -> None:
+    for part in (config.text_config, config.vision_config):
+        if part.hidden_size % part.num_attention_heads:
+            raise ModelError(f"{problem}: its heads do not divide {part.hidden_size}")
+    size, patch = config.vision_config.image_size, config.vision_config.patch_size
+    if not (isinstance(size, int) and isinstance(patch, int)):
+        raise ModelError(f"{problem}: pictures of {size} in patches of {patch}, not squares")
+
+
+class TransformersReference:
+    """The family's own model, tokeniser and processor.
+
+    Attributes:
+        own_pixels: Whether `pixels` are the family's own, so that they can be compared.
+    """
+
+    own_pixels = True
+
+    def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            checkpoint: The model.
+            padding: How far its texts are padded.
+        """
+        self._checkpoint, self._padding = checkpoint, padding
+
+    def texts(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts, (n, D) float32, unit norm."""
+        limit = self._model.config.text_config.max_position_embeddings
+        inputs = self._tokenizer(
+            list(texts),
+            padding=self._padding,
+            truncation=True,
+            max_length=limit,
+            return_tensors="pt",
+        )
+        masks = {} if self._padding == "max_length" else {"attention_mask": inputs.attention_mask}
+        with torch.inference_mode():
+            return _unit(self._model.get_text_features(input_ids=inputs.input_ids, **masks))
+
+    def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
+        """RGB pictures as the processor gives them, (n, 3, s, s) float32, normalised."""
+        made = self._processor(images=list(images), return_tensors="np")["pixel_values"]
+        pixels: FloatArray = made.astype("float32", copy=False)
+        return pixels
+
+    def pictures(self, pixels: FloatArray) -> FloatArray:
+        """Vectors of what `pixels` gives, (n, D) float32, unit norm."""
+        with torch.inference_mode():
+            return _unit(self._model.get_image_features(pixel_values=torch.from_numpy(pixels)))
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import AutoModel
+
+        return AutoModel.from_pretrained(
+            self._checkpoint.folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=None if self._checkpoint.allow_pickle else True,
+        ).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._checkpoint.folder, local_files_only=True)
+
+    @cached_property
+    def _processor(self) -> Any:
+        from transformers import AutoImageProcessor
+
+        # Which backend is the default hangs on whether torchvision happens to be installed.
+        return AutoImageProcessor.from_pretrained(
+            self._checkpoint.folder, backend="pil", local_files_only=True
+        )
+
+
+def _unit(features: Any) -> FloatArray:
+    pooled: Tensor = getattr(features, "pooler_output", features)
+    vectors: FloatArray = functional.normalize(pooled.float(), dim=-1).numpy()
+    return vectors
