@@ -20,6 +20,7 @@ from torch import Tensor
 from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.model.vocabulary import read_word_table
 from composir.train.foundation.appearance import meaning_part
 from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
@@ -63,7 +64,9 @@ class FrozenFoundation:
         self.words = self.text.words.weight
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "mini", device: str = "cpu") -> FrozenFoundation:
+    def load(
+        cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "cpu"
+    ) -> FrozenFoundation:
         """Load a bundle.
 
         Args:
