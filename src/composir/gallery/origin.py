@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from composir.errors import BundleError, ModelError, ModelNotFoundError
+from composir.errors import BundleError, ModelNotFoundError
 from composir.gallery.manifest import BundleIdentity
 from composir.model.base import EmbeddingModel
 from composir.names import printable
@@ -35,7 +35,7 @@ def load_origin(bundle: BundleIdentity, gallery: Path, load: Loader) -> Embeddin
 
     Raises:
         BundleError: If it is there, but damaged.
-        ModelError: If it is not to be had.
+        ModelNotFoundError: If it is not to be had.
     """
     from composir.model.catalogue import bundles_with
 
@@ -56,7 +56,7 @@ def load_origin(bundle: BundleIdentity, gallery: Path, load: Loader) -> Embeddin
         return load(name)
     if another is not None:
         return another
-    raise broken or ModelError(_not_to_be_had(bundle, gallery))
+    raise broken or ModelNotFoundError(_not_to_be_had(bundle, gallery))
 
 
 def _likely(bundle: BundleIdentity) -> Iterator[str | Path]:

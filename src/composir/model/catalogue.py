@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "mini"
 PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "mini"}
 
+PACKAGED_USES = {
+    DEFAULT_MODEL: "works at once, offline, on any CPU; brings composers trained for it",
+}
+
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None = None) -> Model:
     """Load a model by name or from a bundle folder.
@@ -36,7 +40,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None 
     check_threads(threads)
     folder = named_folder(str(name_or_path))
     if folder is not None:
-        return Model(_load_named(str(name_or_path), folder), threads)
+        return Model(load_named(str(name_or_path), folder), threads)
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
         raise ModelNotFoundError(_not_found(str(name_or_path)))
@@ -61,18 +65,35 @@ def named_folders() -> dict[str, Path]:
     return {**installed_folders(), **PACKAGED}
 
 
+def added_folder(name: str) -> Path:
+    """The folder of a model that a user added; it may be damaged.
+
+    Raises:
+        ModelError: If it is a packaged one, or there is none.
+    """
+    from composir.model.installed import installed_folders
+
+    if name in PACKAGED:
+        raise ModelError(f"{name} is packaged with composir, and stays with it")
+    added = installed_folders()
+    if name not in added:
+        told = ", ".join(added) or "none"
+        raise ModelNotFoundError(f"no model {name} was added; added ones are: {told}")
+    return added[name]
+
+
 def bundles_with(fingerprint: str) -> Iterator[str]:
     """Names of the packaged and added models of a fingerprint; damaged ones are passed over."""
     for name, folder in named_folders().items():
         try:
-            found = _load_named(name, folder).fingerprint
+            found = load_named(name, folder).fingerprint
         except BundleError:
             continue
         if found == fingerprint:
             yield name
 
 
-def _load_named(name: str, folder: Path) -> Bundle:
+def load_named(name: str, folder: Path) -> Bundle:
     """Load a bundle that goes by its folder's name.
 
     Raises:

@@ -6,6 +6,7 @@ bundle or nothing.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import time
@@ -21,6 +22,7 @@ from composir.errors import ModelError
 from composir.names import NAME_PATTERN
 
 _FOLDER = "models"
+_DISK_REFUSES = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _ABANDONED_SECONDS = 24 * 3600.0  # a large model takes its time to be made
 
 
@@ -69,9 +71,10 @@ def new_model(name: str) -> Iterator[Path]:
         yield building
         _put_in_place(building, inside(folder, name))
     except OSError as error:
+        if error.errno not in _DISK_REFUSES:
+            raise
         raise ModelError(
-            f"the model {name} cannot be written into {folder}: {error.strerror or error}; nothing "
-            "was added"
+            f"the model {name} cannot be written into {folder}: {error.strerror}; nothing was added"
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -45,7 +45,7 @@ KNOWN: tuple[KnownModel, ...] = (
         512,
         151,
         "MIT",
-        "the usual baseline; the fastest of OpenAI's",
+        "the usual baseline, with the least computing of OpenAI's",
     ),
     KnownModel(
         "clip-vit-base-patch16",

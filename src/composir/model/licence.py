@@ -11,7 +11,7 @@ from typing import Literal
 
 from composir.errors import LicenceError
 
-_FORBIDS = (
+_RESTRICTS = (
     r"\bnon[- ]?commercial",
     r"\bby-nc\b",
     r"\bnc(-sa|-nd)?\b",
@@ -41,23 +41,23 @@ class CommercialUse:
     """What a licence says of it.
 
     Attributes:
-        answer: `unknown` where the text holds no phrase that is known here, or one of doubt.
+        answer: `restricted` where it is not for everybody's trade; `unknown` where the text holds no phrase that is known here, or one of doubt.
         reason: Why, in words.
     """
 
-    answer: Literal["allowed", "forbidden", "unknown"]
+    answer: Literal["allowed", "restricted", "unknown"]
     reason: str
 
 
 def commercial_use(licence: str) -> CommercialUse:
-    """Read a licence's text: what forbids wins over what leaves doubt, that over what allows.
+    """Read a licence's text: what restricts wins over what leaves doubt, that over what allows.
 
     Args:
         licence: A name such as `Apache-2.0`, or some sentences.
     """
     text = licence.casefold()
-    if found := _first(_FORBIDS, text):
-        return CommercialUse("forbidden", f"it says {found!r}")
+    if found := _first(_RESTRICTS, text):
+        return CommercialUse("restricted", f"it says {found!r}")
     if found := _first(_DOUBTS, text):
         return CommercialUse("unknown", f"it says {found!r}")
     if found := _first(_ALLOWS, text):
@@ -80,13 +80,13 @@ def check_commercial(what: str, licence: str) -> None:
         return
     told = (
         "does not allow commercial use"
-        if use.answer == "forbidden"
+        if use.answer == "restricted"
         else "is not known to allow commercial use"
     )
     stated = licence or "none is stated"
     raise LicenceError(
-        f"--commercial: the licence of {what} {told} ({use.reason}): {stated}; take another (composir models lists them), or settle it with whoever made it and leave "
-        "the option out"
+        f"--commercial: the licence of {what} {told} ({use.reason}): {stated}; take another model "
+        "or composer, or settle it with whoever made it and leave the option out"
     )
 
 
