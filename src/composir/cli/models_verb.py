@@ -106,7 +106,7 @@ def add(
 
     found = parse_source(source)
     wishes = Wishes(
-        name=name or found.name,
+        name=found.name if name is None else name,
         quantise=quantise.value if quantise else None,
         accepts=(lambda _licence: True) if accept_licence else _accepts,
         say=lambda line: note(printable(line)),

@@ -41,7 +41,8 @@ class CommercialUse:
     """What a licence says of it.
 
     Attributes:
-        answer: `restricted` where it is not for everybody's trade; `unknown` where the text holds no phrase that is known here, or one of doubt.
+        answer: `restricted` where it is not for everybody's trade; `unknown` where the text holds
+            no phrase that is known here, or one of doubt.
         reason: Why, in words.
     """
 
