@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ from tests.e2e.commands import paint
 from tests.fakes import ColourModel
 from tests.tiny_bundle import make_bundle
 
-OTHER = {"image": {"graph": "gallery_image.onnx", "preprocess": {"size": 8, "fit": "pad"}}}
+OTHER: dict[str, Any] = {
+    "image": {"graph": "gallery_image.onnx", "preprocess": {"size": 8, "fit": "pad"}}
+}
 
 
 @pytest.fixture
