@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.errors import BundleError, ModelNotFoundError
+from composir.errors import BundleError, ModelError, ModelNotFoundError
 from composir.model.bundle import MANIFEST_NAME, Bundle
 from composir.model.model import Model
 from composir.model.sessions import check_threads
@@ -34,7 +34,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None 
 
     Raises:
         ModelNotFoundError: If there is no such model.
-        ModelError: If threads < 1.
+        ModelError: If the number of threads cannot be.
         BundleError: If the folder is no bundle, or damaged.
     """
     check_threads(threads)
