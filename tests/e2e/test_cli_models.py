@@ -19,7 +19,7 @@ from composir.model.sources import Repository
 from tests.e2e.commands import composir, paint_all
 from tests.tiny_bundle import make_bundle, make_composer
 
-PARITY = {"pixels": 1.0, "image": 2.5e-06, "int8": {"top10": 0.97}}
+MEASURED = {"parity": {"pixels": 1.0, "image": 2.5e-06}, "int8": {"text": {"top10": 0.97}}}
 
 
 class Importer:
@@ -27,7 +27,7 @@ class Importer:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
-        self.fields: dict[str, Any] = {"licence": "MIT", "training": {"parity": PARITY}}
+        self.fields: dict[str, Any] = {"licence": "MIT", "training": MEASURED}
         self.fails: Exception | None = None
 
     def __call__(
@@ -271,9 +271,9 @@ def test_check_prints_what_was_stored_and_verifies_every_file(importer: Importer
     done = composir("models", "check", "my-clip")
     assert done.exit_code == 0, done.output
     assert "every checksum is right" in done.stdout
-    assert "  int8 top10               0.97\n" in done.stdout
+    assert "  int8 text top10          0.97\n" in done.stdout
     told = json.loads(composir("models", "check", "my-clip", "--json").stdout)
-    assert told["stored"] == {"pixels": 1.0, "image": 2.5e-06, "int8 top10": 0.97}
+    assert told["stored"] == {"pixels": 1.0, "image": 2.5e-06, "int8 text top10": 0.97}
     assert told["measured"] is None
     for name in ("words.npy", "text.onnx"):
         path = models_folder() / "my-clip" / name

@@ -203,7 +203,7 @@ def _lines(entry: ModelEntry) -> list[str]:
     facts = [
         entry.family,
         "" if entry.width is None else f"{entry.width} numbers a vector",
-        "" if entry.parameters is None else f"{entry.parameters / 1e6:.0f} M parameters",
+        "" if entry.parameters is None else f"{entry.parameters / 1e6:.3g} M parameters",
         "" if entry.bytes is None else file_size(entry.bytes),
     ]
     lines = [f"{entry.name}: {', '.join(filter(None, facts))}".rstrip(": ")]

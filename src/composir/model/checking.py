@@ -17,6 +17,8 @@ from composir.model.licence import commercial_use
 from composir.model.model import Model
 from composir.model.sources import Repository, parse_source
 
+_PARITY, _INT8 = "parity", "int8"
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedModel:
@@ -30,7 +32,8 @@ class CheckedModel:
         bytes: Of these, in all.
         licence: Of its weights.
         commercial: As `--commercial` reads that licence.
-        stored: Differences from the code it was made from, as measured then, by name.
+        stored: Differences from the code it was made from, as measured then, and the cost of int8
+            where its graphs are so; by name.
         measured: The same, measured now; None where there was nothing to measure against.
     """
 
@@ -73,7 +76,10 @@ def check_model(name: str, against: str | None, say: Callable[[str], None]) -> C
         bytes=sum(entry.bytes for entry in made.files.values()),
         licence=made.licence,
         commercial=commercial_use(made.licence).answer,
-        stored=_flat(made.training.get("parity")),
+        stored={
+            **_flat(made.training.get(_PARITY)),
+            **_flat({_INT8: made.training.get(_INT8)}),
+        },
         measured=measured,
     )
 
@@ -95,15 +101,23 @@ def _local(source: str) -> Path:
 
 
 def _compare(model: Model, source: Path) -> dict[str, Any]:
-    family = model.manifest.model_dump(include={"family"}).get("family")
+    family = _family(model)
     if family is None:
         raise ModelError(f"{model.name} was not made from a checkpoint: leave out --against")
     load_importer()  # says which extra is missing
-    families = import_module("composir.foundation.families")
-    parity = import_module("composir.foundation.parity")
-    found = parity.measure(model, families.family_named(family).reference(source))
-    found.check()
+    rooms = ("checkpoint", "families", "parity")
+    checkpoint, families, parity = (import_module(f"composir.foundation.{room}") for room in rooms)
+    theirs = families.family_named(family).reference(checkpoint.Checkpoint(source))
+    found = parity.measure(model, theirs)
+    if _INT8 not in model.manifest.training:  # whose differences are wanted, and have their gate
+        found.check()
     return _flat(found.model_dump())
+
+
+def _family(model: Model) -> str | None:
+    """Whose code the model was made from; None of composir's own."""
+    family: str | None = model.manifest.model_dump(include={"family"}).get("family")
+    return family
 
 
 def _flat(figures: object, prefix: str = "") -> dict[str, Any]:
@@ -114,6 +128,6 @@ def _flat(figures: object, prefix: str = "") -> dict[str, Any]:
     for name, value in figures.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name} ")
-        else:
+        elif value is not None:
             flat[f"{prefix}{name}"] = value
     return flat
