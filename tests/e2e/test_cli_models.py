@@ -271,7 +271,7 @@ def test_check_prints_what_was_stored_and_verifies_every_file(importer: Importer
     done = composir("models", "check", "my-clip")
     assert done.exit_code == 0, done.output
     assert "every checksum is right" in done.stdout
-    assert "  int8 text top10          0.97\n" in done.stdout
+    assert "  int8 text top10  0.97\n" in done.stdout
     told = json.loads(composir("models", "check", "my-clip", "--json").stdout)
     assert told["stored"] == {"pixels": 1.0, "image": 2.5e-06, "int8 text top10": 0.97}
     assert told["measured"] is None

@@ -231,7 +231,8 @@ def _checked(checked: CheckedModel) -> list[str]:
     ]
     for title, figures in tables:
         lines += [f"{title}:"] * bool(figures)
-        lines += [f"  {what:<24} {_figure(value)}" for what, value in figures.items()]
+        width = max(map(len, figures), default=0)
+        lines += [f"  {what:<{width}}  {_figure(value)}" for what, value in figures.items()]
     if not checked.stored:
         lines.append("no differences from the code it was made from are stored")
     return lines
