@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -30,6 +30,8 @@ class Hub(BaseHTTPRequestHandler):
     """One repository, `org/name`; `org/closed` is gated, `org/half` breaks off in its weights."""
 
     files = FILES
+    breaks_off_at = 100
+    sent: ClassVar[list[tuple[str, int]]] = []
 
     def do_HEAD(self) -> None:
         self.do_GET(body=False)
@@ -60,13 +62,15 @@ class Hub(BaseHTTPRequestHandler):
 
     def _file(self, name: str, half: bool, body: bool) -> None:
         data = self.files[name]
-        etag = f'"{hashlib.sha1(data).hexdigest()}"'
-        headers = {"ETag": etag, "X-Repo-Commit": COMMIT}
+        start = int((self.headers["Range"] or "bytes=0-")[6:].partition("-")[0])
+        headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        rest, end = data[start:], len(data)
+        self.sent += [(name, start)] * body
         if half and name.endswith("safetensors"):
-            self.close_connection = True
-            self._answer(200, data[:100] if body else b"", headers, length=len(data))
-        else:
-            self._answer(200, data if body else b"", headers, length=len(data))
+            self.close_connection, end = True, self.breaks_off_at
+        self._answer(206 if start else 200, data[start:end] if body else b"", headers, len(rest))
 
     def _json(self, content: object) -> None:
         self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
@@ -158,3 +162,18 @@ def test_what_cannot_be_fetched_says_why(
 def test_pickles_are_fetched_where_they_are_allowed(settings: dict[str, Any]) -> None:
     folder = fetch(Repository("org/pickled"), pickles=True, **settings)
     assert (folder / "pytorch_model.bin").is_file()
+
+
+def test_a_download_that_is_cut_off_goes_on_and_keeps_whole_files(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)  # between the client's attempts
+    monkeypatch.setattr(Hub, "sent", [])
+    with pytest.raises(ModelError, match=r"fetching org/half failed: .*; the same command goes on"):
+        fetch(Repository("org/half"), **settings)
+    assert ("model.safetensors", 100) in Hub.sent  # within a run a file goes on where it was
+    monkeypatch.setattr(Hub, "sent", [])
+    monkeypatch.setattr(Hub, "breaks_off_at", len(FILES["model.safetensors"]))
+    folder = fetch(Repository("org/half"), **settings)
+    assert Hub.sent == [("model.safetensors", 0)]  # the next run has the whole files already
+    assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
