@@ -21,7 +21,7 @@ _CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "request
 
 
 def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> Path:
-    """Fetch what a bundle is made of; a download that was stopped goes on with the files that are not whole yet.
+    """Fetch what a bundle is made of; of a download that was stopped, files that are whole stay.
 
     Args:
         repository: What to fetch.

@@ -67,7 +67,8 @@ class Hub(BaseHTTPRequestHandler):
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         rest, end = data[start:], len(data)
-        self.sent += [(name, start)] * body
+        if body:
+            self.sent.append((name, start))
         if half and name.endswith("safetensors"):
             self.close_connection, end = True, self.breaks_off_at
         self._answer(206 if start else 200, data[start:end] if body else b"", headers, len(rest))
