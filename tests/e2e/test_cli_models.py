@@ -312,4 +312,6 @@ def test_commercial_looks_at_the_composer_too(importer: Importer, home: Path) ->
     assert composir(*ask, "free").exit_code == 0
     refused = composir(*ask, "nobody-knows")
     assert refused.exit_code == 2
-    assert "the licence of the composer tiny-map is not known to allow" in refused.stderr
+    assert (
+        "the licence of the composer nobody-knows/tiny-map is not known to allow" in refused.stderr
+    )
