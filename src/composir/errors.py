@@ -34,6 +34,14 @@ class ModelError(ComposirError):
     """A model cannot be loaded or used."""
 
 
+class ModelNotFoundError(ModelError):
+    """There is no model of a name, or no bundle where one should lie."""
+
+
+class LicenceError(ModelError):
+    """A licence does not allow what is asked for, or has to be accepted first."""
+
+
 class BundleError(ModelError):
     """A bundle is missing files, damaged, or of a schema that this version does not know."""
 

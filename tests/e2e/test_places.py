@@ -60,6 +60,7 @@ FOLDERS_READ = {
     ("bench run", "root"): "bench genecis -c sum --root {}",
     ("bench tune", "root"): "bench tune {} -c sum -o t.json",
     ("bench rerun", "root"): f"bench rerun {RESULTS.split(maxsplit=1)[0]} --root {{}}",
+    ("models check", "name"): "models check {}",
     ("doctor", "gallery"): "doctor --gallery {}",
     ("info", "gallery"): "info --gallery {}",
     ("repair", "gallery"): "repair --gallery {}",

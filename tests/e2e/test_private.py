@@ -55,6 +55,8 @@ composir("search", "a red thing", "--html", "hits.html")
 composir("search", "--image", "photos/blue.png", "in red", "--not", "people")
 composir("info")
 composir("doctor")
+composir("models")
+composir("models", "check", "mini")
 composir("bench", "data", "--composer", "sum", "--html", "table.html")
 """
     done = run_sealed(code, tmp_path)

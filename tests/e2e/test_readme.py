@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from composir.cli import index, models, search
+from composir.cli import index, models, models_verb, search
 from tests.e2e.commands import composir, paint, paint_all
 from tests.fakes import ColourModel
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/quickstart.md", "docs/cli.md")
-# Of these, only the options are checked here: they take long, or need a trained composer.
-LONG_VERBS = {"bench", "train", "triplets", "export"}
+PAGES = ("README.md", "docs/quickstart.md", "docs/cli.md", "docs/models.md")
+# Of these, only the options are checked here: they take long, fetch, or need a trained composer.
+LONG_VERBS = {"bench", "train", "triplets", "export", "models"}
 NEED_TRAINING = {"--composer", "--message"}
 
 
@@ -104,3 +104,7 @@ def test_every_verb_and_option_is_in_the_reference() -> None:
         assert {name for name in options if name.startswith("--")} > {"--gallery", "--json"}
         for name in options:
             assert not name.startswith("-") or name in reference
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    for command in get_command(models_verb.app).commands.values():  # type: ignore[attr-defined]
+        for name in {name for one in command.params for name in one.opts}:
+            assert not name.startswith("--") or name in page

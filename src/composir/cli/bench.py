@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import writable_user_folder
 from composir.cli.terminal import echo, note, print_json, printable
+from composir.data.places import writable_user_folder
 from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 if TYPE_CHECKING:

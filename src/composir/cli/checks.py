@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from composir.cli import models
 from composir.cli.extras import EXTRAS
 from composir.cli.terminal import file_size, quiet_native_code
-from composir.errors import ComposirError
+from composir.errors import ComposirError, GalleryError, ModelNotFoundError
 from composir.model.sessions import default_threads
 
 if TYPE_CHECKING:
@@ -173,11 +173,21 @@ def check_model_and_gallery(
     """That the model loads and encodes, that the gallery is whole, and that they fit."""
     loaded = None
     try:
-        loaded = models.resolve_model(model, threads)
+        loaded = _model_of(gallery, model, threads)
         yield _encodes(loaded)
+    except ModelNotFoundError as error:
+        yield Check("model", "broken", str(error))
     except ComposirError as error:
         yield Check("model", "broken", str(error), "pip install --force-reinstall composir")
     yield check_gallery(gallery, loaded, deep=deep)
+
+
+def _model_of(gallery: Path, model: str | None, threads: int | None) -> EmbeddingModel:
+    """The gallery's model; the default one where the gallery cannot tell, which is told later."""
+    try:
+        return models.gallery_model(gallery, model, threads)
+    except GalleryError:
+        return models.resolve_model(model, threads)
 
 
 def _encodes(model: EmbeddingModel) -> Check:

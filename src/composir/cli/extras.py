@@ -38,6 +38,11 @@ EXTRAS = (
     Extra(
         "light-encoders", ("timm", "transformers"), "other light networks for composir train isa"
     ),
+    Extra(
+        "foundation",
+        ("torch", "safetensors", "onnx", "onnxscript", "transformers"),
+        "composir models add",
+    ),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

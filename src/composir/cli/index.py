@@ -10,7 +10,13 @@ import typer
 
 from composir.cli import models
 from composir.cli.index_notes import index_notes
-from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
+from composir.cli.options import (
+    CommercialOption,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+)
 from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
@@ -75,6 +81,7 @@ def index(
     batch_size: Annotated[
         int, typer.Option(min=1, max=MOST_BATCH, help="Images a model call.")
     ] = 32,
+    commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read folders of pictures into a gallery, or bring a gallery up to date.
@@ -88,7 +95,9 @@ def index(
 
     types = _column_types(column or (), metadata)
     folder = gallery or writable_default_gallery()
-    encoder = models.resolve_model(model, threads)
+    encoder = models.gallery_model(folder, model, threads)
+    if commercial:
+        models.refuse_uncommercial(encoder)
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
         opened = Gallery.create_or_open(folder, encoder)
         try:

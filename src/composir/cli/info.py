@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from composir.errors import ModelError
 if TYPE_CHECKING:
     from composir.gallery import Gallery, GalleryInfo
     from composir.model import Model
+    from composir.model.base import EmbeddingModel
     from composir.model.bundle import Bundle
 
 
@@ -42,7 +43,7 @@ def info(
 ) -> None:
     """Show what a gallery holds and which model made it."""
     if model_card:
-        _print_card(_model(model).bundle, as_json)
+        _print_card(_bundled(models.resolve_model(model, None)).bundle, as_json)
         return
     from composir.gallery import open_gallery
 
@@ -51,17 +52,16 @@ def info(
         _print_failures(opened, as_json)
         return
     held = opened.info()
-    facts = _model_facts(model or held.bundle)
+    facts = _model_facts(lambda: models.gallery_model(opened.path, model, None))
     if as_json:
         print_json({**_gallery_facts(held), "model": facts})
     else:
         _print_facts({**_for_people(held), **facts})
 
 
-def _model(model: str | None) -> Model:
+def _bundled(loaded: EmbeddingModel) -> Model:
     from composir.model import Model
 
-    loaded = models.resolve_model(model, None)
     if not isinstance(loaded, Model):
         raise ModelError(f"the model {loaded.name} is no bundle and has no card")
     return loaded
@@ -91,7 +91,7 @@ def _print_failures(gallery: Gallery, as_json: bool) -> None:
 
 def _gallery_facts(held: GalleryInfo) -> dict[str, Any]:
     names = ("path", "images", "failures", "bytes", "dimension", "bundle", "fingerprint")
-    facts = {name: getattr(held, name) for name in (*names, "created", "updated")}
+    facts = {name: getattr(held, name) for name in (*names, "bundle_folder", "created", "updated")}
     return {
         **facts,
         "roots": held.roots,
@@ -114,6 +114,7 @@ def _for_people(held: GalleryInfo) -> dict[str, str]:
         "created": held.created,
         "updated": held.updated,
         "made by": f"{held.bundle} {held.fingerprint}, {held.dimension} numbers a vector",
+        **({} if held.bundle_folder is None else {"its bundle": str(held.bundle_folder)}),
     }
 
 
@@ -127,12 +128,12 @@ def _typed(held: GalleryInfo, names: Sequence[str]) -> str:
     return ", ".join(f"{name} ({held.column_types[name]})" for name in known)
 
 
-def _model_facts(name: str) -> dict[str, Any]:
+def _model_facts(load: Callable[[], EmbeddingModel]) -> dict[str, Any]:
     """What the bundle's manifest says; that the model is not at hand is told, and no error."""
     from composir.compose import composer_names
 
     try:
-        model = _model(name)
+        model = _bundled(load())
     except ModelError as error:
         return {"model": str(error)}
     manifest = model.manifest

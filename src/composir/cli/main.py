@@ -39,6 +39,7 @@ VERBS = {
     "search": Verb("composir.cli.search", "Search a gallery by an image, words, or both."),
     "forget": Verb("composir.cli.forget", "Make a gallery forget a folder or a file."),
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
+    "models": Verb("composir.cli.models_verb", "List, add, check and remove models."),
     "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
     "repair": Verb("composir.cli.repair", "Keep what can be read of a damaged gallery."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),

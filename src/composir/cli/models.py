@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from composir.cli.paths import default_gallery
 
 if TYPE_CHECKING:
+    from composir.compose.base import Composer
     from composir.gallery import Gallery
     from composir.model.base import EmbeddingModel
 
@@ -29,6 +30,26 @@ def resolve_model(name: str | None, threads: int | None) -> EmbeddingModel:
     return load_model(name or DEFAULT_MODEL, threads=threads)
 
 
+def gallery_model(folder: Path, model: str | None, threads: int | None) -> EmbeddingModel:
+    """The model for a gallery: the one named, else the one that made it, else the default.
+
+    Args:
+        folder: The gallery; it may be missing yet.
+        model: As `resolve_model`; None for the one that made the gallery.
+        threads: As `resolve_model`.
+
+    Raises:
+        ComposirError: If the gallery's manifest or the model cannot be read.
+    """
+    from composir.gallery.manifest import is_gallery, read_manifest
+    from composir.gallery.origin import load_origin
+
+    if model is not None or not is_gallery(folder):
+        return resolve_model(model, threads)
+    bundle = read_manifest(folder).bundle
+    return load_origin(bundle, folder, lambda place: resolve_model(str(place), threads))
+
+
 def existing_gallery(folder: Path | None, model: str | None, threads: int | None) -> Gallery:
     """Open a gallery together with the model that searches it.
 
@@ -44,5 +65,25 @@ def existing_gallery(folder: Path | None, model: str | None, threads: int | None
     from composir.gallery.manifest import read_manifest
 
     place = folder or default_gallery()
-    name = model or read_manifest(place).bundle.name
-    return open_gallery(place, model=resolve_model(name, threads))
+    read_manifest(place)  # that there is no gallery comes before what is wrong with a model
+    return open_gallery(place, model=gallery_model(place, model, threads))
+
+
+def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None) -> None:
+    """What `--commercial` asks for: that the licences of the weights used allow commercial use.
+
+    Args:
+        model: Whose vectors are used.
+        composer: Of the search; None where there is none. Those without weights have no licence.
+
+    Raises:
+        LicenceError: If one does not allow it, or nobody knows.
+    """
+    from composir.compose.spliced import SplicedComposer
+    from composir.model import Model
+    from composir.model.licence import check_commercial
+
+    licence = model.manifest.licence if isinstance(model, Model) else ""
+    check_commercial(f"the model {model.name}", licence)
+    if isinstance(composer, SplicedComposer):
+        check_commercial(f"the composer {composer.name}", composer.folder.manifest.licence)

@@ -34,8 +34,15 @@ ModelOption = Annotated[
         "--model",
         "-m",
         metavar="NAME|FOLDER",
-        show_default="mini, the packaged one",
-        help="A named model or a bundle's folder.",
+        show_default="the gallery's, else mini, the packaged one",
+        help="A model that `composir models` lists, or a bundle's folder.",
+    ),
+]
+CommercialOption = Annotated[
+    bool,
+    typer.Option(
+        "--commercial",
+        help="Refuse a model or composer whose licence does not allow commercial use.",
     ),
 ]
 ThreadsOption = Annotated[

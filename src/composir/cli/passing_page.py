@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from composir.cli.paths import writable_user_folder
+from composir.data.places import writable_user_folder
 
 _PREFIX = "hits-"
 _SECONDS_TO_LOAD = 600.0

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from composir.cli import models, render
-from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
+from composir.cli.options import (
+    CommercialOption,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+)
 from composir.cli.paths import gallery_words
 from composir.cli.reference import command_line_references
 from composir.cli.terminal import note, printable
@@ -134,6 +140,7 @@ def search(
             help=f"Exit with code {NOTHING_MATCHES} where the confidence is below.",
         ),
     ] = None,
+    commercial: CommercialOption = False,
     as_json: JsonOption = False,
     paths: Annotated[
         bool, typer.Option("--paths", help="Only the hits' paths on stdout, one a line.")
@@ -169,6 +176,10 @@ def search(
     else:
         _check_alone(words, images, crop, negatives, explain)
         asked = asked_by_message(message, composer, opened.model, literal=literal)
+    if commercial:
+        used = asked.composer
+        composer_used = opened.composer(used) if used is None or isinstance(used, str) else used
+        models.refuse_uncommercial(opened.model, composer_used)
     options = SearchOptions(
         count,
         where,

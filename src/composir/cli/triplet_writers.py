@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from composir.cli.paths import writable_user_folder
 from composir.cli.terminal import note, printable
+from composir.data.places import writable_user_folder
 from composir.errors import ComposirError
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import typer
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption, finite
-from composir.cli.paths import writable_user_folder
 from composir.cli.stages import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.cli.triplet_writers import (
@@ -21,6 +20,7 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
+from composir.data.places import writable_user_folder
 from composir.data.problems import Problem, told_together
 from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS

@@ -60,8 +60,8 @@ class NearDuplicateRule:
     """The four limits; all must hold.
 
     Attributes:
-        similarity: Least cosine of the vectors. Copies of half the size fall to 0.77 with `mini`;
-            what tells pictures apart are the other three (docs/lab.md).
+        similarity: Least cosine of the vectors. Copies of half the size fall to 0.77 with
+            the packaged model; what tells pictures apart are the other three (docs/lab.md).
         hash_bits: Most differing bits of the perceptual hashes.
         colour_levels: Most difference in any of the 48 cell colours, in levels of 255.
         shape: Most relative difference of the aspect ratios.

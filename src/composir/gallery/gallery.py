@@ -20,8 +20,9 @@ from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
-from composir.gallery.manifest import MANIFEST_NAME, BundleIdentity, Manifest, read_manifest
+from composir.gallery.manifest import MANIFEST_NAME, Manifest, read_manifest
 from composir.gallery.matrix import MatrixDamagedError, forget_matrices
+from composir.gallery.origin import identity_of, load_origin
 from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.remains import CACHE_NAME
@@ -60,7 +61,7 @@ class Gallery:
     indexes.
 
     Example:
-        >>> gallery = Gallery.create_or_open(Path("photos.gallery"), load_model("mini"))
+        >>> gallery = Gallery.create_or_open(Path("photos.gallery"), load_model())
         >>> gallery.index([Path("photos")])
         >>> gallery.search(Query(image="lamp.jpg", text="in brass")).hits[0].path
     """
@@ -77,7 +78,7 @@ class Gallery:
 
         Args:
             path: Its folder.
-            model: The model that made it; None to load that by name when it is needed.
+            model: The model that made it; None to load that when it is needed.
             calibration: Of the confidence; None for the model's.
             exact_limit: Above this number of images, search goes through an index.
 
@@ -119,7 +120,7 @@ class Gallery:
         if not folder.exists() or (folder.is_dir() and not manifests.is_gallery(folder)):
             with clear_disk_errors(folder, writing=True):
                 folder.mkdir(parents=True, exist_ok=True)
-                Manifest(_identity(model)).write(folder)
+                Manifest(identity_of(model)).write(folder)
         return cls(folder, model)
 
     def index(
@@ -180,7 +181,7 @@ class Gallery:
             run = IndexRun(store, self.path, model, folders, settings, meter, self._manifest)
             report = run.run(sidecar)
             self._tidy(store)
-            self._manifest = run.manifest.updated_now()
+            self._manifest = run.manifest.made_by(identity_of(model)).updated_now()
             self._manifest.write(self.path)
             self._ask(Snapshot.prepare)
         return report
@@ -377,7 +378,7 @@ class Gallery:
         if self._given_model is None:
             from composir.model import load_model
 
-            model = load_model(self._manifest.bundle.name)
+            model = load_origin(self._manifest.bundle, self.path, load_model)
             self._check_bundle(model)
             self._given_model = model
         return self._given_model
@@ -435,7 +436,7 @@ def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = No
 
     Args:
         path: Its folder.
-        model: The model that made it; None to load that by name when it is needed.
+        model: The model that made it; None to load that when it is needed.
 
     Raises:
         GalleryError: If there is no gallery there, or it is damaged.
@@ -459,7 +460,3 @@ def _read_sidecar(path: Path | None, types: Mapping[str, str]) -> SidecarTable |
     if path is None and types:
         raise DatasetError("types of columns are for a metadata file, and none is given")
     return None if path is None else read_metadata(path, types)
-
-
-def _identity(model: EmbeddingModel) -> BundleIdentity:
-    return BundleIdentity(model.name, model.fingerprint, model.dimension)

@@ -17,8 +17,9 @@ from composir.gallery.excludes import Excludes
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
 from composir.gallery.known import ContentSet, KnownFiles
-from composir.gallery.manifest import BundleIdentity, Manifest, RootFacts
+from composir.gallery.manifest import Manifest, RootFacts
 from composir.gallery.metadata import apply_metadata, finish_widening
+from composir.gallery.origin import identity_of
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
@@ -95,9 +96,7 @@ class IndexRun:
             DatasetError: If a sidecar has rows, but none for any of the pictures.
             ModelError: If the model fails.
         """
-        self._store.create(
-            BundleIdentity(self._model.name, self._model.fingerprint, self._model.dimension)
-        )
+        self._store.create(identity_of(self._model))
         finish_widening(self._store)
         self._known = KnownFiles(self._store)
         self._excludes = self._patterns()

@@ -20,6 +20,7 @@ class GalleryInfo:
         images: How many.
         dimension: Width D of the vectors.
         bundle: Name of the bundle that made them.
+        bundle_folder: Where that bundle lies; None of a packaged one, or where it is not noted.
         fingerprint: Of that bundle.
         bytes: On disk, in all.
         roots: Folders indexed so far.
@@ -36,6 +37,7 @@ class GalleryInfo:
     images: int
     dimension: int
     bundle: str
+    bundle_folder: Path | None
     fingerprint: str
     bytes: int
     roots: tuple[Path, ...]
@@ -65,6 +67,7 @@ def describe(folder: Path, store: Store) -> GalleryInfo:
         images=len(store),
         dimension=current.bundle.dimension,
         bundle=current.bundle.name,
+        bundle_folder=None if current.bundle.folder is None else Path(current.bundle.folder),
         fingerprint=current.bundle.fingerprint,
         bytes=_bytes_below(folder),
         roots=tuple(Path(root) for root in current.roots),

@@ -35,14 +35,17 @@ class BundleIdentity:
     """Which bundle's vectors a gallery holds.
 
     Attributes:
-        name: For people, e.g. `mini`.
+        name: What the bundle is called.
         fingerprint: Of the vector space.
         dimension: Width D of the vectors.
+        folder: Where the bundle lies, absolute; None of a packaged one, and of galleries of earlier
+            versions.
     """
 
     name: str
     fingerprint: str
     dimension: int
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,10 @@ class Manifest:
             roots=tuple(root for root in self.roots if root not in roots),
             root_facts={r: facts for r, facts in self.root_facts.items() if r not in roots},
         )
+
+    def made_by(self, bundle: BundleIdentity) -> Manifest:
+        """The same manifest, with what is known of the bundle by now."""
+        return replace(self, bundle=bundle)
 
     def updated_now(self) -> Manifest:
         """The same manifest, updated now."""
@@ -183,6 +190,7 @@ def _parse(content: JsonObject, path: Path) -> Manifest:
             bundle.required_text("name"),
             bundle.required_text("fingerprint"),
             bundle.whole_number("dimension", 1, MOST_DIMENSION),
+            bundle.text("folder"),
         ),
         roots=content.texts("roots"),
         root_facts=_all_facts(content),

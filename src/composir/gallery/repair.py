@@ -33,6 +33,7 @@ from composir.gallery.manifest import (
     read_manifest,
 )
 from composir.gallery.metadata import finish_widening
+from composir.gallery.origin import identity_of
 from composir.gallery.salvage import Salvage
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.gallery.verify import verify_table
@@ -177,7 +178,7 @@ class _Repair:
                 f"the vectors of {self._folder} have {salvage.dimension} numbers, those of "
                 f"{model.name} {model.dimension}: another model made them"
             )
-        return known or BundleIdentity(model.name, model.fingerprint, model.dimension)
+        return known or identity_of(model)
 
     def _verify(self, made_by: BundleIdentity) -> set[str]:
         faults = verify_table(self._folder, made_by.dimension, deep=True)

@@ -20,7 +20,7 @@ class EmbeddingModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the bundle, e.g. `mini`."""
+        """Name of the bundle."""
 
     @property
     def fingerprint(self) -> str:

@@ -44,7 +44,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Name of the bundle, e.g. `mini`."""
+        """Name of the bundle."""
         return self.manifest.name
 
     @property

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from composir.errors import TrainingError
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.model.framing import Framing
 from composir.model.vocabulary import read_word_table
 from composir.train.foundation.appearance import meaning_part
@@ -71,7 +72,9 @@ class FrozenFoundation:
         )
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "mini", device: str = "cpu") -> FrozenFoundation:
+    def load(
+        cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "cpu"
+    ) -> FrozenFoundation:
         """Load a bundle.
 
         Args:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from composir.compose.trained import ComposerManifest
 from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.baselines.content_words import GAP, with_gaps
 from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
@@ -106,7 +107,7 @@ class TextMapConfig:
         seed: Of everything random.
     """
 
-    model: str = "mini"
+    model: str = DEFAULT_MODEL
     sources: PictureSources = field(default_factory=PictureSources)
     texts: tuple[Path, ...] = ()
     dev: tuple[Path, ...] = ()

@@ -16,6 +16,7 @@ import torch
 from composir.compose.trained import ComposerManifest
 from composir.data.problems import say_skipped
 from composir.errors import ModelError, TrainingError
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import choose_blend, open_dev_set
 from composir.train.checks import check_name_and_seed
 from composir.train.feature_cache import PictureFile
@@ -77,7 +78,7 @@ class IsaConfig:
     images: tuple[str, ...] = ()
     data: tuple[Path, ...] = ()
     dev: tuple[Path, ...] = ()
-    model: str = "mini"
+    model: str = DEFAULT_MODEL
     side: Literal["asymmetric", "symmetric"] = "asymmetric"
     light: LightEncoderConfig = field(default_factory=LightEncoderConfig)
     token_learner: TokenLearnerConfig = field(default_factory=TokenLearnerConfig)

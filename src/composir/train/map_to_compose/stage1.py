@@ -20,6 +20,7 @@ from composir.compose.trained import ComposerManifest, Templates
 from composir.data.problems import say_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
@@ -96,7 +97,7 @@ class MapConfig:
         seed: Of everything random.
     """
 
-    model: str = "mini"
+    model: str = DEFAULT_MODEL
     sources: PictureSources = field(default_factory=PictureSources)
     dev: tuple[Path, ...] = ()
     cache: Path = Path(".cache/features")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
+from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.loop import LoopConfig
@@ -63,7 +64,7 @@ class ComposeConfig:
         seed: Of everything random.
     """
 
-    model: str = "mini"
+    model: str = DEFAULT_MODEL
     start: tuple[str, ...] = ()
     triplets: tuple[Path, ...] = ()
     images: str = ""

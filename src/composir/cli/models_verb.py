@@ -1,0 +1,246 @@
+"""`composir models`: which models there are; add, check and remove them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from composir.cli.options import JsonOption
+from composir.cli.terminal import echo, file_size, note, print_json, printable
+from composir.errors import ModelError
+
+if TYPE_CHECKING:
+    from composir.model.checking import CheckedModel
+    from composir.model.listing import ModelEntry
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    epilog="`composir models`\n\n`composir models add ./my-clip --name my-clip`\n\n"
+    "`composir index ~/photos --model my-clip --gallery clip.gallery`",
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `composir models` lists it.")]
+
+
+class Quantise(Enum):
+    """How weights may be made smaller."""
+
+    int8 = "int8"
+
+
+@app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
+    """List models: packaged ones, those that you added, and known ones that you can add."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from composir.model.installed import models_folder
+    from composir.model.listing import list_models
+
+    found = list_models()
+    if as_json:
+        entries = [asdict(entry) for entry in found]
+        print_json({"folder": models_folder().absolute(), "models": entries})
+        return
+    for state, title in (
+        ("packaged", "packaged with composir:"),
+        ("installed", f"added, in {models_folder()}:"),
+        ("known", "known, not here yet:"),
+    ):
+        group = [entry for entry in found if entry.state == state]
+        if group:
+            echo(printable(title))
+        for entry in group:
+            echo("\n".join(f"  {printable(line)}" for line in _lines(entry)))
+
+
+@app.command(
+    epilog="`composir models add openai/clip-vit-large-patch14`\n\n"
+    "`composir models add ./my-clip --name my-clip --quantise int8`\n\n"
+    "`composir models add runs/mine/bundle --name mine`"
+)
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A checkpoint's folder or its model.safetensors, a bundle's folder, or ORG/NAME "
+            "(or ORG/NAME@REVISION) of the Hugging Face hub.",
+        ),
+    ],
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default="the source's", help="What to call it."),
+    ] = None,
+    quantise: Annotated[
+        Quantise | None,
+        typer.Option(help="Faster arithmetic, where the order of hits bears it."),
+    ] = None,
+    accept_licence: Annotated[
+        bool,
+        typer.Option("--accept-licence", help="Accept a licence that restricts the use."),
+    ] = False,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Read weights from a pickle where there are no safetensors: only from where you "
+            "trust.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a model: afterwards its name works wherever `--model` does.
+
+    Checkpoints of CLIP and SigLIP, as transformers keeps them, need the extra `foundation`; a
+    bundle is copied as it is. Whatever goes wrong, nothing half-added remains.
+    """
+    from composir.model.adding import Wishes, add_model
+    from composir.model.listing import bundle_entry
+    from composir.model.sources import parse_source
+
+    found = parse_source(source)
+    wishes = Wishes(
+        name=found.name if name is None else name,
+        quantise=quantise.value if quantise else None,
+        accepts=(lambda _licence: True) if accept_licence else _accepts,
+        say=lambda line: note(printable(line)),
+        allow_pickle=allow_pickle,
+    )
+    bundle = add_model(found, wishes)
+    entry = bundle_entry(bundle)
+    if as_json:
+        print_json({**asdict(entry), "training": bundle.manifest.training})
+        return
+    echo("\n".join(["added:", *(f"  {printable(line)}" for line in _lines(entry))]))
+    note(f"use it: composir index FOLDER --model {entry.name} --gallery NEW")
+
+
+@app.command(epilog="`composir models remove my-clip --yes`")
+def remove(
+    name: Name,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a model that you added; galleries that it made stay, but need it to be searched."""
+    from composir.cli.model_users import galleries_of
+    from composir.model.catalogue import added_folder
+    from composir.model.installed import remove_model
+
+    folder = added_folder(name)
+    galleries = galleries_of(folder)
+    for gallery in galleries:
+        note(f"the gallery {printable(str(gallery))} was made with it, and will need it again")
+    if not yes:
+        _ask(f"remove the model {name} ({printable(str(folder))})")
+    remove_model(name)
+    if as_json:
+        print_json({"removed": name, "folder": folder, "galleries": galleries})
+    else:
+        echo(f"removed: {name}")
+
+
+@app.command(
+    epilog="`composir models check mini`\n\n`composir models check my-clip --against ./my-clip`"
+)
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER", help="A model, or a bundle's folder.")
+    ],
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="What it was made from, to compare with again (needs the extra `foundation`).",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify every file of a model, and show how near it is to the code it was made from."""
+    from composir.model.checking import check_model
+
+    checked = check_model(name, against, say=lambda line: note(printable(line)))
+    if as_json:
+        print_json(asdict(checked))
+    else:
+        echo("\n".join(printable(line) for line in _checked(checked)))
+
+
+def is_asked_by_people() -> bool:
+    """Whether there is somebody to answer a question."""
+    return sys.stdin.isatty()
+
+
+def _accepts(licence: str) -> bool:
+    """Ask whether a licence is accepted; programs say so beforehand."""
+    if not is_asked_by_people():
+        return False
+    question = f"its licence restricts the use: {printable(licence)}; do you accept it?"
+    return typer.confirm(question, err=True)
+
+
+def _ask(what: str) -> None:
+    """Let people confirm.
+
+    Raises:
+        ModelError: If they do not, or there is nobody to ask.
+    """
+    if not is_asked_by_people():
+        raise ModelError(f"this would {what}; nothing was removed yet: add --yes")
+    if not typer.confirm(f"{what}?", err=True):
+        raise ModelError("nothing was removed")
+
+
+def _lines(entry: ModelEntry) -> list[str]:
+    """One model for people."""
+    facts = [
+        entry.family,
+        "" if entry.width is None else f"{entry.width} numbers a vector",
+        "" if entry.parameters is None else f"{entry.parameters / 1e6:.3g} M parameters",
+        "" if entry.bytes is None else file_size(entry.bytes),
+    ]
+    lines = [f"{entry.name}: {', '.join(filter(None, facts))}".rstrip(": ")]
+    if entry.licence:
+        lines.append(f"    {_licence(entry.licence, entry.commercial)}")
+    if entry.good_for:
+        lines.append(f"    good for: {entry.good_for}")
+    if entry.problem is not None:
+        told = "cannot be added" if entry.state == "known" else "broken"
+        lines.append(f"    {told}: {entry.problem}")
+    elif entry.state == "known":
+        lines.append(f"    to add it: composir models add {entry.source}")
+    return lines
+
+
+def _checked(checked: CheckedModel) -> list[str]:
+    lines = [
+        f"{checked.name} {checked.fingerprint}, in {checked.folder}",
+        f"{checked.files:,} files, {file_size(checked.bytes)}: every checksum is right",
+        _licence(checked.licence, checked.commercial),
+    ]
+    tables: list[tuple[str, dict[str, Any]]] = [
+        ("differences from the code it was made from, stored when it was made", checked.stored),
+        ("the same, measured now", checked.measured or {}),
+    ]
+    for title, figures in tables:
+        lines += [f"{title}:"] * bool(figures)
+        width = max(map(len, figures), default=0)
+        lines += [f"  {what:<{width}}  {_figure(value)}" for what, value in figures.items()]
+    if not checked.stored:
+        lines.append("no differences from the code it was made from are stored")
+    return lines
+
+
+def _licence(text: str, commercial: str) -> str:
+    return f"licence: {text} (--commercial {'takes' if commercial == 'allowed' else 'refuses'} it)"
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

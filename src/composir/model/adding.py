@@ -1,0 +1,185 @@
+"""Add a model: from a checkpoint by way of the importer, or a bundle as it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from composir.errors import LicenceError, MissingExtraError, ModelError
+from composir.model.bundle import MANIFEST_NAME, Bundle, Manifest
+from composir.model.catalogue import PACKAGED, load_named
+from composir.model.checked_files import write_manifest
+from composir.model.hub import fetch
+from composir.model.installed import installed_folders, is_name, new_model
+from composir.model.licence import commercial_use
+from composir.model.sources import ModelSource, Repository
+
+_IMPORTER = "composir.foundation.importer:import_model"
+_UNSTATED = {"", "none", "not stated", "unknown"}
+
+
+class Importer(Protocol):
+    """Makes a bundle of a checkpoint: `composir.foundation.importer.import_model`."""
+
+    def __call__(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        name: str,
+        quantise: str | None,
+        say: Callable[[str], None],
+        allow_pickle: bool,
+    ) -> Manifest:
+        """Write a bundle into an empty folder and return its manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a model is to be added.
+
+    Attributes:
+        name: What to call it.
+        quantise: `int8`, or None for the weights as they are.
+        accepts: Asked with a licence that restricts the use; False ends the adding.
+        say: Told what is being done.
+        allow_pickle: Whether weights may be read from a pickle.
+    """
+
+    name: str
+    quantise: str | None
+    accepts: Callable[[str], bool]
+    say: Callable[[str], None]
+    allow_pickle: bool = False
+
+
+def add_model(source: ModelSource, wishes: Wishes) -> Bundle:
+    """Add a model; it is there wholly, or not at all.
+
+    Args:
+        source: Where it comes from.
+        wishes: How.
+
+    Returns:
+        The bundle in its place.
+
+    Raises:
+        LicenceError: If its licence is not accepted.
+        MissingExtraError: If what makes a bundle of a checkpoint is not installed.
+        ModelError: If the name is taken, or the source cannot be had, is no model, or is damaged.
+        ComposirError: If the user data folder cannot be written into.
+    """
+    check_name(wishes.name)
+    is_bundle = isinstance(source.place, Path) and (source.place / MANIFEST_NAME).is_file()
+    importer = None if is_bundle else load_importer()  # before anything large is fetched
+    if is_bundle and wishes.quantise:
+        raise ModelError(f"{source.place} is a bundle already: leave out --quantise")
+    agreed = _agree(source.known.licence, wishes) if source.known else False
+    folder = _fetched(source.place, wishes)
+    with new_model(wishes.name) as building:
+        if importer is None:
+            _copy_bundle(Bundle.load(folder), building, wishes)
+        else:
+            importer(
+                folder,
+                building,
+                name=wishes.name,
+                quantise=wishes.quantise,
+                say=wishes.say,
+                allow_pickle=wishes.allow_pickle,
+            )
+            _complete(building, source, folder)
+        made = load_named(wishes.name, building)
+        if not agreed:
+            _agree(made.manifest.licence, wishes)
+    return load_named(wishes.name, installed_folders()[wishes.name])
+
+
+def check_name(name: str) -> None:
+    """Refuse what a model may not be called, or what one is called already.
+
+    Raises:
+        ModelError: Saying which.
+    """
+    if not is_name(name):
+        raise ModelError(
+            f"a model cannot be called {name!r}: small letters, digits, dots, hyphens and "
+            "underlines, beginning with a letter or digit (--name)"
+        )
+    if name in PACKAGED:
+        raise ModelError(f"{name} is packaged with composir: give the new one another --name")
+    if name in installed_folders():
+        raise ModelError(
+            f"there is a model {name} already, in {installed_folders()[name]}: give the new one "
+            f"another --name, or remove that first: composir models remove {name}"
+        )
+
+
+def load_importer() -> Importer:
+    """The importer of checkpoints.
+
+    Raises:
+        MissingExtraError: If something that it needs is not installed.
+    """
+    module, function = _IMPORTER.split(":")
+    try:
+        importer: Importer = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "composir":
+            raise
+        raise MissingExtraError(package, "foundation") from error
+    return importer
+
+
+def _fetched(place: Path | Repository, wishes: Wishes) -> Path:
+    if isinstance(place, Path):
+        return place
+    wishes.say(f"fetching {place.words} from the hub, into its client's cache")
+    return fetch(place, pickles=wishes.allow_pickle)
+
+
+def _agree(licence: str, wishes: Wishes) -> bool:
+    """Ask where a licence restricts the use.
+
+    Returns:
+        Whether there was something to ask for.
+
+    Raises:
+        LicenceError: If it is not accepted.
+    """
+    if commercial_use(licence).answer != "restricted":
+        return False
+    if not wishes.accepts(licence):
+        raise LicenceError(
+            f"the licence of {wishes.name} restricts its use: {licence}; nothing was added. To "
+            "accept it: --accept-licence"
+        )
+    return True
+
+
+def _copy_bundle(bundle: Bundle, destination: Path, wishes: Wishes) -> None:
+    """Copy what a bundle lists, every checksum verified, under another name if so wished."""
+    wishes.say(f"copying the bundle {bundle.manifest.name} from {bundle.folder}")
+    for name in bundle.manifest.files:
+        place = destination / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.file(name), place)
+    named = bundle.manifest.model_copy(update={"name": wishes.name})
+    write_manifest(destination / MANIFEST_NAME, named)
+
+
+def _complete(folder: Path, source: ModelSource, fetched: Path) -> None:
+    """Note what the importer cannot know: the repository, and a known model's published licence."""
+    made = Bundle.load(folder).manifest
+    licence, training = made.licence, dict(made.training)
+    if source.known is not None and licence.casefold() in _UNSTATED:
+        licence = f"{source.known.licence} (as published; the checkpoint itself states none)"
+    if isinstance(source.place, Repository):  # the client's cache calls folders by their commits
+        training["imported_from"] = Repository(source.place.name, fetched.name).words
+    noted = made.model_copy(update={"licence": licence, "training": training})
+    write_manifest(folder / MANIFEST_NAME, noted)

@@ -1,0 +1,103 @@
+"""Fetch a repository of the Hugging Face hub into its ordinary cache, with clear errors.
+
+The one place of composir, beside `--allow-url`, that opens a connection: when a user adds a model
+by its name on the hub.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from composir.errors import MissingExtraError, ModelError
+from composir.model.sources import Repository
+
+# Weights as safetensors alone: the same ones as pickles may run code, and take as much room.
+_WANTED = ("*.json", "*.txt", "*.md", "*.model", "LICENSE*", "*.safetensors")
+_PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
+_UNWANTED = ("*/*",)
+_CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "requests"}
+
+
+def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> Path:
+    """Fetch what a bundle is made of; of a download that was stopped, files that are whole stay.
+
+    Args:
+        repository: What to fetch.
+        pickles: Whether pickled weights will do.
+        **settings: Further arguments of `huggingface_hub.snapshot_download`, e.g. `cache_dir`.
+
+    Returns:
+        The folder in the hub client's cache; without a connection, what is there already.
+
+    Raises:
+        MissingExtraError: If the hub's client is not installed.
+        ModelError: If there is no such repository, it is closed, the connection fails, the disk
+            refuses, or there are no safetensors.
+    """
+    try:
+        hub, errors = import_module("huggingface_hub"), import_module("huggingface_hub.errors")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("huggingface_hub", "foundation") from error
+    try:
+        folder = Path(
+            hub.snapshot_download(
+                repository.name,
+                revision=repository.revision,
+                allow_patterns=[*_WANTED, *(_PICKLES if pickles else ())],
+                ignore_patterns=list(_UNWANTED),
+                **settings,
+            )
+        )
+    except Exception as error:  # the client lets its own and its libraries' errors through
+        raise _told(error, errors, repository) from error
+    if not any(folder.glob("*.safetensors")) and not pickles:
+        raise ModelError(
+            f"{repository.words} holds no weights as safetensors, and pickles, which can run any "
+            "code, are not fetched; the hub's page may have a conversion among its pull requests: "
+            f"composir models add {repository.name}@refs/pr/NUMBER; or allow them: --allow-pickle"
+        )
+    return folder
+
+
+def _told(error: Exception, errors: Any, repository: Repository) -> Exception:
+    """What went wrong, in a user's words; an error that nobody foresaw stays what it is."""
+    words, page = repository.words, f"https://huggingface.co/{repository.name}"
+    again = f"the same command goes on: composir models add {words}"
+    unreachable = errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled
+    sayings: tuple[tuple[Any, str], ...] = (  # the first that fits; some are kinds of later ones
+        (
+            errors.GatedRepoError,
+            f"{words} asks for its licence to be accepted: do so at {page}, then log in (hf auth "
+            f"login, or HF_TOKEN); {again}",
+        ),
+        (
+            errors.RevisionNotFoundError,
+            f"{repository.name} has no revision {repository.revision}: see {page}",
+        ),
+        (
+            errors.RepositoryNotFoundError,
+            f"the hub has no model {repository.name}, or it is private: see {page}; to add a "
+            "folder, give its path",
+        ),
+        (
+            unreachable,
+            f"{words} is not, or not wholly, in the hub client's cache, and the hub cannot be "
+            f"reached; once there is a connection {again}. Or give a local folder",
+        ),
+        (OSError, f"fetching {words} failed: {_first_line(error)}; {again}"),
+    )
+    found = next((text for kind, text in sayings if isinstance(error, kind)), None)
+    if found is None and _is_the_clients(error):
+        found = sayings[-1][1]
+    return error if found is None else ModelError(found)
+
+
+def _is_the_clients(error: Exception) -> bool:
+    """Whether the client raised it, or one of the libraries that its versions connect with."""
+    return type(error).__module__.partition(".")[0] in _CLIENTS
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

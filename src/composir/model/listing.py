@@ -1,0 +1,103 @@
+"""What there is in the way of models: packaged, added, and known, with the facts of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from composir.errors import BundleError
+from composir.model.bundle import MANIFEST_NAME, Bundle
+from composir.model.catalogue import PACKAGED, PACKAGED_USES, load_named
+from composir.model.installed import installed_folders
+from composir.model.known import KNOWN, KnownModel
+from composir.model.licence import commercial_use
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model.
+
+    Attributes:
+        name: What `--model` takes.
+        state: `packaged`, `installed`, or `known`: not here yet.
+        family: Whose architecture it has; empty where that is not noted.
+        width: D, width of its vectors; None where it cannot be read.
+        parameters: Of both towers; None where that is not noted.
+        bytes: On disk; None where it is not here.
+        licence: Of its weights.
+        commercial: `allowed`, `restricted` or `unknown`, as `--commercial` reads that licence.
+        good_for: When to take it; empty where nobody has said.
+        folder: Where it lies; None where it is not here.
+        fingerprint: Of its vector space; None where it is not here.
+        source: What `composir models add` takes for it; None where it has no entry among the known.
+        problem: Why it cannot be used or added; None where it can.
+    """
+
+    name: str
+    state: Literal["packaged", "installed", "known"]
+    family: str = ""
+    width: int | None = None
+    parameters: int | None = None
+    bytes: int | None = None
+    licence: str = ""
+    commercial: str = "unknown"
+    good_for: str = ""
+    folder: Path | None = None
+    fingerprint: str | None = None
+    source: str | None = None
+    problem: str | None = None
+
+
+def list_models() -> list[ModelEntry]:
+    """All models: packaged ones, those added, then the known ones that are not here."""
+    here = list(_here())
+    names = {entry.name for entry in here}
+    return here + [_known(one) for one in KNOWN if one.name not in names]
+
+
+def bundle_entry(bundle: Bundle) -> ModelEntry:
+    """The facts of a bundle that lies in its place."""
+    made = bundle.manifest
+    known = next((one for one in KNOWN if one.name == made.name), None)
+    parameters = made.efficiency.get("parameters")
+    use = known.good_for if known else PACKAGED_USES.get(made.name, "")
+    manifest = (bundle.folder / MANIFEST_NAME).stat().st_size
+    return ModelEntry(
+        name=made.name,
+        state="packaged" if bundle.folder in PACKAGED.values() else "installed",
+        family=str(made.model_dump(include={"family"}).get("family") or ""),
+        width=made.dimension,
+        parameters=None if parameters is None else int(parameters),
+        bytes=manifest + sum(entry.bytes for entry in made.files.values()),
+        licence=made.licence,
+        commercial=commercial_use(made.licence).answer,
+        good_for=use,
+        folder=bundle.folder,
+        fingerprint=bundle.fingerprint,
+        source=known.source if known else None,
+    )
+
+
+def _here() -> Iterator[ModelEntry]:
+    for name, folder in {**PACKAGED, **installed_folders()}.items():
+        try:
+            yield bundle_entry(load_named(name, folder))
+        except BundleError as error:
+            yield ModelEntry(name, "installed", folder=folder, problem=str(error))
+
+
+def _known(one: KnownModel) -> ModelEntry:
+    return ModelEntry(
+        name=one.name,
+        state="known",
+        family=one.family,
+        width=one.width,
+        parameters=None if one.parameters is None else one.parameters * 1_000_000,
+        licence=one.licence,
+        commercial=commercial_use(one.licence).answer,
+        good_for=one.good_for,
+        source=one.source,
+        problem=one.refused,
+    )

@@ -1,0 +1,96 @@
+"""Where a model to be added comes from: a folder, a checkpoint file, or a repository of the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from composir.errors import ModelError
+from composir.model.known import KnownModel, known_model
+
+_NOT_YET = {
+    "open_clip:": "open_clip's checkpoints cannot be added yet: if there is a conversion for "
+    "transformers, give that",
+    "joint:": "joint encoders cannot be added yet",
+    "http://": "models behind an endpoint cannot be added yet",
+    "https://": "models behind an endpoint, or at an address, cannot be added yet: for a "
+    "repository of the hub give ORG/NAME",
+}
+_REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of the hub, at a branch, tag or commit; None for its main one."""
+
+    name: str
+    revision: str | None = None
+
+    @property
+    def words(self) -> str:
+        """As it is given on the command line."""
+        return self.name if self.revision is None else f"{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What is to be added.
+
+    Attributes:
+        place: A folder with a checkpoint or a bundle in it, or what is to be fetched first.
+        name: What to call it where nobody says.
+        known: Its entry in the table of known models, if it has one.
+    """
+
+    place: Path | Repository
+    name: str
+    known: KnownModel | None = None
+
+
+def parse_source(text: str) -> ModelSource:
+    """Understand what `composir models add` is given; nothing is fetched.
+
+    Args:
+        text: A folder, a `model.safetensors`, `ORG/NAME` or `ORG/NAME@REVISION` of the hub, or the
+            name of a known model.
+
+    Raises:
+        ModelError: If it is none of these, or of a kind that cannot be added.
+    """
+    for kind, why in _NOT_YET.items():
+        if text.casefold().startswith(kind):
+            raise ModelError(f"{text}: {why}")
+    path = Path(text).expanduser()
+    if path.exists():
+        folder = path if path.is_dir() else _folder_of(path)
+        return ModelSource(folder, suggested_name(folder.resolve().name))
+    known = known_model(text)
+    if known is not None and known.refused is not None:
+        raise ModelError(f"{text}: {known.refused}")
+    # A known model may be asked for at a revision, which its entry does not name.
+    found = _REPOSITORY.fullmatch(known.source if known and "/" not in text else text)
+    if found is None or text.startswith((".", "~", "/")):
+        raise ModelError(
+            f"there is no folder or file {text}, and it is neither ORG/NAME of the hub nor a name "
+            "that composir models lists"
+        )
+    repository = Repository(found[1], found[2])
+    name = known.name if known else suggested_name(found[1].partition("/")[2])
+    return ModelSource(repository, name, known)
+
+
+def suggested_name(text: str) -> str:
+    """The nearest thing to a text that a model may be called."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).lstrip("._-") or "model"
+
+
+def _folder_of(path: Path) -> Path:
+    """A checkpoint file is read together with what describes it, beside it."""
+    if path.name not in _WEIGHTS:
+        raise ModelError(
+            f"{path} is no checkpoint that can be added: that is a {_WEIGHTS[0]} with its "
+            "config.json and tokenizer beside it, or their folder"
+        )
+    return path.absolute().parent

@@ -1,0 +1,80 @@
+"""What `composir models add` is given, understood without fetching anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from composir.errors import ModelError
+from composir.model.installed import is_name
+from composir.model.known import KNOWN
+from composir.model.sources import Repository, parse_source, suggested_name
+
+
+def test_a_folder_and_the_weights_in_it_are_the_same_source(tmp_path: Path) -> None:
+    folder = tmp_path / "My CLIP (v2)"
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.touch()
+    assert parse_source(str(folder)).place == folder
+    assert parse_source(str(weights)).place == folder
+    assert parse_source(str(weights)).name == "my-clip-v2-"
+
+
+def test_a_repository_of_the_hub_at_a_revision() -> None:
+    found = parse_source("org/Some_Model.v1@refs/pr/3")
+    assert found.place == Repository("org/Some_Model.v1", "refs/pr/3")
+    assert found.place.words == "org/Some_Model.v1@refs/pr/3"
+    assert (found.name, found.known) == ("some_model.v1", None)
+
+
+def test_known_models_go_by_name_and_by_source() -> None:
+    for text in ("clip-vit-base-patch32", "openai/clip-vit-base-patch32"):
+        found = parse_source(text)
+        assert found.place == Repository("openai/clip-vit-base-patch32")
+        assert found.known is not None
+        assert found.known.width == 512
+
+
+@pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)
+def test_every_known_model_can_be_added_or_says_why_not(one: object) -> None:
+    from composir.model.known import KnownModel
+
+    assert isinstance(one, KnownModel)
+    assert is_name(one.name)
+    if one.refused is None:
+        assert parse_source(one.source).name == one.name
+    else:
+        with pytest.raises(ModelError, match="yet"):
+            parse_source(one.source)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("open_clip:MobileCLIP2-S2/dfndr2b", "open_clip's checkpoints cannot be added yet"),
+        ("open_clip:other/other", "open_clip's checkpoints cannot be added yet"),
+        ("joint:google/embeddinggemma-2", "joint encoders cannot be added yet"),
+        ("http://127.0.0.1:8000/v1#NAME", "models behind an endpoint cannot be added yet"),
+        ("https://huggingface.co/openai/x", "for a repository of the hub give ORG/NAME"),
+        ("./missing/model", "there is no folder or file ./missing/model"),
+        ("a/b/c", "there is no folder or file a/b/c"),
+        ("nothing-known", "nor a name that composir models lists"),
+    ],
+)
+def test_other_sources_are_refused_in_a_plain_sentence(text: str, told: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        parse_source(text)
+    assert told in str(refused.value)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open_clip.pt").touch()
+    with pytest.raises(ModelError, match=r"is no checkpoint that can be added: that is a model\.s"):
+        parse_source(str(tmp_path / "open_clip.pt"))
+
+
+@pytest.mark.parametrize("text", ["ViT-B/32", "...", "", "-x", "Ünicode 模型", "a" * 300])
+def test_a_suggested_name_is_one(text: str) -> None:
+    assert is_name(suggested_name(text))
