@@ -116,7 +116,7 @@ def _compare(model: Model, source: Path) -> dict[str, Any]:
 
 def _family(model: Model) -> str | None:
     """Whose code the model was made from; None of composir's own."""
-    family: str | None = model.manifest.model_dump(include={"family"}).get("family")
+    family: str | None = model.manifest.family
     return family
 
 

@@ -34,7 +34,7 @@ class KnownModel:
     refused: str | None = None
 
 
-_NO_OPEN_CLIP = "open_clip's checkpoints cannot be read yet"
+_NO_OPEN_CLIP = "MobileCLIP2's image towers cannot be read yet"
 _NO_BLIP = "the family BLIP cannot be read yet"
 
 KNOWN: tuple[KnownModel, ...] = (

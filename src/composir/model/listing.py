@@ -67,7 +67,7 @@ def bundle_entry(bundle: Bundle) -> ModelEntry:
     return ModelEntry(
         name=made.name,
         state="packaged" if bundle.folder in PACKAGED.values() else "installed",
-        family=str(made.model_dump(include={"family"}).get("family") or ""),
+        family=made.family or "",
         width=made.dimension,
         parameters=None if parameters is None else int(parameters),
         bytes=manifest + sum(entry.bytes for entry in made.files.values()),

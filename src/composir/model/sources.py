@@ -10,8 +10,8 @@ from composir.errors import ModelError
 from composir.model.known import KnownModel, known_model
 
 _NOT_YET = {
-    "open_clip:": "open_clip's checkpoints cannot be added yet: if there is a conversion for "
-    "transformers, give that",
+    "open_clip:": "open_clip's checkpoints cannot be fetched by name yet: give a folder with its "
+    "open_clip_config.json and safetensors, or a conversion for transformers",
     "joint:": "joint encoders cannot be added yet",
     "http://": "models behind an endpoint cannot be added yet",
     "https://": "models behind an endpoint, or at an address, cannot be added yet: for a "
