@@ -27,6 +27,8 @@ COMPOSERS: dict[str, str] = {
     "sum": "composir.compose.arithmetic:WeightedSum",
     "slerp": "composir.compose.arithmetic:Slerp",
     "product": "composir.compose.arithmetic:Product",
+    "replace": "composir.compose.replace:Replace",
+    "direction": "composir.compose.direction:Direction",
 }
 
 KINDS: dict[str, str] = {
