@@ -53,7 +53,8 @@ def vector(*texts: str) -> FloatArray:
 
 def query(image: str, text: str, name: str = "replace", **settings: float) -> FloatArray:
     batch = QueryBatch((text,), vector(image))
-    return load_composer(name, MODEL, **settings).compose(batch).vectors[0]
+    composed: FloatArray = load_composer(name, MODEL, **settings).compose(batch).vectors[0]
+    return composed
 
 
 def similarity(composed: FloatArray, text: str) -> float:
