@@ -32,7 +32,7 @@ class Direction(Arithmetic):
         things: How many sentences.
     """
 
-    alpha: float = 1.5
+    alpha: float = 3.0
     things: int = 3
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
     name = "direction"

@@ -43,8 +43,8 @@ class Replace(Arithmetic):
 
     a: float = 1.5
     b: float = 0.5
-    temperature: float = 0.03
-    context: float = 0.5
+    temperature: float = 0.05
+    context: float = 0.0
     things: int = 5
     centred: float = 0.0
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
