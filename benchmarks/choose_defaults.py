@@ -54,7 +54,7 @@ def choose_composers(model: Model, sets: list[Prepared]) -> list[Tuned]:
     grid = parse_grid(["alpha=0:1:0.05"])
     tuned = [tune(sets, model, name, grid, "recall@10") for name in TUNED]
     as_they_are = {"negative_weight": [0.5]}
-    others = ("product", *model.composer_folders())
+    others = ("product", "replace", "direction", *model.composer_folders())
     tuned += [tune(sets, model, name, as_they_are, "recall@10") for name in others]
     for one in tuned:
         print(f"{one.composer}: {one.settings}, mean R@10 {best_score(one):.2f} %")

@@ -35,7 +35,7 @@ from composir.model.base import EmbeddingModel
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
-FIXED = ("image", "text", "product")
+FIXED = ("image", "text", "product", "replace", "direction")
 TUNED = ("sum", "slerp")
 SENTENCE_ALONE: dict[str, float | int | str] = {
     "sentence": 1.0,

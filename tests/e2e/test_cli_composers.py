@@ -53,7 +53,7 @@ def test_a_trained_composer_searches(place: Path, chosen: tuple[str, ...], name:
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ("magic", "known: image, text, sum, slerp, product, inside; or give the folder"),
+        ("magic", "slerp, product, replace, direction, inside; or give the folder"),
         ("runs/isa", "is no composer, but holds one: give runs/isa/composer"),
         ("pictures", "holds no composer.json"),
     ],
@@ -71,7 +71,7 @@ def test_another_composer_of_the_same_name_is_told_by_its_run(place: Path) -> No
 
 def test_info_lists_the_composers(place: Path) -> None:
     shown = composir("info", "--gallery", "g", "--model", "tiny").stdout
-    assert "image, text, sum, slerp, product, inside" in shown
+    assert "image, text, sum, slerp, product, replace, direction, inside" in shown
     told = json.loads(composir("info", "--gallery", "g", "--model", "tiny", "--json").stdout)
     assert told["model"]["composers"][-1] == "inside"
     assert told["model"]["default composer"] == "inside"

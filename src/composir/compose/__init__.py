@@ -6,8 +6,8 @@ One idea a file. `COMPOSERS` is the table of those without training; trained one
 
 from __future__ import annotations
 
+import dataclasses  # as a whole, for `replace` is a submodule here
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -27,6 +27,8 @@ COMPOSERS: dict[str, str] = {
     "sum": "composir.compose.arithmetic:WeightedSum",
     "slerp": "composir.compose.arithmetic:Slerp",
     "product": "composir.compose.arithmetic:Product",
+    "replace": "composir.compose.replace:Replace",
+    "direction": "composir.compose.direction:Direction",
 }
 
 KINDS: dict[str, str] = {
@@ -78,7 +80,7 @@ def _opened(chosen: str, folder: Path, model: EmbeddingModel) -> SplicedComposer
     if chosen in packaged:
         return opened
     taken = frozenset(composer_names(model))
-    return replace(opened, called=called(opened.folder, packaged, taken))
+    return dataclasses.replace(opened, called=called(opened.folder, packaged, taken))
 
 
 def parse_composer(text: str) -> tuple[str, dict[str, float | int | str]]:

@@ -21,8 +21,8 @@ from composir.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class _Arithmetic:
-    """What the composers of this file share: a model for the texts, and negatives.
+class Arithmetic:
+    """What composers without training share: a model for the texts, and negatives.
 
     Attributes:
         model: Encodes modification and negative texts.
@@ -40,21 +40,22 @@ class _Arithmetic:
     @property
     def settings(self) -> dict[str, float | int | str]:
         """Everything that changes the outcome."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name != "model"}
 
     def _texts(self, batch: QueryBatch) -> FloatArray | None:
         return self.model.encode_texts(batch.texts) if any(batch.texts) else None
 
-    def _blend(
+    def blended(
         self, batch: QueryBatch, blend: Callable[[FloatArray, FloatArray], FloatArray]
     ) -> ComposedQueries:
         """Blend image and text vectors, (n, D) each; with one of them missing, take the other."""
         image, text = batch.image_vectors, self._texts(batch)
         if image is None or text is None:
-            return self._finish(_only(image, text), batch)
-        return self._finish(blend(image, text), batch)
+            return self.finished(_only(image, text), batch)
+        return self.finished(blend(image, text), batch)
 
-    def _finish(self, vectors: FloatArray, batch: QueryBatch) -> ComposedQueries:
+    def finished(self, vectors: FloatArray, batch: QueryBatch) -> ComposedQueries:
+        """Queries of one vector each, (n, D), with what the batch's negatives rule out."""
         return ComposedQueries(vectors[:, None], unwanted=self._unwanted(batch))
 
     def _unwanted(self, batch: QueryBatch) -> tuple[Unwanted, ...]:
@@ -62,7 +63,7 @@ class _Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOnly(_Arithmetic):
+class ImageOnly(Arithmetic):
     """The reference's own vector; the text is ignored."""
 
     name = "image"
@@ -71,11 +72,11 @@ class ImageOnly(_Arithmetic):
         """Return the reference vectors."""
         if batch.image_vectors is None:
             raise QueryError("the composer image needs a reference image; use text for words alone")
-        return self._finish(batch.image_vectors, replace(batch, texts=("",) * len(batch)))
+        return self.finished(batch.image_vectors, replace(batch, texts=("",) * len(batch)))
 
 
 @dataclass(frozen=True, slots=True)
-class TextOnly(_Arithmetic):
+class TextOnly(Arithmetic):
     """The text's vector; the reference is ignored."""
 
     name = "text"
@@ -90,11 +91,11 @@ class TextOnly(_Arithmetic):
         texts = self._texts(batch)
         if texts is None:
             raise QueryError("the composer text needs words; use image for an image alone")
-        return self._finish(texts, batch)
+        return self.finished(texts, batch)
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedSum(_Arithmetic):
+class WeightedSum(Arithmetic):
     """`normalise((1 - alpha) v + alpha t)`: what most products do.
 
     Attributes:
@@ -115,11 +116,11 @@ class WeightedSum(_Arithmetic):
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Add the two vectors; with one of them missing, take the other."""
         alpha = np.float32(self.alpha)
-        return self._blend(batch, lambda v, t: normalised((1 - alpha) * v + alpha * t))
+        return self.blended(batch, lambda v, t: normalised((1 - alpha) * v + alpha * t))
 
 
 @dataclass(frozen=True, slots=True)
-class Slerp(_Arithmetic):
+class Slerp(Arithmetic):
     """Spherical linear interpolation from the reference to the text (arXiv 2405.00571).
 
     `sin((1 - alpha) w) / sin(w) v + sin(alpha w) / sin(w) t`, w the angle between them.
@@ -141,11 +142,11 @@ class Slerp(_Arithmetic):
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Interpolate on the sphere; with one of the two missing, take the other."""
-        return self._blend(batch, lambda v, t: slerp(v, t, self.alpha))
+        return self.blended(batch, lambda v, t: slerp(v, t, self.alpha))
 
 
 @dataclass(frozen=True, slots=True)
-class Product(_Arithmetic):
+class Product(Arithmetic):
     """Score = product of the two similarities, each rectified at zero.
 
     Similarities to texts run far lower than those to images, but a product ranks by ratios, so no
@@ -158,7 +159,7 @@ class Product(_Arithmetic):
         """Keep both vectors; the gallery multiplies their similarities."""
         image, text = batch.image_vectors, self._texts(batch)
         if image is None or text is None:
-            return self._finish(_only(image, text), batch)
+            return self.finished(_only(image, text), batch)
         pair = np.stack([image, text], axis=1)
         return ComposedQueries(pair, rule="product", unwanted=self._unwanted(batch))
 

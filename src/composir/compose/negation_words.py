@@ -6,7 +6,8 @@ Tables alone; `negation` reads texts by them.
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a line."""
     return frozenset(text.split())
 
 
@@ -34,9 +35,9 @@ DO_NOT = _phrases(
 )
 """Likewise, where one of `SHOWING` follows."""
 
-AUXILIARIES = _words("do does did should must can will would could")
+AUXILIARIES = word_set("do does did should must can will would could")
 
-SHOWING = _words(
+SHOWING = word_set(
     "have has show include contain want wear need use display feature see depict add be look "
     "put give keep hold carry"
 )
@@ -50,26 +51,26 @@ ORDERS = _phrases(
 NEEDS_ARTICLE = _phrases("drop|lose|ditch|delete|erase|take off|take out|take away|strip off")
 """Of these, those that are commands only before an article: "take off" is what planes do."""
 
-AWAY = _words("off away out")
+AWAY = word_set("off away out")
 """Where "take the hat off" ends."""
 
-BEFORE_ORDERS = _words("and but then please also just you")
+BEFORE_ORDERS = word_set("and but then please also just you")
 """Words after which a command may begin, beside the beginning of a clause."""
 
 NOBODY = _phrases("nobody|no one|no-one|noone")
 
-PLACES = _words(
+PLACES = word_set(
     "in on at under near behind beside inside outside around along across between among by"
 )
 """After "nobody" they say where."""
 
-NOT_BLOCKED = _words(
+NOT_BLOCKED = word_set(
     "as like same so very really quite exactly all always many much every everyone everything "
     "this that these those what how when where because necessarily enough yet sure more less"
 )
 """After "not" and after "no": a matter of degree or of comparison, which is left alone and told."""
 
-COMPARATIVES = _words(
+COMPARATIVES = word_set(
     "darker lighter brighter bigger smaller larger longer shorter wider narrower taller higher "
     "lower older newer younger thicker thinner better worse cheaper closer further fewer less "
     "softer sharper cleaner rounder warmer colder more"
@@ -92,31 +93,31 @@ IDIOMS = _phrases(
 )
 """They negate nothing that a picture shows."""
 
-SIGNS = _words(
+SIGNS = word_set(
     "sign signs signage symbol symbols notice sticker stickers poster posters placard plate "
     "zone icon logo"
 )
 """After these the words before are written on something: "a no smoking sign"."""
 
-READING = _words("says say saying reads read reading titled labelled labeled captioned")
+READING = word_set("says say saying reads read reading titled labelled labeled captioned")
 """What follows is written on something: "a sign that says no dogs"."""
 
-LEFT_OVER = _words(
+LEFT_OVER = word_set(
     "no not without none never nothing neither nor nobody nowhere except minus cannot excluding "
     "lacking dont doesnt isnt w/o hardly scarcely"
 )
 """Where one of these stays in what is wanted, it is told."""
 
-ARTICLES = _words("a an")
-DEFINITE = _words("the his her their its my your our this that these those")
-DETERMINERS = DEFINITE | _words("any all every each some single")
-LEADING = DETERMINERS | _words(
+ARTICLES = word_set("a an")
+DEFINITE = word_set("the his her their its my your our this that these those")
+DETERMINERS = DEFINITE | word_set("any all every each some single")
+LEADING = DETERMINERS | word_set(
     "wearing having showing holding containing being in on with at of from by for to too other "
     "including using featuring more additional visible obvious"
 )
 """Dropped from the beginning of what is unwanted; "not in red" is not red."""
 
-TRAILING = _words(
+TRAILING = word_set(
     "visible showing attached present shown around please too either instead anywhere "
     "whatsoever anymore though now here there longer all at"
 )
@@ -129,30 +130,30 @@ QUANTITIES = _phrases(
 )
 """Dropped from the beginning too: "no trace of people"."""
 
-PREPOSITIONS = _words(
+PREPOSITIONS = word_set(
     "in on at under over near behind beside besides by with within from during through between "
     "into onto across along around outside inside before after above below beneath toward "
     "towards against among next off for as like than per via up down"
 )
-ENDING = PREPOSITIONS | _words(
+ENDING = PREPOSITIONS | word_set(
     "that which who whose where when while because since so if then to plus but yet is are was "
     "were be been has have had and or nor also"
 )
 """Words that end a phrase."""
 
-MADE = _words("made painted coloured colored dressed built covered printed")
+MADE = word_set("made painted coloured colored dressed built covered printed")
 WANTED_AFTER_AND = (
     PREPOSITIONS
     | COMPARATIVES
     | MADE
-    | _words(
+    | word_set(
         "add make put change turn show give keep use paint replace set let have wearing holding "
         "having it that which more is are also then instead"
     )
 )
 """After "and" they begin something wanted: "without the shade and in brass"."""
 
-COLOURS = _words(
+COLOURS = word_set(
     "red green blue yellow orange purple violet pink brown black white grey gray beige silver "
     "gold golden brass copper bronze navy teal turquoise olive maroon magenta cyan cream tan "
     "ivory colourful colorful bright dark shiny matte plain striped wooden metallic transparent"
@@ -167,21 +168,21 @@ ATTACHED = _phrases(
 )
 """They say where the unwanted thing is not; the pictures' own words for it."""
 
-ING_NOUNS = _words(
+ING_NOUNS = word_set(
     "ring string building ceiling wing king spring thing something anything painting clothing "
     "evening morning earring lightning wedding swing sling sibling railing lighting writing "
     "lettering piercing awning stocking dressing icing topping stuffing opening crossing "
     "covering bedding lining packaging wrapping framing scaffolding drawing pudding"
 )
 
-BARE_PLURALS = _words("people men women children feet teeth police traffic text writing")
+BARE_PLURALS = word_set("people men women children feet teeth police traffic text writing")
 
-PRONOUNS = _words(
+PRONOUNS = word_set(
     "it them that this one ones me us him her they these those he she you i himself herself "
     "itself themselves yes"
 )
 
-LESS_KEPT = _words(
+LESS_KEPT = word_set(
     "less unless bless nevertheless nonetheless regardless stainless timeless seamless wireless "
     "homeless endless doubtless priceless careless harmless helpless hopeless useless restless "
     "reckless ruthless fearless flawless effortless breathless speechless countless numberless "
@@ -201,7 +202,7 @@ LESS_KEPT = _words(
 )
 """Words in -less that negate nothing one sees, or that name a kind of thing by themselves."""
 
-UNCOUNTED = _words(
+UNCOUNTED = word_set(
     "hair fur water snow grass smoke light fruit glass ice foam milk sugar salt moss rust dust "
     "text paper"
 )
@@ -210,23 +211,23 @@ IRREGULAR = {
     "person": "people", "man": "men", "woman": "women", "knife": "knives",
 }  # fmt: skip
 
-FREE_KEPT = _words(
+FREE_KEPT = word_set(
     "hands duty tax royalty stress care worry risk toll rent scot fat sugar gluten dairy "
     "cruelty lactose caffeine alcohol fee trouble drug war crime carbon pain error bug oil salt "
     "nut meat chemical germ hassle interest maintenance guilt"
 )
 """Stems of words in -free that negate nothing one sees."""
 
-FILLER = _words(
+FILLER = word_set(
     "the same one it make this that but version please i want show me similar exactly just be "
     "have has with is like them now should can could you to and so a an keep everything else "
     "thing there are"
 )
 """Where an image is given, words that say nothing beside what is unwanted: "the same but"."""
-POINTING = _words("same it this that them one everything")
-FILLER_NOUNS = _words("picture photo image photograph shot scene")
+POINTING = word_set("same it this that them one everything")
+FILLER_NOUNS = word_set("picture photo image photograph shot scene")
 
-LINKING = _words(
+LINKING = word_set(
     "and but or with that which who has have having had is are was were there it it's its they "
     "should be do does so then please where make makes holding wearing carrying using hold wear "
     "also to can could you i must & just shows showing there's that's they're - – — of"

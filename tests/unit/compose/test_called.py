@@ -53,3 +53,9 @@ def test_what_comes_with_the_model_goes_by_its_name(model: Model, tmp_path: Path
     copy = tmp_path / "elsewhere"
     shutil.copytree(model.composer_folders()["compose"], copy)
     assert load_composer(copy, model).name == "compose"
+
+
+def test_folders_open_after_the_submodule_replace_is_loaded(model: Model, tmp_path: Path) -> None:
+    folder = make_composer(tmp_path / "shop" / "composer", model, "pixels", name="isa")
+    assert load_composer("replace", model).name == "replace"
+    assert load_composer(folder, model).name == "shop/isa"

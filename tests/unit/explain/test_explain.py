@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from composir.compose import load_composer
+from composir.compose import COMPOSERS, load_composer
 from composir.errors import OutputError
 from composir.explain import Explanation, explain_search, write_explanation
 from composir.explain.document import as_document
@@ -87,7 +87,7 @@ def test_negations_in_words_are_negatives_here_too(gallery: Gallery) -> None:
     assert as_document(found)["understood"] == {"text": "magenta", "negatives": ["blue"]}
 
 
-@pytest.mark.parametrize("composer", ["image", "text", "sum", "slerp", "product"])
+@pytest.mark.parametrize("composer", COMPOSERS)
 def test_phrases_work_for_every_composer(gallery: Gallery, tmp_path: Path, composer: str) -> None:
     query = Query(str(tmp_path / "pictures" / "blue.png"), "red")
     found = explained(gallery, query, composer)

@@ -1,0 +1,136 @@
+"""Take off what the words replace: "in red" takes the colour away that a picture has now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from composir.compose.arithmetic import Arithmetic
+from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.exchanges import Exchange, read_exchanges
+from composir.compose.phrase_vectors import PhraseVectors
+from composir.compose.retrieved import check_count, nearest_things
+from composir.compose.sphere import normalised
+from composir.compose.unwanted import EVERYDAY
+from composir.errors import QueryError
+from composir.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Replace(Arithmetic):
+    r"""Change a picture's vector by what the words ask for, less what they replace.
+
+    $$ q = \mathrm{normalise}\Big(v + a \sum_G \big(t(x) - \sum_{y \in G} p(y)\, t(y)\big) + b\, t
+         \Big), \quad p = \mathrm{softmax}_{y \in G}(v \cdot t(y) / \tau) $$
+
+    with $x$ the phrase of the text and $G$ the phrases of its group in the lexicon (`lexicon.txt`).
+    The difference is taken twice: of the phrases alone, and of sentences about the thing that fits
+    the picture best ("a shirt in red" and "a shirt in blue"). Of a text that names what it replaces
+    ("a cat instead of a dog"), that alone is $G$. For texts of no group, G are the things that fit
+    the picture best, as if they were its caption (prompt directional vectors, arXiv 2502.07215).
+
+    Attributes:
+        a: Weight of the change.
+        b: Weight of the text.
+        temperature: τ, at which a picture is taken to fit phrases.
+        context: Share of the difference that is taken of sentences about the thing, 0 to 1.
+        things: How many things are taken off for a text of no group.
+        centred: Share of the mean of everyday texts that is taken from `b t`: all texts lie to one
+            side of all pictures.
+    """
+
+    a: float = 1.5
+    b: float = 0.5
+    temperature: float = 0.05
+    context: float = 0.0
+    things: int = 5
+    centred: float = 0.0
+    vectors: PhraseVectors = field(init=False, repr=False, compare=False)
+    name = "replace"
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            QueryError: If one is out of range.
+        """
+        object.__setattr__(self, "vectors", PhraseVectors(self.model))
+        if not self.temperature > 0.0:
+            raise QueryError(f"temperature must be above 0, not {self.temperature}")
+        if not 0.0 <= self.context <= 1.0:
+            raise QueryError(f"context must be from 0 to 1, not {self.context}")
+        for name in ("a", "b", "centred"):
+            if not getattr(self, name) >= 0.0:
+                raise QueryError(f"{name} must be at least 0, not {getattr(self, name)}")
+        check_count("things", self.things)
+
+    def compose(self, batch: QueryBatch) -> ComposedQueries:
+        """Replace in the reference's vector; with image or words missing, take the other."""
+        return self.blended(batch, lambda v, t: self._replaced(v, t, batch.texts))
+
+    def _replaced(self, image: FloatArray, text: FloatArray, texts: Sequence[str]) -> FloatArray:
+        read = [read_exchanges(one) for one in texts]
+        things = self._things(image, read)
+        asked = [each or _ungrouped(t, th) for each, t, th in zip(read, texts, things, strict=True)]
+        self._encode_all(asked, things)
+        rows = zip(image, asked, things, strict=True)
+        change = np.stack([self._change(v, each, th) for v, each, th in rows])
+        wanted = self._wanted(text, read)
+        return normalised(image + np.float32(self.a) * change + np.float32(self.b) * wanted)
+
+    def _things(self, image: FloatArray, read: Sequence[Sequence[Exchange]]) -> list[list[str]]:
+        """Of each picture, the things that fit it best; none where they are not asked for."""
+        if not self.context and all(read):
+            return [[] for _ in read]
+        return nearest_things(image, self.vectors, int(self.things))
+
+    def _encode_all(
+        self, asked: Sequence[Sequence[Exchange]], things: Sequence[Sequence[str]]
+    ) -> None:
+        """Encode in one call whatever the exchanges of a batch need."""
+        needed: list[str] = []
+        for each, thing in zip(asked, things, strict=True):
+            for one in each:
+                needed += [one.text, *self._phrases(one), *self._sentences(one, thing)]
+        self.vectors(needed)
+
+    def _phrases(self, one: Exchange) -> list[str]:
+        """What is wanted, then what may be shown; none where they do not count."""
+        return [one.wanted, *one.shown] if self.context < 1.0 else []
+
+    def _sentences(self, one: Exchange, things: Sequence[str]) -> list[str]:
+        """The same in sentences about the thing that fits best."""
+        if not self.context:
+            return []
+        return [f"{things[0]} {text}".strip() for text in (one.text, *one.texts)]
+
+    def _change(self, v: FloatArray, asked: Sequence[Exchange], thing: Sequence[str]) -> FloatArray:
+        change = np.zeros_like(v)
+        for one in asked:
+            alone = self._difference(v, self._phrases(one))
+            within = self._difference(v, self._sentences(one, thing))
+            change += np.float32(1.0 - self.context) * alone + np.float32(self.context) * within
+        return change
+
+    def _difference(self, v: FloatArray, texts: Sequence[str]) -> FloatArray:
+        """The first text, less the others as much as each fits a picture; (D,)."""
+        if not texts:
+            return np.zeros_like(v)
+        wanted, shown = np.split(self.vectors(texts), [1])
+        fits = shown @ v / np.float32(self.temperature)
+        shares = np.exp(fits - fits.max())
+        return np.asarray(wanted[0] - shares @ shown / shares.sum(), dtype=np.float32)
+
+    def _wanted(self, text: FloatArray, read: Sequence[Sequence[Exchange]]) -> FloatArray:
+        """What the texts ask for, without what they name as replaced; (n, D)."""
+        pairs = zip(text, read, strict=True)
+        rows = [self.vectors([each[0].text])[0] if each else t for t, each in pairs]
+        shared = self.vectors(EVERYDAY).mean(axis=0) if self.centred else np.float32(0.0)
+        return np.asarray(np.stack(rows) - np.float32(self.centred) * shared, dtype=np.float32)
+
+
+def _ungrouped(text: str, things: Sequence[str]) -> tuple[Exchange, ...]:
+    """A text of no group is added to what the picture shows, in the place of nothing."""
+    return (Exchange(text, tuple(things), text, ("",)),)

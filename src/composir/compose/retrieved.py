@@ -1,0 +1,45 @@
+"""What a picture shows, said by the phrases that fit it best: it stands in for a caption."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from composir.compose.phrase_vectors import PhraseVectors
+from composir.errors import QueryError
+from composir.types import FloatArray
+
+
+@cache
+def packaged_things() -> tuple[str, ...]:
+    """Everyday things and scenes, `things.txt`; kept few: the first query encodes them all."""
+    text = (files("composir.compose") / "things.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def nearest_things(pictures: FloatArray, encode: PhraseVectors, count: int) -> list[list[str]]:
+    """The things that pictures show most likely.
+
+    Args:
+        pictures: (n, D) float32, unit norm.
+        encode: Encodes the things.
+        count: How many of each.
+
+    Returns:
+        n lists, best first.
+    """
+    things = packaged_things()
+    order = np.argsort(-(pictures @ encode(things).T), axis=1, kind="stable")
+    return [[things[place] for place in row[:count]] for row in order]
+
+
+def check_count(name: str, value: float) -> None:
+    """Refuse a setting that is no number of things.
+
+    Raises:
+        QueryError: If it is no whole number of at least 1.
+    """
+    if value < 1 or value != int(value):
+        raise QueryError(f"{name} must be a whole number of at least 1, not {value}")
