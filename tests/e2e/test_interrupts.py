@@ -115,6 +115,21 @@ def test_three_in_a_row_end_whatever_there_is_to_wait_for(name: str) -> None:
     assert "Abort" not in stderr
 
 
+def test_one_between_the_verbs_end_and_pythons_is_no_traceback() -> None:
+    body = """
+from composir.cli import interrupts
+def at_the_end(code, finish=interrupts.finish):
+    at_work()
+    time.sleep(60)
+    return finish(code)
+interrupts.finish = at_the_end
+def act():
+    pass
+"""
+    code, _, stderr = interrupted(VERB.format(body=body), 1)
+    assert (code, stderr) == (130, "")
+
+
 def test_one_stops_and_says_so() -> None:
     body = """
 def act():

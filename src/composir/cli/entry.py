@@ -15,26 +15,34 @@ def run() -> None:
         SystemExit: Always; unless there is a bug, whose traceback is shown.
     """
     interrupts.listen()
-    _quieten_lance()
     try:
+        code = interrupts.finish(_outcome())
+    except KeyboardInterrupt:  # just before the verb's work was caught, or just after
+        interrupts.end_now()
+    sys.exit(code)
+
+
+def _outcome() -> int:
+    """Run the verb; the exit code that became of it."""
+    try:
+        _quieten_lance()
         from composir.cli.main import app
         from composir.cli.terminal import prepare_streams
 
         prepare_streams()
         app(prog_name="composir")
-        code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.__context__, BrokenPipeError):
             # Who read the help, or what is wrong with the command line, has read enough.
-            code = getattr(end.__context__.__context__, "exit_code", 0)
+            return int(getattr(end.__context__.__context__, "exit_code", 0))
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         # After Ctrl-C whatever comes is its echo: libraries turn it into errors of their own.
         if not interrupts.was_interrupted():
             raise
         interrupts.say("stopped.\n")
-        code = interrupts.INTERRUPTED
-    sys.exit(interrupts.finish(code))
+        return interrupts.INTERRUPTED
+    return 0
 
 
 def _quieten_lance() -> None:

@@ -16,6 +16,7 @@ from composir.cli.options import (
     JsonOption,
     ModelOption,
     ThreadsOption,
+    finite,
 )
 from composir.cli.paths import gallery_words
 from composir.cli.reference import command_line_references
@@ -137,6 +138,7 @@ def search(
             metavar="0…1",
             min=0.0,
             max=1.0,
+            callback=finite,
             help=f"Exit with code {NOTHING_MATCHES} where the confidence is below.",
         ),
     ] = None,
