@@ -53,8 +53,8 @@ def test_every_known_model_can_be_added_or_says_why_not(one: object) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("open_clip:MobileCLIP2-S2/dfndr2b", "open_clip's checkpoints cannot be fetched by name yet"),
-        ("open_clip:other/other", "open_clip's checkpoints cannot be fetched by name yet"),
+        ("open_clip:MobileCLIP2-S2/dfndr2b", "open_clip's checkpoints cannot be fetched by name"),
+        ("open_clip:other/other", "open_clip's checkpoints cannot be fetched by name"),
         ("joint:google/embeddinggemma-2", "joint encoders cannot be added yet"),
         ("http://127.0.0.1:8000/v1#NAME", "models behind an endpoint cannot be added yet"),
         ("https://huggingface.co/openai/x", "for a repository of the hub give ORG/NAME"),
