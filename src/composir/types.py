@@ -88,7 +88,8 @@ class Query:
         # A `*` stands for the reference: without one it says nothing.
         words = self.text.replace("*", " ").split()
         if self.image is None and not words and not self.from_device:
-            raise QueryError("an empty query: give an image, words, or both")
+            what = "only what must not be there" if self.negatives else "an empty query"
+            raise QueryError(f"{what}: give an image, words, or both")
         if isinstance(self.negatives, str):
             raise QueryError("negatives are several texts: write negatives=('people',)")
         object.__setattr__(self, "negatives", _texts(self.negatives))

@@ -34,8 +34,7 @@ def test_a_folder_is_forgotten_with_all_that_was_known_of_it(tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     folder = tmp_path / "b"
     assert result.stdout == (
-        f"forgotten: 8 pictures, 1 that could not be read, the folder {folder}; 8 pictures are "
-        "left\n"
+        f"forgotten: 8 pictures, 1 that could not be read, the folder {folder}; 8 left\n"
     )
     left = facts()
     assert (left["images"], left["failures"]) == (8, 0)

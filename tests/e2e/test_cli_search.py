@@ -131,7 +131,7 @@ def test_that_nothing_matches_is_said_beside_the_hits(pictures: Path, form: list
     result = composir("search", "red", "--min-confidence", "1", *form)
 
     assert result.exit_code == 4
-    assert "nothing matches: the confidence is 0.50, below --min-confidence 1" in result.stderr
+    assert "the confidence of 0.50 is below --min-confidence 1" in result.stderr
     assert "red.png" in result.stdout
 
 

@@ -218,7 +218,8 @@ def check_gallery(folder: Path, model: EmbeddingModel | None, *, deep: bool = Fa
     from composir.gallery.verify import verify_gallery
 
     if not folder.exists():
-        return Check("gallery", "note", f"none yet at {folder}", "composir index FOLDER")
+        remedy = f"composir index FOLDER --gallery {shlex.quote(str(folder))}"
+        return Check("gallery", "note", f"none yet at {folder}", remedy)
     try:
         with quiet_native_code():
             faults = verify_gallery(folder, deep=deep)

@@ -51,7 +51,7 @@ def forget(
     if as_json:
         print_json({"gallery": folder.absolute(), **_as_dict(report)})
         return
-    echo(f"forgotten: {_what(report)}; {report.total:,} pictures are left")
+    echo(f"forgotten: {_what(report)}; {report.total:,} left")
     for line in _afterwards(report, gallery_words(gallery)):
         note(line)
 

@@ -106,7 +106,7 @@ def _for_people(held: GalleryInfo) -> dict[str, str]:
     return {
         "gallery": str(held.path),
         "pictures": f"{held.images:,}",
-        "not readable": f"{unread} (composir info --failures)" if held.failures else unread,
+        "not readable": f"{unread} (add --failures to see why)" if held.failures else unread,
         "on disk": file_size(held.bytes),
         "folders": ", ".join(_with_patterns(root, held.excludes[root]) for root in held.roots),
         "metadata": _typed(held, held.columns) or "none (composir index --metadata FILE)",

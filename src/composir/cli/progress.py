@@ -64,7 +64,7 @@ def describe(progress: IndexProgress) -> str:
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     if progress.failures:
-        parts.append(f"{progress.failures:,} failures")
+        parts.append(f"{progress.failures:,} failure{'s' * (progress.failures != 1)}")
     return ", ".join(parts)
 
 

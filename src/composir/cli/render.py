@@ -85,8 +85,8 @@ def _remark(result: SearchResult, gallery: str) -> None:
         note(printable(remark))
     if not result.matches:
         note(
-            f"nothing matches: the confidence is {result.confidence.value:.2f}, "
-            f"below --min-confidence {result.min_confidence:g}"
+            f"the confidence of {result.confidence.value:.2f} is below "
+            f"--min-confidence {result.min_confidence:g}"
         )
 
 

@@ -86,7 +86,7 @@ class Columns:
     def _suggestion(self, name: str) -> str:
         from difflib import get_close_matches
 
-        near = get_close_matches(name.casefold(), list(self.kinds), n=1, cutoff=0.6)
+        near = get_close_matches(name.casefold(), list(self.kinds), n=1, cutoff=0.7)
         return f": did you mean {_shown(near[0])}" if near else ""
 
 

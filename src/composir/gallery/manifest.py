@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -143,7 +144,10 @@ def read_manifest(folder: Path) -> Manifest:
         GalleryDamagedError: If the manifest is damaged or missing.
     """
     if not folder.exists():
-        raise GalleryError(f"no gallery at {folder}; make one: composir index FOLDER")
+        raise GalleryError(
+            f"no gallery at {folder}; make one: composir index FOLDER --gallery "
+            f"{shlex.quote(str(folder))}"
+        )
     if not folder.is_dir():
         raise GalleryError(f"{folder} is a file; a gallery is a folder: choose another --gallery")
     path = folder / MANIFEST_NAME

@@ -123,6 +123,6 @@ def _not_found(name: str) -> str:
     if known is not None:
         return f"the model {name} is known, but {known.refused}"
     return (
-        f"no model named {name}: known names are {', '.join(sorted(named_folders()))}; composir "
+        f"no model named {name}: here there are {', '.join(sorted(named_folders()))}; composir "
         "models lists what can be added; or give the path of a bundle folder"
     )

@@ -72,7 +72,7 @@ KNOWN: tuple[KnownModel, ...] = (
         768,
         203,
         "Apache-2.0",
-        "English; trained with pairs, not with batches",
+        "English; trained with a sigmoid loss",
     ),
     KnownModel(
         "siglip2-base-patch16-224",

@@ -26,7 +26,7 @@ def test_a_bundle_folder_is_as_good_as_a_name() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="no model named maxi: known names are mini"):
+    with pytest.raises(ModelError, match="no model named maxi: here there are mini"):
         load_model("maxi")
 
 
@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_added_models_go_by_their_names(home: Path) -> None:
     made = make_bundle(home / "models" / "tiny")
     assert load_model("tiny").bundle.folder == made.bundle.folder
-    with pytest.raises(ModelError, match="no model named maxi: known names are mini, tiny"):
+    with pytest.raises(ModelError, match="no model named maxi: here there are mini, tiny"):
         load_model("maxi")
 
 
