@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from composir.cli import models, render
+from composir.cli import models
 from composir.cli.options import (
     CommercialOption,
     GalleryOption,
@@ -27,6 +27,7 @@ from composir.limits import MOST_HITS
 from composir.types import Query, SearchResult, SortOrder
 
 if TYPE_CHECKING:
+    from composir.cli.render import Form
     from composir.compose.base import Composer
     from composir.gallery import Gallery
     from composir.model.base import EmbeddingModel
@@ -199,6 +200,8 @@ def search(
         _write_page(html, result, opened, where, show)
     for notice in result.notices:
         note(f"warning: {printable(notice)}")
+    from composir.cli import render
+
     render.print_in(form, result, gallery_words(gallery))
     if not result.matches:
         raise typer.Exit(NOTHING_MATCHES)
@@ -298,7 +301,7 @@ def _query(
     return Query(image=references or None, text=text, negatives=tuple(negatives), crop=part)
 
 
-def _form(*, as_json: bool, paths: bool, null: bool) -> render.Form:
+def _form(*, as_json: bool, paths: bool, null: bool) -> Form:
     """What to print the hits as; of several asked for, none is dropped in silence."""
     if as_json and (paths or null):
         raise QueryError("--json and --paths both want stdout: choose one")
