@@ -208,7 +208,10 @@ class TestDecoders:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         status = Path(f"/proc/{int(done.stdout)}/stat")
         for _ in range(300):
-            if not status.exists() or ") Z " in status.read_text():
+            try:
+                if ") Z " in status.read_text():
+                    break
+            except OSError:  # gone, perhaps just now
                 break
             time.sleep(0.1)
         else:
