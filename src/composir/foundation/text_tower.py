@@ -1,4 +1,4 @@
-"""One torch text tower, open at the word embeddings, that a spec turns into CLIP's or SigLIP's.
+"""One torch text tower, open at the word embeddings, that a spec turns into a family's.
 
 Takes word embeddings instead of token ids, so that pseudo-words can stand among real ones, and the
 place of the end-of-text token, which embeddings do not tell.
@@ -38,6 +38,11 @@ class TextTowerSpec:
         pooling: Which state becomes the vector; `mean` of all that are no padding.
         projection: Whether a linear map leads from the pooled state to the vector.
         projection_bias: Whether that map has a bias.
+        norm_after: Whether sums are normalised as in BERT: embeddings and each residual, where
+            others normalise what goes into each part, and the last states.
+        correction: Hidden width of a perceptron beside that map, on its own scale; 0 for none.
+        appearance: Width of what gallery vectors keep of a picture beside what texts say of it
+            (`foundation.appearance`): texts have zeros there. Not counted in `dimension`.
     """
 
     dimension: int
@@ -52,6 +57,9 @@ class TextTowerSpec:
     pooling: Pooling = "eot"
     projection: bool = True
     projection_bias: bool = False
+    norm_after: bool = False
+    correction: int = 0
+    appearance: int = 0
 
     @classmethod
     def from_fields(cls, values: Mapping[str, Any]) -> TextTowerSpec:
@@ -80,8 +88,10 @@ class TextTower(nn.Module):
         spec: What it is.
         positions: (positions, width), added to word embeddings.
         blocks: The transformer.
-        norm: Of the last states.
+        norm: Of the last states, or of embeddings (`TextTowerSpec.norm_after`).
         projection: From the pooled state to the shared space.
+        correction: Added to what `projection` gives, its last matrix zero at first; None for none.
+        appearance: From the pooled state to the vector's appearance part; None for zeros.
     """
 
     def __init__(self, spec: TextTowerSpec) -> None:
@@ -90,7 +100,14 @@ class TextTower(nn.Module):
         self.spec = spec
         self.positions = nn.Parameter(torch.randn(spec.positions, spec.width) * 0.02)
         self.blocks = nn.ModuleList(
-            Block(spec.width, spec.heads, spec.inner, spec.activation, spec.epsilon)
+            Block(
+                spec.width,
+                spec.heads,
+                spec.inner,
+                spec.activation,
+                spec.epsilon,
+                norm_after=spec.norm_after,
+            )
             for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
@@ -99,37 +116,72 @@ class TextTower(nn.Module):
             if spec.projection
             else nn.Identity()
         )
+        self.correction = _perceptron(spec) if spec.correction else None
+        self.appearance: nn.Module | None = None
 
-    def forward(self, words: Tensor, mask: Tensor, eot: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, words: Tensor, mask: Tensor, eot: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode spliced sentences.
 
         Args:
             words: (n, length, width) float32, word embeddings without positions.
             mask: (n, length), 1 for tokens and 0 for padding.
-            eot: (n,) int64, place of the state that is pooled; not used where `mean` is.
+            eot: (n,) int64, place of the state that is pooled; not read where `mean` is.
 
         Returns:
             Vectors (n, D), unit norm, and token states (n, length, width).
         """
         states = self.states(words, mask)
-        pooled = self._pool(states, mask, eot)
-        return functional.normalize(self.projection(pooled), dim=-1), states
+        return self.vector(self._pool(states, mask, eot)), states
+
+    def vector(self, pooled: Tensor) -> Tensor:
+        """Pooled states (n, width) to vectors (n, D), unit norm."""
+        raw: Tensor = self.projection(pooled)
+        if self.correction is not None:
+            raw = raw + self.correction(pooled)
+        meaning = functional.normalize(raw, dim=-1)
+        if not self.spec.appearance:
+            return meaning
+        if self.appearance is None:
+            zeros = meaning.new_zeros(meaning.shape[0], self.spec.appearance)
+            return torch.cat([meaning, zeros], dim=-1)  # `pad` cannot be exported
+        beside: Tensor = self.appearance(pooled)
+        # Not `normalize`: where it is zero, the meaning has to come out to the bit.
+        length = torch.sqrt(1.0 + beside.square().sum(dim=-1, keepdim=True))
+        return torch.cat([meaning, beside], dim=-1) / length
 
     def states(self, words: Tensor, mask: Tensor) -> Tensor:
         """Normalised token states after the last block, (n, length, width)."""
-        states = words + self.positions[: words.shape[1]]
+        states: Tensor = words + self.positions[: words.shape[1]]
+        if self.spec.norm_after:
+            states = self.norm(states)
         bias = attention_bias(mask, causal=self.spec.causal)
         for block in self.blocks:
             states = block(states, bias)
-        normalised: Tensor = self.norm(states)
-        return normalised
+        if not self.spec.norm_after:
+            states = self.norm(states)
+        return states
 
-    def _pool(self, states: Tensor, mask: Tensor, eot: Tensor) -> Tensor:
+    def _pool(self, states: Tensor, mask: Tensor, eot: Tensor | None) -> Tensor:
         if self.spec.pooling == "mean":
-            weights = mask.float().unsqueeze(-1)
-            return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+            return mean_pool(states, mask)
+        assert eot is not None  # whoever pools at a place is told it
         place = eot[:, None, None].expand(-1, 1, states.shape[2])
         return states.gather(1, place).squeeze(1)
+
+
+def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the token states that are not padding, (n, length, w) -> (n, w)."""
+    weights = mask.float().unsqueeze(-1)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+
+
+def _perceptron(spec: TextTowerSpec) -> nn.Sequential:
+    expand = nn.Linear(spec.width, spec.correction)
+    contract = nn.Linear(spec.correction, spec.dimension)
+    nn.init.zeros_(contract.weight)
+    return nn.Sequential(expand, nn.GELU(), nn.Dropout(0.1), contract)
 
 
 def save_text_tower(tower: TextTower, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The transformer that CLIP's and SigLIP's towers share: normalised before each residual.
+"""The transformer that towers share: normalised before each residual, or as BERT after it.
 
-Its projections have the names of mini's tower (`query_key_value`, `output`, `expand`, `contract`),
-so that LoRA and bottlenecks attach to either by the same names.
+LoRA and bottlenecks attach to its projections by name (`query_key_value`, `output`, `expand`,
+`contract`).
 """
 
 from __future__ import annotations
@@ -49,12 +49,26 @@ def activation_named(name: str) -> Callable[[Tensor], Tensor]:
 
 
 class Block(nn.Module):
-    """One transformer block: attention and a feed-forward layer, each on normalised states."""
+    """One transformer block: attention and a feed-forward layer.
 
-    def __init__(self, width: int, heads: int, inner: int, activation: str, eps: float) -> None:
+    Attributes:
+        heads: Of attention.
+        norm_after: Whether sums are normalised (BERT), rather than what goes into each part.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        inner: int,
+        activation: str,
+        eps: float,
+        *,
+        norm_after: bool = False,
+    ) -> None:
         """Build with random weights."""
         super().__init__()
-        self.heads = heads
+        self.heads, self.norm_after = heads, norm_after
         self.attention_norm = nn.LayerNorm(width, eps=eps)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
@@ -72,9 +86,15 @@ class Block(nn.Module):
         Returns:
             (n, length, width).
         """
+        if self.norm_after:
+            states = self.attention_norm(states + self._attend(states, bias))
+            summed: Tensor = self.norm(states + self._transform(states))
+            return summed
         states = states + self._attend(self.attention_norm(states), bias)
-        hidden = self._activation(self.expand(self.norm(states)))
-        transformed: Tensor = states + self.contract(hidden)
+        return states + self._transform(self.norm(states))
+
+    def _transform(self, states: Tensor) -> Tensor:
+        transformed: Tensor = self.contract(self._activation(self.expand(states)))
         return transformed
 
     def _attend(self, states: Tensor, bias: Tensor | None) -> Tensor:
