@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
-
-    from composir.types import Query
 
 LARGEST_FILE = 256 * 2**20
 MOST_REFERENCES = 16
@@ -104,17 +102,6 @@ def reference_label(image: ReferenceImage) -> str:
     if isinstance(image, str | os.PathLike):
         return os.fspath(image)
     return f"<picture of {image.width} x {image.height} pixels>"
-
-
-def references_document(query: Query) -> dict[str, Any]:
-    """The references of a query for programs: `image`, the first, all `images`, and the `crop`.
-
-    Args:
-        query: With any number of references.
-    """
-    images = [reference_label(image) for image in query.images]
-    crop = None if query.crop is None else asdict(query.crop)
-    return {"image": images[0] if images else None, "images": images, "crop": crop}
 
 
 def _is_picture(given: object) -> bool:

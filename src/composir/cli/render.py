@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from pathlib import Path
@@ -17,7 +16,7 @@ from composir.cli.terminal import (
     printable,
     shortened,
 )
-from composir.references import references_document
+from composir.documents import result_document
 from composir.sheet.facts import in_order_of_date, telling_facts
 from composir.types import Absent, Hit, SearchResult
 
@@ -206,49 +205,4 @@ def _details(hit: Hit) -> str:
 
 def print_result_json(result: SearchResult) -> None:
     """Print the whole result as one JSON document."""
-    query = result.query
-    print_json(
-        {
-            "query": {
-                **references_document(query),
-                "text": query.text,
-                "negatives": query.negatives,
-            },
-            "understood": {"text": result.asked.text, "negatives": result.asked.negatives},
-            "notices": result.notices,
-            "confidence": result.confidence,
-            "min_confidence": result.min_confidence,
-            "matches": result.matches,
-            "sort": result.sort,
-            "relevant": result.relevant,
-            "composer": result.composer,
-            "gallery_size": result.gallery_size,
-            "searched": result.searched,
-            "seconds": round(result.seconds, 4),
-            "absent": {
-                "left_out": result.absent.left_out,
-                "left_out_from": [str(folder) for folder in result.absent.left_out_from],
-                "unreachable": [str(folder) for folder in result.absent.unreachable],
-            },
-            "hits": [_hit(hit) for hit in result.hits],
-        }
-    )
-
-
-def _hit(hit: Hit) -> dict[str, object]:
-    return {
-        "rank": hit.rank,
-        "id": hit.id,
-        "path": str(hit.path),
-        "score": round(hit.score, 6),
-        "width": hit.width,
-        "height": hit.height,
-        "metadata": {key: _json_number(value) for key, value in hit.metadata.items()},
-        "duplicates": [str(path) for path in hit.duplicates],
-        "unreachable": hit.unreachable,
-    }
-
-
-def _json_number(value: object) -> object:
-    """JSON knows no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print_json(result_document(result))

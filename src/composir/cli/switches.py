@@ -14,6 +14,8 @@ _ALONE_NO_WORD = _NEVER_A_WORD | {"yes", "no", "on", "off", "1", "0"}
 class UsageError(ComposirError):
     """A command line that says something else than its writer means."""
 
+    code = "usage"
+
 
 def shown_without_values(options: Sequence[Any]) -> Sequence[Any]:
     """Let help show switches as they are typed.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.data.json_object import is_finite_number, shown
-from composir.errors import ModelError, QueryError
+from composir.errors import ComposerNotFoundError, ModelError, QueryError
 from composir.model.base import EmbeddingModel, SplicingModel
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def load_composer(
         The composer; graphs are read at first use.
 
     Raises:
-        QueryError: If the name or a setting is unknown, or a value is out of range.
+        ComposerNotFoundError: If the name is unknown.
+        QueryError: If a setting is unknown, or a value is out of range.
         BundleError: If a trained composer's folder is incomplete or damaged.
         ModelError: If it was trained for another model.
     """
@@ -67,7 +68,7 @@ def load_composer(
         return _arithmetic(chosen, model, values)
     folder = packaged_composers(model).get(chosen) or Path(chosen)
     if not _is_folder(folder):
-        raise QueryError(_unknown(chosen, model))
+        raise ComposerNotFoundError(_unknown(chosen, model))
     opened = _opened(chosen, folder.expanduser(), model)
     return _named(chosen, lambda: opened.with_settings(**values))
 

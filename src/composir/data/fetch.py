@@ -28,6 +28,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class FetchError(ComposirError):
     """Something was not fetched; the message is the reason alone, without the address."""
 
+    code = "fetch"
+
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:

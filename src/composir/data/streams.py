@@ -16,6 +16,8 @@ _SECONDS_A_LOOK = 0.2  # waiting in short slices, so that Ctrl-C is heard on eve
 class UnreadableStreamError(ComposirError):
     """A pipe or a connection that gave no usable bytes; the message is the reason alone."""
 
+    code = "unreadable-stream"
+
 
 class Readable(Protocol):
     """Whatever gives bytes."""

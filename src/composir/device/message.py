@@ -11,7 +11,7 @@ from composir.compose.trained import ComposerFolder
 from composir.data.files import open_regular
 from composir.device.client import wire
 from composir.device.client.wire import MAX_BYTES, QueryMessage
-from composir.errors import DeviceMessageError
+from composir.errors import DeviceMessageError, MessageMismatchError
 
 IDENTITY_DIGITS = 16
 
@@ -72,7 +72,7 @@ def check_belongs(message: QueryMessage, composer: ComposerFolder) -> None:
         composer: At hand.
 
     Raises:
-        DeviceMessageError: If any fingerprint or the shape of the tokens differs.
+        MessageMismatchError: If any fingerprint or the shape of the tokens differs.
     """
     made = composer.manifest
     expected = {
@@ -82,19 +82,19 @@ def check_belongs(message: QueryMessage, composer: ComposerFolder) -> None:
     }
     for what, (theirs, ours) in expected.items():
         if theirs != ours[:IDENTITY_DIGITS]:
-            raise DeviceMessageError(
+            raise MessageMismatchError(
                 f"the query message belongs to another {what}: {theirs}, here it is "
                 f"{ours[:IDENTITY_DIGITS]} ({made.name}). Export the query side again "
                 "(composir export query-side), or use the composer that the device has"
             )
     if (message.vector is not None) != made.vector:
         has, makes = ("no", "makes one") if made.vector else ("a", "makes none")
-        raise DeviceMessageError(
+        raise MessageMismatchError(
             f"the query message has {has} vector; the composer {made.name} {makes}"
         )
     shape = (made.tokens, made.word_dimension)
     if message.tokens.shape != shape:
-        raise DeviceMessageError(
+        raise MessageMismatchError(
             f"the query message has tokens of shape {message.tokens.shape}; "
             f"the composer {made.name} makes {shape}"
         )

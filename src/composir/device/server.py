@@ -15,7 +15,7 @@ from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage
 from composir.device.message import check_belongs
-from composir.errors import DeviceMessageError
+from composir.errors import DeviceMessageError, MessageMismatchError
 from composir.types import FloatArray
 
 
@@ -46,7 +46,7 @@ def _check(message: QueryMessage, composer: SplicedComposer) -> None:
     check_belongs(message, composer.folder)
     width = composer.model.dimension
     if message.vector is not None and message.vector.shape != (width,):
-        raise DeviceMessageError(
+        raise MessageMismatchError(
             f"the query message has a vector of {message.vector.size} numbers; those of the model "
             f"{composer.model.name} have {width}"
         )

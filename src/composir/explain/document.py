@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from composir.documents import confidence_document, query_document, understood_document
 from composir.explain.effects import WINDOW, PhraseEffect
 from composir.explain.explanation import Explanation
 from composir.explain.heat import spread, strongest_place
 from composir.explain.looks import TokenLook
-from composir.references import references_document
 from composir.types import Hit
 
 FORMAT = "composir-explanation"
@@ -22,25 +22,14 @@ def as_document(explanation: Explanation) -> dict[str, Any]:
         explanation: Of one search.
     """
     result = explanation.result
-    query = result.query
     return {
         "format": FORMAT,
         "version": VERSION,
-        "query": {
-            **references_document(query),
-            "text": query.text,
-            "negatives": list(query.negatives),
-        },
-        "understood": {
-            "text": result.asked.text,
-            "negatives": list(result.asked.negatives),
-        },
+        "query": query_document(result.query),
+        "understood": understood_document(result),
         "notices": list(result.notices),
         "composer": {"name": result.composer, "settings": dict(explanation.settings)},
-        "confidence": {
-            "value": result.confidence.value,
-            "verdict": result.confidence.verdict,
-        },
+        "confidence": confidence_document(result.confidence),
         "hits": [{"rank": hit.rank, "score": hit.score, **_hit(hit)} for hit in result.hits],
         "phrases": [_effect(effect) for effect in explanation.effects],
         "ranks_known_up_to": WINDOW,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from composir.errors import GalleryError
+from composir.errors import DiskFullError, GalleryError
 from composir.gallery.damage import (
     VersionGoneError,
     cause_of,
@@ -87,7 +87,8 @@ def cleared(
     if number in _REFUSED:
         return GalleryError(_refused(error, folder, writing))
     if number in _TROUBLES:
-        return GalleryError(_TROUBLES[number].format(folder=folder))
+        kind = DiskFullError if _TROUBLES[number] is _FULL else GalleryError
+        return kind(_TROUBLES[number].format(folder=folder))
     if is_from_lance(error):
         return damaged(folder, f"{reading} cannot be read ({cause_of(error)})")
     return GalleryError(f"the gallery {folder} cannot be read or written: {error}")

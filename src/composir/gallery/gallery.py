@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from composir.compose.base import Composer
 from composir.data.files import absolute, remove_abandoned
-from composir.errors import BundleMismatchError, DatasetError, GalleryError, QueryError
+from composir.errors import (
+    BundleMismatchError,
+    DatasetError,
+    GalleryError,
+    ImageNotFoundError,
+    QueryError,
+)
 from composir.gallery import manifest as manifests
 from composir.gallery.composers import ComposerShelf
 from composir.gallery.confidence import ConfidenceCalibration
@@ -327,12 +333,12 @@ class Gallery:
         """The thumbnail of an image, JPEG of at most 256 pixels a side.
 
         Raises:
-            QueryError: If the gallery has no image of this id.
+            ImageNotFoundError: If the gallery has no image of this id.
         """
         found = self.thumbnails([image_id])
         if image_id in found:
             return found[image_id]
-        raise QueryError(f"the gallery {self.path} has no image with the id {image_id!r}")
+        raise ImageNotFoundError(f"the gallery {self.path} has no image with the id {image_id!r}")
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         """The thumbnails of some images, e.g. of all hits of a search.

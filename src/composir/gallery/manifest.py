@@ -16,7 +16,7 @@ from composir.data.files import (
 from composir.data.json_object import JsonObject, as_object
 from composir.data.outputs import write_inside
 from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_json
-from composir.errors import ComposirError, GalleryError
+from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
 from composir.gallery.damage import damaged
 from composir.gallery.disk_errors import cleared, is_trouble
 from composir.gallery.volumes import Volume
@@ -140,11 +140,12 @@ def read_manifest(folder: Path) -> Manifest:
         folder: The gallery's folder.
 
     Raises:
-        GalleryError: If there is no gallery, the manifest cannot be read or is of a newer schema.
+        GalleryNotFoundError: If there is no gallery.
+        GalleryError: If the manifest cannot be read or is of a newer schema.
         GalleryDamagedError: If the manifest is damaged or missing.
     """
     if not folder.exists():
-        raise GalleryError(
+        raise GalleryNotFoundError(
             f"no gallery at {folder}; make one: composir index FOLDER --gallery "
             f"{shlex.quote(str(folder))}"
         )
@@ -156,7 +157,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         if has_lost_manifest(folder):
             raise damaged(folder, f"its {MANIFEST_NAME} is missing") from None
-        raise GalleryError(
+        raise GalleryNotFoundError(
             f"{folder} is not a gallery (it has no {MANIFEST_NAME}); "
             f"make one in a new folder: composir index FOLDER --gallery NEW"
         ) from None
@@ -173,6 +174,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 class _WrongValueError(ComposirError):
     """A value of the manifest is not what it has to be."""
+
+    code = "manifest-value"
 
 
 def _damaged(path: Path, why: str) -> GalleryError:

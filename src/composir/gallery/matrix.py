@@ -28,9 +28,13 @@ _SAMPLE = 16  # rows looked at when a cache file is opened; `doctor --deep` look
 class NoMatrixError(GalleryError):
     """A cache file is not there, or is no matrix of the size that it must have."""
 
+    code = "no-matrix"
+
 
 class MatrixDamagedError(GalleryError):
     """A cache file has the right shape and wrong contents; it has to be made anew."""
+
+    code = "matrix-damaged"
 
     def __init__(self) -> None:
         """Nobody sees the message, as the question is asked again, unless that happens twice."""

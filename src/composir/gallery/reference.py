@@ -10,7 +10,12 @@ from PIL import Image
 
 from composir.crop import Crop
 from composir.data.files import absolute, read_regular
-from composir.errors import ImageReadError, QueryError
+from composir.errors import (
+    ImageReadError,
+    ImageTooLargeError,
+    ReferenceTooLargeError,
+    UnreadableReferenceError,
+)
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
 from composir.gallery.ranking import Candidate
 from composir.gallery.rows import hash_content, image_id
@@ -115,9 +120,13 @@ def _opened(image: ReferenceImage, crop: Crop | None, min_side: int | None) -> O
         whole = read_image(content, min_side=min_side)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise QueryError(f"the reference {shown}: {reason}{_way_out(image)}") from error
+        raise UnreadableReferenceError(
+            f"the reference {shown}: {reason}{_way_out(image)}"
+        ) from error
+    except ImageTooLargeError as error:
+        raise ReferenceTooLargeError(f"the reference {shown} is too large: {error}") from error
     except ImageReadError as error:
-        raise QueryError(f"the reference {shown} is no picture: {error}") from error
+        raise UnreadableReferenceError(f"the reference {shown} is no picture: {error}") from error
     rgb = whole.rgb if crop is None else whole.rgb.crop(crop.box(*whole.rgb.size))
     return OpenedReference(
         reference_name(image),

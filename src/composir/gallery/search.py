@@ -16,7 +16,7 @@ from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.understand import understand
-from composir.errors import GalleryError, QueryError
+from composir.errors import EmptyGalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
@@ -100,12 +100,12 @@ def answer(
     Raises:
         QueryError: If a reference cannot be read or the composer needs what the query lacks.
         FilterError: If the filter is not understood.
-        GalleryError: If the gallery is empty.
+        EmptyGalleryError: If the gallery is empty.
     """
     begun = time.perf_counter()
     understood, notices = understand(query)
     if ranker.size == 0:
-        raise GalleryError("the gallery is empty; fill it first: composir index FOLDER")
+        raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
     references = encoded_references(query, model)
     composed = composer.compose(_batch(understood, references)).averaged()
     beside_image = query.image is not None or query.from_device

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from composir.errors import ImageReadError
+from composir.errors import ImageTooLargeError
 from composir.images import headers
 from composir.images.exif import read_exif
 from composir.images.limits import MAX_PIXELS, MEMORY
@@ -60,10 +60,10 @@ def refuse_bomb(width: int, height: int) -> None:
     """Refuse to decode more pixels than memory is meant for.
 
     Raises:
-        ImageReadError: If width x height exceeds `MAX_PIXELS`.
+        ImageTooLargeError: If width x height exceeds `MAX_PIXELS`.
     """
     if width * height > MAX_PIXELS:
-        raise ImageReadError(
+        raise ImageTooLargeError(
             f"{width:,} x {height:,} pixels are too many to decode (at most {MAX_PIXELS:,})"
         )
 
@@ -80,7 +80,7 @@ def cost_before_opening(
         min_side: As in `read_image`.
 
     Raises:
-        ImageReadError: If it is more than there is.
+        ImageTooLargeError: If it is more than there is.
     """
     refuse_bomb(*canvas)
     pixels = canvas[0] * canvas[1]
@@ -100,7 +100,7 @@ def cost_of(picture: Image.Image, file_bytes: int, min_side: int | None) -> Cost
         min_side: As in `read_image`.
 
     Raises:
-        ImageReadError: If it is more than there is.
+        ImageTooLargeError: If it is more than there is.
     """
     size = picture.size
     scans = headers.jpeg_scans(picture) if picture.format == "JPEG" else 0
@@ -131,7 +131,7 @@ def _affordable(
     if is_isolated:  # that process has a copy of the file, and this one of the result
         memory += file_bytes + result + _PROCESS_BYTES
     if memory > MEMORY:
-        raise ImageReadError(
+        raise ImageTooLargeError(
             f"{size[0]:,} x {size[1]:,} pixels of this kind are too many to decode: they need "
             f"{memory >> 20:,} MiB (at most {MEMORY >> 20})"
         )
@@ -201,7 +201,7 @@ def _is_python(picture: Image.Image) -> bool:
 
 def _refuse_slow(picture: Image.Image) -> None:
     if picture.width * picture.height > MAX_PYTHON_PIXELS:
-        raise ImageReadError(
+        raise ImageTooLargeError(
             f"{picture.width:,} x {picture.height:,} pixels are too many for this kind of "
             f"{picture.format} file, which is slow to decode (at most {MAX_PYTHON_PIXELS:,})"
         )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from threading import Condition, Event, local
 from typing import Any
 
-from composir.errors import ImageReadError
+from composir.errors import ImageReadError, ImageTooSlowError
 
 MAX_PIXELS = 1 << 27
 """Pixels that may be decoded at once; Pillow holds them in half a gigabyte."""
@@ -79,7 +79,7 @@ class Deadline:
         """
         check_stopped()
         if not self.left:
-            raise ImageReadError(f"takes longer than {self.seconds:g} seconds to decode")
+            raise ImageTooSlowError(f"takes longer than {self.seconds:g} seconds to decode")
 
 
 class TimedStream(io.BufferedIOBase):

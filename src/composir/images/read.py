@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from PIL import Image
 
 from composir.data.files import UnfitFileError, open_regular
-from composir.errors import ImageReadError
+from composir.errors import ImageReadError, ImageTooLargeError
 from composir.images import limits
 from composir.images.colour import to_srgb
 from composir.images.cost import (
@@ -112,6 +112,8 @@ def _read(
 
 class _DamageError(ImageReadError):
     """A plugin of Pillow gave up, for whatever reason."""
+
+    code = "damaged-image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,6 @@ def _check_length(length: int) -> None:
     if length == 0:
         raise ImageReadError("empty file (0 bytes)")
     if length > _MAX_FILE_BYTES:
-        raise ImageReadError(
+        raise ImageTooLargeError(
             f"file of {length / 2**20:,.0f} MiB is too large (at most {_MAX_FILE_BYTES >> 20} MiB)"
         )

@@ -36,13 +36,19 @@ _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 class EndpointError(ComposirError):
     """The endpoint cannot be used as asked: it is pointless to go on."""
 
+    code = "endpoint"
+
 
 class RefusedRequest(ComposirError):  # noqa: N818 - it is one request that is lost, not the run
     """The endpoint refused this one request, for good."""
 
+    code = "endpoint-refused"
+
 
 class NoAnswer(ComposirError):  # noqa: N818
     """One request got no answer in all its attempts; the endpoint is down, slow or overrun."""
+
+    code = "endpoint-silent"
 
 
 @dataclass(frozen=True, slots=True)
