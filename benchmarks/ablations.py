@@ -30,11 +30,11 @@ from composir.train.blend import (
     dev_score,
     open_dev_set,
 )
+from composir.train.composing.config import ComposeConfig
+from composir.train.composing.recipe import train_composing
 from composir.train.config import read_config
 from composir.train.isa.recipe import IsaConfig, train_isa
-from composir.train.map_to_compose.stage1 import MapConfig, train_map
-from composir.train.map_to_compose.stage2_config import ComposeConfig
-from composir.train.map_to_compose.stage2_recipe import train_composing
+from composir.train.mapping.recipe import MapConfig, train_map
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("flickr8k-train", "fashion-recolour", "pacs-domains", "grocery-train", "clothing-train")

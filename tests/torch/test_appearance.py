@@ -37,8 +37,8 @@ from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.batches import Batches  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from composir.train.map_to_compose.mapper import Mapper, MapperConfig  # noqa: E402
-from composir.train.map_to_compose.task import (  # noqa: E402
+from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
+from composir.train.mapping.task import (  # noqa: E402
     MapBank,
     MapObjective,
     MappingTask,

@@ -11,11 +11,11 @@ pytest.importorskip("onnx", reason="needs the train extra")
 
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
+from composir.train.composing.config import ComposeConfig
 from composir.train.config import read_config
 from composir.train.foundation.config import FoundationConfig
 from composir.train.isa.recipe import IsaConfig
-from composir.train.map_to_compose.stage1 import MapConfig
-from composir.train.map_to_compose.stage2_config import ComposeConfig
+from composir.train.mapping.recipe import MapConfig
 
 pytestmark = pytest.mark.torch
 CONFIGS: list[tuple[type, list[str]]] = [

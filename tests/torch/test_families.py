@@ -23,23 +23,23 @@ from composir.train.baselines.text_only import (  # noqa: E402
     TextObjective,
     train_text_map,
 )
+from composir.train.composing.config import ComposeConfig  # noqa: E402
+from composir.train.composing.recipe import train_composing  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from composir.train.map_to_compose.mapper import MapperConfig  # noqa: E402
-from composir.train.map_to_compose.pictures import PictureSources  # noqa: E402
-from composir.train.map_to_compose.stage1 import MapConfig, train_map  # noqa: E402
-from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
-from composir.train.map_to_compose.stage2_recipe import train_composing  # noqa: E402
-from composir.train.map_to_compose.task import MapObjective  # noqa: E402
+from composir.train.mapping.mapper import MapperConfig  # noqa: E402
+from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
+from composir.train.mapping.task import MapObjective  # noqa: E402
+from composir.train.pictures import PictureSources  # noqa: E402
 from composir.train.sentences import encode_sentences, read_embedded  # noqa: E402
 from tests.torch import family_towers  # noqa: E402
+from tests.torch.composing.test_composing_recipe import SMALL  # noqa: E402
+from tests.torch.composing.tiny_start import make_stage1, make_triplets  # noqa: E402
 from tests.torch.family_towers import FAMILIES, make_family_bundle  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures  # noqa: E402
-from tests.torch.map_to_compose.data import write_data_set  # noqa: E402
-from tests.torch.map_to_compose.test_stage2_recipe import SMALL  # noqa: E402
-from tests.torch.map_to_compose.tiny_stage1 import make_stage1, make_triplets  # noqa: E402
+from tests.torch.mapping.data import write_data_set  # noqa: E402
 from tests.torch.towers import TEXT, make_bundle  # noqa: E402
 
 pytestmark = [

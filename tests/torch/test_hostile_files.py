@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.own_data import read_triplets
 from composir.train.config import read_config
 from composir.train.feature_cache import Progressed, read_note
 from composir.train.foundation.corpus import SOURCES, read_corpus
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
-from composir.train.map_to_compose.anchors import anchor_texts
-from composir.train.map_to_compose.own_data import read_triplets
 from composir.train.run_folder import claim
 from composir.train.steering.phrases import read_phrases
 from tests.hostile import json_variants, refusals, text_variants

@@ -13,10 +13,10 @@ pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import ComposirError, OutputError
 from composir.train.blend import choose_blend
+from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.own_data import read_triplets
 from composir.train.feature_cache import filling
 from composir.train.images import training_images
-from composir.train.map_to_compose.anchors import anchor_texts
-from composir.train.map_to_compose.own_data import read_triplets
 from composir.train.steering.phrases import read_phrases
 from composir.triplets.caption_file import read_captions
 from tests.e2e.commands import paint_all

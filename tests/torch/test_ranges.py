@@ -10,11 +10,11 @@ import pytest
 
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
+from composir.train.composing.config import ComposeConfig
 from composir.train.config import read_config
 from composir.train.foundation.config import FoundationConfig
 from composir.train.isa.recipe import IsaConfig
-from composir.train.map_to_compose.stage1 import MapConfig
-from composir.train.map_to_compose.stage2_config import ComposeConfig
+from composir.train.mapping.recipe import MapConfig
 from composir.train.ranges import REAL, WHOLE
 
 KINDS = (FoundationConfig, IsaConfig, MapConfig, ComposeConfig, TextMapConfig)

@@ -103,9 +103,9 @@ def compose(
     OUT/composer-NAME the others. Stop it at any time: the same command goes on from the last
     checkpoint.
     """
+    from composir.train.composing.config import ComposeConfig
+    from composir.train.composing.recipe import train_composing
     from composir.train.config import read_config
-    from composir.train.map_to_compose.stage2_config import ComposeConfig
-    from composir.train.map_to_compose.stage2_recipe import train_composing
 
     named = {"triplets": triplets, "start": start, "model": model if model != "mini" else None}
     chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]
@@ -168,7 +168,7 @@ def mapping(
     `composir search --composer OUT/composer`.
     """
     from composir.train.config import read_config
-    from composir.train.map_to_compose.stage1 import MapConfig, train_map
+    from composir.train.mapping.recipe import MapConfig, train_map
 
     chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
     settings = read_config(MapConfig, config, chosen)
@@ -195,7 +195,7 @@ def baseline(
     """Train a published mapping to compare with: pic2word from pictures, text-map from captions."""
     from composir.train.baselines import pic2word, text_only
     from composir.train.config import read_config
-    from composir.train.map_to_compose.stage1 import MapConfig
+    from composir.train.mapping.recipe import MapConfig
 
     chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
     with _resumable(out):

@@ -17,7 +17,7 @@ from composir.train.foundation.export import export_text, quantise_weights
 from composir.train.tracing import trace_to_onnx
 
 if TYPE_CHECKING:
-    from composir.train.map_to_compose.adapters import SwitchableTower
+    from composir.train.composing.adapters import SwitchableTower
 
 PARITY = 1e-3
 

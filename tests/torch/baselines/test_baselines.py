@@ -25,10 +25,10 @@ from composir.train.baselines.text_only import (  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from composir.train.map_to_compose.mapper import Mapper, MapperConfig  # noqa: E402
-from composir.train.map_to_compose.pictures import PictureSources  # noqa: E402
-from composir.train.map_to_compose.stage1 import MapConfig  # noqa: E402
-from tests.torch.map_to_compose.data import write_data_set, write_queries  # noqa: E402
+from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
+from composir.train.mapping.recipe import MapConfig  # noqa: E402
+from composir.train.pictures import PictureSources  # noqa: E402
+from tests.torch.mapping.data import write_data_set, write_queries  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 
 pytestmark = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
-from composir.train.map_to_compose.stage1 import MapConfig, Say, train_map
+from composir.train.mapping.recipe import MapConfig, Say, train_map
 
 PRESET = (
     "name=pic2word",

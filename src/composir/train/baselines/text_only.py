@@ -25,16 +25,15 @@ from composir.train.config import as_dict
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import LoopConfig, LoopOptions, ParameterGroup, train
-from composir.train.map_to_compose.finish import (
+from composir.train.mapping.finish import (
     MappedRun,
     finish,
     public_command,
     public_config,
 )
-from composir.train.map_to_compose.mapper import Mapper, MapperConfig
-from composir.train.map_to_compose.phrases import neutral_phrases
-from composir.train.map_to_compose.pictures import PictureSources, read_pictures
-from composir.train.map_to_compose.stage1 import (
+from composir.train.mapping.mapper import Mapper, MapperConfig
+from composir.train.mapping.phrases import neutral_phrases
+from composir.train.mapping.recipe import (
     BlendSettings,
     Say,
     bind_model,
@@ -45,7 +44,8 @@ from composir.train.map_to_compose.stage1 import (
     open_dev_sets,
     tenths,
 )
-from composir.train.map_to_compose.task import DevCheck
+from composir.train.mapping.task import DevCheck
+from composir.train.pictures import PictureSources, read_pictures
 from composir.train.run_folder import claim
 from composir.train.sentences import read_embedded
 from composir.train.text_vectors import text_vectors

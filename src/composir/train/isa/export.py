@@ -23,7 +23,7 @@ from composir.train.graph_costs import graph_costs
 from composir.train.isa.light_encoder import GALLERY, LightEncoder
 from composir.train.isa.light_vector import LightVector
 from composir.train.isa.token_learner import TokenLearner
-from composir.train.map_to_compose.finish import LICENCES, public_config
+from composir.train.mapping.finish import LICENCES, public_config
 
 if TYPE_CHECKING:
     from composir.train.isa.recipe import IsaConfig

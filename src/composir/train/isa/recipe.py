@@ -38,7 +38,7 @@ from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.loop import LoopConfig, LoopOptions, train
-from composir.train.map_to_compose.pictures import PictureSources, read_pictures
+from composir.train.pictures import PictureSources, read_pictures
 from composir.train.run_folder import claim
 from composir.train.steering.phrases import read_phrases
 from composir.train.workers import Workers, open_workers

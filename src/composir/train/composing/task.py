@@ -17,18 +17,18 @@ from torch.nn import functional
 
 from composir.compose.trained import Templates
 from composir.errors import TrainingError
-from composir.train.draws import drawn_rows
-from composir.train.frozen import FrozenFoundation
-from composir.train.loop import ParameterGroup
-from composir.train.map_to_compose.adapters import AdaptedTower
-from composir.train.map_to_compose.mining import (
+from composir.train.composing.adapters import AdaptedTower
+from composir.train.composing.mining import (
     NONE,
     HardNegatives,
     MiningConfig,
     Questions,
     Rows,
 )
-from composir.train.map_to_compose.ranking import recalls
+from composir.train.composing.ranking import recalls
+from composir.train.draws import drawn_rows
+from composir.train.frozen import FrozenFoundation
+from composir.train.loop import ParameterGroup
 from composir.train.sentences import encode_sentences, read_embedded
 from composir.types import FloatArray
 

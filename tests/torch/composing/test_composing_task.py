@@ -18,12 +18,17 @@ from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
-from composir.train.frozen import FrozenFoundation  # noqa: E402
-from composir.train.map_to_compose.adapters import AdaptedTower, AdapterConfig  # noqa: E402
-from composir.train.map_to_compose.mining import MiningConfig, Questions  # noqa: E402
-from composir.train.map_to_compose.own_data import read_triplets  # noqa: E402
-from composir.train.map_to_compose.ranking import ranks, recalls  # noqa: E402
-from composir.train.map_to_compose.stage2 import (  # noqa: E402
+from composir.train.composing.adapters import AdaptedTower, AdapterConfig  # noqa: E402
+from composir.train.composing.data import (  # noqa: E402
+    encode_images,
+    make_part,
+    make_questions,
+    vectors_of,
+)
+from composir.train.composing.mining import MiningConfig, Questions  # noqa: E402
+from composir.train.composing.own_data import read_triplets  # noqa: E402
+from composir.train.composing.ranking import ranks, recalls  # noqa: E402
+from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     BlendConfig,
     ComposingConfig,
@@ -32,14 +37,9 @@ from composir.train.map_to_compose.stage2 import (  # noqa: E402
     blend,
     composing_loss,
 )
-from composir.train.map_to_compose.stage2_data import (  # noqa: E402
-    encode_images,
-    make_part,
-    make_questions,
-    vectors_of,
-)
+from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
-from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
+from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,
     make_stage1,
     make_triplets,

@@ -25,7 +25,7 @@ from composir.data.problems import Problem, told_together
 from composir.data.row_examples import TRIPLET_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
-from composir.train.map_to_compose.picture_names import (
+from composir.train.composing.picture_names import (
     GALLERY,
     LOST,
     LostPictureError,

@@ -18,9 +18,9 @@ from composir.errors import ComposirError, ImageReadError
 from composir.images import read_image
 from composir.model import Model
 from composir.model.checked_files import list_files
-from composir.train.map_to_compose.before_after import Row, row_of
-from composir.train.map_to_compose.mining import Questions
-from composir.train.map_to_compose.ranking import found_within
+from composir.train.composing.before_after import Row, row_of
+from composir.train.composing.mining import Questions
+from composir.train.composing.ranking import found_within
 from composir.types import FloatArray
 
 COMPOSE = "compose"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from composir.bench.significance import Outcomes
-from composir.train.map_to_compose.mining import Questions, Rows
+from composir.train.composing.mining import Questions, Rows
 from composir.types import FloatArray
 
 CUTS = (1, 5, 10)

@@ -12,14 +12,10 @@ from pathlib import Path
 import torch
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
-from composir.train.frozen import FrozenFoundation
-from composir.train.loop import LoopOptions, train
-from composir.train.map_to_compose.adapters import AdaptedTower
-from composir.train.map_to_compose.anchors import anchor_texts
-from composir.train.map_to_compose.own_data import TripletData, read_all, split_triplets
-from composir.train.map_to_compose.stage2 import WATCHED, ComposingTask
-from composir.train.map_to_compose.stage2_config import ComposeConfig
-from composir.train.map_to_compose.stage2_data import (
+from composir.train.composing.adapters import AdaptedTower
+from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.config import ComposeConfig
+from composir.train.composing.data import (
     Say,
     Side,
     encode_images,
@@ -29,12 +25,16 @@ from composir.train.map_to_compose.stage2_data import (
     open_starts,
     readable,
 )
-from composir.train.map_to_compose.stage2_finish import (
+from composir.train.composing.finish import (
     Ready,
     composer_names,
     shown,
     write_composers,
 )
+from composir.train.composing.own_data import TripletData, read_all, split_triplets
+from composir.train.composing.task import WATCHED, ComposingTask
+from composir.train.frozen import FrozenFoundation
+from composir.train.loop import LoopOptions, train
 from composir.train.run_folder import LEFT_OUT, claim
 
 STAGE = "stage2"

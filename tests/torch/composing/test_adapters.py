@@ -16,12 +16,12 @@ from torch import Tensor  # noqa: E402
 from composir.errors import ModelError, TrainingError  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.composer_export import export_adapted_text  # noqa: E402
-from composir.train.foundation.export import export_text  # noqa: E402
-from composir.train.foundation.text_tower import TextTower  # noqa: E402
-from composir.train.map_to_compose.adapters import (  # noqa: E402
+from composir.train.composing.adapters import (  # noqa: E402
     AdaptedTower,
     AdapterConfig,
 )
+from composir.train.foundation.export import export_text  # noqa: E402
+from composir.train.foundation.text_tower import TextTower  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.torch.towers import TEXT, text_tower  # noqa: E402
 

@@ -22,13 +22,13 @@ from composir.compose.trained import (  # noqa: E402
 )
 from composir.errors import ComposirError, ModelError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
+from composir.train.composing.config import ComposeConfig  # noqa: E402
+from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.loop import CHECKPOINT  # noqa: E402
-from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
-from composir.train.map_to_compose.stage2_recipe import STAGE, train_composing  # noqa: E402
 from composir.train.run_folder import LEFT_OUT, claim  # noqa: E402
-from tests.torch.map_to_compose.tiny_rows import write_lines  # noqa: E402
-from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
+from tests.torch.composing.tiny_rows import write_lines  # noqa: E402
+from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,
     make_stage1,
     make_triplets,
@@ -116,7 +116,7 @@ def test_a_run_ends_with_a_composer_a_card_and_a_table(tiny: Path, tmp_path: Pat
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     tiny: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from composir.train.map_to_compose.stage2 import ComposingTask
+    from composir.train.composing.task import ComposingTask
 
     adapters = f"adapters.kind={kind.split(maxsplit=1)[0]}"
     if kind.endswith("starts"):

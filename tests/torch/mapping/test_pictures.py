@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError
-from composir.train.map_to_compose.phrases import neutral_phrases
-from composir.train.map_to_compose.pictures import (
+from composir.train.mapping.phrases import neutral_phrases
+from composir.train.pictures import (
     MapPicture,
     PictureSources,
     read_pictures,
 )
-from tests.torch.map_to_compose.data import write_data_set, write_pictures
+from tests.torch.mapping.data import write_data_set, write_pictures
 
 pytestmark = pytest.mark.torch
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from composir.compose.trained import save_composer
 from composir.model import Model, load_model
 from composir.train.composer_export import export_query_graph
-from tests.torch.map_to_compose.tiny_rows import write_lines
+from tests.torch.composing.tiny_rows import write_lines
 from tests.torch.towers import DIMENSION, SPEC, TEXT, make_bundle
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from composir.errors import DatasetError
-from composir.train.map_to_compose.own_data import (
+from composir.train.composing.own_data import (
     Triplet,
     read_triplets,
     split_triplets,
     subset,
 )
-from tests.torch.map_to_compose.tiny_rows import write_lines
+from tests.torch.composing.tiny_rows import write_lines
 
 
 @pytest.fixture

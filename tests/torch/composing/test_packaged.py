@@ -15,11 +15,11 @@ from composir.compose.blend import BlendWeights  # noqa: E402
 from composir.compose.trained import ComposerFolder, save_composer  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import save_manifest  # noqa: E402
+from composir.train.composing.config import ComposeConfig  # noqa: E402
+from composir.train.composing.packaged import COMPOSE  # noqa: E402
+from composir.train.composing.recipe import train_composing  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
-from composir.train.map_to_compose.packaged import COMPOSE  # noqa: E402
-from composir.train.map_to_compose.stage2_config import ComposeConfig  # noqa: E402
-from composir.train.map_to_compose.stage2_recipe import train_composing  # noqa: E402
-from tests.torch.map_to_compose.tiny_stage1 import (  # noqa: E402
+from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,
     make_stage1,
     make_triplets,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from composir.train.map_to_compose.losses import (  # noqa: E402
+from composir.train.mapping.losses import (  # noqa: E402
     image_contrast,
     soft_text_alignment,
 )

@@ -16,10 +16,9 @@ from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import DevSet, choose_weights, composer_terms, open_dev_set
 from composir.train.composer_export import export_adapted_text
-from composir.train.frozen import FrozenFoundation
-from composir.train.map_to_compose.adapters import AdaptedTower
-from composir.train.map_to_compose.anchors import text_search_cost
-from composir.train.map_to_compose.before_after import (
+from composir.train.composing.adapters import AdaptedTower
+from composir.train.composing.anchors import text_search_cost
+from composir.train.composing.before_after import (
     Row,
     Scores,
     as_markdown,
@@ -29,20 +28,21 @@ from composir.train.map_to_compose.before_after import (
     compared,
     row,
 )
-from composir.train.map_to_compose.packaged import (
+from composir.train.composing.card import composer_fields, write_card
+from composir.train.composing.config import (
+    ComposeConfig,
+    public_command,
+    public_settings,
+)
+from composir.train.composing.data import COMPOSER, Say, Side, vectors_of
+from composir.train.composing.packaged import (
     HeldOut,
     Packaged,
     measure_packaged,
     names_for,
 )
-from composir.train.map_to_compose.stage2 import Part
-from composir.train.map_to_compose.stage2_card import composer_fields, write_card
-from composir.train.map_to_compose.stage2_config import (
-    ComposeConfig,
-    public_command,
-    public_settings,
-)
-from composir.train.map_to_compose.stage2_data import COMPOSER, Say, Side, vectors_of
+from composir.train.composing.task import Part
+from composir.train.frozen import FrozenFoundation
 from composir.types import FloatArray
 
 QUERY_GRAPH, TEXT_GRAPH, TABLE = "query.onnx", "text.onnx", "before_after"

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 from composir.train.frozen import FrozenFoundation  # noqa: E402
-from composir.train.map_to_compose.mapper import Mapper, MapperConfig  # noqa: E402
-from composir.train.map_to_compose.task import (  # noqa: E402
+from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
+from composir.train.mapping.task import (  # noqa: E402
     MapBank,
     MapObjective,
     MappingTask,
@@ -112,7 +112,7 @@ def test_pic2word_is_not_steered(tmp_path: Path) -> None:
     from composir.errors import TrainingError
     from composir.train.baselines.pic2word import PRESET, train_pic2word
     from composir.train.config import read_config
-    from composir.train.map_to_compose.stage1 import MapConfig
+    from composir.train.mapping.recipe import MapConfig
 
     made = read_config(MapConfig, None, PRESET)
     assert made.objective.steering.phrase_weight == 0.0

@@ -11,11 +11,11 @@ from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.checks import check_name_and_seed
+from composir.train.composing.adapters import AdapterConfig
+from composir.train.composing.mining import MiningConfig
+from composir.train.composing.task import ComposingConfig
 from composir.train.config import as_dict
 from composir.train.loop import LoopConfig
-from composir.train.map_to_compose.adapters import AdapterConfig
-from composir.train.map_to_compose.mining import MiningConfig
-from composir.train.map_to_compose.stage2 import ComposingConfig
 
 LISTS = ("triplets", "captions", "dev_sets")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from composir.errors import TrainingError
-from composir.train.map_to_compose.mining import (
+from composir.train.composing.mining import (
     NONE,
     HardNegatives,
     MiningConfig,

@@ -14,8 +14,8 @@ import numpy as np
 
 from composir.bench.significance import Outcomes, PairedTest, bootstrap, paired_test
 from composir.errors import TrainingError
-from composir.train.map_to_compose.mining import Questions
-from composir.train.map_to_compose.ranking import CUTS, found_within
+from composir.train.composing.mining import Questions
+from composir.train.composing.ranking import CUTS, found_within
 from composir.types import FloatArray
 
 DIRECTIONS = (0.0, 0.5, 1.0, 1.5)

@@ -19,12 +19,12 @@ from composir.data.problems import say_skipped
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
+from composir.train.composing.before_after import Vectors
+from composir.train.composing.mining import Questions
+from composir.train.composing.own_data import Triplet, TripletSplit, subset
+from composir.train.composing.query_tokens import query_tokens
+from composir.train.composing.task import Part
 from composir.train.gallery_features import GalleryFeatures, gallery_features
-from composir.train.map_to_compose.before_after import Vectors
-from composir.train.map_to_compose.mining import Questions
-from composir.train.map_to_compose.own_data import Triplet, TripletSplit, subset
-from composir.train.map_to_compose.query_tokens import query_tokens
-from composir.train.map_to_compose.stage2 import Part
 from composir.types import FloatArray
 
 Say: TypeAlias = Callable[[str], None]

@@ -18,7 +18,7 @@ from composir.train.blend import BlendChoice, DevSet, choose_weights, composer_t
 from composir.train.composer_export import export_query_graph
 from composir.train.frozen import FrozenFoundation
 from composir.train.graph_costs import graph_costs
-from composir.train.map_to_compose.mapper import Mapper, QueryGraph
+from composir.train.mapping.mapper import Mapper, QueryGraph
 
 GRAPH = "query.onnx"
 LICENCES = {

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from composir.compose.shared import package
 from composir.compose.trained import ComposerFolder
-from composir.train.map_to_compose.stage2_data import open_start
+from composir.train.composing.data import open_start
 from tests.tiny_bundle import make_bundle, make_composer
 
 

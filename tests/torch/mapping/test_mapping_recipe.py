@@ -20,11 +20,11 @@ from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.blend import choose_blend  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from composir.train.map_to_compose.mapper import MapperConfig  # noqa: E402
-from composir.train.map_to_compose.pictures import PictureSources  # noqa: E402
-from composir.train.map_to_compose.stage1 import MapConfig, train_map  # noqa: E402
-from composir.train.map_to_compose.task import MapObjective  # noqa: E402
-from tests.torch.map_to_compose.data import (  # noqa: E402
+from composir.train.mapping.mapper import MapperConfig  # noqa: E402
+from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
+from composir.train.mapping.task import MapObjective  # noqa: E402
+from composir.train.pictures import PictureSources  # noqa: E402
+from tests.torch.mapping.data import (  # noqa: E402
     write_data_set,
     write_pictures,
     write_queries,

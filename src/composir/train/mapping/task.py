@@ -15,8 +15,8 @@ from composir.errors import TrainingError
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
-from composir.train.map_to_compose.losses import image_contrast, soft_text_alignment
-from composir.train.map_to_compose.mapper import Mapper
+from composir.train.mapping.losses import image_contrast, soft_text_alignment
+from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
 from composir.train.steering.targets import Steering, SteeringConfig, steering_loss
 

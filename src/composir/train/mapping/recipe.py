@@ -27,22 +27,22 @@ from composir.train.config import as_dict
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures, gallery_features
 from composir.train.loop import LoopConfig, LoopOptions, train
-from composir.train.map_to_compose.finish import (
+from composir.train.mapping.finish import (
     MappedRun,
     finish,
     public_command,
     public_config,
 )
-from composir.train.map_to_compose.mapper import Mapper, MapperConfig
-from composir.train.map_to_compose.phrases import neutral_phrases
-from composir.train.map_to_compose.pictures import MapPicture, PictureSources, read_pictures
-from composir.train.map_to_compose.task import (
+from composir.train.mapping.mapper import Mapper, MapperConfig
+from composir.train.mapping.phrases import neutral_phrases
+from composir.train.mapping.task import (
     DevCheck,
     MapBank,
     MapObjective,
     MappingTask,
     Steered,
 )
+from composir.train.pictures import MapPicture, PictureSources, read_pictures
 from composir.train.run_folder import MODEL, claim
 from composir.train.steering.phrases import read_phrases
 from composir.train.steering.targets import Steering
