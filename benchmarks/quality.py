@@ -22,7 +22,6 @@ from pathlib import Path
 from held_out import write_held_out
 
 from composir.bench.compare import Section, sections
-from composir.bench.report.page import to_html
 from composir.bench.report.text_files import to_markdown
 from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.suite import Method, Plan, Played, result_name, run_plan
@@ -32,6 +31,7 @@ from composir.bench.vectors import VectorCache
 from composir.errors import QueryError
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
+from composir.pages.bench_report import bench_report
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
@@ -78,7 +78,7 @@ def main() -> None:
     tasks = {part.task.name: part.task for one in played for part in one.prepared}
     asked.out.write_text(document(shown, report.tuned, asked.model), encoding="utf-8")
     page = asked.runs / "quality.html"
-    page.write_text(to_html(shown, tasks, title="composir: all composers"), encoding="utf-8")
+    page.write_text(bench_report(shown, tasks, title="composir: all composers"), encoding="utf-8")
     print(f"wrote {asked.out} and {page}")
 
 

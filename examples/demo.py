@@ -16,7 +16,7 @@ from pathlib import Path
 
 import composir
 from composir.cli.render import summary
-from composir.sheet import gather, write_contact_sheet
+from composir.pages.contact_sheet import gather, write_contact_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "examples" / "catalogue"

@@ -105,3 +105,8 @@ def test_a_search_without_a_filter_loads_no_parser() -> None:
     assert not loaded & {
         f"composir.gallery.{name}" for name in ("filters", "expressions", "sidecar")
     }
+
+
+def test_a_search_without_a_page_loads_no_templates() -> None:
+    code = "import composir.cli.search, composir.cli.render, composir.pages.contact_sheet"
+    assert not modules_after(code) & {"jinja2", "markupsafe"}

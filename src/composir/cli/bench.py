@@ -202,10 +202,10 @@ def _show(
     sections: tuple[Section, ...] | None = None,
 ) -> None:
     from composir.bench.compare import sections as grouped
-    from composir.bench.report.page import to_html
     from composir.bench.report.terminal import print_sections
     from composir.bench.report.text_files import TABLE, to_csv
     from composir.data.outputs import PAGE, write_file
+    from composir.pages.bench_report import bench_report
 
     shown = sections if sections is not None else grouped(results, seed=seed)
     if json:
@@ -215,7 +215,7 @@ def _show(
     if csv is not None:
         _tell(write_file(csv, to_csv(shown), TABLE, "--csv"))
     if html is not None:
-        _tell(write_file(html, to_html(shown, tasks), PAGE, "--html"))
+        _tell(write_file(html, bench_report(shown, tasks), PAGE, "--html"))
 
 
 def _check_reports(html: Path | None, csv: Path | None) -> None:

@@ -17,7 +17,7 @@ from composir.cli.terminal import (
     shortened,
 )
 from composir.documents import result_document
-from composir.sheet.facts import in_order_of_date, telling_facts
+from composir.pages.facts import in_order_of_date, telling_facts
 from composir.types import Absent, Hit, SearchResult
 
 if TYPE_CHECKING:

@@ -314,7 +314,7 @@ def _write_page(
     html: Path | None, result: SearchResult, gallery: Gallery, where: str | None, show: bool
 ) -> None:
     from composir.cli.passing_page import passing_page
-    from composir.sheet import gather, write_contact_sheet
+    from composir.pages.contact_sheet import gather, write_contact_sheet
 
     destination = html or passing_page()
     title = result.query.text.strip() or "Pictures like this one"
@@ -344,9 +344,9 @@ def _check_outputs(html: Path | None, explain: Path | None) -> None:
 
         check_file(html, PAGE, "--html")
     if explain is not None:
-        from composir.explain.write import check_destination
+        from composir.pages.explanation import check_explanation
 
-        check_destination(explain, "--explain")
+        check_explanation(explain, "--explain")
 
 
 def _write_explanation(
@@ -356,7 +356,8 @@ def _write_explanation(
     asked: Asked,
     options: SearchOptions,
 ) -> None:
-    from composir.explain import ExplainSettings, explain_search, write_explanation
+    from composir.explain import ExplainSettings, explain_search
+    from composir.pages.explanation import write_explanation
 
     settings = ExplainSettings(
         options.where, options.include_reference, options.collapse_duplicates, options.missing

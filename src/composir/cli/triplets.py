@@ -333,7 +333,7 @@ def look(
 ) -> None:
     """Show triplets: reference, text, target, and where each text comes from."""
     from composir.data.outputs import PAGE, check_file, write_file
-    from composir.triplets.page import choose_rows, read_rows, triplet_page
+    from composir.triplets.look import choose_rows, read_rows
 
     if html is not None:
         check_file(html, PAGE, "--html")
@@ -344,7 +344,9 @@ def look(
             words = (str(row["reference"]), f'"{row["text"]}"', str(row["targets"][0]))
             echo("\t".join(printable(word) for word in words))
         return
-    page = write_file(html, triplet_page(folder, chosen, len(rows)), PAGE, "--html")
+    from composir.pages.triplet_sheet import triplet_sheet
+
+    page = write_file(html, triplet_sheet(folder, chosen, len(rows)), PAGE, "--html")
     echo(f"wrote {printable(str(page))}")
 
 

@@ -2,6 +2,5 @@
 
 from composir.explain.effects import ExplainSettings
 from composir.explain.explanation import Explanation, explain_search
-from composir.explain.write import write_explanation
 
-__all__ = ["ExplainSettings", "Explanation", "explain_search", "write_explanation"]
+__all__ = ["ExplainSettings", "Explanation", "explain_search"]

@@ -13,15 +13,15 @@ from rich.console import Console
 
 from composir.bench.compare import Section, sections
 from composir.bench.efficiency import Efficiency
-from composir.bench.report.charts import aspect_bars, recall_curve
-from composir.bench.report.colours import series_style
 from composir.bench.report.figures import efficiency_row
-from composir.bench.report.page import to_html
 from composir.bench.report.samples import alone_counts, choose
 from composir.bench.report.terminal import print_sections
 from composir.bench.report.text_files import to_csv, to_markdown
 from composir.bench.results import AspectFigure
 from composir.bench.suite import Plan, Played, parse_method, run_plan
+from composir.pages.bench_report import bench_report
+from composir.pages.charts import aspect_bars, recall_curve
+from composir.pages.series import series_style
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import QUERIES, write_folder
 
@@ -64,7 +64,7 @@ class Tags(HTMLParser):
 
 def page_of(played: Played) -> str:
     tasks = {part.task.name: part.task for part in played.prepared}
-    return to_html([section_of(played)], tasks)
+    return bench_report([section_of(played)], tasks)
 
 
 def test_the_page_needs_nothing_from_outside(played: Played) -> None:
@@ -85,7 +85,7 @@ def test_the_page_frames_targets_and_embeds_each_picture_once(played: Played) ->
     page = page_of(played)
     assert ' truth"' in page
     assert page.count("url(data:image/jpeg;base64,") <= 8
-    assert "prefers-color-scheme:dark" in page
+    assert "prefers-color-scheme: dark" in page
 
 
 def test_the_page_holds_curves_aspects_costs_and_provenance(played: Played) -> None:
@@ -97,7 +97,7 @@ def test_the_page_holds_curves_aspects_costs_and_provenance(played: Played) -> N
 
 
 def test_a_page_without_the_data_has_no_queries_but_all_figures(played: Played) -> None:
-    text = Tags(to_html([section_of(played)], {})).text
+    text = Tags(bench_report([section_of(played)], {})).text
     assert "Queries to look at" not in text
     assert "R@1" in text
 
@@ -155,8 +155,10 @@ def test_alone_counts_are_what_one_method_got_and_the_other_did_not(played: Play
 
 
 def test_the_curve_rises_to_everything(played: Played) -> None:
-    drawn = recall_curve(played.results, section_of(played).methods)
-    assert drawn.count("<polyline") == 3
+    curve = recall_curve(played.results)
+    assert curve is not None
+    assert len(curve.lines) == 3
+    assert Tags(page_of(played)).tags.count("polyline") == 3
 
 
 def test_costs_are_written_with_units() -> None:
@@ -183,12 +185,14 @@ def test_bars_show_the_largest_aspects_and_say_what_they_leave_out() -> None:
         f"aspect {i}": AspectFigure(value=5.0 * i, low=0.0, high=60.0, queries=i + 1)
         for i in range(12)
     }
-    drawn = aspect_bars([figures, figures], ["one", "two"])
-    assert drawn.count("<rect") == 2 * 10
-    assert "aspect 11 (12)" in drawn
-    assert "aspect 0 " not in drawn
-    assert "2 smaller ones are in the result files" in drawn
-    assert aspect_bars([{}], ["one"]) == ""
+    drawn = aspect_bars([figures, figures])
+    assert drawn is not None
+    assert [len(bars) for _, _, bars in drawn.rows] == [2] * 10
+    labels = [label for label, _, _ in drawn.rows]
+    assert "aspect 11 (12)" in labels
+    assert not [label for label in labels if label.startswith("aspect 0 ")]
+    assert drawn.left_out == 2
+    assert aspect_bars([{}]) is None
 
 
 def test_every_method_has_a_colour_of_its_own_in_light_and_in_dark() -> None:

@@ -22,11 +22,12 @@ from composir.errors import DatasetError
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
 from composir.gallery.sidecar_files import read_csv, read_jsonl
+from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets.answers import AnswerCache
 from composir.triplets.caption_file import read_captions
 from composir.triplets.chat import Answer
 from composir.triplets.folder import claim_folder
-from composir.triplets.page import choose_rows, read_rows, triplet_page
+from composir.triplets.look import choose_rows, read_rows
 from composir.triplets.source import read_captioned, read_data_set
 from tests.fakes import ColourModel
 from tests.hostile import archive_variants, json_variants, refusals, text_variants
@@ -73,7 +74,7 @@ def read_folder(path: Path) -> None:
 
 def look_at_triplets(path: Path) -> None:
     rows = read_rows(path.parent)
-    triplet_page(path.parent, choose_rows(rows, 6, 0), len(rows))
+    triplet_sheet(path.parent, choose_rows(rows, 6, 0), len(rows))
 
 
 @pytest.fixture

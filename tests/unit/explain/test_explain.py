@@ -12,14 +12,14 @@ from PIL import Image
 
 from composir.compose import COMPOSERS, load_composer
 from composir.errors import OutputError
-from composir.explain import Explanation, explain_search, write_explanation
+from composir.explain import Explanation, explain_search
 from composir.explain.document import as_document
-from composir.explain.heat import heat_overlay, spread, strongest_place
-from composir.explain.page import explanation_page
-from composir.explain.write import check_destination
+from composir.explain.heat import spread, strongest_place
 from composir.gallery import Gallery
 from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
+from composir.pages.explanation import check_explanation, explanation_page, write_explanation
+from composir.pages.heat import heat_overlay
 from composir.types import Query
 from tests.e2e.commands import paint_all
 from tests.tiny_bundle import make_bundle, make_composer
@@ -167,7 +167,7 @@ def test_an_explanation_replaces_explanations_alone(
         write_explanation(tmp_path / name, found)
     # As written before explanations named their format.
     (tmp_path / "why.json").write_text('{\n  "version": 1,\n  "query": {\n    "image": null,')
-    check_destination(tmp_path / "why.json")
+    check_explanation(tmp_path / "why.json")
 
 
 def overlay(attention: np.ndarray, fit: str, size: tuple[int, int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from composir.errors import BundleMismatchError, GalleryError, OutputError, Quer
 from composir.explain import explain_search
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.manifest import MANIFEST_NAME
-from composir.sheet import contact_sheet, gather
+from composir.pages.contact_sheet import contact_sheet, gather
 from composir.types import Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scenes

@@ -12,10 +12,11 @@ from composir.bench.datasets.folder import load
 from composir.bench.task import LoadOptions
 from composir.data.json_object import JsonObject
 from composir.errors import DatasetError, OutputError
+from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets import Made, MakeSettings, Source, make_triplets
 from composir.triplets.filters import FilterSettings
 from composir.triplets.folder import claim_folder, recipe_of, write_triplets
-from composir.triplets.page import choose_rows, read_rows, triplet_page
+from composir.triplets.look import choose_rows, read_rows
 from composir.triplets.records import Pair, Triplet, Written
 from composir.triplets.templates import TemplateWriter
 from tests.fakes import ColourModel
@@ -104,7 +105,7 @@ def test_the_page_shows_text_pictures_and_origin_and_loads_nothing(tmp_path: Pat
     out, _, _ = written(tmp_path)
     rows = read_rows(out)
     chosen = choose_rows(rows, 6, seed=0)
-    page = triplet_page(out, chosen, len(rows))
+    page = triplet_sheet(out, chosen, len(rows))
     assert page.count('<article class="triplet">') == 6
     assert page.count("data:image/jpeg;base64,") == 12
     assert "6 of 20 triplets" in page
@@ -116,7 +117,7 @@ def test_the_page_escapes_and_survives_lost_pictures(tmp_path: Path) -> None:
     out, _, _ = written(tmp_path)
     row = rows_of(out / "queries.jsonl")[0] | {"text": "<script>alert(1)</script>"}
     (tmp_path / "shop" / "images" / f"{row['reference']}.png").unlink()
-    page = triplet_page(out, [_shown(row), _shown(row | {"reference": "nobody"})], 2)
+    page = triplet_sheet(out, [_shown(row), _shown(row | {"reference": "nobody"})], 2)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "not in the gallery" in page

@@ -1,12 +1,12 @@
-"""A colour of its own for every method of a page, in light and in dark."""
+"""A colour of its own for every method of a report, in light and in dark."""
 
 from __future__ import annotations
 
 # Steps of the golden angle keep the hues of neighbours apart, however many there are.
-GOLDEN_ANGLE, FIRST_HUE = 137.508, 211.0
+_GOLDEN_ANGLE, _FIRST_HUE = 137.508, 211.0
 # Hues come close to earlier ones after eight steps; another lightness tells them apart.
-PERIOD = 8
-LIGHT, DARK = ((68, 38), (60, 55), (75, 26)), ((85, 71), (60, 55), (90, 85))
+_PERIOD = 8
+_LIGHT, _DARK = ((75, 34), (38, 38), (85, 22)), ((85, 71), (60, 58), (90, 85))
 
 
 def series_style(count: int) -> str:
@@ -21,12 +21,13 @@ def series_style(count: int) -> str:
     numbers = range(count)
     classes = (("s", "stroke"), ("f", "fill"), ("b", "background"))
     rules = (f".{c}{n}{{{what}:var(--c{n})}}" for n in numbers for c, what in classes)
-    light = ";".join(f"--c{n}:{_colour(n, LIGHT)}" for n in numbers)
-    dark = ";".join(f"--c{n}:{_colour(n, DARK)}" for n in numbers)
-    return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{''.join(rules)}"
+    light = ";".join(f"--c{n}:{_colour(n, _LIGHT)}" for n in numbers)
+    dark = ";".join(f"--c{n}:{_colour(n, _DARK)}" for n in numbers)
+    query = "@media screen and (prefers-color-scheme:dark)"
+    return f":root{{{light}}}{query}{{:root{{{dark}}}}}{''.join(rules)}\n"
 
 
 def _colour(number: int, shades: tuple[tuple[int, int], ...]) -> str:
-    hue = (FIRST_HUE + GOLDEN_ANGLE * number) % 360
-    saturation, lightness = shades[number // PERIOD % len(shades)]
+    hue = (_FIRST_HUE + _GOLDEN_ANGLE * number) % 360
+    saturation, lightness = shades[number // _PERIOD % len(shades)]
     return f"hsl({hue:.0f} {saturation}% {lightness}%)"

@@ -1,16 +1,37 @@
-"""From a gallery's answer to a page on disk."""
+"""Contact sheets: searches and their hits on one page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from composir.data.outputs import PAGE, write_file
-from composir.sheet.page import SheetSearch, contact_sheet
-from composir.types import Query, SearchResult
+from composir.pages.facts import in_order_of_date, telling_facts
+from composir.pages.render import render
+from composir.types import Hit, Query, SearchResult
 
 _THUMBNAIL_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SheetSearch:
+    """One search with the pictures that its part of the page shows.
+
+    Attributes:
+        result: The answer.
+        where: The filter that was used, if any.
+        references: JPEG and name of each reference image of the query.
+        thumbnails: JPEG of each hit, by the gallery's id.
+        note: A line on why one would ask this, for pages that explain.
+    """
+
+    result: SearchResult
+    where: str | None = None
+    references: tuple[tuple[bytes, str], ...] = ()
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    note: str = ""
 
 
 class ThumbnailSource(Protocol):
@@ -51,6 +72,29 @@ def _references(query: Query) -> tuple[tuple[bytes, str], ...]:
     return tuple((make_thumbnail(one.rgb, _THUMBNAIL_SIDE), one.name) for one in opened)
 
 
+def contact_sheet(searches: Sequence[SheetSearch], *, title: str, intro: str = "") -> str:
+    """Lay out a page.
+
+    Args:
+        searches: Shown one below the other.
+        title: Heading of the page.
+        intro: A sentence below it.
+
+    Returns:
+        A complete HTML document.
+    """
+    return render(
+        "contact_sheet.html",
+        title=title,
+        intro=intro,
+        searches=searches,
+        describe=_describe,
+        details=_details,
+        in_order_of_date=in_order_of_date,
+        uri=_uri,
+    )
+
+
 def write_contact_sheet(
     destination: Path,
     searches: Sequence[SheetSearch],
@@ -76,3 +120,18 @@ def write_contact_sheet(
             there, or the disk refuses.
     """
     return write_file(destination, contact_sheet(searches, title=title, intro=intro), PAGE, option)
+
+
+def _describe(query: Query) -> str:
+    count = len(query.images)
+    parts = ["an image" if count == 1 else f"{count} images"] if count else []
+    parts += [query.text] if query.text.strip() else []
+    return " and ".join(parts)
+
+
+def _details(hit: Hit) -> dict[str, str]:
+    return {**telling_facts(hit), "size": f"{hit.width} × {hit.height}"}
+
+
+def _uri(path: Path) -> str:
+    return path.absolute().as_uri()

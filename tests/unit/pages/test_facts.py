@@ -1,7 +1,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from composir.sheet.facts import telling_facts
+from composir.pages.facts import telling_facts
 from composir.types import Hit
 
 

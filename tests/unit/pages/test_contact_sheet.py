@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from composir.errors import ComposirError
-from composir.sheet import SheetSearch, contact_sheet, write_contact_sheet
+from composir.pages.contact_sheet import SheetSearch, contact_sheet, write_contact_sheet
 from composir.types import Confidence, Hit, Query, SearchResult
 
 NASTY = '"><script>alert(1)</script>&\x1b\u202e\udcff'

@@ -1,0 +1,81 @@
+"""Triplets as a page: reference, text and target, with who wrote what and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from composir.data.json_object import JsonObject, is_finite_number, read_object, read_objects
+from composir.errors import DatasetError, ImageReadError
+from composir.pages.render import render
+from composir.triplets.look import kind_of
+
+_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture of a triplet, or why there is none."""
+
+    image: str
+    jpeg: bytes | None
+    problem: str = ""
+
+
+def triplet_sheet(folder: Path, rows: Sequence[JsonObject], everything: int) -> str:
+    """Lay out a page.
+
+    Args:
+        folder: The data set, for pictures and name.
+        rows: Shown in this order.
+        everything: How many triplets the folder holds.
+
+    Returns:
+        A complete HTML document.
+    """
+    files = _files(folder)
+    return render(
+        "triplet_sheet.html",
+        title=read_object(folder / "dataset.json", DatasetError).name("name") or folder.name,
+        intro=f"{len(rows):,} of {everything:,} triplets, as a training run sees them.",
+        rows=rows,
+        kinds=Counter(map(kind_of, rows)),
+        provenance=_provenance,
+        thumbnail=lambda image: _thumbnail(files, image),
+    )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    rows = read_objects(folder / "gallery.jsonl", DatasetError)
+    return {row.required_name("id"): folder / row.required_text("file") for row in rows}
+
+
+def _provenance(origin: object) -> str:
+    """One line: who wrote it, from what, and how the model sees it; what is odd is left out."""
+    if not isinstance(origin, dict):
+        return ""
+    fits = [origin.get(name) for name in ("target_fit", "reference_fit", "image_similarity")]
+    target, reference, alike = (fit if is_finite_number(fit) else None for fit in fits)
+    writer = origin.get("template") or origin.get("language_model") or origin.get("writer", "")
+    parts = [str(origin.get("pair", "") or origin.get("edit", "")), str(writer)]
+    if target is not None and reference is not None:
+        parts.append(f"fits target {target:.2f}, ref. {reference:.2f}")
+    if alike is not None:
+        parts.append(f"alike {alike:.2f}")
+    return " · ".join(part for part in parts if part)
+
+
+def _thumbnail(files: Mapping[str, Path], image: str) -> Thumbnail:
+    from composir.gallery.thumbnails import make_thumbnail
+    from composir.images import read_image
+
+    file = files.get(image)
+    if file is None:
+        return Thumbnail(image, None, "not in the gallery")
+    try:
+        rgb = read_image(file, min_side=_SIDE).rgb
+    except ImageReadError as error:
+        return Thumbnail(image, None, str(error))
+    return Thumbnail(image, make_thumbnail(rgb, _SIDE))
