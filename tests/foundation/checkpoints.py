@@ -11,6 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.pre_tokenizers import ByteLevel
 
+from tests.processors import BLIP
+
 WORDS = ("a", "photo", "of", "the", "red", "blue", "square", "circle", "cat", "that", "is")
 START, END = "<|startoftext|>", "<|endoftext|>"
 TEXT = {
@@ -105,6 +107,32 @@ def write_siglip(folder: Path, *, second: bool = False) -> Path:
     return folder
 
 
+def write_blip(folder: Path) -> Path:
+    """BLIP for retrieval, with the head that matches; BERT's vocabulary."""
+    from transformers import BlipConfig, BlipForImageTextRetrieval
+
+    tokenizer = bert_tokenizer()
+    torch.manual_seed(4)
+    config = BlipConfig(
+        text_config={
+            **TEXT,
+            "num_hidden_layers": 2,
+            "vocab_size": tokenizer.get_vocab_size() + 2,  # its decoder's tokens, unknown here
+            "max_position_embeddings": 20,
+        },
+        vision_config=IMAGE,
+        image_text_hidden_size=16,
+    )
+    # Behind a norm after each residual little of the words would reach the first token.
+    _stirred(BlipForImageTextRetrieval(config), 0.2).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    named = {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")}
+    _json(folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **named})
+    _json(folder / "preprocessor_config.json", {**BLIP, "size": {"height": 32, "width": 32}})
+    (folder / "README.md").write_text("---\nlicense: bsd-3-clause\n---\n")
+    return folder
+
+
 def write_open_clip(folder: Path, **model: Any) -> Path:
     """The same kind of CLIP as open_clip keeps it: its config, its names of weights."""
     from safetensors.torch import save_file
@@ -174,6 +202,7 @@ def _as_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 WRITERS: Mapping[str, Callable[[Path], Path]] = {
+    "blip": write_blip,
     "clip": write_clip,
     "open_clip": write_open_clip,
     "siglip": write_siglip,
@@ -217,6 +246,23 @@ def clip_tokenizer() -> Tokenizer:
         (END, ids[END]), (START, ids[START]), trim_offsets=False, add_prefix_space=False
     )
     made.add_special_tokens([START, END])
+    return made
+
+
+def bert_tokenizer() -> Tokenizer:
+    """Word pieces as BERT's, which lowers letters; `[CLS]` before a sentence, `[SEP]` behind."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
+    pieces += [f"##{letter}" for letter in letters] + [word for word in WORDS if len(word) > 1]
+    ids = {piece: index for index, piece in enumerate(pieces)}
+    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(end, ids[end]) for end in ("[CLS]", "[SEP]")]
+    )
+    made.add_special_tokens(pieces[:5])
     return made
 
 
@@ -270,12 +316,13 @@ def gemma_tokenizer() -> Tokenizer:
     return made
 
 
-def _stirred(model: Any) -> Any:
+def _stirred(model: Any, noise: float = 0.05) -> Any:
     """Norms, biases and scales of a fresh model are ones and zeros: a mix-up would not show."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    model.logit_scale.data.fill_(3.0)
+            parameter.add_(torch.randn_like(parameter) * noise)
+    if hasattr(model, "logit_scale"):
+        model.logit_scale.data.fill_(3.0)
     return model.eval()
 
 

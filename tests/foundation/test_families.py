@@ -96,6 +96,7 @@ def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
     assert (
         said
         == {
+            "blip": (1, 1, None, "cls"),
             "clip": (1, 1, None, "eot"),
             "open_clip": (1, 1, None, "eot"),
             "siglip": (0, 1, 16, "last"),
@@ -104,7 +105,8 @@ def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
     )
     assert framing.strip_punctuation == (name == "siglip")
     assert framing.causal == name.endswith("clip")
-    assert framing.temperature == pytest.approx(np.exp(-3.0))  # the logit scale of the checkpoint
+    scale = None if name == "blip" else np.exp(-3.0)  # a BLIP's checkpoint states none
+    assert framing.temperature == pytest.approx(scale)
 
 
 def test_what_a_family_says_of_its_pictures_is_read(family: Any) -> None:
@@ -113,12 +115,13 @@ def test_what_a_family_says_of_its_pictures_is_read(family: Any) -> None:
     assert spec.exact == ("open_clip" if name == "open_clip" else "transformers")
     assert spec.fit == ("centre-crop" if name.endswith("clip") else "squash")
     assert spec.interpolation == ("bilinear" if name == "siglip2" else "bicubic")
-    assert spec.mean[0] == pytest.approx(0.48145466 if name.endswith("clip") else 0.5)
+    assert spec.mean[0] == pytest.approx(0.5 if name.startswith("siglip") else 0.48145466)
 
 
 def test_the_licence_of_the_card_is_read(family: Any) -> None:
     name, parts, _ = family
-    assert parts.licence == ("mit" if name.endswith("clip") else "apache-2.0")
+    licences = {"blip": "bsd-3-clause", "clip": "mit", "open_clip": "mit"}
+    assert parts.licence == licences.get(name, "apache-2.0")
 
 
 @pytest.mark.parametrize(

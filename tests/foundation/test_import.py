@@ -48,7 +48,7 @@ class Imported:
         self.reference: Reference = family_named(name).reference(Checkpoint(self.source))
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip"])
+@pytest.fixture(scope="module", params=["blip", "clip", "siglip"])
 def imported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Imported]:
@@ -113,7 +113,8 @@ def run(graph: Path, feeds: Mapping[str, Any]) -> dict[str, Any]:
 def test_the_manifest_tells_where_it_comes_from_and_how_near_it_is(imported: Imported) -> None:
     manifest = imported.manifest
     assert manifest.family == manifest.name
-    assert manifest.licence == ("mit" if manifest.family == "clip" else "apache-2.0")
+    licences = {"blip": "bsd-3-clause", "clip": "mit", "siglip": "apache-2.0"}
+    assert manifest.licence == licences[manifest.name]
     assert manifest.training["imported_from"] == "some-model"
     assert manifest.image.preprocess.exact == "transformers"
     parity = stored_parity(manifest.training)
@@ -132,10 +133,12 @@ def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> 
     assert not any(cost["kept"] for cost in told.values())
     assert all(0.98 < cost["cosine"] < 1.0 for cost in told.values())
     assert sum("float32 stays" in line for line in imported.said) == 2
+    matching = ["matching.safetensors"] if imported.manifest.text.matching else []
     assert sorted(path.name for path in imported.model.bundle.folder.iterdir()) == [
         "README.md",
         "bundle.json",
         "gallery_image.onnx",
+        *matching,
         "text.onnx",
         "text_tower.safetensors",
         "tokenizer.json",

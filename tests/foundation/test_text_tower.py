@@ -16,8 +16,8 @@ from composir.foundation.text_tower import (
     TextTower,
     TextTowerSpec,
     load_text_tower,
-    save_text_tower,
 )
+from composir.foundation.weights import save_weights
 
 pytestmark = pytest.mark.torch
 
@@ -119,7 +119,7 @@ def test_an_appearance_beside_the_words_keeps_unit_norm() -> None:
 
 def test_a_tower_comes_back_from_its_file_and_fields(tmp_path: Path) -> None:
     made = tower(causal=False, pooling="last", projection_bias=True, activation="gelu")
-    save_text_tower(made, tmp_path / "tower.safetensors")
+    save_weights(made, tmp_path / "tower.safetensors")
     back = load_text_tower(tmp_path / "tower.safetensors", made.spec.to_fields())
     words, mask = sentence()
     with torch.no_grad():
@@ -139,14 +139,14 @@ def test_a_tower_comes_back_from_its_file_and_fields(tmp_path: Path) -> None:
 def test_fields_that_do_not_fit_are_refused(
     tmp_path: Path, fields: dict[str, Any], message: str
 ) -> None:
-    save_text_tower(tower(), tmp_path / "tower.safetensors")
+    save_weights(tower(), tmp_path / "tower.safetensors")
     with pytest.raises(ModelError, match=message):
         load_text_tower(tmp_path / "tower.safetensors", fields)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tower.safetensors"
-    save_text_tower(tower(), path)
+    save_weights(tower(), path)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ModelError, match="does not hold"):
         load_text_tower(path, SIZES)

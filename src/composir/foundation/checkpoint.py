@@ -17,6 +17,7 @@ from torch import Tensor
 
 from composir.errors import ModelError
 from composir.foundation.preprocessing import spec_from_processor
+from composir.foundation.weights import saved_weights
 from composir.images.preprocess import PreprocessSpec
 
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
@@ -173,11 +174,7 @@ class Checkpoint:
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        state: Mapping[str, Tensor] = load_file(str(path))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged: {error}: fetch it again") from error
-    return state
+        return saved_weights(path, f"{path} is damaged")
+    except ModelError as error:
+        raise ModelError(f"{error}: fetch it again") from error

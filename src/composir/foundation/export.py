@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, ModelError
-from composir.foundation.image_tower import ImageTower
 from composir.foundation.parts import Parts
-from composir.foundation.text_tower import TextTower, save_text_tower
+from composir.foundation.text_tower import TextTower
+from composir.foundation.weights import save_weights
 
 IMAGE_GRAPH, TEXT_GRAPH = "gallery_image.onnx", "text.onnx"
 WORD_VALUES, TOKENIZER = "word_embeddings.npy", "tokenizer.json"
-TEXT_TOWER = "text_tower.safetensors"
+TEXT_TOWER, MATCHING = "text_tower.safetensors", "matching.safetensors"
 OPSET = 20
 # Half of what vectors may differ by from the family's own code; also false for what is no number.
 ROUNDING = 5e-5
@@ -41,16 +41,17 @@ def write_files(parts: Parts, folder: Path) -> None:
         MissingExtraError: If the exporter is not installed.
         ModelError: If a tower cannot be exported.
     """
-    export_image(parts.image, folder / IMAGE_GRAPH)
+    export_image(parts.image, parts.preprocess.size, folder / IMAGE_GRAPH)
     export_text(parts.text, folder / TEXT_GRAPH)
-    save_text_tower(parts.text, folder / TEXT_TOWER)
+    save_weights(parts.text, folder / TEXT_TOWER)
+    if parts.matching is not None:
+        save_weights(parts.matching, folder / MATCHING)
     write_words(parts.words, parts.text, folder / WORD_VALUES)
     (folder / TOKENIZER).write_text(parts.tokenizer, encoding="utf-8")
 
 
-def export_image(tower: ImageTower, path: Path) -> None:
-    """Write the gallery's graph: `pixels` to `vector` and `patch_tokens`."""
-    size = tower.spec.size
+def export_image(tower: nn.Module, size: int, path: Path) -> None:
+    """Write the gallery's graph: `pixels`, squares of a size, to `vector` and `patch_tokens`."""
     pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     _export(tower, {"pixels": pixels}, {"pixels": {0: _batch()}}, ["vector", "patch_tokens"], path)
 

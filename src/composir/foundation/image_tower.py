@@ -1,4 +1,4 @@
-"""One torch image tower that a spec turns into CLIP's or SigLIP's vision transformer.
+"""One torch image tower that a spec turns into any family's vision transformer.
 
 Gives the pooled vector and class-free patch tokens; normalises pixels itself, so that one byte a
 channel travels to it.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.transformer import Block, activation_named
+from composir.foundation.transformer import Block, activation_named, attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class ImageTowerSpec:
         inner: Width of feed-forward layers.
         activation: Name of the activation function, as checkpoints give it.
         epsilon: Of layer norms.
-        class_token: Whether a class token stands before the patches and is pooled (CLIP); else an
-            attention head with one learnt query pools them (SigLIP).
+        class_token: Whether a class token stands before the patches and is pooled (CLIP, BLIP);
+            else an attention head with one learnt query pools them (SigLIP).
         mean: Per channel, on the 0 to 1 scale; subtracted from pixels.
         std: Likewise; pixels are divided by it.
+        entry_norm: Whether states are normalised before the first block (CLIP).
+        biases: Whether the patch embedding, and the projection of a class token, have a bias.
     """
 
     dimension: int
@@ -47,6 +49,8 @@ class ImageTowerSpec:
     class_token: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    entry_norm: bool = False
+    biases: bool = True
 
     @property
     def patches(self) -> int:
@@ -72,20 +76,12 @@ class AttentionPool(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """(n, N, width) -> (n, width)."""
-        query = self._split(self.query(self.probe)).expand(states.shape[0], -1, -1, -1)
-        key, value = (self._split(part) for part in self.key_value(states).chunk(2, dim=-1))
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        pooled: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        query = self.query(self.probe).expand(states.shape[0], -1, -1)
+        key, value = self.key_value(states).chunk(2, dim=-1)
+        pooled: Tensor = self.output(attention(query, key, value, self.heads))
         hidden = self._activation(self.expand(self.norm(pooled)))
         transformed: Tensor = (pooled + self.contract(hidden))[:, 0]
         return transformed
-
-    def _split(self, states: Tensor) -> Tensor:
-        """(n, length, width) -> (n, heads, length, width / heads)."""
-        count, length, width = states.shape
-        split = states.view(count, length, self.heads, width // self.heads)
-        turned: Tensor = split.transpose(1, 2)
-        return turned
 
 
 class ImageTower(nn.Module):
@@ -99,18 +95,17 @@ class ImageTower(nn.Module):
         """Build with random weights."""
         super().__init__()
         self.spec = spec
-        self.patches = nn.Conv2d(
-            3, spec.width, spec.patch, stride=spec.patch, bias=not spec.class_token
-        )
+        self.patches = nn.Conv2d(3, spec.width, spec.patch, stride=spec.patch, bias=spec.biases)
         self.positions = nn.Parameter(
             torch.randn(spec.patches + spec.class_token, spec.width) * 0.02
         )
         if spec.class_token:
             self.class_embedding = nn.Parameter(torch.randn(spec.width) * 0.02)
-            self.entry_norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
-            self.projection = nn.Linear(spec.width, spec.dimension, bias=False)
+            self.projection = nn.Linear(spec.width, spec.dimension, bias=spec.biases)
         else:
             self.pool = AttentionPool(spec)
+        if spec.entry_norm:
+            self.entry_norm = nn.LayerNorm(spec.width, eps=spec.epsilon)
         self.blocks = nn.ModuleList(
             Block(spec.width, spec.heads, spec.inner, spec.activation, spec.epsilon)
             for _ in range(spec.layers)
@@ -129,26 +124,32 @@ class ImageTower(nn.Module):
             Vectors (n, D), unit norm, and patch tokens (n, N, width): the last states of patches,
             through the tower's last norm, without the class token.
         """
-        states = self._embedded(self._normalised(pixels))
-        for block in self.blocks:
-            states = block(states)
-        states = self.norm(states)
+        states = self.states(pixels)
         if self.spec.class_token:
             pooled, states = self.projection(states[:, 0]), states[:, 1:]
         else:
             pooled = self.pool(states)
         return functional.normalize(pooled, dim=-1), states
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        channels = pixels.permute(0, 3, 1, 2).float() / 255.0
-        normalised: Tensor = (channels - self.mean) / self.std
-        return normalised
+    def states(self, pixels: Tensor) -> Tensor:
+        """Normalised states after the last block, (n, N, width); a class token before them."""
+        states = self._embedded(normalised(pixels, self.mean, self.std))
+        for block in self.blocks:
+            states = block(states)
+        last: Tensor = self.norm(states)
+        return last
 
     def _embedded(self, pixels: Tensor) -> Tensor:
         states: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
-        if not self.spec.class_token:
-            return states + self.positions
-        first = self.class_embedding.expand(states.shape[0], 1, -1)
-        states = torch.cat([first, states], dim=1) + self.positions
-        entered: Tensor = self.entry_norm(states)
+        if self.spec.class_token:
+            first = self.class_embedding.expand(states.shape[0], 1, -1)
+            states = torch.cat([first, states], dim=1)
+        states = states + self.positions
+        entered: Tensor = self.entry_norm(states) if self.spec.entry_norm else states
         return entered
+
+
+def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(n, s, s, 3) uint8 to (n, 3, s, s) float32, by (3, 1, 1) of mean and standard deviation."""
+    channels = pixels.permute(0, 3, 1, 2).float() / 255.0
+    return (channels - mean) / std

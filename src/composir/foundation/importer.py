@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from torch import nn
+
 from composir.data.files import TEMPORARY_PREFIX
 from composir.errors import ModelError
 from composir.foundation import export, families
@@ -103,7 +105,7 @@ def _exported(
 
 def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
     licence = parts.licence or UNKNOWN_LICENCE
-    counted = [*parts.text.parameters(), *parts.image.parameters(), parts.words]
+    counted = [tensor for part in _modules(parts) for tensor in part.parameters()] + [parts.words]
     return {
         "name": name,
         "family": parts.family,
@@ -118,6 +120,7 @@ def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
             "framing": parts.framing,
             "tower": export.TEXT_TOWER,
             "spec": parts.text.spec.to_fields(),
+            "matching": export.MATCHING if parts.matching else None,
         },
         "templates": TEMPLATES,
         "default_composer": "sum",
@@ -135,14 +138,19 @@ def _compared(folder: Path, family: str, checkpoint: Checkpoint) -> Parity:
 
 def _check_room(parts: Parts, folder: Path) -> None:
     """The text tower is written twice: as a graph, and for training."""
-    text, image = (sum(p.numel() for p in t.parameters()) for t in (parts.text, parts.image))
-    needed = 4 * (2 * text + image + parts.words.numel())
+    written = [*_modules(parts), parts.text]
+    weights = sum(tensor.numel() for part in written for tensor in part.parameters())
+    needed = 4 * (weights + parts.words.numel())
     free = shutil.disk_usage(folder).free
     if free < 1.1 * needed:
         raise ModelError(
             f"the bundle needs {needed / 1e9:.1f} GB, and {folder.parent} has "
             f"{free / 1e9:.1f} GB left"
         )
+
+
+def _modules(parts: Parts) -> list[nn.Module]:
+    return [parts.text, parts.image, *([parts.matching] if parts.matching else [])]
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from composir.foundation.image_tower import ImageTower
+from composir.foundation.matching import MatchingEncoder
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray
@@ -22,22 +22,24 @@ class Parts:
     Attributes:
         family: Name of the family's reader.
         text: The text tower, in evaluation mode.
-        image: The image tower, likewise.
+        image: The image tower, likewise: (n, s, s, 3) uint8 pixels to vectors and patch tokens.
         words: (vocabulary, Dw) float32, the table of word embeddings.
         tokenizer: Content of a `tokenizer.json`.
         framing: Fields of the bundle's `Framing`.
         preprocess: How pictures become input.
         licence: Of the weights, as their card states it; None where it states none.
+        matching: Tells whether a sentence and a picture belong together, where the model can.
     """
 
     family: str
     text: TextTower
-    image: ImageTower
+    image: nn.Module
     words: Tensor
     tokenizer: str
     framing: Mapping[str, Any]
     preprocess: PreprocessSpec
     licence: str | None
+    matching: MatchingEncoder | None = None
 
 
 class Reference(Protocol):

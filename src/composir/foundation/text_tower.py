@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from composir.errors import ModelError
 from composir.foundation.transformer import Block, attention_bias
+from composir.foundation.weights import fill, saved_weights
 
 Pooling: TypeAlias = Literal["eot", "last", "cls", "mean"]
 
@@ -153,15 +154,19 @@ class TextTower(nn.Module):
 
     def states(self, words: Tensor, mask: Tensor) -> Tensor:
         """Normalised token states after the last block, (n, length, width)."""
-        states: Tensor = words + self.positions[: words.shape[1]]
-        if self.spec.norm_after:
-            states = self.norm(states)
-        bias = attention_bias(mask, causal=self.spec.causal)
+        states, bias = self.entered(words, mask)
         for block in self.blocks:
             states = block(states, bias)
         if not self.spec.norm_after:
             states = self.norm(states)
         return states
+
+    def entered(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first block takes: states (n, length, width), and the bias of attention."""
+        states: Tensor = words + self.positions[: words.shape[1]]
+        if self.spec.norm_after:
+            states = self.norm(states)
+        return states, attention_bias(mask, causal=self.spec.causal)
 
     def _pool(self, states: Tensor, mask: Tensor, eot: Tensor | None) -> Tensor:
         if self.spec.pooling == "mean":
@@ -184,16 +189,6 @@ def _perceptron(spec: TextTowerSpec) -> nn.Sequential:
     return nn.Sequential(expand, nn.GELU(), nn.Dropout(0.1), contract)
 
 
-def save_text_tower(tower: TextTower, path: Path) -> None:
-    """Write a tower's weights as safetensors."""
-    from safetensors.torch import save_file
-
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()
-    }
-    save_file(state, str(path))
-
-
 def load_text_tower(path: Path, spec: Mapping[str, Any]) -> TextTower:
     """Rebuild the torch text tower that a bundle keeps for training.
 
@@ -207,12 +202,6 @@ def load_text_tower(path: Path, spec: Mapping[str, Any]) -> TextTower:
     Raises:
         ModelError: If weights and spec do not fit each other, or the file is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     tower = TextTower(TextTowerSpec.from_fields(spec))
-    try:
-        tower.load_state_dict(load_file(str(path)))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise ModelError(f"{path} does not hold the text tower's weights: {error}") from error
-    return tower.eval()
+    problem = f"{path} does not hold the text tower's weights"
+    return fill(tower, saved_weights(path, problem), problem)

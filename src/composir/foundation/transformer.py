@@ -76,34 +76,95 @@ class Block(nn.Module):
         self.expand, self.contract = nn.Linear(width, inner), nn.Linear(inner, width)
         self._activation = activation_named(activation)
 
-    def forward(self, states: Tensor, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        states: Tensor,
+        bias: Tensor | None = None,
+        between: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Attend and transform.
 
         Args:
             states: (n, length, width).
             bias: (n, 1, length or 1, length), added to attention logits; None for none.
+            between: What happens to states behind attention, before they are transformed.
 
         Returns:
             (n, length, width).
         """
+        states = self._attended(states, bias)
+        states = between(states) if between else states
         if self.norm_after:
-            states = self.attention_norm(states + self._attend(states, bias))
             summed: Tensor = self.norm(states + self._transform(states))
             return summed
-        states = states + self._attend(self.attention_norm(states), bias)
         return states + self._transform(self.norm(states))
+
+    def _attended(self, states: Tensor, bias: Tensor | None) -> Tensor:
+        if self.norm_after:
+            attended: Tensor = self.attention_norm(states + self._attend(states, bias))
+            return attended
+        return states + self._attend(self.attention_norm(states), bias)
 
     def _transform(self, states: Tensor) -> Tensor:
         transformed: Tensor = self.contract(self._activation(self.expand(states)))
         return transformed
 
     def _attend(self, states: Tensor, bias: Tensor | None) -> Tensor:
-        count, length, width = states.shape
-        split = self.query_key_value(states).view(count, length, 3, self.heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(count, length, width))
+        query, key, value = self.query_key_value(states).chunk(3, dim=-1)
+        attended: Tensor = self.output(attention(query, key, value, self.heads, bias))
         return attended
+
+
+class CrossAttention(nn.Module):
+    """States attend to those of something else; added, and normalised afterwards."""
+
+    def __init__(self, width: int, seen: int, heads: int, eps: float) -> None:
+        """Build with random weights.
+
+        Args:
+            width: Of states.
+            seen: Of what they attend to.
+            heads: Of attention.
+            eps: Of the norm.
+        """
+        super().__init__()
+        self.heads = heads
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(seen, 2 * width)
+        self.output = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, states: Tensor, seen: Tensor) -> Tensor:
+        """(n, length, width) and (n, N, seen) to (n, length, width)."""
+        key, value = self.key_value(seen).chunk(2, dim=-1)
+        mixed = self.output(attention(self.query(states), key, value, self.heads))
+        normalised: Tensor = self.norm(states + mixed)
+        return normalised
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None
+) -> Tensor:
+    """Attention of several heads.
+
+    Args:
+        query: (n, length, width).
+        key: (n, seen, width).
+        value: Likewise.
+        heads: They share the width.
+        bias: (n, 1, length or 1, seen), added to logits; None for none.
+
+    Returns:
+        (n, length, width).
+    """
+    query, key, value = (_split(part, heads) for part in (query, key, value))
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def _split(states: Tensor, heads: int) -> Tensor:
+    """(n, length, width) to (n, heads, length, width / heads)."""
+    count, length, _ = states.shape
+    return states.view(count, length, heads, -1).transpose(1, 2)
 
 
 def attention_bias(mask: Tensor, *, causal: bool) -> Tensor:

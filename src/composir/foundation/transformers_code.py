@@ -77,6 +77,18 @@ def config_from(kind: str, place: str, **values: Any) -> Any:
     return config
 
 
+def block_sizes(config: Any) -> dict[str, Any]:
+    """Sizes of a transformer as the library's configs state them, by what our specs call them."""
+    return {
+        "width": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "inner": config.intermediate_size,
+        "activation": config.hidden_act,
+        "epsilon": config.layer_norm_eps,
+    }
+
+
 def _check_shapes(config: Any, problem: str) -> None:
     for part in (config.text_config, config.vision_config):
         if part.hidden_size % part.num_attention_heads:
@@ -106,7 +118,7 @@ class TransformersReference:
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts, (n, D) float32, unit norm."""
-        limit = self._model.config.text_config.max_position_embeddings
+        limit = self.model.config.text_config.max_position_embeddings
         inputs = self._tokenizer(
             list(texts),
             padding=self._padding,
@@ -116,7 +128,7 @@ class TransformersReference:
         )
         masks = {} if self._padding == "max_length" else {"attention_mask": inputs.attention_mask}
         with torch.inference_mode():
-            return _unit(self._model.get_text_features(input_ids=inputs.input_ids, **masks))
+            return _unit(self.text_features(input_ids=inputs.input_ids, **masks))
 
     def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
         """RGB pictures as the processor gives them, (n, 3, s, s) float32, normalised."""
@@ -127,13 +139,24 @@ class TransformersReference:
     def pictures(self, pixels: FloatArray) -> FloatArray:
         """Vectors of what `pixels` gives, (n, D) float32, unit norm."""
         with torch.inference_mode():
-            return _unit(self._model.get_image_features(pixel_values=torch.from_numpy(pixels)))
+            return _unit(self.image_features(torch.from_numpy(pixels)))
+
+    def text_features(self, **inputs: Tensor) -> Any:
+        """What the model makes of tokenised texts, (n, D) or an output that holds them."""
+        return self.model.get_text_features(**inputs)
+
+    def image_features(self, pixels: Tensor) -> Any:
+        """Likewise of pictures."""
+        return self.model.get_image_features(pixel_values=pixels)
 
     @cached_property
-    def _model(self) -> Any:
-        from transformers import AutoModel
+    def model(self) -> Any:
+        """The family's own."""
+        return self.load(require_transformers().AutoModel)
 
-        return AutoModel.from_pretrained(
+    def load(self, kind: Any) -> Any:
+        """The checkpoint as a model of one of the library's classes."""
+        return kind.from_pretrained(
             self._checkpoint.folder,
             dtype=torch.float32,
             local_files_only=True,

@@ -100,9 +100,11 @@ class TextSide(_Part):
             the tokens is the vector.
         tower: Weights of the torch text tower, as safetensors, where training needs them.
         spec: Fields of that tower's `foundation.text_tower.TextTowerSpec`.
+        matching: Weights of what makes that tower tell whether a sentence and a picture belong
+            together (`foundation.matching`), as safetensors; None where the model cannot.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"framing", "tower", "spec"})
+    later: ClassVar[frozenset[str]] = frozenset({"framing", "tower", "spec", "matching"})
 
     graph: str
     tokenizer: str
@@ -112,6 +114,7 @@ class TextSide(_Part):
     framing: Framing | None = None
     tower: str | None = None
     spec: dict[str, Any] | None = None
+    matching: str | None = None
 
     @model_validator(mode="after")
     def _length_is_the_limit(self) -> Self:
@@ -221,8 +224,9 @@ class Bundle:
         """Names of the files that the encoders, and training through them, open."""
         image, text = self.manifest.image, self.manifest.text
         words = text.words
-        names = (image.graph, text.graph, text.tokenizer, words.values, words.scales, text.tower)
-        return tuple(name for name in (*names, self.manifest.mean_image) if name)
+        names = (image.graph, text.graph, text.tokenizer, words.values, words.scales)
+        further = (text.tower, text.matching, self.manifest.mean_image)
+        return tuple(name for name in (*names, *further) if name)
 
     def file(self, name: str) -> Path:
         """Path of a file, its checksum verified once.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from composir.foundation.parts import Parts, Reference
 
 FAMILIES = {
+    "blip": "composir.foundation.families.blip",
     "clip": "composir.foundation.families.clip",
     "open_clip": "composir.foundation.families.open_clip",
     "siglip": "composir.foundation.families.siglip",

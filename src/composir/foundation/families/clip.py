@@ -11,7 +11,7 @@ from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import frame, read_tokenizer
-from composir.foundation.transformers_code import TransformersReference, load_config
+from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
 from composir.foundation.weights import Source
 from composir.images.preprocess import PreprocessSpec
 
@@ -104,16 +104,11 @@ def _text_tower(config: Any, source: Source) -> TextTower:
     spec = TextTowerSpec(
         dimension=config.projection_dim,
         positions=text.max_position_embeddings,
-        width=text.hidden_size,
-        layers=text.num_hidden_layers,
-        heads=text.num_attention_heads,
-        inner=text.intermediate_size,
-        activation=text.hidden_act,
-        epsilon=text.layer_norm_eps,
+        **block_sizes(text),
     )
     state = {
         "positions": source["text_model.embeddings.position_embedding.weight"],
-        **source.blocks("text_model.encoder", spec.layers),
+        **source.blocks("text_model.encoder.layers", spec.layers),
         **source.layer("norm", "text_model.final_layer_norm"),
         **source.layer("projection", "text_projection", bias=False),
     }
@@ -126,15 +121,12 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
         dimension=config.projection_dim,
         size=image.image_size,
         patch=image.patch_size,
-        width=image.hidden_size,
-        layers=image.num_hidden_layers,
-        heads=image.num_attention_heads,
-        inner=image.intermediate_size,
-        activation=image.hidden_act,
-        epsilon=image.layer_norm_eps,
         class_token=True,
+        entry_norm=True,
+        biases=False,
         mean=preprocess.mean,
         std=preprocess.std,
+        **block_sizes(image),
     )
     embeddings = "vision_model.embeddings"
     state = {
@@ -142,7 +134,7 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
         "positions": source[f"{embeddings}.position_embedding.weight"],
         "class_embedding": source[f"{embeddings}.class_embedding"],
         **source.layer("entry_norm", "vision_model.pre_layrnorm"),
-        **source.blocks("vision_model.encoder", spec.layers),
+        **source.blocks("vision_model.encoder.layers", spec.layers),
         **source.layer("norm", "vision_model.post_layernorm"),
         **source.layer("projection", "visual_projection", bias=False),
     }

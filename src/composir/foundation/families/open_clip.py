@@ -91,7 +91,8 @@ class Reference(TransformersReference):
         return pixels
 
     @cached_property
-    def _model(self) -> Any:
+    def model(self) -> Any:
+        """The CLIP of transformers."""
         model = require_transformers().CLIPModel(_config(self._checkpoint)).eval()
         model.load_state_dict({k: v.float() for k, v in _renamed(self._checkpoint).items()})
         return model

@@ -13,7 +13,7 @@ from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import SETTINGS, frame, read_tokenizer
-from composir.foundation.transformers_code import TransformersReference, load_config
+from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
 from composir.foundation.weights import Source
 from composir.images.preprocess import PreprocessSpec
 
@@ -80,19 +80,14 @@ def _text_tower(config: Any, source: Source) -> TextTower:
     spec = TextTowerSpec(
         dimension=text.projection_size,
         positions=text.max_position_embeddings,
-        width=text.hidden_size,
-        layers=text.num_hidden_layers,
-        heads=text.num_attention_heads,
-        inner=text.intermediate_size,
-        activation=text.hidden_act,
-        epsilon=text.layer_norm_eps,
         causal=False,
         pooling="last",
         projection_bias=True,
+        **block_sizes(text),
     )
     state = {
         "positions": source["text_model.embeddings.position_embedding.weight"],
-        **source.blocks("text_model.encoder", spec.layers),
+        **source.blocks("text_model.encoder.layers", spec.layers),
         **source.layer("norm", "text_model.final_layer_norm"),
         **source.layer("projection", "text_model.head"),
     }
@@ -105,21 +100,16 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
         dimension=image.hidden_size,
         size=image.image_size,
         patch=image.patch_size,
-        width=image.hidden_size,
-        layers=image.num_hidden_layers,
-        heads=image.num_attention_heads,
-        inner=image.intermediate_size,
-        activation=image.hidden_act,
-        epsilon=image.layer_norm_eps,
         class_token=False,
         mean=preprocess.mean,
         std=preprocess.std,
+        **block_sizes(image),
     )
     embeddings, head = "vision_model.embeddings", "vision_model.head"
     state = {
         **source.layer("patches", f"{embeddings}.patch_embedding"),
         "positions": source[f"{embeddings}.position_embedding.weight"],
-        **source.blocks("vision_model.encoder", spec.layers),
+        **source.blocks("vision_model.encoder.layers", spec.layers),
         **source.layer("norm", "vision_model.post_layernorm"),
         "pool.probe": source[f"{head}.probe"],
         **_pool_projections(source, f"{head}.attention", spec.width),
