@@ -35,7 +35,6 @@ class KnownModel:
 
 
 _NO_OPEN_CLIP = "MobileCLIP2's image towers cannot be read yet"
-_NO_BLIP = "the family BLIP cannot be read yet"
 
 KNOWN: tuple[KnownModel, ...] = (
     KnownModel(
@@ -108,10 +107,9 @@ KNOWN: tuple[KnownModel, ...] = (
         "Salesforce/blip-itm-base-coco",
         "BLIP",
         256,
-        None,
+        224,
         "BSD-3-Clause",
-        "brings an encoder that matches a picture and a text",
-        _NO_BLIP,
+        "brings an encoder that matches pictures and texts, with which train isa aligns them",
     ),
 )
 
