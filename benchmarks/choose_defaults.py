@@ -17,7 +17,7 @@ from typing import Any
 from composir.bench.run import Prepared, Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
-from composir.bench.vectors import VectorCache
+from composir.encode.store import Store
 from composir.model import Model, load_model
 from composir.train.foundation.card import describe
 
@@ -30,10 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Choose a bundle's defaults on dev sets.")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     asked = parser.parse_args()
     model = load_model(asked.bundle)
-    source = Source(model, cache=VectorCache(asked.cache))
+    source = Source(model, cache=Store(asked.cache))
     places = [
         CATALOGUE,
         asked.held_out / "fashion-recolour-dev",

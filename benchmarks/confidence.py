@@ -21,7 +21,7 @@ from confidence_judged import judge_kind
 from confidence_plot import reliability_plot
 from confidence_report import curves, report
 
-from composir.bench.vectors import VectorCache
+from composir.encode.store import Store
 from composir.model import Bundle, load_model
 from composir.train.foundation.card import describe
 
@@ -35,12 +35,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Calibrate and test the confidence.")
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     parser.add_argument("--write", action="store_true", help="write tables and plot")
     parser.add_argument("--ship", action="store_true", help="write into the model's bundle")
     asked = parser.parse_args()
     model = load_model(asked.model)
-    material = gather(model, asked.data, VectorCache(asked.cache))
+    material = gather(model, asked.data, Store(asked.cache))
     judged = [judge_kind(kind, material) for kind in KINDS]
     text = report(judged, material)
     print(text)

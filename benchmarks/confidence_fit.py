@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from composir.bench.encode import encode_pictures
-from composir.bench.task import Picture
-from composir.bench.vectors import VectorCache
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
 from composir.gallery.opinion import FIRST
 from composir.images import read_image
@@ -97,7 +97,7 @@ class Material:
         return [e for e in self.examples if e.kind == kind and e.asked.kind != "copy"]
 
 
-def gather(model: Model, data: Path, cache: VectorCache) -> Material:
+def gather(model: Model, data: Path, cache: Store) -> Material:
     """Ask all labelled queries.
 
     Args:
@@ -106,7 +106,7 @@ def gather(model: Model, data: Path, cache: VectorCache) -> Material:
         cache: Where vectors of pictures are kept.
     """
     pools = load_pools(model, data, cache)
-    files = {str(path): Picture(path) for path in reference_pictures(data)}
+    files = {str(path): ImageFile(path) for path in reference_pictures(data)}
     mean = encode_pictures(model, files, cache=cache).matrix.mean(axis=0, dtype=np.float64)
     asker = Asker(model, pools, mean.astype(np.float32))
     examples = list(asker.words(asked_in_words(pools)))

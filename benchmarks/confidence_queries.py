@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.bench.encode import encode_pictures
-from composir.bench.task import Picture
-from composir.bench.vectors import VectorCache
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store
 from composir.model import Model
 from composir.train.foundation.corpus import read_corpus
 from composir.types import FloatArray
@@ -194,7 +194,7 @@ class Pools:
         return self.draw(np.concatenate(lacking + others), count)
 
 
-def load_pools(model: Model, data: Path, cache: VectorCache) -> Pools:
+def load_pools(model: Model, data: Path, cache: Store) -> Pools:
     """Read and encode the pools.
 
     Args:
@@ -231,9 +231,9 @@ def reference_pictures(data: Path) -> list[Path]:
 
 
 def _pool(
-    name: str, begin: int, listed: Sequence[tuple[Path, Row]], model: Model, cache: VectorCache
+    name: str, begin: int, listed: Sequence[tuple[Path, Row]], model: Model, cache: Store
 ) -> Pool:
-    pictures = {str(path): Picture(path) for path, _ in listed}
+    pictures = {str(path): ImageFile(path) for path, _ in listed}
     vectors = encode_pictures(model, pictures, cache=cache).matrix
     shows = tuple(_shown(name, row) for _, row in listed)
     sentences = tuple(tuple(_sentences(row)) for _, row in listed)

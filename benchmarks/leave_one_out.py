@@ -18,7 +18,7 @@ from held_out import write_held_out
 
 from composir.bench.run import Source
 from composir.bench.tune import Settings, parse_grid, tune
-from composir.bench.vectors import VectorCache
+from composir.encode.store import Store
 from composir.model import load_model
 
 CRITERION = ("recall@10", "map@10")
@@ -31,7 +31,7 @@ def main() -> None:
     asked = arguments()
     model = load_model(asked.model)
     write_held_out(asked.data, asked.held_out)
-    source = Source(model, cache=VectorCache(asked.cache))
+    source = Source(model, cache=Store(asked.cache))
     names = ("fashion-recolour-dev", "pacs-domains-dev")
     sets = [dev_set(place, source) for place in (CATALOGUE, *map(asked.held_out.joinpath, names))]
     grid = parse_grid(asked.grid)
@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
     parser.add_argument("--model", default="mini")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     return parser.parse_args()
 
 

@@ -22,7 +22,7 @@ from quality import CATALOGUE, ROOT, own, tuned_on
 from composir.bench.results import TaskResult
 from composir.bench.suite import Method, Plan, run_plan
 from composir.bench.task import LoadOptions
-from composir.bench.vectors import VectorCache
+from composir.encode.store import Store
 from composir.model import Model, load_model
 from composir.train.foundation.card import FIGURES, describe
 
@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("--float32", type=Path, required=True, help="the same, unquantised")
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     asked = parser.parse_args()
     write_held_out(asked.data, asked.held_out)
-    model, cache = load_model(asked.bundle), VectorCache(asked.cache)
+    model, cache = load_model(asked.bundle), Store(asked.cache)
     rows = [
         words_row("flickr8k-dev, words to picture, **as shipped**", asked, model, cache),
         words_row("the same, float32", asked, load_model(asked.float32), cache),
@@ -50,12 +50,12 @@ def main() -> None:
     describe(asked.bundle, model.manifest)
 
 
-def words_row(label: str, asked: argparse.Namespace, model: Model, cache: VectorCache) -> str:
+def words_row(label: str, asked: argparse.Namespace, model: Model, cache: Store) -> str:
     plan = Plan((str(asked.data / "flickr8k-dev"),), (Method("text", {}),), options=LoadOptions())
     return row(label, play(plan, model, cache))
 
 
-def sum_rows(asked: argparse.Namespace, model: Model, cache: VectorCache) -> list[str]:
+def sum_rows(asked: argparse.Namespace, model: Model, cache: Store) -> list[str]:
     """Best weighted sum, tuned on each set's dev part, on its test part."""
     held_out = {name: asked.held_out / name for name in ("fashion-recolour", "pacs-domains")}
     pairs = [("sample catalogue, test", own(CATALOGUE, "dev"), own(CATALOGUE, "test"))]
@@ -76,7 +76,7 @@ def sum_rows(asked: argparse.Namespace, model: Model, cache: VectorCache) -> lis
     return rows
 
 
-def play(plan: Plan, model: Model, cache: VectorCache, *, check: bool = True) -> TaskResult:
+def play(plan: Plan, model: Model, cache: Store, *, check: bool = True) -> TaskResult:
     """Run one plan; `check` refuses queries that its settings were tuned on."""
     methods = plan.methods if check else tuple(replace(m, tuned=None) for m in plan.methods)
     named = replace(plan, model=str(model.bundle.folder), methods=methods)

@@ -44,13 +44,14 @@ from composir.bench.memo import remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.significance import bootstrap
-from composir.bench.task import LoadOptions, Picture
-from composir.bench.vectors import VectorCache
+from composir.bench.task import LoadOptions
 from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation
 from composir.compose.sphere import normalised
 from composir.compose.understand import understand
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store
 from composir.images import read_image
 from composir.model import load_model
 from composir.model.base import EmbeddingModel
@@ -145,10 +146,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    model, cache = remembering_texts(load_model(options.model)), VectorCache(options.cache)
+    model, cache = remembering_texts(load_model(options.model)), Store(options.cache)
     blocks: list[str] = []
     for name in options.sets:
         if (options.data / name / "queries.jsonl").exists() and not name.startswith("flickr8k"):
@@ -162,13 +163,13 @@ def main() -> None:
         RESULTS.write_text(text, encoding="utf-8")
 
 
-def read_set(folder: Path, model: EmbeddingModel, cache: VectorCache) -> Pictures:
+def read_set(folder: Path, model: EmbeddingModel, cache: Store) -> Pictures:
     """Read a data set folder, or part of it: at most 1,200 pictures are encoded."""
     lines = (folder / "gallery.jsonl").read_text(encoding="utf-8").splitlines()
     step = {"flickr8k-train": 5, "ade-scenes": 2}.get(folder.name, 1)
     rows = [json.loads(line) for line in lines][::step]
     files = [folder / row["file"] for row in rows]
-    pictures = {row["id"]: Picture(file) for row, file in zip(rows, files, strict=True)}
+    pictures = {row["id"]: ImageFile(file) for row, file in zip(rows, files, strict=True)}
     vectors = encode_pictures(model, pictures, cache=cache).matrix
     captions = [row.get("captions", []) for row in rows]
     if any(captions):
@@ -197,7 +198,7 @@ def tables(pictures: Pictures, model: EmbeddingModel) -> Iterator[str]:
         yield table(f"{pictures.name}, {kind}", Trial(pictures, asked, composer, model))
 
 
-def own_texts(folder: Path, model: EmbeddingModel, cache: VectorCache) -> str:
+def own_texts(folder: Path, model: EmbeddingModel, cache: Store) -> str:
     """R@10 of a set's own queries that say a negation: read, and as they are."""
     task = load_tasks(str(folder), None, LoadOptions())[2][0]
     asked = [query for query in task.queries if read_negation(query.texts[0]).negatives][:300]

@@ -27,7 +27,7 @@ from composir.bench.run import Source, load_tasks, prepare
 from composir.bench.suite import Method, Plan, Played, result_name, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
-from composir.bench.vectors import VectorCache
+from composir.encode.store import Store
 from composir.errors import QueryError
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
@@ -68,7 +68,7 @@ class Report:
 def main() -> None:
     asked = arguments()
     model = load_model(asked.model)
-    cache = VectorCache(asked.cache)
+    cache = Store(asked.cache)
     report = run_all(asked, model, cache)
     played = report.played
     shown = sections([result for one in played for result in one.results])
@@ -89,11 +89,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     return parser.parse_args()
 
 
-def run_all(asked: argparse.Namespace, model: Model, cache: VectorCache) -> Report:
+def run_all(asked: argparse.Namespace, model: Model, cache: Store) -> Report:
     report = Report([], [])
     for dev, test in reported_sets(asked):
         tuned = tuned_on(dev, model, cache)
@@ -142,16 +142,14 @@ def sets_without_dev(data: Path) -> list[Plan]:
     ]
 
 
-def tuned_on(dev: Plan, model: EmbeddingModel, cache: VectorCache) -> list[Tuned]:
+def tuned_on(dev: Plan, model: EmbeddingModel, cache: Store) -> list[Tuned]:
     tasks = load_tasks(dev.datasets[0], None, dev.options)[2]
     prepared = [prepare(task, Source(model, cache=cache)) for task in tasks]
     grid = parse_grid(["alpha=0:1:0.05"])
     return [tune(prepared, model, name, grid, "recall@10") for name in TUNED]
 
 
-def run(
-    plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: VectorCache
-) -> list[Played]:
+def run(plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: Store) -> list[Played]:
     return (
         list(run_plan(replace(plan, model=asked.model), model, cache=cache)) if there(plan) else []
     )

@@ -23,11 +23,11 @@ from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.run import Prepared, Source, load_tasks, prepare
 from composir.bench.significance import paired_test
 from composir.bench.task import LoadOptions
-from composir.bench.vectors import VectorCache
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage, pack, unpack
+from composir.encode.store import Store
 from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--float32", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors.sqlite")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     write_held_out(asked.data, asked.held_out)
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def test_parts(asked: argparse.Namespace, model: Model) -> list[Prepared]:
-    source = Source(model, cache=VectorCache(asked.cache))
+    source = Source(model, cache=Store(asked.cache))
     sets: list[tuple[Path, str | None]] = [(ROOT / "examples" / "catalogue", "test")]
     sets += [(asked.held_out / f"{name}-test", None) for name in FOLDERS]
     found = [load_tasks(str(folder), None, LoadOptions(split))[2][0] for folder, split in sets]

@@ -165,6 +165,10 @@ class BundleMismatchError(GalleryError):
     code = "bundle-mismatch"
 
 
+class CacheError(ComposirError):
+    """A cache of vectors is damaged, locked or cannot be written; nothing but time is lost."""
+
+
 class DatasetError(ComposirError):
     """A data set or one of its files is missing, inconsistent or of an unknown version."""
 

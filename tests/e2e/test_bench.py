@@ -275,10 +275,11 @@ def test_a_result_that_cannot_be_written_is_an_error_of_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    shown = composir("bench", "my-dataset", "-c", "sum")
-    assert shown.exit_code == 2
-    assert "cannot be written" in shown.stderr
-    assert isinstance(shown.exception, SystemExit)
+    for words, what in (((), "the cache of vectors"), (("--no-cache",), r"runs/.*\.json")):
+        shown = composir("bench", "my-dataset", "-c", "sum", *words)
+        assert shown.exit_code == 2
+        assert re.search(rf"{what}.*cannot be written .*No space left", shown.stderr)
+        assert isinstance(shown.exception, SystemExit)
 
 
 def test_a_negative_seed_is_a_usage_error(home: Path) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from composir.bench.run import Prepared
-from composir.bench.task import BenchQuery, Picture, Task
+from composir.bench.task import BenchQuery, Task
 from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms
 from composir.compose.sphere import normalised
+from composir.encode.pictures import ImageFile
 from composir.errors import TrainingError
 from composir.train.blend import DevSet, choose_weights, dev_score, parse_fixed
 from composir.types import FloatArray
@@ -37,7 +38,7 @@ def dev_set(gallery: FloatArray, name: str = "dev") -> DevSet:
         variant="",
         gallery=ids,
         queries=queries,
-        pictures={i: Picture(Path(f"{i}.png")) for i in ids},
+        pictures={i: ImageFile(Path(f"{i}.png")) for i in ids},
         exclude_reference=True,
         metrics=("recall@10",),
         headline="recall@10",

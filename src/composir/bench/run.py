@@ -15,9 +15,8 @@ from PIL import Image
 
 from composir.bench.datasets import find_dataset
 from composir.bench.efficiency import Efficiency, measure
-from composir.bench.encode import encode_pictures
+from composir.bench.encode import encode_pictures, openers
 from composir.bench.memo import remembering_texts
-from composir.bench.pictures import openers
 from composir.bench.protocol import Rankings, compose, rank
 from composir.bench.results import (
     Header,
@@ -30,15 +29,16 @@ from composir.bench.results import (
     mean_figures,
     task_result,
 )
-from composir.bench.task import Dataset, LoadOptions, Picture, Task, without_images
+from composir.bench.task import Dataset, LoadOptions, Task, without_images
 from composir.bench.vectors import (
-    VectorCache,
     VectorTable,
     first_ten,
     load_vectors,
 )
 from composir.compose.base import ComposedQueries, Composer
 from composir.data.problems import Problem, told_together
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store
 from composir.errors import BenchError, DatasetError
 from composir.model.base import EmbeddingModel
 
@@ -82,7 +82,7 @@ class Source:
 
     model: EmbeddingModel | None
     vectors: VectorTable | None = None
-    cache: VectorCache | None = None
+    cache: Store | None = None
     allow_missing: bool = False
     progress: Progress | None = None
     way_out: str = ""
@@ -148,7 +148,7 @@ def prepare(task: Task, source: Source) -> Prepared:
 
 
 def _encoded(
-    pictures: Mapping[str, Picture], model: EmbeddingModel, source: Source
+    pictures: Mapping[str, ImageFile], model: EmbeddingModel, source: Source
 ) -> tuple[VectorTable, dict[str, str]]:
     """Vectors of pictures, and why others cannot be read where they may be left out."""
     unreadable: dict[str, str] = {}

@@ -29,9 +29,10 @@ from composir.bench.submission import (
 )
 from composir.bench.task import Dataset, LoadOptions, Task, check_name
 from composir.bench.tune import Tuned, apply_tuned
-from composir.bench.vectors import VectorCache, VectorTable, load_vectors
+from composir.bench.vectors import VectorTable, load_vectors
 from composir.compose import parse_composer
 from composir.data.outputs import check_file
+from composir.encode.store import Store
 from composir.errors import BenchError, OutputError, QueryError
 from composir.model.base import EmbeddingModel
 
@@ -118,7 +119,7 @@ def run_plan(
     plan: Plan,
     model: EmbeddingModel | None,
     *,
-    cache: VectorCache | None = None,
+    cache: Store | None = None,
     progress: Progress | None = None,
 ) -> tuple[Played, ...]:
     """Run every data set with every composer.
@@ -322,7 +323,7 @@ def rerun(
     load_model: Callable[[str], EmbeddingModel],
     *,
     root: Path | None = None,
-    cache: VectorCache | None = None,
+    cache: Store | None = None,
 ) -> Result:
     """Run a result again from its own header.
 

@@ -7,31 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composir.data.files import open_regular
+from composir.encode.pictures import ImageFile
 from composir.errors import BenchError, DatasetError
-
-
-@dataclass(frozen=True, slots=True)
-class Crop:
-    """Part of a picture, as GeneCIS cuts instances out of Visual Genome.
-
-    Attributes:
-        box: Left, top, width, height in pixels.
-        dilation: How much of the box's size is added before and after it; 0 for none.
-        square: Whether the cut is padded with black to a square.
-    """
-
-    box: tuple[float, float, float, float]
-    dilation: float = 0.0
-    square: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Where an image of a data set is to be found, and which part of it counts."""
-
-    path: Path
-    crop: Crop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +65,7 @@ class Task:
     variant: str
     gallery: tuple[str, ...]
     queries: tuple[BenchQuery, ...]
-    pictures: Mapping[str, Picture]
+    pictures: Mapping[str, ImageFile]
     exclude_reference: bool
     metrics: tuple[str, ...]
     headline: str
@@ -286,18 +263,5 @@ def checksum(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + b"\0")
-        digest.update(bytes.fromhex(file_sha256(path)))
-    return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a regular file's content, as hexadecimal digits.
-
-    Raises:
-        OSError: If it cannot be read, or is a pipe or a device.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
+        digest.update(bytes.fromhex(ImageFile(path).digest()))
     return digest.hexdigest()

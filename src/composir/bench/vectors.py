@@ -1,28 +1,19 @@
-"""Vectors of a benchmark's images: read from a file, or kept as they are made (`encode`).
-
-What was encoded is kept by (bundle fingerprint, image content, crop) in one SQLite file, so that a
-second composer on the same data costs only its queries.
-"""
+"""Vectors of a benchmark's images by id, as `encode` makes them or a file holds them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.bench.pictures import content_key
-from composir.bench.task import Picture, file_sha256, refuse_duplicates, writable
+from composir.bench.task import refuse_duplicates
 from composir.data.untrusted_arrays import ArrayFaultError, read_arrays
-from composir.errors import BenchError, DatasetError
+from composir.errors import DatasetError
 from composir.types import FloatArray
 
 
@@ -136,113 +127,3 @@ def _check_kinds(path: Path, ids: NDArray[Any], matrix: NDArray[Any]) -> None:
             f"{path}: `matrix` holds values of type {matrix.dtype}; they must be real numbers, "
             f"e.g. float32"
         )
-
-
-class VectorCache:
-    """Vectors on disk, by bundle fingerprint and image content; safe to share between processes."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the cache, or start it.
-
-        Args:
-            path: The SQLite file.
-
-        Raises:
-            BenchError: If it cannot be opened or is something else.
-        """
-        self._path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from error
-        with self._connection() as connection:
-            connection.executescript(
-                "CREATE TABLE IF NOT EXISTS vectors (bundle TEXT, content TEXT, vector BLOB,"
-                " PRIMARY KEY (bundle, content)) WITHOUT ROWID;"
-                "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER,"
-                " mtime_ns INTEGER, content TEXT) WITHOUT ROWID;"
-            )
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; damage shows only where a page is read, so every use can fail."""
-        try:
-            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, reason: object) -> BenchError:
-        return BenchError(
-            f"{self._path}: the vector cache cannot be used ({reason}); "
-            f"delete it, or run with --no-cache"
-        )
-
-    def get(self, bundle: str, contents: Iterable[str]) -> dict[str, FloatArray]:
-        """Known vectors, (D,) float32 by content key.
-
-        Raises:
-            BenchError: If the file is damaged.
-        """
-        with self._connection() as connection:
-            found = {}
-            for content in contents:
-                row = connection.execute(
-                    "SELECT vector FROM vectors WHERE bundle = ? AND content = ?", (bundle, content)
-                ).fetchone()
-                if row is not None:
-                    found[content] = self._vector(row[0])
-            return found
-
-    def _vector(self, stored: object) -> FloatArray:
-        if not isinstance(stored, bytes) or not stored or len(stored) % 4:
-            raise self._unusable("a vector in it is damaged")
-        return np.frombuffer(stored, dtype=np.float32)
-
-    def put(self, bundle: str, vectors: Mapping[str, FloatArray]) -> None:
-        """Keep vectors, (D,) float32 by content key.
-
-        Raises:
-            BenchError: If the file is damaged or cannot be written.
-        """
-        rows = [(bundle, key, np.asarray(v, np.float32).tobytes()) for key, v in vectors.items()]
-        with self._connection() as connection:
-            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-
-    def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Content keys of pictures; files that did not change since last time are not read.
-
-        Returns:
-            One key each; empty where a file cannot be read, or has a name that no table can hold.
-
-        Raises:
-            BenchError: If the cache is damaged or cannot be written.
-        """
-        with self._connection() as connection:
-            return [_key_or_none(picture, connection) for picture in pictures]
-
-
-def _key_or_none(picture: Picture, connection: sqlite3.Connection) -> str:
-    try:
-        return content_key(picture, partial(_hash_file, connection))
-    except (OSError, ValueError):  # the latter of names that are no text
-        return ""
-
-
-def _hash_file(connection: sqlite3.Connection, path: Path) -> str:
-    stat = path.stat()
-    key = (_stored_path(path), stat.st_size, stat.st_mtime_ns)
-    row = connection.execute(
-        "SELECT content FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key
-    ).fetchone()
-    if row is not None:
-        return str(row[0])
-    content = file_sha256(path)
-    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
-    return content
-
-
-def _stored_path(path: Path) -> str | bytes:
-    """Absolute; as the system's bytes where it is not valid UTF-8, which SQLite's texts must be."""
-    absolute = str(path.resolve())
-    return absolute if writable(absolute) else os.fsencode(absolute)

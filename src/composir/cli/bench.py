@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
+from composir.cli.paths import vector_cache
 from composir.cli.terminal import echo, note, print_json, printable
-from composir.data.places import writable_user_folder
 from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from composir.bench.results import Result
     from composir.bench.suite import Method, Played
     from composir.bench.task import Task
-    from composir.bench.vectors import VectorCache
 
 _RUN = "run"
 
@@ -162,7 +161,7 @@ def run_command(
         read_negation=read_negation,
     )
     with _progress() as show:
-        played = run_plan(plan, encoder, cache=_cache(no_cache), progress=show)
+        played = run_plan(plan, encoder, cache=vector_cache(no_cache), progress=show)
     _save(played, out)
     results = [result for one in played for result in one.results]
     tasks = {part.task.name: part.task for one in played for part in one.prepared}
@@ -315,7 +314,7 @@ def tune(
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
     with _progress() as show:
-        source = Source(encoder, table, _cache(no_cache), allow_missing, show, ALLOW_MISSING)
+        source = Source(encoder, table, vector_cache(no_cache), allow_missing, show, ALLOW_MISSING)
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)
@@ -343,7 +342,7 @@ def rerun(
         old,
         lambda name: models.resolve_model(model or name, threads),
         root=root,
-        cache=_cache(no_cache),
+        cache=vector_cache(no_cache),
     )
     lines = suite.differences(old, new)
     for line in lines:
@@ -370,12 +369,6 @@ def list_command() -> None:
             "images": dataset.images_from,
         }.items():
             echo(f"  {what}: {told}")
-
-
-def _cache(off: bool) -> VectorCache | None:
-    from composir.bench.vectors import VectorCache
-
-    return None if off else VectorCache(writable_user_folder() / "bench" / "vectors.sqlite")
 
 
 @contextmanager

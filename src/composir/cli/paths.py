@@ -1,14 +1,18 @@
-"""Where the default gallery lies, and how a command speaks of another one."""
+"""Where the default gallery and cached vectors lie, and how a command speaks of a gallery."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from composir.data.outputs import check_folder
-from composir.data.places import user_folder
+from composir.data.places import user_folder, writable_user_folder
 from composir.errors import ComposirError, OutputError
+
+if TYPE_CHECKING:
+    from composir.encode.store import Store
 
 
 def gallery_words(folder: Path | None) -> str:
@@ -42,3 +46,15 @@ def writable_default_gallery() -> Path:
             "COMPOSIR_GALLERY, or COMPOSIR_HOME for all that composir keeps"
         ) from error
     return gallery
+
+
+def vector_cache(off: bool) -> Store | None:
+    """Where vectors are kept between commands; None for `--no-cache`.
+
+    Raises:
+        CacheError: If it cannot be used.
+    """
+    from composir.encode.store import Store
+
+    way_out = "delete it, or run with --no-cache"
+    return None if off else Store(writable_user_folder() / "vectors", way_out)

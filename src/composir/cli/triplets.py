@@ -12,6 +12,7 @@ import typer
 
 from composir.cli import models
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption, finite
+from composir.cli.paths import vector_cache
 from composir.cli.stages import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.cli.triplet_writers import (
@@ -20,13 +21,12 @@ from composir.cli.triplet_writers import (
     language_model_writer,
     told_usage,
 )
-from composir.data.places import writable_user_folder
 from composir.data.problems import Problem, told_together
 from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
 if TYPE_CHECKING:
-    from composir.bench.vectors import VectorCache
+    from composir.encode.store import Store
     from composir.model.base import EmbeddingModel
     from composir.triplets import Made, MakeSettings, Source
     from composir.triplets.language_model import LanguageModelWriter
@@ -189,9 +189,7 @@ def make(
     )
     endpoint = asked if writer is WriterName.OPENAI else None
     encoder = models.resolve_model(model, threads)
-    run = _Run(
-        source, settings, encoder, _writer(endpoint, seed), endpoint, _vector_cache(no_cache)
-    )
+    run = _Run(source, settings, encoder, _writer(endpoint, seed), endpoint, vector_cache(no_cache))
     _make(run, out, as_json)
 
 
@@ -204,7 +202,7 @@ class _Run:
     model: EmbeddingModel
     writer: TemplateWriter | LanguageModelWriter
     endpoint: EndpointOptions | None
-    cache: VectorCache | None
+    cache: Store | None
 
 
 def _read(
@@ -279,12 +277,6 @@ def _tell_columns(prepared: Prepared) -> None:
     for grouping in prepared.groupings:
         same = ", ".join((*grouping.titles, *grouping.values)) or "nothing (the look decides)"
         note(f"varied: {printable(grouping.vary)}; the same: {printable(same)}")
-
-
-def _vector_cache(off: bool) -> VectorCache | None:
-    from composir.bench.vectors import VectorCache
-
-    return None if off else VectorCache(writable_user_folder() / "bench" / "vectors.sqlite")
 
 
 def _report(run: _Run, made: Made) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from composir.bench.protocol import outcomes, rank
 from composir.bench.run import Prepared, Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
-from composir.bench.vectors import VectorCache
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
@@ -32,6 +31,7 @@ from composir.compose.trained import (
 )
 from composir.data.outputs import refuse_links, write_inside
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.encode.store import Store
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.base import SplicingEncoder
@@ -141,7 +141,7 @@ def open_dev_set(
     asked = tuple(q for q in task.queries if q.reference is not None and all(q.texts))
     if not asked:
         raise TrainingError(f"{root}: no dev query has both a reference image and a text")
-    vectors = VectorCache(cache / "dev-vectors.sqlite")
+    vectors = Store(cache)
     prepared = prepare(
         replace(task, queries=asked), Source(model=model, cache=vectors, progress=progress)
     )

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from composir.bench.vectors import VectorCache
 from composir.data.problems import Problem, told_together
+from composir.encode.store import Store
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.columns import Grouping, choose_groupings, find_columns, visibility
@@ -91,7 +91,7 @@ def prepare(
     model: EmbeddingModel,
     settings: MakeSettings,
     *,
-    cache: VectorCache | None = None,
+    cache: Store | None = None,
     progress: Progress = _silent,
 ) -> Prepared:
     """Encode pictures and captions and look at the columns.
@@ -160,7 +160,7 @@ def make_triplets(
     writer: Writer,
     settings: MakeSettings,
     *,
-    cache: VectorCache | None = None,
+    cache: Store | None = None,
     progress: Progress = _silent,
     ready: Callable[[Prepared], None] | None = None,
 ) -> Made:

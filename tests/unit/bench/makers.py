@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from composir.bench.task import BenchQuery, Picture, Task
+from composir.bench.task import BenchQuery, Task
+from composir.encode.pictures import ImageFile
 from tests.fakes import COLOURS
 
 CARD: dict[str, Any] = {
@@ -64,7 +65,7 @@ def make_task(
         variant="made for a test",
         gallery=tuple(gallery),
         queries=tuple(queries),
-        pictures={name: Picture(Path(f"{name}.png")) for name in {*gallery, *references}},
+        pictures={name: ImageFile(Path(f"{name}.png")) for name in {*gallery, *references}},
         exclude_reference=exclude_reference,
         metrics=tuple(metrics),
         headline=metrics[0],

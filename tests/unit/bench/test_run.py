@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from PIL import Image
 
 from composir.bench.compare import compared, sections
 from composir.bench.packed import Packed
-from composir.bench.pictures import content_key
 from composir.bench.results import Result, load_result
 from composir.bench.suite import (
     Method,
@@ -24,9 +23,10 @@ from composir.bench.suite import (
     result_name,
     run_plan,
 )
-from composir.bench.task import LoadOptions, Picture
+from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned, parse_grid, tune
-from composir.bench.vectors import VectorCache
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store
 from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
@@ -160,7 +160,7 @@ def test_damaged_images_are_refused_or_left_out_like_missing_ones(
     (folder / "images" / "magenta.png").write_bytes(b"")
     (folder / "images" / "black.png").unlink()
     plan = plan_for(folder, "sum")
-    cache = VectorCache(tmp_path / "v.sqlite") if cached else None
+    cache = Store(tmp_path / "vectors") if cached else None
     with pytest.raises(DatasetError, match=r"1 of 8 images are missing, .*--allow-missing drops"):
         run_plan(plan, ColourModel(), cache=cache)
     allowed = replace(plan, allow_missing=True)
@@ -191,14 +191,16 @@ def test_an_image_that_may_not_be_opened_is_named(
 ) -> None:
     folder = write_folder(tmp_path / "set")
     locked = folder / "images" / "red.png"
-    cache = VectorCache(tmp_path / "v.sqlite")
+    cache = Store(tmp_path / "vectors")
 
-    def refused(picture: Picture, hash_file: Callable[[Path], str]) -> str:
+    digest = ImageFile.digest
+
+    def refused(picture: ImageFile) -> str:
         if picture.path == locked:
             raise PermissionError(13, "Permission denied")
-        return content_key(picture, hash_file)
+        return digest(picture)
 
-    monkeypatch.setattr("composir.bench.vectors.content_key", refused)
+    monkeypatch.setattr(ImageFile, "digest", refused)
     locked.write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"image 'red', .*red\.png: "):
         run_plan(plan_for(folder, "sum"), ColourModel(), cache=cache)

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 import zipfile
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +8,10 @@ import numpy as np
 import pytest
 
 from composir.bench.encode import encode_pictures
-from composir.bench.task import Crop, Picture
-from composir.bench.vectors import VectorCache, load_vectors
-from composir.errors import BenchError, DatasetError
+from composir.bench.vectors import load_vectors
+from composir.encode.pictures import Crop, ImageFile
+from composir.encode.store import Store
+from composir.errors import DatasetError
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import write_folder
 
@@ -23,8 +21,8 @@ def save(path: Path, **arrays: Any) -> Path:
     return path
 
 
-def pictures(folder: Path) -> dict[str, Picture]:
-    return {path.stem: Picture(path) for path in sorted((folder / "images").iterdir())}
+def pictures(folder: Path) -> dict[str, ImageFile]:
+    return {path.stem: ImageFile(path) for path in sorted((folder / "images").iterdir())}
 
 
 def test_precomputed_vectors_are_normalised_and_found_by_id(tmp_path: Path) -> None:
@@ -128,17 +126,17 @@ def test_missing_vectors_are_counted_and_named(tmp_path: Path) -> None:
 
 def test_a_second_composer_costs_no_image_encoding(tmp_path: Path) -> None:
     files = pictures(write_folder(tmp_path / "set"))
-    cache = VectorCache(tmp_path / "cache" / "vectors.sqlite")
+    cache = Store(tmp_path / "cache" / "vectors")
     first, second = ColourModel(), ColourModel()
     one = encode_pictures(first, files, cache=cache)
-    two = encode_pictures(second, files, cache=VectorCache(tmp_path / "cache" / "vectors.sqlite"))
+    two = encode_pictures(second, files, cache=Store(tmp_path / "cache" / "vectors"))
     assert (first.encoded, second.encoded) == (8, 0)
     np.testing.assert_array_equal(one.matrix, two.matrix)
 
 
 def test_the_cache_goes_by_content_and_by_bundle(tmp_path: Path) -> None:
     files = pictures(write_folder(tmp_path / "set"))
-    cache = VectorCache(tmp_path / "v.sqlite")
+    cache = Store(tmp_path / "v")
     encode_pictures(ColourModel(), files, cache=cache)
     other_bundle = ColourModel("colours-2")
     encode_pictures(other_bundle, files, cache=cache)
@@ -154,7 +152,7 @@ def test_the_same_content_under_two_names_is_encoded_once(tmp_path: Path) -> Non
     files = pictures(write_folder(tmp_path / "set"))
     twice = {"a": files["red"], "b": files["red"]}
     model = ColourModel()
-    encode_pictures(model, twice, cache=VectorCache(tmp_path / "v.sqlite"))
+    encode_pictures(model, twice, cache=Store(tmp_path / "v"))
     assert model.encoded == 1
 
 
@@ -164,9 +162,9 @@ def test_a_crop_has_a_vector_of_its_own(tmp_path: Path) -> None:
     halves = Image.new("RGB", (20, 10), (255, 0, 0))
     halves.paste((0, 0, 255), (10, 0, 20, 10))
     halves.save(tmp_path / "halves.png")
-    whole = Picture(tmp_path / "halves.png")
-    left = Picture(tmp_path / "halves.png", Crop((0, 0, 10, 10)))
-    cache = VectorCache(tmp_path / "v.sqlite")
+    whole = ImageFile(tmp_path / "halves.png")
+    left = ImageFile(tmp_path / "halves.png", Crop((0, 0, 10, 10)))
+    cache = Store(tmp_path / "v")
     table = encode_pictures(ColourModel(), {"whole": whole, "left": left}, cache=cache)
     red = ColourModel().encode_texts(["red"])[0]
     np.testing.assert_allclose(table.by_id()["left"], red, atol=1e-5)
@@ -176,39 +174,7 @@ def test_a_crop_has_a_vector_of_its_own(tmp_path: Path) -> None:
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nonsense")
     with pytest.raises(DatasetError, match=r"image 'b', .*broken.png"):
-        encode_pictures(ColourModel(), {"b": Picture(tmp_path / "broken.png")})
-
-
-def test_a_cache_that_is_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "v.sqlite").write_text("this is not a data base, it is a text of some length")
-    with pytest.raises(BenchError, match="--no-cache"):
-        VectorCache(tmp_path / "v.sqlite")
-
-
-def test_damage_within_a_cache_says_to_delete_it(tmp_path: Path) -> None:
-    file = tmp_path / "v.sqlite"
-    cache = VectorCache(file)
-    cache.put("bundle", {f"{number:05}": np.ones(64, np.float32) for number in range(500)})
-    content = bytearray(file.read_bytes())
-    content[4096:] = b"\xa5" * (len(content) - 4096)  # all but the first page
-    file.write_bytes(content)
-    uses: list[Callable[[], object]] = [
-        lambda: cache.get("bundle", ["00007"]),
-        lambda: cache.put("bundle", {"x": np.ones(64, np.float32)}),
-        lambda: cache.contents([Picture(file)]),
-    ]
-    for use in uses:
-        with pytest.raises(BenchError, match=r"v.sqlite: .*delete it, or run with --no-cache"):
-            use()
-
-
-@pytest.mark.parametrize("stored", [b"", b"12345", "text", None])
-def test_a_damaged_vector_in_a_cache_is_refused(tmp_path: Path, stored: object) -> None:
-    cache = VectorCache(tmp_path / "v.sqlite")
-    with closing(sqlite3.connect(tmp_path / "v.sqlite")) as connection, connection:
-        connection.execute("INSERT INTO vectors VALUES ('bundle', 'key', ?)", (stored,))
-    with pytest.raises(BenchError, match="a vector in it is damaged"):
-        cache.get("bundle", ["key"])
+        encode_pictures(ColourModel(), {"b": ImageFile(tmp_path / "broken.png")})
 
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
@@ -225,7 +191,7 @@ def test_pictures_decoded_by_several_threads_keep_their_order(tmp_path: Path) ->
     for number in range(70):
         # The first ones take longest.
         side = 400 - 5 * number
-        files[str(number)] = Picture(tmp_path / f"{number}.png")
+        files[str(number)] = ImageFile(tmp_path / f"{number}.png")
         Image.new("RGB", (side, side), (3 * number, 0, 0)).save(files[str(number)].path)
     table = encode_pictures(ColourModel(), files)
     assert table.ids == tuple(files)

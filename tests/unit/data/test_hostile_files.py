@@ -17,7 +17,9 @@ from composir.bench.results import Result, load_result
 from composir.bench.suite import Plan, parse_method, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned
-from composir.bench.vectors import VectorCache, load_vectors
+from composir.bench.vectors import load_vectors
+from composir.encode.rows import Kind
+from composir.encode.store import INDEX, Store
 from composir.errors import DatasetError
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
@@ -194,12 +196,12 @@ def test_tuned_settings(tmp_path: Path) -> None:
 
 
 def test_caches_of_vectors_and_answers(tmp_path: Path) -> None:
-    variants = text_variants("SQLite format 3\0") | {
-        "a table": _database("CREATE TABLE vectors (a)")
-    }
+    variants = text_variants("SQLite format 3\0") | {"a table": _database("CREATE TABLE rows (a)")}
 
     def look_up(path: Path) -> None:
-        VectorCache(path).get("bundle", ["content"])
+        store = Store(path.parent / "store")
+        path.replace(store.folder / INDEX)
+        Store(store.folder).known(Kind("vectors", "bundle", (4,)), ["content"])
 
     def ask(path: Path) -> None:
         AnswerCache(path).get("request")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composir.bench.encode import encode_pictures
-from composir.bench.task import Picture
+from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
@@ -78,10 +78,10 @@ def test_triplets(pictures: Path) -> None:
 
 def test_bench(pictures: Path) -> None:
     model = ExactModel()
-    encode_pictures(model, {"a": Picture(pictures / "a.jpg")})
+    encode_pictures(model, {"a": ImageFile(pictures / "a.jpg")})
     check(model, pictures)
     with pytest.raises(DatasetError, match=f"b.png: {REASON}"):
-        encode_pictures(model, {"b": Picture(pictures / "b.png")})
+        encode_pictures(model, {"b": ImageFile(pictures / "b.png")})
 
 
 def test_training(pictures: Path) -> None:

@@ -11,8 +11,9 @@ from composir.bench.datasets._files import (
     read_annotations,
     read_entries,
 )
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
 from composir.data.json_object import JsonObject
+from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 GALLERY_SIZE = 123_403
@@ -40,7 +41,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         gallery=gallery,
         queries=tuple(map(_query, rows)),
         pictures={
-            name: Picture(images / f"{int(name):012d}.jpg") for name in {*gallery, *references}
+            name: ImageFile(images / f"{int(name):012d}.jpg") for name in {*gallery, *references}
         },
         exclude_reference=False,
         metrics=tuple(f"{kind}@{k}" for kind in ("map", "recall") for k in (5, 10, 25, 50)),

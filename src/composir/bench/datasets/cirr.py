@@ -6,16 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, read_annotations, read_entries
-from composir.bench.task import (
-    BenchQuery,
-    Dataset,
-    LoadOptions,
-    Picture,
-    Task,
-    checksum,
-    without_images,
-)
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum, without_images
 from composir.data.json_object import JsonObject
+from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 _COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
@@ -43,7 +36,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
         gallery=tuple(sorted(names.values)),
         queries=tuple(map(_query, rows)),
-        pictures={n: Picture(base / names.required_text(n)) for n in names.values},
+        pictures={n: ImageFile(base / names.required_text(n)) for n in names.values},
         exclude_reference=True,
         metrics=_METRICS + _SUBSET_METRICS,
         headline="recall@5",

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, refuse_repeated
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
 from composir.data.untrusted_json import read_lines
+from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 DOMAINS = ("cartoon", "origami", "toy", "sculpture")
@@ -44,7 +45,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
                 )
                 for number, (where, name, label) in enumerate(queries)
             ),
-            pictures={name: Picture(base / name) for _, name, _ in [*queries, *targets]},
+            pictures={name: ImageFile(base / name) for _, name, _ in [*queries, *targets]},
             exclude_reference=False,
             metrics=("set_recall@10", "set_recall@50"),
             headline="set_recall@10",

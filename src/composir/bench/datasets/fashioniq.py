@@ -11,8 +11,9 @@ from composir.bench.datasets._files import (
     read_annotations,
     read_entries,
 )
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
 from composir.data.json_object import JsonObject
+from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 _COUNTS = {"dress": (2017, 3817), "shirt": (2038, 6346), "toptee": (1961, 5373)}
@@ -52,7 +53,7 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
         variant=f"{_VARIANTS[variant]}, {told}, reference not removed",
         gallery=tuple(sorted(names)),
         queries=queries,
-        pictures={name: Picture(_image(base, name)) for name in names},
+        pictures={name: ImageFile(_image(base, name)) for name in names},
         exclude_reference=False,
         metrics=("recall@10", "recall@50"),
         headline="recall@10",

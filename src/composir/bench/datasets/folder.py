@@ -12,7 +12,6 @@ from composir.bench.task import (
     BenchQuery,
     Dataset,
     LoadOptions,
-    Picture,
     Task,
     checksum,
     listed,
@@ -20,6 +19,7 @@ from composir.bench.task import (
 )
 from composir.data.json_object import JsonObject, read_object, read_objects
 from composir.data.row_examples import GALLERY_ROW, QUERY_ROW
+from composir.encode.pictures import ImageFile
 from composir.errors import BenchError, DatasetError
 
 ALL = "all"
@@ -140,19 +140,19 @@ def _splits(rows: Iterable[JsonObject]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
-def _gallery(root: Path) -> dict[str, Picture]:
-    pictures: dict[str, Picture] = {}
+def _gallery(root: Path) -> dict[str, ImageFile]:
+    pictures: dict[str, ImageFile] = {}
     for row in _rows(root, "gallery"):
         name = str(row["id"])
         if name in pictures:
             raise DatasetError(f"{row.where}: the gallery id {name!r} comes twice")
-        pictures[name] = Picture(root / row.required_text("file"))
+        pictures[name] = ImageFile(root / row.required_text("file"))
     if not pictures:
         raise DatasetError(f"{root / 'gallery.jsonl'}: the gallery is empty; {GALLERY_ROW}")
     return pictures
 
 
-def _queries(root: Path, split: str, pictures: dict[str, Picture]) -> tuple[BenchQuery, ...]:
+def _queries(root: Path, split: str, pictures: dict[str, ImageFile]) -> tuple[BenchQuery, ...]:
     by_file = {picture.path: name for name, picture in pictures.items()}
     rows = list(_rows(root, "queries"))
     queries = tuple(
@@ -171,7 +171,7 @@ def _no_queries(path: Path, split: str, splits: Sequence[str], has_rows: bool) -
 
 
 def _query(
-    root: Path, row: JsonObject, pictures: dict[str, Picture], by_file: dict[Path, str]
+    root: Path, row: JsonObject, pictures: dict[str, ImageFile], by_file: dict[Path, str]
 ) -> BenchQuery:
     targets = row.names("targets")
     if not targets:
@@ -205,7 +205,7 @@ def _aspects(row: JsonObject) -> tuple[str, ...]:
 
 
 def _reference(
-    root: Path, row: JsonObject, pictures: dict[str, Picture], by_file: dict[Path, str]
+    root: Path, row: JsonObject, pictures: dict[str, ImageFile], by_file: dict[Path, str]
 ) -> str | None:
     """Id of the reference: a gallery id, or a file, which may lie outside the gallery."""
     name = row.name("reference")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, first_existing, read_entries
-from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
 from composir.data.json_object import JsonObject
+from composir.encode.pictures import Crop, ImageFile
 
 _OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}
 _ATTRIBUTE_TASKS = {"focus_attribute": 2000, "change_attribute": 2112}
@@ -27,7 +28,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     file = base / f"{name}.json"
     rows = list(read_entries(file, ("condition", "gallery", "reference", "target"), count))
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageFile] = {}
     queries = tuple(_query(base, n, row, pictures) for n, row in enumerate(rows))
     gallery = sorted({member for query in queries for member in query.subset})
     return Task(
@@ -46,7 +47,7 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     )
 
 
-def _query(base: Path, number: int, row: JsonObject, pictures: dict[str, Picture]) -> BenchQuery:
+def _query(base: Path, number: int, row: JsonObject, pictures: dict[str, ImageFile]) -> BenchQuery:
     entries = [row["reference"], row["target"], *row.items("gallery")]
     reference, target, *others = (
         _named(base, entry, pictures) for entry in row.objects(entries, "image")
@@ -61,20 +62,20 @@ def _query(base: Path, number: int, row: JsonObject, pictures: dict[str, Picture
     )
 
 
-def _named(base: Path, entry: JsonObject, pictures: dict[str, Picture]) -> str:
+def _named(base: Path, entry: JsonObject, pictures: dict[str, ImageFile]) -> str:
     """Id of an image of COCO or of a cut of Visual Genome; notes where it is."""
     if "val_image_id" in entry:
         name = entry.digits("val_image_id")
         if name not in pictures:
             folder = first_existing(base, ("val2017", "coco/val2017", "../coco/val2017"))
-            pictures[name] = Picture(folder / f"{int(name):012d}.jpg")
+            pictures[name] = ImageFile(folder / f"{int(name):012d}.jpg")
         return name
     image = entry.required_name("image_id")
     box = _box(entry)
     name = f"vg-{image}-{'-'.join(f'{side:g}' for side in box)}"
     if name not in pictures:
         folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
-        pictures[name] = Picture(folder / f"{image}.jpg", Crop(box, _DILATION, square=True))
+        pictures[name] = ImageFile(folder / f"{image}.jpg", Crop(box, _DILATION, square=True))
     return name
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, refuse_repeated
-from composir.bench.task import BenchQuery, Crop, Dataset, LoadOptions, Picture, Task, checksum
+from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
 from composir.data.untrusted_json import read_lines
+from composir.encode.pictures import Crop, ImageFile
 from composir.errors import DatasetError
 
 _HEADER = ["id", "query_regions", "query_class", "classes"]
@@ -21,10 +22,10 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     base = find_root(root, ("coco", "object-composition"), "coco_eval.csv")
     file = base / "coco_eval.csv"
     rows = _rows(file)
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageFile] = {}
     queries = tuple(_query(base, where, row, pictures) for where, row in rows)
     gallery = tuple(row["id"] for _, row in rows)
-    pictures |= {name: Picture(base / "val2017" / name) for name in gallery}
+    pictures |= {name: ImageFile(base / "val2017" / name) for name in gallery}
     task = Task(
         name="object-composition",
         split=split,
@@ -80,10 +81,12 @@ def _row(where: str, fields: list[str]) -> dict[str, str]:
     return row
 
 
-def _query(base: Path, where: str, row: dict[str, str], pictures: dict[str, Picture]) -> BenchQuery:
+def _query(
+    base: Path, where: str, row: dict[str, str], pictures: dict[str, ImageFile]
+) -> BenchQuery:
     name = f"region:{row['id']}"
     crop = Crop(_box(where, row["query_regions"]))
-    pictures[name] = Picture(base / "val2017_masked" / row["id"], crop)
+    pictures[name] = ImageFile(base / "val2017_masked" / row["id"], crop)
     others = [row["query_class"], *filter(None, row["classes"].split(";"))]
     return BenchQuery(
         id=row["id"],

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from composir.bench.pictures import cut, openers
-from composir.bench.task import Crop, Picture
+from composir.bench.encode import openers
+from composir.encode.pictures import Crop, ImageFile, cut
 from composir.errors import ImageReadError
 
 
@@ -38,6 +38,6 @@ def test_a_crop_without_a_pixel_of_the_picture_is_refused(
 def test_openers_open_each_its_own_picture(tmp_path: Path) -> None:
     for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
         Image.new("RGB", (4, 4), colour).save(tmp_path / f"{name}.png")
-    opened = openers({name: Picture(tmp_path / f"{name}.png") for name in "ab"})
+    opened = openers({name: ImageFile(tmp_path / f"{name}.png") for name in "ab"})
     assert opened["a"]().getpixel((0, 0)) == (255, 0, 0)
     assert opened["b"]().getpixel((0, 0)) == (0, 0, 255)
