@@ -168,6 +168,8 @@ class BundleMismatchError(GalleryError):
 class CacheError(ComposirError):
     """A cache of vectors is damaged, locked or cannot be written; nothing but time is lost."""
 
+    code = "cache"
+
 
 class DatasetError(ComposirError):
     """A data set or one of its files is missing, inconsistent or of an unknown version."""
