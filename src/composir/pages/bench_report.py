@@ -10,7 +10,6 @@ from PIL import Image
 
 from composir.bench.compare import Section
 from composir.bench.metrics import ABSENT, metric_label
-from composir.bench.pictures import open_picture
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
     efficiency_row,
@@ -208,7 +207,7 @@ def _jpeg(task: Task, name: str) -> bytes | None:
     if picture is None or not picture.path.is_file():
         return None
     try:
-        rgb = open_picture(picture, min_side=2 * _SIDE)
+        rgb = picture.open(min_side=2 * _SIDE)
     except ImageReadError:
         return None
     rgb.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
