@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+_STYLES = ("tokens.css", "style.css")
+
 
 def render(template: str, *, title: str, intro: str = "", rules: str = "", **values: object) -> str:
     """Fill in a template.
@@ -29,7 +31,9 @@ def render(template: str, *, title: str, intro: str = "", rules: str = "", **val
     """
     from markupsafe import Markup
 
-    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style = "".join(
+        files(__package__).joinpath(name).read_text(encoding="utf-8") for name in _STYLES
+    )
     frame = {"title": title, "intro": intro, "generator": Markup(GENERATOR)}
     page = _environment().get_template(template)
     return page.render(frame, style=Markup(style + rules), **values)
