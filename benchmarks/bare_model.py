@@ -14,6 +14,7 @@ class BareModel:
     costs: Mapping[str, float] = {}
     composer_settings: Mapping[str, Mapping[str, float | int | str]] = {}
     confidence_settings: Mapping[str, Mapping[str, float]] = {}
+    copy_similarity: float | None = None
     splicing = None
     mean_image: FloatArray | None = None
     sentence = "{}"

@@ -16,12 +16,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-from confidence_fit import KINDS, Calibrations, Material, coefficients, gather
+from confidence_fit import KINDS, Calibrations, Material, gather
 from confidence_judged import judge_kind
 from confidence_plot import reliability_plot
 from confidence_report import curves, report
 
 from composir.encode.store import Store
+from composir.foundation.calibration import coefficients
 from composir.model import Bundle, load_model
 from composir.train.foundation.card import describe
 

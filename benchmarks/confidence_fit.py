@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from confidence_queries import (
     load_pools,
     reference_pictures,
 )
-from numpy.typing import NDArray
 from PIL import Image
 
 from composir.bench.encode import encode_pictures
@@ -25,6 +24,7 @@ from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.encode.pictures import ImageFile
 from composir.encode.store import Store
+from composir.foundation.calibration import Numbers, logistic
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
 from composir.gallery.opinion import FIRST
 from composir.images import read_image
@@ -45,8 +45,6 @@ COMPOSERS = (
 FRAMED = 1.0
 ABSENT_WEIGHT = 0.5  # who searches pictures of their own mostly knows that they have it
 KINDS = ("words", "image", "both", "product")
-GOOD_SHARE, POOR_SHARE = 0.8, 0.08
-Numbers = NDArray[np.float64]
 Calibrations = dict[str, dict[str, float]]
 
 
@@ -240,23 +238,3 @@ def fitted(kind: str, examples: Sequence[Example]) -> ConfidenceCalibration:
         spread=float(-chance / excess),
         framed=FRAMED if kind == "words" else 0.0,
     )
-
-
-def logistic(x: Numbers, y: Numbers, weights: Numbers) -> Numbers:
-    """Coefficients by Newton's method, with a little ridge on standardised columns."""
-    scale = np.maximum(x.std(axis=0), 1e-9)
-    scale[0] = 1.0
-    unit, found = x / scale, np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-unit @ found))
-        gradient = unit.T @ (weights * (p - y)) + 1e-3 * found
-        curvature = (unit * (weights * p * (1 - p))[:, None]).T @ unit
-        found = found - np.linalg.solve(curvature + 1e-3 * np.eye(len(found)), gradient)
-    return np.asarray(found / scale, dtype=np.float64)
-
-
-def coefficients(made: ConfidenceCalibration) -> dict[str, float]:
-    """Those that differ from the general ones, rounded, as a bundle keeps them."""
-    general = asdict(ConfidenceCalibration())
-    own = asdict(made)
-    return {name: round(own[name], 4) for name in own if own[name] != general[name]}

@@ -8,17 +8,15 @@ from typing import TypeAlias
 
 import numpy as np
 from confidence_fit import (
-    GOOD_SHARE,
-    POOR_SHARE,
     Example,
     Material,
-    Numbers,
     answers,
     fitted,
     weights_of,
 )
 from numpy.typing import NDArray
 
+from composir.foundation.calibration import Numbers, chosen_limits
 from composir.gallery.confidence import ConfidenceCalibration, Judge
 
 BEFORE = {
@@ -26,7 +24,6 @@ BEFORE = {
     "image": ConfidenceCalibration(-6.767654, 0.02774, 16.694096),
     "general": ConfidenceCalibration(-2.0, 1.0),
 }
-GOOD_LIMITS, POOR_LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8), (0.1, 0.15, 0.2, 0.25, 0.3)
 GATES = np.round(np.arange(0.05, 1.0, 0.05), 2)
 SHARES = (
     (0.0, 0.0, "none"),
@@ -96,20 +93,6 @@ def value_before(example: Example) -> float:
     logit = made.bias + made.standout_weight * example.standout
     logit += made.score_weight * example.plain_best
     return float(1.0 / (1.0 + np.exp(-np.clip(logit, -50, 50))))
-
-
-def chosen_limits(values: Numbers, right: Numbers, weights: Numbers) -> tuple[float, float]:
-    """Where "good match" is right often enough, and "nothing matches well" wrong seldom enough.
-
-    Where nothing is right often enough, the highest limit looked at.
-    """
-
-    def share(chosen: NDArrayBool) -> float:
-        return float(np.average(right[chosen], weights=weights[chosen])) if chosen.any() else 0.0
-
-    good = [limit for limit in GOOD_LIMITS if share(values >= limit) >= GOOD_SHARE]
-    poor = [limit for limit in POOR_LIMITS if share(values < limit) <= POOR_SHARE]
-    return min(good, default=GOOD_LIMITS[-1]), max(poor, default=POOR_LIMITS[0])
 
 
 def chosen_gate(made: ConfidenceCalibration, examples: Sequence[Example]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from confidence_fit import GOOD_SHARE, POOR_SHARE, Material, Numbers, coefficients
+from confidence_fit import Material
 from confidence_judged import (
     GATES,
     Judged,
@@ -17,21 +17,12 @@ from confidence_judged import (
 )
 from numpy.typing import NDArray
 
+from composir.foundation.calibration import GOOD_SHARE, POOR_SHARE, Numbers, auc, coefficients
 from composir.gallery.confidence import ConfidenceCalibration
 
 BINS = 10
 POOR_BEFORE = 0.25
 NDArrayInt: TypeAlias = NDArray[np.int64]
-
-
-def auc(values: Numbers, right: Numbers) -> float:
-    """How often a good answer has a higher value than a bad one."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    good, bad = right.sum(), (1 - right).sum()
-    if good == 0 or bad == 0:
-        return float("nan")
-    return float((ranks[right > 0].sum() - good * (good + 1) / 2) / (good * bad))
 
 
 def report(judged: Sequence[Judged], material: Material) -> str:

@@ -52,7 +52,8 @@ def main() -> None:
 def _encoder(model: str | None) -> tuple[Encode, NearDuplicateRule]:
     if model is None:
         return lambda images: np.ones((len(images), 1), np.float32), NearDuplicateRule()
-    return load_model(model).encode_images, NearDuplicateRule()
+    loaded = load_model(model)
+    return loaded.encode_images, NearDuplicateRule(loaded.copy_similarity)
 
 
 def _appearance(rgb: Image.Image, encode: Encode) -> Appearance:

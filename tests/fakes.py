@@ -42,6 +42,7 @@ class ColourModel:
     default_composer = "sum"
     composer_settings: ClassVar[dict[str, dict[str, float | int | str]]] = {}
     confidence_settings: ClassVar[dict[str, dict[str, float]]] = {}
+    copy_similarity: float | None = None
     costs: ClassVar[dict[str, float]] = {}
     splicing = None
     mean_image: ClassVar[FloatArray | None] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from composir.foundation.parity import Parity, gallery, stored_parity
 from composir.foundation.parts import Parts, Reference
 from composir.foundation.text_tower import TextTowerSpec, load_text_tower
 from composir.foundation.transformers_code import quiet
+from composir.gallery.confidence import Kind, calibration_of
 from composir.model import load_model
 from tests.foundation.checkpoints import WRITERS, write_clip
 
@@ -127,6 +128,22 @@ def test_the_manifest_tells_where_it_comes_from_and_how_near_it_is(imported: Imp
     assert str(imported.source.parent) not in manifest.model_dump_json()
 
 
+def test_numbers_of_its_space_are_measured_and_said(imported: Imported) -> None:
+    manifest = imported.manifest
+    framing = manifest.text.framing
+    assert framing is not None
+    assert manifest.composers["replace"] == {"temperature": framing.temperature}
+    assert manifest.default_composer in {"sum", "slerp"}
+    assert {"sum", "slerp"} <= set(manifest.composers)
+    assert manifest.copy_similarity is not None
+    assert any(f"cosine of {manifest.copy_similarity:.3f}" in line for line in imported.said)
+    mean = imported.model.mean_image
+    assert mean is not None
+    assert mean.shape == (manifest.dimension,)
+    assert sum("confidence of" in line for line in imported.said) == 4
+    assert all(calibration_of(imported.model, kind) for kind in get_args(Kind))
+
+
 def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> None:
     told = imported.manifest.training["int8"]
     assert set(told) == {"gallery_image.onnx", "text.onnx"}
@@ -139,6 +156,7 @@ def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> 
         "bundle.json",
         "gallery_image.onnx",
         *matching,
+        "mean_image.npy",
         "text.onnx",
         "text_tower.safetensors",
         "tokenizer.json",

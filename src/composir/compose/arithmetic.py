@@ -115,8 +115,7 @@ class WeightedSum(Arithmetic):
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Add the two vectors; with one of them missing, take the other."""
-        alpha = np.float32(self.alpha)
-        return self.blended(batch, lambda v, t: normalised((1 - alpha) * v + alpha * t))
+        return self.blended(batch, lambda v, t: weighted_sum(v, t, self.alpha))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +161,12 @@ class Product(Arithmetic):
             return self.finished(_only(image, text), batch)
         pair = np.stack([image, text], axis=1)
         return ComposedQueries(pair, rule="product", unwanted=self._unwanted(batch))
+
+
+def weighted_sum(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:
+    """Mix unit vectors, (n, D) float32 each; `alpha` is the second's share, 0 to 1."""
+    share = np.float32(alpha)
+    return normalised((1 - share) * start + share * end)
 
 
 def slerp(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:

@@ -10,21 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from torch import nn
 
 from composir.data.files import TEMPORARY_PREFIX
 from composir.errors import ModelError
 from composir.foundation import export, families
 from composir.foundation.checkpoint import Checkpoint
+from composir.foundation.fitting import fit_settings
 from composir.foundation.parity import Parity, measure
 from composir.foundation.parts import Parts
 from composir.foundation.quantise import quantised_graphs
+from composir.foundation.sample import read_sample
 from composir.foundation.transformers_code import quiet
 from composir.model import Model
 from composir.model.bundle import Bundle, Manifest, save_manifest
 
 Quantise: TypeAlias = Literal["int8"]
 TEMPLATES = {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"}
+MEAN_IMAGE = "mean_image.npy"
 _ABANDONED_SECONDS = 24 * 3600.0
 UNKNOWN_LICENCE = "unknown"
 """What a bundle states where the checkpoint's card states no licence."""
@@ -87,6 +91,9 @@ def _imported(
         fields["training"]["parity"] = parity.model_dump()
         if quantise:
             fields["training"]["int8"] = quantised_graphs(Model(Bundle.load(folder)), say)
+            save_manifest(folder, fields)
+        say("fitting thresholds and confidence on the packaged sample")
+        fields |= _fitted(folder, say)
         (folder / "README.md").write_text(_card(fields, parity), encoding="utf-8")
         return save_manifest(folder, fields)
 
@@ -129,6 +136,18 @@ def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
         "training": {"imported_from": source, "family": parts.family},
         "efficiency": {"parameters": float(sum(tensor.numel() for tensor in counted))},
     }
+
+
+def _fitted(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """What of its space the product must know, as the manifest has it; writes the mean picture."""
+    model = Model(Bundle.load(folder))
+    made = fit_settings(model, read_sample(), say)
+    np.save(folder / MEAN_IMAGE, made.mean)
+    fields = {**made.fields, "mean_image": MEAN_IMAGE}
+    framing = model.manifest.text.framing
+    if framing is not None and framing.temperature is not None:
+        fields["composers"]["replace"] = {"temperature": framing.temperature}
+    return fields
 
 
 def _compared(folder: Path, family: str, checkpoint: Checkpoint) -> Parity:

@@ -60,14 +60,14 @@ class NearDuplicateRule:
     """The four limits; all must hold.
 
     Attributes:
-        similarity: Least cosine of the vectors. Copies of half the size fall to 0.77 with
-            the packaged model; what tells pictures apart are the other three (docs/lab.md).
+        similarity: Least cosine of the vectors, a number of the model's space; None to leave them
+            out. What tells pictures apart are mostly the other three (docs/lab.md).
         hash_bits: Most differing bits of the perceptual hashes.
         colour_levels: Most difference in any of the 48 cell colours, in levels of 255.
         shape: Most relative difference of the aspect ratios.
     """
 
-    similarity: float = 0.75
+    similarity: float | None = None
     hash_bits: int = 6
     colour_levels: int = 6
     shape: float = 0.02
@@ -80,7 +80,7 @@ class NearDuplicateRule:
             hash_distance(a.signature, b.signature) <= self.hash_bits
             and self._same_shape(a, b)
             and colour_distance(a.signature, b.signature) <= self.colour_levels
-            and float(a.vector @ b.vector) >= self.similarity
+            and (self.similarity is None or float(a.vector @ b.vector) >= self.similarity)
         )
 
     def _same_shape(self, a: Appearance, b: Appearance) -> bool:

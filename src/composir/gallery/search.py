@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from numbers import Integral, Real
@@ -42,7 +42,6 @@ class SearchSettings:
         where: Filter, applied before the search.
         include_reference: Let the reference and its duplicates be hits.
         collapse_duplicates: Show one of several duplicates, with the paths of the others.
-        rule: What near duplicates are.
         calibration: Of the confidence; None for the model's.
         absentees: Looks for the files of hits; None to show hits whose files are gone too.
         sort: Order of the hits; by date, only relevant ones are hits.
@@ -53,7 +52,6 @@ class SearchSettings:
     where: str | None = None
     include_reference: bool = False
     collapse_duplicates: bool = True
-    rule: NearDuplicateRule = field(default_factory=NearDuplicateRule)
     calibration: ConfidenceCalibration | None = None
     absentees: Absentees | None = None
     sort: SortOrder = "score"
@@ -112,7 +110,8 @@ def answer(
     cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
     hidden = () if settings.include_reference else references
     opinion = Opinion(understood, composed, composer, model, settings.calibration)
-    found = _Found(ranker, composed, settings, hidden, opinion)
+    rule = NearDuplicateRule(model.copy_similarity)
+    found = _Found(ranker, composed, settings, hidden, opinion, rule)
     groups = found.groups()
     return SearchResult(
         query=query,
@@ -170,8 +169,10 @@ class _Found:
         settings: SearchSettings,
         hidden: Sequence[Reference],
         opinion: Opinion,
+        rule: NearDuplicateRule,
     ) -> None:
         self._settings, self._hidden, self._opinion = settings, hidden, opinion
+        self._rule = rule
         self._ranking = ranker.rank(composed, settings.where)
         self._shown: list[Candidate] = []
         self.relevant: int | None = None
@@ -195,7 +196,7 @@ class _Found:
         gone = set(self._gone)
         there = (candidate for candidate in self._shown if candidate.path not in gone)
         first = list(islice(there, FIRST))
-        return self._opinion.of(judge, first, references, self._settings.rule)
+        return self._opinion.of(judge, first, references, self._rule)
 
     def _dated_groups(self) -> list[list[Candidate]]:
         self._look_through(self._ranking.best(MOST_DATED))
@@ -233,8 +234,7 @@ class _Found:
         return True
 
     def _is_hidden(self, candidate: Candidate) -> bool:
-        rule = self._settings.rule
-        return any(reference.is_shown_by(candidate, rule) for reference in self._hidden)
+        return any(reference.is_shown_by(candidate, self._rule) for reference in self._hidden)
 
     def _collapsed(self, candidates: list[Candidate]) -> list[list[Candidate]]:
         self._gone = []
@@ -261,9 +261,8 @@ class _Found:
         self, candidate: Candidate, groups: list[list[Candidate]]
     ) -> list[Candidate] | None:
         """Near duplicates score alike, so only the groups just before are compared."""
-        rule = self._settings.rule
         for group in reversed(groups[-_COMPARED_HITS:]):
-            if rule.same(group[0].appearance, candidate.appearance):
+            if self._rule.same(group[0].appearance, candidate.appearance):
                 return group
         return None
 

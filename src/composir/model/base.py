@@ -47,6 +47,10 @@ class EmbeddingModel(Protocol):
         """Calibrated fields of `ConfidenceCalibration` by kind of query."""
 
     @property
+    def copy_similarity(self) -> float | None:
+        """Least cosine between a picture and a copy of it; None where nobody measured it."""
+
+    @property
     def mean_image(self) -> FloatArray | None:
         """Mean vector of many unrelated pictures, (D,) float32, not of unit norm; None if unknown.
 

@@ -149,6 +149,8 @@ class Manifest(_Part):
         composers: Settings by composer name, chosen on dev splits.
         confidence: Calibrated coefficients of the gallery's confidence by field name, for `words`
             alone, an `image` alone, `both`, and scores that are a `product`.
+        copy_similarity: Least cosine between a picture and a copy of it, for the gallery's rule of
+            near duplicates; None where nobody measured it: vectors then have no say.
         mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
             confidence is judged against; None where there is none.
         licence: Of the weights in this bundle.
@@ -159,7 +161,7 @@ class Manifest(_Part):
         files: All other files.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"family"})
+    later: ClassVar[frozenset[str]] = frozenset({"family", "copy_similarity"})
 
     schema_version: int
     name: str = Field(pattern=NAME_PATTERN)
@@ -171,6 +173,7 @@ class Manifest(_Part):
     default_composer: str
     composers: dict[str, dict[str, float | int | str]] = {}
     confidence: dict[str, dict[str, float]] = {}
+    copy_similarity: float | None = Field(default=None, ge=-1, le=1)
     mean_image: str | None = None
     licence: str
     sources: list[Source] = []

@@ -83,6 +83,11 @@ class Model:
         return self.manifest.confidence
 
     @property
+    def copy_similarity(self) -> float | None:
+        """Least cosine between a picture and a copy of it; None where nobody measured it."""
+        return self.manifest.copy_similarity
+
+    @property
     def costs(self) -> Mapping[str, float]:
         """What encoding a picture costs, by name, as the manifest states it."""
         return self.manifest.efficiency

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from composir.gallery import Gallery
 from composir.gallery.duplicates import (
     Appearance,
     NearDuplicateRule,
@@ -16,9 +18,11 @@ from composir.gallery.duplicates import (
     hash_distance,
     sign_picture,
 )
-from tests.unit.gallery.pictures import scene
+from composir.types import Query
+from tests.fakes import ColourModel
+from tests.unit.gallery.pictures import scene, scenes
 
-RULE = NearDuplicateRule()
+RULE = NearDuplicateRule(similarity=0.75)
 ALIKE = np.asarray([1.0, 0.0], dtype=np.float32)
 
 
@@ -87,6 +91,27 @@ def test_another_shape_or_another_vector_is_another_picture() -> None:
 
     assert not RULE.same(first, replace(first, width=300))
     assert not RULE.same(first, replace(first, vector=np.asarray([0.7, 0.714], np.float32)))
+
+
+def test_without_a_models_limit_vectors_have_no_say() -> None:
+    first = look(scene(1, (400, 300)))
+    other = replace(first, vector=np.asarray([-1.0, 0.0], np.float32))
+
+    assert NearDuplicateRule().same(first, other)
+    assert not NearDuplicateRule().same(first, replace(other, width=300))
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(None, 1), (0.5, 1), (1.01, 2)])
+def test_the_limit_is_the_models(tmp_path: Path, limit: float | None, shown: int) -> None:
+    class Limited(ColourModel):
+        copy_similarity = limit
+
+    pictures = scenes(tmp_path / "pictures", [1])
+    scene(1).save(tmp_path / "pictures" / "again.webp", lossless=True)
+    gallery = Gallery.create_or_open(tmp_path / "gallery", Limited())
+    gallery.index([pictures[0].parent])
+
+    assert len(gallery.search(Query(text="red")).hits) == shown
 
 
 def test_equal_content_is_the_same_whatever_it_looks_like() -> None:

@@ -152,6 +152,19 @@ def with_mean(folder: Path, mean: NDArray[Any]) -> Bundle:
     return Bundle.load(folder)
 
 
+def test_a_bundle_of_an_earlier_version_knows_no_limit_of_copies(folder: Path) -> None:
+    assert Bundle.load(folder).manifest.copy_similarity is None
+    assert "copy_similarity" not in (folder / MANIFEST_NAME).read_text()
+
+
+@pytest.mark.parametrize("limit", [1.5, -2, "0.9x"])
+def test_a_limit_of_copies_that_is_no_cosine_is_refused(folder: Path, limit: object) -> None:
+    rewrite(folder, lambda raw: raw.update(copy_similarity=limit))
+
+    with pytest.raises(BundleError, match="copy_similarity"):
+        Bundle.load(folder)
+
+
 def test_a_mean_picture_is_read(folder: Path) -> None:
     mean = np.arange(4, dtype=np.float32)
 

@@ -50,3 +50,10 @@ def test_every_packaged_composer_has_a_card(name: str) -> None:
     assert "seed" in card.lower()
     assert "composir train" in card
     assert "licen" in card.lower()
+
+
+def test_numbers_of_its_space_are_data_of_the_bundle(model: Model) -> None:
+    assert model.copy_similarity == 0.75
+    assert set(model.confidence_settings) == {"words", "image", "both", "product"}
+    assert model.composer_settings["direction"] == {"alpha": 3.0, "things": 3}
+    assert model.composer_settings["replace"]["temperature"] == 0.05
