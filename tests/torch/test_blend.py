@@ -6,15 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from composir.bench.run import Prepared
 from composir.bench.task import BenchQuery, Task
 from composir.bench.vectors import VectorTable
-from composir.compose.blend import BlendWeights, Terms
+from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.sphere import normalised
 from composir.encode.pictures import ImageFile
 from composir.errors import TrainingError
-from composir.train.blend import DevSet, choose_weights, dev_score, parse_fixed
+from composir.train.blend import (
+    BlendSettings,
+    blended,
+    choose_weights,
+    parse_fixed,
+)
+from composir.train.dev_set import DevSet, dev_score
 from composir.types import FloatArray
 
 COUNT, WIDTH = 40, 16
@@ -107,3 +114,12 @@ def test_fixed_weights_of_the_command_line() -> None:
     for wrong in ("image", "image=x", "colour=1", "image=-1", "image=nan"):
         with pytest.raises(TrainingError, match="--fix"):
             parse_fixed([wrong])
+
+
+def test_the_blend_in_torch_is_that_of_queries() -> None:
+    parts = [unit(seed) for seed in range(4)]
+    weights = {"sentence": 0.5, "direction": 2.0, "image": 0.25, "text": 0.75}
+    queries = blend(BlendWeights(**weights), terms(*parts))
+    ours = blended(BlendSettings(**weights), *map(torch.from_numpy, parts))
+
+    assert np.abs(ours.numpy() - queries).max() < 1e-6

@@ -204,17 +204,28 @@ class TextEncoder:
         pad = self.embed([framing.pad])
         return np.concatenate([pad.repeat(before, axis=0), sentence, pad.repeat(behind, axis=0)])
 
-    def _splice(self, template: str, pseudo_words: FloatArray) -> FloatArray:
+    def around(self, template: str, pseudo_words: int) -> tuple[list[int], list[int]]:
+        """Token ids before and behind the pseudo-words of a sentence: framed, and cut to fit.
+
+        Args:
+            template: With one `{}`.
+            pseudo_words: How many stand there.
+
+        Raises:
+            QueryError: If the template has no or several placeholders, or nothing fits.
+        """
         before, after = self._halves(template)
+        front, end = self._dropped(before, after, pseudo_words)
+        opening, closing = self.vocabulary.frame
+        return [*opening, *before[front:]], [*after[: len(after) - end], *closing]
+
+    def _splice(self, template: str, pseudo_words: FloatArray) -> FloatArray:
         if pseudo_words.ndim != 2 or pseudo_words.shape[1] != self.word_dimension:
             raise ModelError(
                 f"pseudo-words of shape {pseudo_words.shape}; this model's word embeddings are "
                 f"(L, {self.word_dimension})"
             )
-        front, end = self._dropped(before, after, len(pseudo_words))
-        opening, closing = self.vocabulary.frame
-        head = self.embed([*opening, *before[front:]])
-        tail = self.embed([*after[: len(after) - end], *closing])
+        head, tail = map(self.embed, self.around(template, len(pseudo_words)))
         return np.concatenate([head, pseudo_words, tail]).astype(np.float32, copy=False)
 
     def _halves(self, template: str) -> tuple[list[int], list[int]]:

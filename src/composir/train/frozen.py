@@ -9,7 +9,6 @@ that training sees exactly the tower that answers queries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,25 +27,11 @@ from composir.model.vocabulary import read_word_table
 from composir.train.foundation.appearance import meaning_part
 from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
 from composir.train.foundation.text_tower import TextSpec, TextTower
+from composir.train.words import WordStatistics
 
 PREFIX = "tower."
 TRUNK = "trunk."
 Weights: TypeAlias = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class WordStatistics:
-    """What real word embeddings look like, frames and unused entries included.
-
-    Attributes:
-        mean: (Dw,) float32.
-        deviation: (Dw,) float32, standard deviation by coordinate.
-        norm: Mean Euclidean norm.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-    norm: float
 
 
 class FrozenFoundation:
@@ -123,8 +108,7 @@ class FrozenFoundation:
     @property
     def word_statistics(self) -> WordStatistics:
         """Mean, deviation and norm of the table of word embeddings."""
-        norms = self.words.norm(dim=1)
-        return WordStatistics(self.words.mean(0), self.words.std(0), float(norms.mean()))
+        return WordStatistics.of(self.words)
 
     def word_ids(self, text: str) -> list[int]:
         """Token ids of a text, or of a part of one, without the tokens that frame a sentence."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from composir.compose.template import TEXT, filled
-from composir.errors import TrainingError
-from composir.model.framing import Framing, dropped
+from composir.errors import QueryError, TrainingError
+from composir.model.framing import Framing
 from composir.model.text_encoder import PLACEHOLDER
 from composir.train.frozen import FrozenFoundation
 
@@ -64,7 +64,7 @@ def encode_sentences(
     Raises:
         TrainingError: If the template's places do not fit, or the pseudo-words do not.
     """
-    sentences, starts = _embedded(foundation, template, tokens, texts)
+    sentences, starts = _spliced(foundation, template, tokens, texts)
     read = read_embedded(foundation, tower, sentences)
     first = torch.tensor(starts, device=tokens.device)
     return replace(read, start=read.start + first)
@@ -121,38 +121,48 @@ def _own_tokens(start: Tensor, lengths: Tensor, longest: int) -> Tensor:
     return ((places >= start[:, None]) & (places < (start + lengths)[:, None])).float()
 
 
-def _embedded(
+def framed(foundation: FrozenFoundation, pieces: Sequence[int | Tensor]) -> Tensor:
+    """Word embeddings of a sentence in pieces; what exceeds the encoder's length is cut.
+
+    Args:
+        foundation: The table of word embeddings, and the tokens that frame a sentence.
+        pieces: Token ids, and pseudo-words (L, Dw) where these stand.
+
+    Returns:
+        (length, Dw), the frame included.
+    """
+    opening, closing = map(foundation.embed, foundation.frame)
+    parts = [foundation.embed([p]) if isinstance(p, int) else p for p in pieces]
+    room = foundation.model.texts.max_tokens - len(closing)
+    return torch.cat([torch.cat([opening, *parts])[:room], closing])
+
+
+def _spliced(
     foundation: FrozenFoundation, template: str, tokens: Tensor, texts: Sequence[str] | None
 ) -> tuple[list[Tensor], list[int]]:
     """Word embeddings of every sentence, (length, Dw) each, and where its pseudo-words start."""
     if template.count(PLACEHOLDER) != 1 or template.count(TEXT) != int(texts is not None):
         wanted = f"one {PLACEHOLDER}" + (f" and one {TEXT}" if texts is not None else "")
         raise TrainingError(f"the template {template!r} needs {wanted}")
-    opening, closing = foundation.frame
-
-    @cache
-    def ids_of(part: str) -> list[int]:
-        return foundation.word_ids(part)
-
-    limit = foundation.model.texts.max_tokens
-    room = limit - len(opening) - len(closing) - tokens.shape[1]
+    around = cache(lambda sentence: _around(foundation, sentence, tokens.shape[1]))
     sentences, starts = [], []
     for row, words in enumerate(tokens):
         # As at query time: a lone `*` in a modification says where the pseudo-words stand.
-        sentence = template if texts is None else filled(template, texts[row])
-        before, after = sentence.split(PLACEHOLDER, 1)
-        head, tail = ids_of(before), ids_of(after)
-        lost = dropped(foundation.framing, len(head), len(tail), room)
-        if lost is None:
-            raise TrainingError(
-                f"{len(words)} pseudo-words do not fit {limit} tokens after {before[:SHOWN]!r}: "
-                "shorten the sentence before them"
-            )
-        start = foundation.embed([*opening, *head[lost[0] :]])
-        end = foundation.embed([*tail[: len(tail) - lost[1]], *closing])
-        sentences.append(torch.cat([start, words, end]))
-        starts.append(len(start))
+        head, tail = around(template if texts is None else filled(template, texts[row]))
+        sentences.append(torch.cat([head, words, tail]))
+        starts.append(len(head))
     return sentences, starts
+
+
+def _around(foundation: FrozenFoundation, sentence: str, count: int) -> tuple[Tensor, Tensor]:
+    try:
+        head, tail = foundation.model.texts.around(sentence, count)
+    except QueryError as error:
+        before = sentence.partition(PLACEHOLDER)[0][:SHOWN]
+        raise TrainingError(
+            f"{error} after {before!r}: shorten the sentence before them"
+        ) from error
+    return foundation.embed(head), foundation.embed(tail)
 
 
 def _padded(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
+from composir.train.blend import BlendSettings  # noqa: E402
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig  # noqa: E402
 from composir.train.composing.data import (  # noqa: E402
     encode_images,
@@ -30,12 +30,9 @@ from composir.train.composing.own_data import read_triplets  # noqa: E402
 from composir.train.composing.ranking import ranks, recalls  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
-    BlendConfig,
     ComposingConfig,
     ComposingTask,
     Part,
-    blend,
-    composing_loss,
 )
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
@@ -53,26 +50,6 @@ pytestmark = [
 ]
 CONFIG = ComposingConfig(batch=6, rate=3e-3, anchor_texts=2, anchor_images=2, anchor_weight=1.0)
 MINING = MiningConfig(neighbours=2, text=2, shown=0, pool=6, hardest=4, refresh_every=2)
-
-
-def test_the_loss_is_the_cross_entropy_of_the_target_among_what_counts() -> None:
-    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    targets = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-    hard = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
-    mask = torch.tensor([[True, True, True], [False, True, False]])
-    first = -1.0 / 0.5 + math.log(math.exp(2.0) + math.exp(0.6 / 0.5) + math.exp(0.0))
-
-    loss = composing_loss(queries, targets, hard, mask, temperature=0.5)
-    assert float(loss) == pytest.approx((first + 0.0) / 2, abs=1e-6)
-
-
-def test_the_blend_is_that_of_queries() -> None:
-    q, s, v, t = (nn.functional.normalize(torch.randn(1, 4), dim=-1) for _ in range(4))
-    weights = BlendConfig(sentence=0.5, direction=2.0, image=0.25, text=0.75)
-    expected = 0.5 * q + 2.0 * (q - s) + 0.25 * v + 0.75 * t
-
-    assert torch.allclose(blend(weights, q, s, v, t), expected / expected.norm(), atol=1e-6)
-    assert torch.allclose(blend(BlendConfig(), q, s, v, t), q, atol=1e-6)
 
 
 def test_ranks_leave_the_reference_out_and_count_ties_ahead() -> None:
@@ -233,7 +210,7 @@ def test_a_graphs_own_vector_takes_the_place_of_the_gallerys(tiny: Path) -> None
     assert np.abs(light.vectors.numpy() - mapped.vectors.numpy()).max() > 0.1
     assert np.array_equal(vectors_of(light, foundation.model.texts).image, light.vectors)
 
-    image_alone = replace(CONFIG, blend=BlendConfig(sentence=0.0, image=1.0))
+    image_alone = replace(CONFIG, blend=BlendSettings(sentence=0.0, image=1.0))
     queries = task(tiny, image_alone, starts=["isa"]).queries(light)
     assert torch.allclose(queries, light.vectors, atol=1e-5)
 

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
+from composir.train.blend import BlendSettings
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.isa.features import LightFeatures
 from composir.train.isa.light_encoder import LightEncoderConfig, LiteEncoder, PatchTokens
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import (
-    BlendConfig,
     GcdConfig,
     LarConfig,
     ObjectiveConfig,
@@ -99,7 +99,7 @@ def make_task(
         chosen,
         objective,
         PHRASES,
-        BlendConfig(),
+        BlendSettings(direction=0.5),
         5,
         light_vector=None
         if light is None

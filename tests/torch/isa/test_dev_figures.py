@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch.nn import functional  # noqa: E402
 
 from composir.train.isa.dev_figures import (  # noqa: E402
-    blended,
     own_picture_figures,
     steering_figures,
 )
@@ -45,11 +44,3 @@ def test_a_query_that_copies_its_reference_finds_likeness_and_no_phrase() -> Non
     assert figures["text"]["q/phrase@10"] == 100.0
     assert figures["copy"]["q/phrase@10"] < 60.0
     assert figures["text"]["q/both@10"] <= figures["text"]["q/like@10"]
-
-
-def test_the_blend_is_the_composers() -> None:
-    q, s, v, t = torch.eye(4)[:, None]
-    weights = {"sentence": 1.0, "direction": 0.5, "image": 0.25, "text": 0.75}
-    expected = functional.normalize(torch.tensor([[1.5, -0.5, 0.25, 0.75]]), dim=1)
-
-    assert torch.allclose(blended(weights, q, s, v, t), expected)

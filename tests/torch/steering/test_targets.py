@@ -100,7 +100,7 @@ def test_a_batch_without_a_phrase_costs_nothing(temperature: float) -> None:
 def test_gradients_reach_the_sentences() -> None:
     torch.manual_seed(0)
     sentences = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    goals = functional.normalize(torch.randn(3, 4), dim=1)
+    goals = functional.normalize(torch.randn(3, 4, dtype=torch.float64), dim=1)
     loss = steering_loss(sentences, goals, 0.2)
     loss.backward()  # type: ignore[no-untyped-call]
 

@@ -20,6 +20,7 @@ from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.baselines.content_words import GAP, with_gaps
+from composir.train.blend import BlendSettings
 from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.draws import drawn_rows
@@ -34,20 +35,20 @@ from composir.train.mapping.finish import (
 from composir.train.mapping.mapper import Mapper, MapperConfig
 from composir.train.mapping.phrases import neutral_phrases
 from composir.train.mapping.recipe import (
-    BlendSettings,
     Say,
     bind_model,
     chosen_templates,
     dev_check,
     device,
     line,
+    map_blend,
     open_dev_sets,
     tenths,
 )
 from composir.train.mapping.task import DevCheck
 from composir.train.pictures import PictureSources, read_pictures
 from composir.train.run_folder import claim
-from composir.train.sentences import read_embedded
+from composir.train.sentences import framed, read_embedded
 from composir.train.text_vectors import text_vectors
 
 PRESET = ("mapper.injection_layers=0",)
@@ -123,7 +124,7 @@ class TextMapConfig:
         )
     )
     options: LoopOptions = field(default_factory=LoopOptions)
-    blend: BlendSettings = field(default_factory=BlendSettings)
+    blend: BlendSettings = field(default_factory=map_blend)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -227,17 +228,10 @@ class TextMapTask:
             (n, D), unit norm.
         """
         sentences = [
-            self._sentence(caption, words) for caption, words in zip(captions, tokens, strict=True)
+            framed(self.foundation, [words if piece is None else piece for piece in caption.pieces])
+            for caption, words in zip(captions, tokens, strict=True)
         ]
         return read_embedded(self.foundation, self.foundation.text, sentences).vectors
-
-    def _sentence(self, caption: Caption, words: Tensor) -> Tensor:
-        opening, closing = map(self.foundation.embed, self.foundation.frame)
-        parts = [
-            words if piece is None else self.foundation.embed([piece]) for piece in caption.pieces
-        ]
-        room = self.foundation.model.texts.max_tokens - len(closing)
-        return torch.cat([torch.cat([opening, *parts])[:room], closing])
 
 
 def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerManifest:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -18,10 +17,6 @@ from composir.train.composing.mining import Questions
 from composir.train.composing.ranking import CUTS, found_within
 from composir.types import FloatArray
 
-DIRECTIONS = (0.0, 0.5, 1.0, 1.5)
-IMAGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-TEXTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 Weights = Mapping[str, float]
 
 
@@ -92,25 +87,6 @@ class Scores:
     def mean_recall(self, weights: Weights) -> float:
         """Mean of R@1, R@5 and R@10, percent: what choices go by."""
         return 100.0 * float(self.found(weights).mean())
-
-
-def choose_blend(scores: Scores, fixed: Weights | None = None) -> dict[str, float]:
-    """The best weights of a grid beside `sentence` 1; the plainest among equals.
-
-    Args:
-        scores: Of the dev triplets.
-        fixed: Weights that stay as they are, e.g. `{"image": 0.0}`.
-    """
-    values: dict[str, tuple[float, ...]] = {"sentence": (1.0,), "direction": DIRECTIONS}
-    values |= {"image": IMAGES, "text": TEXTS}
-    values |= {name: (value,) for name, value in (fixed or {}).items()}
-    grid = [dict(zip(values, weights, strict=True)) for weights in product(*values.values())]
-    return max(grid, key=scores.mean_recall)
-
-
-def choose_alpha(scores: Scores) -> dict[str, float]:
-    """The best weighted sum of reference and text vector."""
-    return max(({"image": 1.0 - a, "text": a} for a in ALPHAS), key=scores.mean_recall)
 
 
 def row(name: str, scores: Scores, weights: Weights) -> Row:

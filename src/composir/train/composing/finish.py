@@ -14,7 +14,7 @@ from composir.compose.trained import ComposerFolder, ComposerManifest, save_comp
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
-from composir.train.blend import DevSet, choose_weights, composer_terms, open_dev_set
+from composir.train.blend import best_of_grid, best_sum, choose_weights
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchors import text_search_cost
@@ -23,8 +23,6 @@ from composir.train.composing.before_after import (
     Scores,
     as_markdown,
     as_records,
-    choose_alpha,
-    choose_blend,
     compared,
     row,
 )
@@ -42,6 +40,7 @@ from composir.train.composing.packaged import (
     names_for,
 )
 from composir.train.composing.task import Part
+from composir.train.dev_set import DevSet, composer_terms, open_dev_set
 from composir.train.frozen import FrozenFoundation
 from composir.types import FloatArray
 
@@ -287,8 +286,8 @@ def _table(
 
     plain = ready.foundation.model.texts
     before, after = scores(side.dev, plain), scores(side.dev, adapted)
-    alpha = choose_alpha(before)
-    tuned, chosen = choose_blend(before, fixed), choose_blend(after, fixed)
+    alpha = best_sum(before.mean_recall)
+    tuned, chosen = (best_of_grid(one.mean_recall, fixed) for one in (before, after))
     first, second = scores(side.held_out, plain), scores(side.held_out, adapted)
     own = side.start.manifest.settings
     came = own.model_dump(exclude={"negative_weight"})

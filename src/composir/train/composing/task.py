@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from composir.compose.trained import Templates
 from composir.errors import TrainingError
+from composir.train.blend import BlendSettings, blended
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.mining import (
     NONE,
@@ -29,28 +29,12 @@ from composir.train.composing.ranking import recalls
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
+from composir.train.losses import hard_negative_contrast
 from composir.train.sentences import encode_sentences, read_embedded
 from composir.types import FloatArray
 
 WATCHED = "dev/mean_recall"
 EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class BlendConfig:
-    """Weights of what a query is made of while it is trained, see `compose.blend`.
-
-    Attributes:
-        sentence: Of the composed sentence q.
-        direction: Of q - s, the way from the reference's own sentence to the composed one.
-        image: Of the reference's vector v.
-        text: Of the modification's vector t.
-    """
-
-    sentence: float = 1.0
-    direction: float = 0.0
-    image: float = 0.0
-    text: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +55,7 @@ class ComposingConfig:
     batch: int = 128
     rate: float = 1e-3
     temperature: float = 0.05
-    blend: BlendConfig = field(default_factory=BlendConfig)
+    blend: BlendSettings = field(default_factory=BlendSettings)
     anchor_texts: int = 32
     anchor_images: int = 32
     anchor_weight: float = 10.0
@@ -107,39 +91,6 @@ class Part:
     tokens: Tensor
     sentences: Tensor
     vectors: Tensor
-
-
-def composing_loss(
-    queries: Tensor, targets: Tensor, hard: Tensor, mask: Tensor, temperature: float
-) -> Tensor:
-    r"""InfoNCE of composed queries against targets, with each query's own hard negatives.
-
-    $$ L = -\frac1b \sum_i \log \frac{e^{q_i v_i / \tau}}
-        {e^{q_i v_i / \tau} + \sum_{j \ne i} m_{ij} e^{q_i v_j / \tau}
-         + \sum_h m_{ih} e^{q_i n_{ih} / \tau}} $$
-
-    Args:
-        queries: (b, D), unit norm.
-        targets: (b, D), unit norm; row i is the target of query i.
-        hard: (b, h, D), unit norm, hard negatives of each query.
-        mask: (b, b + h), true where a column counts; the diagonal does.
-        temperature: τ.
-
-    Returns:
-        Scalar.
-    """
-    logits = torch.cat([queries @ targets.T, torch.einsum("bd,bhd->bh", queries, hard)], dim=1)
-    logits = (logits / temperature).masked_fill(~mask, -torch.inf)
-    return functional.cross_entropy(logits, torch.arange(len(queries), device=queries.device))
-
-
-def blend(
-    weights: BlendConfig, composed: Tensor, image_only: Tensor, image: Tensor, text: Tensor
-) -> Tensor:
-    """`normalise(sentence q + direction (q - s) + image v + text t)` as `compose.blend`."""
-    mixed = (weights.sentence + weights.direction) * composed - weights.direction * image_only
-    mixed = mixed + weights.image * image + weights.text * text
-    return functional.normalize(mixed, dim=-1)
 
 
 class ComposingTask:
@@ -208,7 +159,7 @@ class ComposingTask:
         rows = np.asarray(drawn_rows(count, step, batch, self._seed), dtype=np.int64)
         targets = self._targets(rows, generator)
         negatives = self._negatives.draw(rows, step)
-        loss = composing_loss(
+        loss = hard_negative_contrast(
             self._queries(part, rows),
             self._vectors[targets],
             self._vectors[np.maximum(negatives, 0)],
@@ -258,7 +209,7 @@ class ComposingTask:
             self.foundation, self.tower.adapted, part.templates.composed, part.tokens[rows], texts
         ).vectors
         text = torch.from_numpy(part.questions.text_vectors[rows])
-        return blend(self._config.blend, composed, part.sentences[rows], part.vectors[rows], text)
+        return blended(self._config.blend, composed, part.sentences[rows], part.vectors[rows], text)
 
     def _recalls(self, part: Part) -> dict[str, float]:
         return recalls(self.queries(part).numpy() @ self._images.T, part.questions)

@@ -8,8 +8,6 @@ is it still like the reference? Both are agreement with the frozen model, no tru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,13 +57,6 @@ def steering_figures(
     alike = _top_quarter((vectors[reference] @ vectors.T).masked_fill(own, -2.0)).gather(1, found)
     shares = {"phrase": fits, "like": alike, "both": fits & alike}
     return {f"{name}/{k}@{TOP}": 100.0 * float(x.float().mean()) for k, x in shares.items()}
-
-
-def blended(weights: Mapping[str, float], q: Tensor, s: Tensor, v: Tensor, t: Tensor) -> Tensor:
-    """The composer's query (`compose.blend`), in torch; (m, D), unit norm."""
-    sentence, direction = weights["sentence"], weights["direction"]
-    mixed = sentence * q + direction * (q - s) + weights["image"] * v + weights["text"] * t
-    return functional.normalize(mixed, dim=-1)
 
 
 def _top_quarter(scores: Tensor) -> Tensor:

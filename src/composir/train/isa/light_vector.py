@@ -21,7 +21,7 @@ from composir.model.bundle import Bundle
 from composir.train.foundation.appearance import Appearance
 from composir.train.foundation.efficientnet_lite import SameConv
 from composir.train.frozen import read_weights
-from composir.train.isa.losses import distillation_loss
+from composir.train.losses import cosine_loss, distillation_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,6 @@ def light_vector_loss(
         config: Temperature and λ.
         valid: (n, n + q) bool, as in `losses.contrastive_loss`.
     """
-    ranked = distillation_loss(estimates, targets, config.temperature, config.temperature, valid)
-    own = targets[: len(estimates)]
-    cosine = torch.sum(estimates * own, dim=1)
-    return ranked + config.cosine_weight * (1.0 - cosine).mean()
+    own, temperature = targets[: len(estimates)], config.temperature
+    ranked = distillation_loss(estimates, own, targets, temperature, temperature, valid)
+    return ranked + config.cosine_weight * cosine_loss(estimates, own)

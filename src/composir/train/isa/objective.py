@@ -47,16 +47,6 @@ class LarConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class BlendConfig:
-    """Weights of a query's parts (`compose.blend`) in the dev figures and in the composer made."""
-
-    sentence: float = 1.0
-    direction: float = 0.5
-    image: float = 0.0
-    text: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class ObjectiveConfig:
     """What a step computes.
 

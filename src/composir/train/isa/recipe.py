@@ -17,8 +17,9 @@ from composir.compose.trained import ComposerManifest
 from composir.data.problems import say_skipped
 from composir.errors import ModelError, TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
-from composir.train.blend import choose_blend, open_dev_set
+from composir.train.blend import BlendSettings, choose_blend
 from composir.train.checks import check_name_and_seed
+from composir.train.dev_set import open_dev_set
 from composir.train.feature_cache import PictureFile
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import gallery_features
@@ -33,7 +34,7 @@ from composir.train.isa.light_encoder import (
     load_light_encoder,
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
-from composir.train.isa.objective import BlendConfig, ObjectiveConfig
+from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
@@ -89,7 +90,7 @@ class IsaConfig:
     teacher: Literal["own", "plain"] = "own"
     dev_share: float = 0.05
     dev_images: int = 400
-    blend: BlendConfig = field(default_factory=BlendConfig)
+    blend: BlendSettings = field(default_factory=lambda: BlendSettings(direction=0.5))
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(steps=500, warmup=25, evaluate_every=50)
     )

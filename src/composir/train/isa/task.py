@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,23 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.train.blend import BlendSettings, blended
 from composir.train.frozen import FrozenFoundation
 from composir.train.gradient_cache import Encodings, backward_in_chunks
 from composir.train.isa.batches import Batch, Batches
-from composir.train.isa.dev_figures import blended, own_picture_figures, steering_figures
+from composir.train.isa.dev_figures import own_picture_figures, steering_figures
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.light_vector import LightVector, light_vector_loss
-from composir.train.isa.losses import (
+from composir.train.isa.objective import GcdConfig, LarConfig, ObjectiveConfig
+from composir.train.isa.pictures import PictureBank, RowNumbers
+from composir.train.isa.token_learner import TokenLearner
+from composir.train.loop import ParameterGroup, mixed_precision
+from composir.train.losses import (
     MatchingEncoder,
     alignment_loss,
     contrastive_loss,
     distillation_loss,
     matching_loss,
 )
-from composir.train.isa.objective import BlendConfig, GcdConfig, LarConfig, ObjectiveConfig
-from composir.train.isa.pictures import PictureBank, RowNumbers
-from composir.train.isa.token_learner import TokenLearner
-from composir.train.loop import ParameterGroup, mixed_precision
 from composir.train.sentences import encode_sentences
 from composir.train.steering.phrases import Phrases
 from composir.train.steering.targets import Steering, steering_loss
@@ -55,7 +55,7 @@ class IsaTask(nn.Module):
         bank: PictureBank,
         objective: ObjectiveConfig,
         phrases: Phrases,
-        blend: BlendConfig,
+        blend: BlendSettings,
         seed: int,
         *,
         workers: Workers | None = None,
@@ -259,7 +259,7 @@ class IsaTask(nn.Module):
         own, v, t = sentences[reference], vectors[reference], self._steering.vectors[asked]
         queries = {
             "sentence": composed,
-            "blend": blended(asdict(self._blend), composed, own, v, t),
+            "blend": blended(self._blend, composed, own, v, t),
             "sum": functional.normalize(v + t, dim=-1),
         }
         for name, query in queries.items():
@@ -287,6 +287,7 @@ def gcd_loss(sentences: Tensor, batch: Batch, gcd: GcdConfig) -> Tensor:
     if gcd.distillation_weight:
         taught = distillation_loss(
             sentences,
+            batch.targets[: len(sentences)],
             batch.targets,
             gcd.teacher_temperature,
             gcd.student_temperature,

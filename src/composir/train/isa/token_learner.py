@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.frozen import WordStatistics
+from composir.train.words import Likeness, WordLike, WordStatistics
 
 Norm: TypeAlias = Literal["layer", "batch", "none"]
 
@@ -35,8 +35,7 @@ class TokenLearnerConfig:
         heads: Attention heads of a refinement block.
         norm: In the attention network.
         activation: In the attention network and the perceptron.
-        output: How tokens become word-like: `statistics` (standardised, then mean and deviation of
-            real word embeddings by coordinate), `norm` (scaled to their mean norm), or `none`.
+        output: How tokens become like words (`words.WordLike`).
         dropout: On the tokens before they are mapped to word embeddings.
     """
 
@@ -49,7 +48,7 @@ class TokenLearnerConfig:
     heads: int = 6
     norm: Norm = "layer"
     activation: Literal["gelu", "relu"] = "gelu"
-    output: Literal["statistics", "norm", "none"] = "statistics"
+    output: Likeness = "statistics"
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -99,7 +98,7 @@ class TokenLearner(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Linear(config.width, word_dimension)
-        self.word_like = WordLike(config.output, words)
+        self.word_like = WordLike(words, config.output)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Make the sentence.
@@ -172,29 +171,6 @@ class Refinement(nn.Module):
         tokens = tokens + self.to_map(self.norms[1](tokens), values)
         refined: Tensor = tokens + self.inner(self.norms[2](tokens))
         return refined
-
-
-class WordLike(nn.Module):
-    """Bring tokens to where word embeddings live (`TokenLearnerConfig.output`)."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, kind: str, words: WordStatistics) -> None:
-        """Keep the statistics; nothing is trained."""
-        super().__init__()
-        self.kind, self.word_norm, self.width = kind, words.norm, len(words.mean)
-        self.register_buffer("mean", words.mean.detach().clone(), persistent=False)
-        self.register_buffer("deviation", words.deviation.detach().clone(), persistent=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(n, L, Dw) to the same shape."""
-        if self.kind == "statistics":
-            standard = functional.layer_norm(tokens, (self.width,))
-            return self.mean + self.deviation * standard
-        if self.kind == "norm":
-            return self.word_norm * functional.normalize(tokens, dim=-1)
-        return tokens
 
 
 class _MultiHead(nn.Module):

@@ -14,8 +14,9 @@ import torch
 
 from composir.compose.trained import ComposerManifest, Templates, save_composer
 from composir.model.bundle import Source
-from composir.train.blend import BlendChoice, DevSet, choose_weights, composer_terms
+from composir.train.blend import BlendChoice, choose_weights
 from composir.train.composer_export import export_query_graph
+from composir.train.dev_set import DevSet, composer_terms
 from composir.train.frozen import FrozenFoundation
 from composir.train.graph_costs import graph_costs
 from composir.train.mapping.mapper import Mapper, QueryGraph

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.frozen import WordStatistics
+from composir.train.words import WordLike, WordStatistics
 
 EPSILON = 1e-6
 
@@ -75,22 +75,6 @@ class MapperConfig:
         for name in ("dropout", "patch_dropout", "token_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"mapper.{name} must be in [0, 1), not {getattr(self, name)}")
-
-
-class AsWords(nn.Module):
-    """Gives vectors the mean and the deviation, by coordinate, of real word embeddings."""
-
-    def __init__(self, statistics: WordStatistics) -> None:
-        """Keep the statistics; nothing is trained."""
-        super().__init__()
-        self.mean: Tensor
-        self.deviation: Tensor
-        self.register_buffer("mean", statistics.mean.clone())
-        self.register_buffer("deviation", statistics.deviation.clone())
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """(..., Dw) of any scale to (..., Dw) like words."""
-        return self.mean + self.deviation * functional.layer_norm(raw, self.mean.shape)
 
 
 class Injection(nn.Module):
@@ -198,7 +182,7 @@ class Mapper(nn.Module):
             Injection(self.word_width, self.patch_width, config)
             for _ in range(config.injection_layers)
         )
-        self.as_words = AsWords(statistics)
+        self.word_like = WordLike(statistics)
 
     def forward(
         self, vectors: Tensor, patch_tokens: Tensor | None = None
@@ -223,7 +207,7 @@ class Mapper(nn.Module):
             for injection in self.injections:
                 added, attention = injection(raw, patches)
                 raw = raw + added
-        return self._dropped(self.as_words(raw)), attention
+        return self._dropped(self.word_like(raw)), attention
 
     def _noisy(self, vectors: Tensor) -> Tensor:
         if not self.training or not self.config.vector_noise:
@@ -237,7 +221,7 @@ class Mapper(nn.Module):
         draws = torch.rand(words.shape[:2], device=words.device)
         # The word with the highest draw always stays.
         gone = (draws < self.config.token_dropout) & (draws < draws.amax(1, keepdim=True))
-        return torch.where(gone.unsqueeze(-1), self.as_words.mean, words)
+        return torch.where(gone.unsqueeze(-1), self.word_like.mean, words)
 
 
 class QueryGraph(nn.Module):

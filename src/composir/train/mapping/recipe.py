@@ -21,9 +21,10 @@ from composir.data.problems import say_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
-from composir.train.blend import DevSet, dev_score, open_dev_set, terms_of
+from composir.train.blend import BlendSettings
 from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
+from composir.train.dev_set import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures, gallery_features
 from composir.train.loop import LoopConfig, LoopOptions, train
@@ -57,21 +58,9 @@ ABOUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BlendSettings:
-    """Weights of the blend that a composer gets where no dev queries choose them.
-
-    Attributes:
-        sentence: Of the composed sentence.
-        direction: Of the way from the reference's own sentence to the composed one.
-        image: Of the reference's vector.
-        text: Of the modification's vector.
-    """
-
-    sentence: float = 0.0
-    direction: float = 1.5
-    image: float = 1.0
-    text: float = 0.0
+def map_blend() -> BlendSettings:
+    """What suits a pseudo-word from contrast: it says more as a direction than as a sentence."""
+    return BlendSettings(sentence=0.0, direction=1.5, image=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,7 @@ class MapConfig:
         )
     )
     options: LoopOptions = field(default_factory=LoopOptions)
-    blend: BlendSettings = field(default_factory=BlendSettings)
+    blend: BlendSettings = field(default_factory=map_blend)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -237,7 +226,7 @@ def new_mapper(foundation: FrozenFoundation, config: MapperConfig, bank: MapBank
 
 def dev_tokens(mapper: Mapper, vectors: FloatArray, patches: FloatArray | None) -> FloatArray:
     """Pseudo-words (m, L, Dw) of dev references; the mapper is in evaluation mode."""
-    device = mapper.as_words.mean.device
+    device = mapper.word_like.mean.device
     seen = None if patches is None else torch.from_numpy(patches).to(device)
     tokens, _ = mapper(torch.from_numpy(vectors).to(device), seen)
     result: FloatArray = tokens.cpu().numpy()

@@ -15,7 +15,7 @@ from composir.errors import TrainingError
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
-from composir.train.mapping.losses import image_contrast, soft_text_alignment
+from composir.train.losses import distillation_loss, symmetric_contrast
 from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
 from composir.train.steering.targets import Steering, SteeringConfig, steering_loss
@@ -165,9 +165,9 @@ class MappingTask:
         tokens = self._tokens(rows)
         sentences = self._encoded(tokens, template)
         negatives = self.foundation.meaning(self._negatives(rows, generator))
-        loss = image_contrast(sentences, vectors, objective.temperature, negatives)
+        loss = symmetric_contrast(sentences, vectors, objective.temperature, negatives)
         if objective.alignment:
-            loss = loss + objective.alignment * soft_text_alignment(
+            loss = loss + objective.alignment * distillation_loss(
                 sentences,
                 vectors,
                 bank.texts[self._texts(rows, generator)],

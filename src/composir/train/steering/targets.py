@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.train.losses import contrastive_loss, cosine_loss
 from composir.train.steering.phrases import ALONE, Phrases
 
 NO_PHRASE = -1
@@ -142,6 +143,5 @@ def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tens
     if not len(composed):
         return composed.sum()
     if not temperature:
-        return (1.0 - (composed.float() * targets).sum(1)).mean()
-    logits = composed.float() @ targets.float().T / temperature
-    return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+        return cosine_loss(composed, targets)
+    return contrastive_loss(composed, targets, temperature)

@@ -1,0 +1,179 @@
+"""Dev sets: composed queries that runs are judged by and blends are chosen on, encoded once.
+
+The four vectors of every query are computed once; a trial of weights only adds and ranks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.bench.protocol import outcomes, rank
+from composir.bench.run import Prepared, Source, load_tasks, prepare
+from composir.bench.task import LoadOptions
+from composir.compose import open_trained
+from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.query_side import Tokens
+from composir.compose.sphere import normalised
+from composir.compose.template import filled, without_reference
+from composir.compose.trained import Templates
+from composir.encode.store import Store
+from composir.errors import TrainingError
+from composir.model import Model
+from composir.model.base import SplicingEncoder
+from composir.types import FloatArray
+
+# Among a few hundred dev queries many blends find as many in the first ten; how early they do tells
+# them apart.
+METRICS = ("recall@10", "map@10")
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DevSet:
+    """The composed queries of one data set folder, encoded as far as no composer is needed.
+
+    Attributes:
+        prepared: Task and vectors; queries without an image or without words are left out.
+        gallery: (g, D) float32.
+        rows: Number of the query and text, one row a text.
+        references: Ids of the m distinct references.
+        place: (r,) int64, which reference each row has.
+        vectors: (m, D) float32, the references' vectors.
+        texts: (r, D) float32, the modifications' vectors.
+    """
+
+    prepared: Prepared
+    gallery: FloatArray
+    rows: tuple[tuple[int, str], ...]
+    references: tuple[str, ...]
+    place: NDArray[np.int64]
+    vectors: FloatArray
+    texts: FloatArray
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return self.prepared.task.name
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The references' pictures."""
+        return tuple(self.prepared.task.pictures[name].path for name in self.references)
+
+    @property
+    def asked_about(self) -> set[Path]:
+        """Pictures that must not be trained on: references and targets of the queries."""
+        task = self.prepared.task
+        ids = {target for query in task.queries for target in query.targets}
+        return {task.pictures[name].path for name in (*self.references, *ids)}
+
+
+def open_dev_set(
+    folder: Path, model: Model, cache: Path, progress: Progress | None = None
+) -> DevSet:
+    """Read a data set folder and encode its pictures and texts.
+
+    Args:
+        folder: With `queries.jsonl`.
+        model: Encodes them.
+        cache: Folder of caches.
+        progress: Called with (done, total) pictures.
+
+    Raises:
+        DatasetError: If the folder or its pictures are at fault.
+        TrainingError: If none of its queries has an image and words.
+    """
+    _, root, tasks = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())
+    task = tasks[0]
+    asked = tuple(q for q in task.queries if q.reference is not None and all(q.texts))
+    if not asked:
+        raise TrainingError(f"{root}: no dev query has both a reference image and a text")
+    prepared = prepare(
+        replace(task, queries=asked), Source(model=model, cache=Store(cache), progress=progress)
+    )
+    rows = tuple((number, text) for number, query in enumerate(asked) for text in query.texts)
+    references = tuple(dict.fromkeys(str(query.reference) for query in asked))
+    places = {name: place for place, name in enumerate(references)}
+    return DevSet(
+        prepared=prepared,
+        gallery=prepared.table.rows(task.gallery, task.name),
+        rows=rows,
+        references=references,
+        place=np.array([places[str(asked[number].reference)] for number, _ in rows]),
+        vectors=prepared.table.rows(references, task.name),
+        texts=model.encode_texts([without_reference(text) for _, text in rows]),
+    )
+
+
+def terms_of(
+    dev: DevSet,
+    tokens: Tokens,
+    templates: Templates,
+    plain: SplicingEncoder,
+    adapted: SplicingEncoder | None = None,
+) -> Terms:
+    """Encode the sentences of a dev set.
+
+    Args:
+        dev: The dev set.
+        tokens: Of its references: (m, L, Dw) pseudo-words; vectors of the light side take the
+            place of the gallery's.
+        templates: The sentences.
+        plain: The model's text encoder.
+        adapted: Encodes the composed sentences instead, if given.
+
+    Returns:
+        The four vectors of every row.
+    """
+    composed = [filled(templates.composed, text) for _, text in dev.rows]
+    words = [tokens.words[place] for place in dev.place]
+    asked = (adapted or plain).encode_spliced(composed, words)[0]
+    alone = [templates.image] * len(tokens.words)
+    own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
+    image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
+    return Terms(lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
+
+
+def dev_score(dev: DevSet, terms: Terms, weights: BlendWeights) -> float:
+    """Recall@10 of a blend on a dev set, percent."""
+    return dev_scores(dev, terms, weights)[0]
+
+
+def dev_scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float, float]:
+    """Recall@10 and mAP@10 of a blend on a dev set, percent."""
+    rows = blend(weights, terms)
+    sums = np.zeros((len(dev.prepared.task.queries), rows.shape[1]), dtype=np.float32)
+    np.add.at(sums, [number for number, _ in dev.rows], rows)
+    composed = ComposedQueries(normalised(sums)[:, None])
+    rankings = rank(dev.prepared.task, composed, dev.gallery)
+    recall, precision = (100.0 * float(outcomes(rankings, [one]).mean()) for one in METRICS)
+    return recall, precision
+
+
+def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
+    """The terms of a dev set as a trained composer of any kind makes them.
+
+    Args:
+        folder: The composer.
+        model: The model it was trained for.
+        dev: The dev set.
+
+    Raises:
+        BundleError: If the folder is no composer, incomplete or damaged.
+        ModelError: If it was trained for another model.
+    """
+    composer = open_trained(folder, model)
+    openers = dev.prepared.openers or {}
+    batch = QueryBatch(
+        ("",) * len(dev.references), dev.vectors, [openers[name] for name in dev.references]
+    )
+    tokens = composer.tokens(batch)
+    templates = composer.folder.manifest.templates
+    return terms_of(dev, tokens, templates, model.texts, composer.composed_texts())
