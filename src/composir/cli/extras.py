@@ -43,6 +43,7 @@ EXTRAS = (
         ("torch", "safetensors", "onnx", "onnxscript", "transformers"),
         "composir models add",
     ),
+    Extra("writer", ("openai",), "composir triplets make --writer openai"),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

@@ -1,36 +1,37 @@
-"""A small client of OpenAI-compatible `/chat/completions` endpoints, on the standard library.
+"""OpenAI-compatible `/chat/completions` endpoints, by the `openai` client (extra `writer`).
 
-Redirects are not followed, so that the key goes to no other host; proxies of the environment are
-used. What passes is retried: refused or lost connections, timeouts, 408, 409, 425, 429, 5xx and
-answers that are no JSON. `Retry-After` is honoured, and it holds back all threads.
+What the client would do beyond a request is turned off: redirects are not followed, so that the key
+goes to no other host, and neither the platform nor anything of the environment is sent along. It
+tries again what passes, and waits as `Retry-After` says, for two minutes at most.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.message import Message
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composir.data.untrusted_json import decode_json
-from composir.errors import ComposirError
+from composir.errors import ComposirError, MissingExtraError
 
-_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+if TYPE_CHECKING:
+    from httpx2 import Request
+    from openai import APIStatusError, OpenAI
+
+_PASSING = frozenset({408, 409, 429})
 _HOPELESS = frozenset({301, 302, 307, 308, 401, 403, 404, 405})
+_HINTS = {401: "is the key right?", 403: "is the key right?", 404: "is the address right?"}
 _MOST_BYTES = 4_000_000
-_CHUNK = 65_536
 _MOST_TOKENS = 10**9
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_SENT = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "content-type", "content-length"}
+    | {"user-agent", "authorization", "x-stainless-raw-response"}  # the client reads the last again
+)
 
 
 class EndpointError(ComposirError):
@@ -59,13 +60,11 @@ class ChatSettings:
         base_url: E.g. `http://localhost:8000/v1`.
         timeout: Seconds for one whole answer.
         attempts: Most times that a request is sent.
-        longest_wait: Seconds; an endpoint that asks for more makes the request fail.
     """
 
     base_url: str
     timeout: float = 60.0
     attempts: int = 5
-    longest_wait: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,49 +82,31 @@ class Answer:
     tokens_out: int
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_named: Any) -> None:
-        """Let the 3xx through as an error."""
-
-
 class ChatClient:
     """Sends requests, from any number of threads."""
 
-    def __init__(
-        self,
-        settings: ChatSettings,
-        key: str = "",
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: ChatSettings, key: str = "") -> None:
         """Set up; nothing is sent.
 
         Args:
             settings: Where and how.
             key: Sent as bearer token where it is not empty; kept in memory alone.
-            clock: Seconds, for tests.
 
         Raises:
             EndpointError: If the address is no http(s) address or holds a password, or if the
                 key cannot be sent.
+            MissingExtraError: If the client is not installed.
         """
         _check_address(settings.base_url)
         _check_key(key)
         self._settings = settings
         self._key = key
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
-        self._headers = {"Content-Type": "application/json", "User-Agent": "composir"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._opener = urllib.request.build_opener(_NoRedirects())
-        self._clock = clock
+        self._client = _open(settings, key)
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._not_before = 0.0
-        self.sent = 0
 
     def stop(self) -> None:
-        """Wake all who wait; they fail at once."""
+        """Send nothing more; what is asked from now on fails at once."""
         self._stopped.set()
 
     def ask(self, body: Mapping[str, Any]) -> Answer:
@@ -142,69 +123,91 @@ class ChatClient:
             RefusedRequest: If this one cannot.
             NoAnswer: If none came in time.
         """
-        data = json.dumps(body).encode("utf-8")
         reason = ""
-        for attempt in range(self._settings.attempts):
-            self._wait_for_turn()
+        for _ in range(self._settings.attempts):
+            if self._stopped.is_set():
+                raise NoAnswer("stopped")
             try:
-                return self._once(data)
-            except _TryAgain as failure:
+                return _parsed(self._once(body))
+            except _UselessAnswer as failure:
                 reason = str(failure)
-                self._back_off(attempt, failure)
         raise NoAnswer(f"{self._url}: {reason}, {self._settings.attempts} times")
 
-    def _wait_for_turn(self) -> None:
-        while (left := self._not_before - self._clock()) > 0:
-            if self._stopped.wait(min(left, 1.0)):
-                break
-        if self._stopped.is_set():
-            raise NoAnswer("stopped")
+    def _once(self, body: Mapping[str, Any]) -> bytes:
+        """One answer's bytes; its errors are not chained: some quote headers, and so the key."""
+        from httpx2 import TransportError
+        from openai import APIConnectionError, APIStatusError, omit
 
-    def _back_off(self, attempt: int, failure: _TryAgain) -> None:
-        """Wait as long as the endpoint asks, else 0.5, 1, 2, ... seconds."""
-        asked = failure.retry_after
-        if asked is not None and asked > self._settings.longest_wait:
-            raise NoAnswer(f"{self._url}: {failure}; it asks to wait {asked:,.0f} s")
-        if attempt + 1 == self._settings.attempts:
-            return
-        if asked is not None:
-            with self._lock:
-                self._not_before = max(self._not_before, self._clock() + asked)
-        else:
-            self._stopped.wait(min(0.5 * 2**attempt, self._settings.longest_wait))
-
-    def _once(self, data: bytes) -> Answer:
-        with self._lock:
-            self.sent += 1
-        request = urllib.request.Request(self._url, data, self._headers, method="POST")
-        deadline = self._clock() + self._settings.timeout
+        send: Any = self._client.chat.completions.with_streaming_response.create
+        named = {name: body.get(name, omit) for name in ("model", "messages")}
         try:
-            with self._opener.open(request, timeout=self._settings.timeout) as response:
-                content = self._read(response, deadline)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _judged(self._url, error, self._key) from error
-        except (urllib.error.URLError, HTTPException, OSError) as error:
-            why = getattr(error, "reason", None) or error
-            raise _TryAgain(f"no connection ({why or type(error).__name__})") from error
-        except ValueError as error:
-            # Neither its words nor its traceback: such errors quote headers, and so the key.
+            with send(**named, extra_body=body) as response:
+                return self._read(response.iter_bytes())
+        except APIStatusError as error:
+            raise self._judged(error) from None
+        except APIConnectionError as error:
+            why = _cause(error)
+            raise NoAnswer(
+                f"{self._url}: no connection ({why}), {self._settings.attempts} times"
+            ) from None
+        except TransportError as error:
+            raise _UselessAnswer(f"an answer that breaks off ({type(error).__name__})") from None
+        except (ValueError, TypeError) as error:
             raise EndpointError(
                 f"{self._url}: no request can be sent ({type(error).__name__}); look at "
                 f"--base-url and at the variables of proxies, such as https_proxy"
             ) from None
-        return _parsed(content)
 
-    def _read(self, response: Any, deadline: float) -> bytes:
+    def _read(self, parts: Iterator[bytes]) -> bytes:
         """The whole body; one that drips in for ever is cut off at the deadline."""
+        deadline = time.monotonic() + self._settings.timeout
         content = bytearray()
-        while chunk := response.read1(_CHUNK):
-            content += chunk
+        for part in parts:
+            content += part
             if len(content) > _MOST_BYTES:
-                raise _TryAgain("an answer of more than 4 MB")
-            if self._clock() > deadline or self._stopped.is_set():
-                raise _TryAgain("an answer that does not end")
+                raise _UselessAnswer("an answer of more than 4 MB")
+            if time.monotonic() > deadline or self._stopped.is_set():
+                raise _UselessAnswer("an answer that does not end")
         return bytes(content)
+
+    def _judged(self, error: APIStatusError) -> ComposirError:
+        """What an HTTP error means for the run: one answer less, one request less, or its end."""
+        code = error.status_code
+        if code in _PASSING or code >= 500:
+            asked = error.response.headers.get("Retry-After")
+            waits = f"; it asks to wait {asked} s" if asked else ""
+            return NoAnswer(f"{self._url}: HTTP {code}{waits}, {self._settings.attempts} times")
+        said = _said(error, self._key)
+        if code in _HOPELESS:
+            return EndpointError(f"{self._url} answers {code} {said}; {_HINTS.get(code, 'see it')}")
+        return RefusedRequest(f"HTTP {code} {said}")
+
+
+class _UselessAnswer(Exception):  # noqa: N818
+    """An answer that is none; the next may be one."""
+
+
+def _open(settings: ChatSettings, key: str) -> OpenAI:
+    try:
+        from openai import DefaultHttpxClient, OpenAI
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("openai", "writer") from error
+
+    def trim(request: Request) -> None:
+        """Nothing of what the client and the environment add travels."""
+        for name in {*request.headers} - (_SENT if key else _SENT - {"authorization"}):
+            del request.headers[name]
+
+    return OpenAI(
+        base_url=settings.base_url,
+        api_key=key or "none",
+        timeout=settings.timeout,
+        max_retries=settings.attempts - 1,
+        default_headers={"User-Agent": "composir"},
+        http_client=DefaultHttpxClient(
+            follow_redirects=False, timeout=settings.timeout, event_hooks={"request": [trim]}
+        ),
+    )
 
 
 def _check_address(url: str) -> None:
@@ -240,53 +243,19 @@ def _check_key(key: str) -> None:
         )
 
 
-class _TryAgain(Exception):  # noqa: N818
-    """Something that may pass."""
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-
-
-def _judged(url: str, error: urllib.error.HTTPError, key: str) -> Exception:
-    """What an HTTP error means: wait, give this request up, or give up."""
-    said = _said(error, key)
-    if error.code in _PASSING:
-        return _TryAgain(f"HTTP {error.code}", retry_after(error.headers))
-    if error.code in _HOPELESS:
-        hint = {401: "is the key right?", 403: "is the key right?", 404: "is the address right?"}
-        return EndpointError(f"{url} answers {error.code} {said}; {hint.get(error.code, 'see it')}")
-    return RefusedRequest(f"HTTP {error.code} {said}")
+def _cause(error: BaseException) -> str:
+    """Why there is no connection, in the words of the system."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
 
 
-def _said(error: urllib.error.HTTPError, key: str) -> str:
+def _said(error: APIStatusError, key: str) -> str:
     """The endpoint's own words, cut short, and without the key where it repeats that."""
-    try:
-        text = error.read(2_000).decode("utf-8", "replace")
-    except (OSError, HTTPException):
-        return str(error.reason)
-    try:
-        inner = decode_json(text, lenient=True)["error"]
-        text = str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)
-    except (ValueError, KeyError, TypeError):
-        pass
+    said = error.body
+    text = str(said.get("message", said)) if isinstance(said, dict) else str(said or "")
     text = text.replace(key, "***") if key else text
-    return " ".join(text.split())[:200] or str(error.reason)
-
-
-def retry_after(headers: Message[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that a `Retry-After` asks for, as a number or as a date; None without one."""
-    value = (headers.get("Retry-After") or "").strip()
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return " ".join(text.split())[:200] or error.response.reason_phrase
 
 
 def _parsed(content: bytes) -> Answer:
@@ -295,9 +264,9 @@ def _parsed(content: bytes) -> Answer:
         text = document["choices"][0]["message"]["content"]
         usage = document.get("usage") or {}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _TryAgain("an answer that is no chat completion") from error
+        raise _UselessAnswer("an answer that is no chat completion") from error
     if not isinstance(text, str):
-        raise _TryAgain("an answer without text")
+        raise _UselessAnswer("an answer without text")
     text = _LONE_SURROGATES.sub("\ufffd", text)  # half a character can neither be kept nor sent
     return Answer(text, _number(usage, "prompt_tokens"), _number(usage, "completion_tokens"))
 

@@ -37,6 +37,7 @@ class Stub:
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    headers: list[set[str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     drip_seconds: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -54,6 +55,7 @@ def endpoint(reply: Callable[[int, dict[str, Any]], Reply], **more: Any) -> Iter
                 number = len(stub.bodies)
                 stub.bodies.append(body)
                 stub.keys.append(self.headers.get("Authorization"))
+                stub.headers.append({name.lower() for name in self.headers})
                 stub.times.append(time.monotonic())
             if self.path != "/v1/chat/completions":
                 code, headers, content = fails(404, "not found")
