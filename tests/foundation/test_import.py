@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,45 +18,20 @@ import torch
 
 from composir.errors import ModelError
 from composir.foundation import export, importer
-from composir.foundation.checkpoint import Checkpoint
-from composir.foundation.families import family_named
 from composir.foundation.importer import import_model
 from composir.foundation.parity import Parity, gallery, stored_parity
-from composir.foundation.parts import Parts, Reference
+from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTowerSpec, load_text_tower
 from composir.foundation.transformers_code import quiet
 from composir.gallery.confidence import Kind, calibration_of
 from composir.model import load_model
-from tests.foundation.checkpoints import WRITERS, write_clip
+from tests.foundation.checkpoints import write_clip
+from tests.foundation.imported import Imported
 
 pytestmark = pytest.mark.torch
 
 # Short, mixed, longer than either tower reads.
 TEXTS = ["a cat", "The RED square, of 3 circles!", "is that the photo of a blue cat " * 6]
-
-
-class Imported:
-    """One checkpoint, its bundle, and what was said meanwhile."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        with quiet():
-            self.source = WRITERS[name](folder / "some-model")
-        self.said: list[str] = []
-        self.manifest = import_model(
-            self.source, folder / "bundle", name=name, quantise="int8", say=self.said.append
-        )
-        self.model = load_model(folder / "bundle")
-        self.reference: Reference = family_named(name).reference(Checkpoint(self.source))
-
-
-@pytest.fixture(scope="module", params=["blip", "clip", "siglip"])
-def imported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Imported]:
-    """Exports take seconds: one for the whole file; float graphs, so that figures are exact."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("composir.foundation.quantise.GATE", 1.1)  # no graph can be as good as that
-        yield Imported(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def test_texts_and_pictures_get_the_vectors_of_the_familys_own_code(imported: Imported) -> None:

@@ -117,6 +117,12 @@ class TextSide(_Part):
     matching: str | None = None
 
     @model_validator(mode="after")
+    def _matching_has_a_tower(self) -> Self:
+        if self.matching is not None and self.tower is None:
+            raise ValueError("a matching encoder needs the text tower's weights beside it")
+        return self
+
+    @model_validator(mode="after")
     def _length_is_the_limit(self) -> Self:
         length = self.framing.length if self.framing else None
         if length not in (None, self.max_tokens):

@@ -70,6 +70,26 @@ def encode_sentences(
     return replace(read, start=read.start + first)
 
 
+def spliced_words(
+    foundation: FrozenFoundation, template: str, tokens: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Word embeddings of one sentence a row, for whatever else than the text tower reads them.
+
+    Args:
+        foundation: Tokeniser and word embeddings.
+        template: One `{}` for the pseudo-words.
+        tokens: (n, L, Dw), may require gradients.
+
+    Returns:
+        (n, length, Dw), frame and padding included, and the mask (n, length), 1 for tokens.
+
+    Raises:
+        TrainingError: If the template's place does not fit, or the pseudo-words do not.
+    """
+    sentences, _ = _spliced(foundation, template, tokens, None)
+    return _padded([_filled_up(foundation, foundation.framing, one) for one in sentences])
+
+
 def read_embedded(
     foundation: FrozenFoundation, tower: Tower, sentences: Sequence[Tensor]
 ) -> Sentences:

@@ -40,12 +40,21 @@ class IsaRun:
         figures: The last dev figures.
         sources: Names of the pictures' folders or data sets.
         pictures: How many were trained on.
+        has_matcher: Whether the model's matching encoder aligned sentences and pictures.
     """
 
     config: IsaConfig
     figures: Mapping[str, float]
     sources: Sequence[str]
     pictures: int
+    has_matcher: bool = False
+
+    @property
+    def alignment(self) -> str:
+        """Which form of LAR there was."""
+        if not self.config.objective.lar.weight:
+            return "none"
+        return "matching encoder" if self.has_matcher else "late interaction"
 
     @property
     def command(self) -> str:
@@ -167,6 +176,7 @@ the frozen text encoder{estimate}. Trained on {run.pictures:,} unlabelled pictur
 triplets.
 
 - Model: {fields["model"]["name"]} ({fields["model"]["fingerprint"]}), frozen.
+- Local alignment of sentences and pictures: {run.alignment}.
 - Sentences: `{fields["templates"]["image"]}`, `{fields["templates"]["composed"]}`.
 - Blend: `{json.dumps(fields["settings"])}`, {chosen}.
 - Query side: {_count(costs.query_parameters)} parameters, {_count(costs.query_flops)} operations,
@@ -250,6 +260,7 @@ def _fields(
             "config": public,
             "seed": config.seed,
             "pictures": run.pictures,
+            "alignment": run.alignment,
             "dev_figures": dict(run.figures),
             "torch": version("torch"),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from composir.errors import TrainingError
 from composir.train.steering.targets import SteeringConfig
@@ -35,12 +36,15 @@ class LarConfig:
 
     Attributes:
         weight: λ; 0 switches it off.
+        form: `matching` takes the foundation's matching encoder where it has one; `interaction`,
+            and where it has none, late interaction of pseudo-words and patches is contrasted.
         temperature: Of its InfoNCE, or of the draw of hard negatives in the matching form.
         width: Of the training-only projections.
         group: Rows contrasted with each other; 0 for the whole batch, which costs more.
     """
 
     weight: float = 0.2
+    form: Literal["matching", "interaction"] = "matching"
     temperature: float = 0.05
     width: int = 128
     group: int = 64

@@ -34,6 +34,7 @@ from composir.train.isa.light_encoder import (
     load_light_encoder,
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
+from composir.train.isa.matching import load_matcher
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
@@ -155,6 +156,9 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         foundation.word_statistics,
     )
     light_vector = _light_vector(config, foundation, encoder)
+    matcher = load_matcher(foundation, config.objective)
+    if matcher is not None:
+        tell("LAR by the model's own matching encoder")
     task = IsaTask(
         foundation,
         encoder,
@@ -168,6 +172,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         precision=config.options.precision,
         dev_images=config.dev_images,
         light_vector=light_vector,
+        matcher=matcher,
     )
     figures = train(
         task,
@@ -178,7 +183,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         config.options,
         writes=main,
     )
-    run = IsaRun(config, figures, sources, len(bank.train))
+    run = IsaRun(config, figures, sources, len(bank.train), has_matcher=matcher is not None)
     query = QueryParts(encoder, learner, light_vector)
     return _finish(run, foundation, query, folder / "composer", tell)
 

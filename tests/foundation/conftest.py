@@ -1,0 +1,20 @@
+"""Bundles of small random checkpoints, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session", params=["blip", "clip", "siglip"])
+def imported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Exports take seconds: one for all files; float graphs, so that figures are exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        from tests.foundation.imported import Imported
+
+        patch.setattr("composir.foundation.quantise.GATE", 1.1)  # no graph can be as good as that
+        yield Imported(request.param, tmp_path_factory.mktemp(request.param))
