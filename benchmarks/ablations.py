@@ -32,7 +32,8 @@ from composir.train.isa.recipe import IsaConfig, train_isa
 from composir.train.mapping.recipe import MapConfig, train_map
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("flickr8k-train", "fashion-recolour", "pacs-domains", "grocery-train", "clothing-train")
+SETS = ("flickr8k", "fashion-recolour", "pacs-domains", "grocery", "clothing")
+SOURCES = tuple(f"{name}-described" for name in SETS)
 DEV = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
 TEMPLATE = 'composed_template="a photo of {} {text}"'
 Changes = Mapping[str, Sequence[str]]
@@ -197,7 +198,7 @@ def loop(asked: argparse.Namespace) -> list[str]:
 
 
 def with_data(asked: argparse.Namespace, key: str) -> list[str]:
-    folders = json.dumps([str(asked.data / name) for name in SOURCES])
+    folders = json.dumps([str(asked.held_out / name) for name in SOURCES])
     dev = json.dumps([str(asked.held_out / name) for name in DEV])
     return [f"{key}={folders}", f"dev={dev}", *loop(asked)]
 

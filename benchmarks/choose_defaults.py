@@ -14,12 +14,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mini_recipe import describe
+
 from composir.bench.run import Prepared, Source, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.store import Store
 from composir.model import Model, load_model
-from composir.train.foundation.card import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"

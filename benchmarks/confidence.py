@@ -20,11 +20,11 @@ from confidence_fit import KINDS, Calibrations, Material, gather
 from confidence_judged import judge_kind
 from confidence_plot import reliability_plot
 from confidence_report import curves, report
+from mini_recipe import describe
 
 from composir.encode.store import Store
 from composir.foundation.calibration import coefficients
 from composir.model import Bundle, load_model
-from composir.train.foundation.card import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "confidence.md"

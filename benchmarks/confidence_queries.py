@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mini_recipe import read_corpus
 from numpy.typing import NDArray
 
 from composir.bench.encode import encode_pictures
 from composir.encode.pictures import ImageFile
 from composir.encode.store import Store
 from composir.model import Model
-from composir.train.foundation.corpus import read_corpus
 from composir.types import FloatArray
 
 CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"

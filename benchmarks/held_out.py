@@ -1,9 +1,10 @@
 """The parts of the development sets as training splits them, as data set folders.
 
-Training (`composir.train.foundation.corpus`) splits fashion by title group and PACS by picture.
+Training (`recipes/mini/corpus.py`) splits fashion by title group and PACS by picture.
 This writes what it has not seen of them in the folder format, pictures linked, for tuning (`dev`)
-and for reports (`test`), and the training part of every source, without queries, for mappers and
-triplets (`train`):
+and for reports (`test`), and the training part of every source, without queries, for triplets
+(`train`) and, with dev pictures and the texts that mini was trained with, for mappers
+(`described`):
 
     python benchmarks/held_out.py --data FOLDER --out FOLDER
 """
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from composir.train.foundation.corpus import SOURCES, Row, split_of
+from mini_recipe import SOURCES, Row, read_corpus, split_of
 
 PARTS = ("dev", "test")
 CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"
@@ -35,7 +36,8 @@ def write_held_out(data: Path, out: Path) -> list[Path]:
     """Write all held-out sets; returns their folders."""
     held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
     held_out += [write_catalogue(out, part) for part in PARTS]
-    return held_out + [write_training(data, out, name) for name in SOURCES]
+    held_out += [write_training(data, out, name) for name in SOURCES]
+    return held_out + [write_described(data, out, name) for name in SOURCES]
 
 
 def write_catalogue(out: Path, part: str) -> Path:
@@ -51,6 +53,21 @@ def write_training(data: Path, out: Path, name: str) -> Path:
         row for row in read_rows(data / name / "gallery.jsonl") if part_of(name, row) == "train"
     ]
     return write(data, out, name, "train", [row for row in rows if SOURCES[name].texts(row)], [])
+
+
+def write_described(data: Path, out: Path, name: str) -> Path:
+    """Training and dev pictures of one source with the texts that mini was trained with."""
+    described = [
+        {
+            "id": str(number),
+            "file": picture.file.relative_to(data / name).as_posix(),
+            "captions": picture.texts,
+            "split": picture.split,
+        }
+        for number, picture in enumerate(read_corpus(data, (name,)))
+        if picture.split != "test"
+    ]
+    return write(data, out, name, "described", described, [])
 
 
 def write_fashion(data: Path, out: Path, part: str) -> Path:

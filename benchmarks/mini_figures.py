@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from held_out import write_held_out
+from mini_recipe import FIGURES, describe
 from quality import CATALOGUE, ROOT, own, tuned_on
 
 from composir.bench.results import TaskResult
@@ -24,7 +25,6 @@ from composir.bench.suite import Method, Plan, run_plan
 from composir.bench.task import LoadOptions
 from composir.encode.store import Store
 from composir.model import Model, load_model
-from composir.train.foundation.card import FIGURES, describe
 
 METRICS = ("recall@1", "recall@5", "recall@10")
 

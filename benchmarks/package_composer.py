@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mini_recipe import describe
+
 from composir.compose import open_trained
 from composir.compose.shared import package
 from composir.model import load_model
 from composir.model.bundle import COMPOSERS
-from composir.train.foundation.card import describe
 
 
 def main() -> None:

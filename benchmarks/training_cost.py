@@ -23,9 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from held_out import write_held_out
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "training_cost.md"
-SOURCES = ("flickr8k-train", "fashion-recolour", "pacs-domains", "grocery-train", "clothing-train")
+SETS = ("flickr8k", "fashion-recolour", "pacs-domains", "grocery", "clothing")
+SOURCES = tuple(f"{name}-described" for name in SETS)
 TEMPLATE = 'composed_template="a photo of {} {text}"'
 MINUTE = 60.0
 
@@ -59,6 +62,7 @@ class Cost:
 
 def main() -> None:
     asked = arguments()
+    write_held_out(asked.data, asked.held_out)
     lines = [
         "| training | seconds a step | steps shipped | projected, all in all | peak memory |",
         "|---|---:|---:|---:|---:|",
@@ -84,7 +88,7 @@ def arguments() -> argparse.Namespace:
 
 
 def recipes(asked: argparse.Namespace) -> list[Recipe]:
-    data = [word for name in SOURCES for word in ("--data", str(asked.data / name))]
+    data = [word for name in SOURCES for word in ("--data", str(asked.held_out / name))]
     # Dev queries cost no step, but they decide which pictures are left out: the cache's name.
     names = ("catalogue", "fashion-recolour", "pacs-domains")
     data += [word for name in names for word in ("--dev", str(asked.held_out / f"{name}-dev"))]

@@ -11,28 +11,26 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from torch import Tensor  # noqa: E402
-
-from composir.errors import BundleError, TrainingError  # noqa: E402
-from composir.model import load_model  # noqa: E402
-from composir.model.bundle import MANIFEST_NAME  # noqa: E402
-from composir.train.foundation.appearance import (  # noqa: E402
-    Appearance,
-    AppearanceConfig,
-    kin_loss,
-    meaning_part,
-)
-from composir.train.foundation.appearance_task import (  # noqa: E402
+from appearance_task import (  # noqa: E402
     _flat,
     _found_first,
     averaged_features,
     check_sources,
     draw_kin,
     find_kin,
+    kin_loss,
+    start_white,
     train_appearance,
 )
-from composir.train.foundation.corpus import Split, TrainingPicture  # noqa: E402
-from composir.train.foundation.task import Bank  # noqa: E402
+from contrast import Bank  # noqa: E402
+from corpus import Split, TrainingPicture  # noqa: E402
+from settings import AppearanceConfig  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from composir.errors import BundleError, TrainingError  # noqa: E402
+from composir.foundation.appearance import Appearance, meaning_part  # noqa: E402
+from composir.model import load_model  # noqa: E402
+from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.batches import Batches  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
@@ -100,7 +98,7 @@ def test_it_starts_centred_and_white() -> None:
     rng = np.random.default_rng(0)
     features = (rng.standard_normal((400, 6)) * [9, 5, 3, 1, 0.5, 0.1] + 7).astype(np.float32)
     part = Appearance(6, 4, 1.0)
-    part.start(features)
+    start_white(part, features)
     with torch.no_grad():
         made = part.project(torch.from_numpy(features)).numpy()
 
@@ -166,7 +164,7 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
 
     assert figures[1] > figures[0]
     assert towers[0].appearance is not None
-    assert towers[1].head.appearance_width == 24
+    assert towers[1].spec.appearance == 24
     assert not any(p.requires_grad for p in towers[0].head.parameters())
 
 
@@ -199,7 +197,7 @@ def test_sources_that_cannot_serve_are_refused_before_anything_is_trained(
 
 def test_a_part_wider_than_the_pictures_can_fill_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"appearance.width is 4, more than 3 training"):
-        Appearance(6, 4, 1.0).start(np.ones((3, 6), np.float32))
+        start_white(Appearance(6, 4, 1.0), np.ones((3, 6), np.float32))
 
 
 def test_averaged_features_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:
@@ -229,7 +227,7 @@ def test_a_bundle_carries_it_to_search_and_training(tmp_path: Path) -> None:
     texts = model.encode_texts(["red lamp", "a dog"])
 
     assert vectors.shape == (3, DIMENSION + APPEARANCE) == (3, model.dimension)
-    np.testing.assert_allclose(vectors, ours.numpy(), atol=0.02)  # int8 weights
+    np.testing.assert_allclose(vectors, ours.numpy(), atol=0.06)  # int8 weights
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=1e-5)
     assert not texts[:, DIMENSION:].any()
 

@@ -9,17 +9,18 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from settings import MiniConfig
+
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
 from composir.train.composing.config import ComposeConfig
 from composir.train.config import read_config
-from composir.train.foundation.config import FoundationConfig
 from composir.train.isa.recipe import IsaConfig
 from composir.train.mapping.recipe import MapConfig
 
 pytestmark = pytest.mark.torch
 CONFIGS: list[tuple[type, list[str]]] = [
-    (FoundationConfig, []),
+    (MiniConfig, []),
     (IsaConfig, ["images=photos"]),
     (MapConfig, []),
     (ComposeConfig, ['triplets=["own.jsonl"]']),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,7 +32,6 @@ from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
 from composir.train.mapping.task import MapObjective  # noqa: E402
 from composir.train.pictures import PictureSources  # noqa: E402
 from composir.train.sentences import encode_sentences, read_embedded  # noqa: E402
-from tests.torch import family_towers  # noqa: E402
 from tests.torch.composing.test_composing_recipe import SMALL  # noqa: E402
 from tests.torch.composing.tiny_start import make_stage1, make_triplets  # noqa: E402
 from tests.torch.family_towers import FAMILIES, make_family_bundle  # noqa: E402
@@ -49,13 +46,6 @@ pytestmark = [
 ]
 LOOP = LoopConfig(steps=2, warmup=1, evaluate_every=2, checkpoint_every=2)
 TEXTS = ["a red lamp", "red", "a blue dog " * 6]  # the last is too long for 16 tokens
-
-
-@pytest.fixture(autouse=True)
-def towers_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("composir.foundation.text_tower")
-    module.load_text_tower = family_towers.load_text_tower  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from features import cached_view  # noqa: E402
+
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import Model  # noqa: E402
 from composir.train.feature_cache import (  # noqa: E402
@@ -26,7 +28,6 @@ from composir.train.feature_cache import (  # noqa: E402
     read_note,
     write_note,
 )
-from composir.train.foundation.features import cached_view  # noqa: E402
 from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.train.images import TrainingImage  # noqa: E402
 from composir.train.isa.features import light_features  # noqa: E402

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from corpus import SOURCES, read_corpus
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
@@ -17,7 +18,6 @@ from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.own_data import read_triplets
 from composir.train.config import read_config
 from composir.train.feature_cache import Progressed, read_note
-from composir.train.foundation.corpus import SOURCES, read_corpus
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
 from composir.train.run_folder import claim
 from composir.train.steering.phrases import read_phrases

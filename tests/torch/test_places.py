@@ -27,14 +27,12 @@ from tests.tiny_bundle import make_bundle, make_composer
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links of Unix")
 
 RUNS = {
-    ("train foundation", "out"): "train foundation --data pictures --out",
     ("train map", "out"): "train map --images pictures --out",
     ("train baseline", "out"): "train baseline pic2word --images pictures --out",
     ("train isa", "out"): "train isa --images pictures --out",
     ("train compose", "out"): "train compose --triplets pictures --out",
 }
 CONFIGS = {
-    ("train foundation", "config"): "train foundation --out new --config {}",
     ("train map", "config"): "train map --out new --config {}",
     ("train baseline", "config"): "train baseline pic2word --out new --config {}",
     ("train isa", "config"): "train isa --out new --config {}",
@@ -55,7 +53,7 @@ READ_BY = {  # as READERS has them: reaching them by the command line would load
     ("train compose", "triplets"),
 }
 ELSEWHERE = {  # folders of data sets, models and composers, and of caches
-    *((verb, "data") for verb in ("train foundation", "train map", "train baseline", "train isa")),
+    *((verb, "data") for verb in ("train map", "train baseline", "train isa")),
     *((verb, "dev") for verb in ("train map", "train baseline", "train isa", "train blend")),
     *(("train compose", "start"), ("train blend", "composer"), ("train blend", "cache")),
 }

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from settings import MiniConfig
 
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
 from composir.train.composing.config import ComposeConfig
 from composir.train.config import read_config
-from composir.train.foundation.config import FoundationConfig
 from composir.train.isa.recipe import IsaConfig
 from composir.train.mapping.recipe import MapConfig
 from composir.train.ranges import REAL, WHOLE
 
-KINDS = (FoundationConfig, IsaConfig, MapConfig, ComposeConfig, TextMapConfig)
+KINDS = (MiniConfig, IsaConfig, MapConfig, ComposeConfig, TextMapConfig)
 
 
 def _numbers(kind: Any, path: str = "") -> Iterator[tuple[str, type]]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from bundle import WORD_SCALES, write_bundle
+from image_tower import ImageTower
+from minilm import tower_spec
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from composir.foundation.appearance import Appearance
+from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_VALUES
+from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import save_manifest
-from composir.train.foundation.appearance import Appearance
-from composir.train.foundation.efficientnet_lite import (
+from composir.train.isa.efficientnet_lite import (
     HEAD_CHANNELS,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -18,22 +24,12 @@ from composir.train.foundation.efficientnet_lite import (
     LiteSpec,
     SameConv,
 )
-from composir.train.foundation.export import (
-    IMAGE_GRAPH,
-    TEXT_GRAPH,
-    TOKENIZER,
-    WORD_SCALES,
-    WORD_VALUES,
-    write_bundle,
-)
-from composir.train.foundation.image_tower import ImageTower
-from composir.train.foundation.text_tower import TextSpec, TextTower
 
 LITE = LiteSpec(width=0.25, depth=0.5, resolution=64)
 SIZE = 64
 DIMENSION, APPEARANCE, WEIGHT = 16, 8, 1.5
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "photo", "of", "red", "blue", "lamp", "dog")
-TEXT = TextSpec(vocabulary=len(WORDS), positions=32, width=64, layers=2, heads=4, inner=128)
+TEXT = tower_spec(dimension=DIMENSION, positions=32, width=64, layers=2, heads=4, inner=128)
 SPEC = PreprocessSpec(
     size=SIZE, fit="squash", mean=(PIXEL_MEAN / 255,) * 3, std=(PIXEL_STD / 255,) * 3
 )
@@ -74,7 +70,12 @@ def image_tower(seed: int = 0) -> ImageTower:
 
 def text_tower(seed: int = 0) -> TextTower:
     torch.manual_seed(seed)
-    return TextTower(TEXT, DIMENSION).eval()
+    return TextTower(TEXT).eval()
+
+
+def words(seed: int = 0) -> torch.Tensor:
+    """The table of word embeddings, (vocabulary, Dw)."""
+    return torch.randn(len(WORDS), TEXT.width, generator=torch.Generator().manual_seed(seed))
 
 
 def tokenizer() -> Tokenizer:
@@ -90,7 +91,7 @@ def tokenizer() -> Tokenizer:
 def give_appearance(image: ImageTower, text: TextTower) -> None:
     """An appearance part of random weights."""
     image.appearance = Appearance(HEAD_CHANNELS, APPEARANCE, WEIGHT)
-    text.head.appearance_width = APPEARANCE
+    text.spec = replace(text.spec, appearance=APPEARANCE)
 
 
 def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, TextTower]:
@@ -102,7 +103,7 @@ def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, 
     part = {"width": APPEARANCE, "weight": WEIGHT} if appearance else None
     if appearance:
         give_appearance(*towers)
-    write_bundle(folder, towers, vocabulary, SIZE)
+    write_bundle(folder, towers, words(), vocabulary, SIZE)
     fields = {
         "name": "tiny",
         "dimension": DIMENSION + APPEARANCE * appearance,

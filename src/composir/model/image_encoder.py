@@ -112,7 +112,7 @@ class ImageEncoder:
         if PATCHES not in self._outputs:
             raise ModelError(
                 f"the bundle {self._bundle.folder} has no spatial features: its image graph gives "
-                f"no {PATCHES}; export it again with this version (composir train foundation)"
+                f"no {PATCHES}; export it again with this version"
             )
         vectors, patches = self._encode(pixels, ("vector", PATCHES))
         return vectors, patches

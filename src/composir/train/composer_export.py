@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from composir.errors import TrainingError
 from composir.model.text_graph import PLACE, SWITCH
 from composir.train.borrowed import borrow_tensors
-from composir.train.foundation.export import export_text, quantise_weights
+from composir.train.int8_weights import quantise_weights
 from composir.train.tracing import trace_to_onnx
 
 if TYPE_CHECKING:
     from composir.train.composing.adapters import SwitchableTower
 
 PARITY = 1e-3
+# Largest difference of a text graph's vectors, before weights are quantised.
+TEXT_PARITY = 1e-4
 
 
 def export_query_graph(
@@ -115,3 +117,101 @@ def _gap(
         for mine, its in zip(ours, theirs, strict=True)
     ]
     return max(gaps)
+
+
+class _TextGraph(nn.Module):
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(
+        self, word_embeddings: Tensor, mask: Tensor, *more: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.tower(word_embeddings, mask, *more)
+        return outputs
+
+
+def export_text(
+    tower: nn.Module, width: int, path: Path, *, quantise: bool, **more: Tensor
+) -> float:
+    """Write a text graph: `word_embeddings` and `mask` to `vector` and `token_states`.
+
+    Args:
+        tower: A text tower, or a module that takes what it takes and more.
+        width: Of its words.
+        path: The `.onnx` file.
+        quantise: Store weights as int8.
+        **more: Examples of further inputs, two rows each, by name.
+
+    Returns:
+        Largest difference to torch before quantisation.
+
+    Raises:
+        TrainingError: If the graph disagrees with torch by more than `TEXT_PARITY`.
+    """
+    graph = _TextGraph(tower).eval()
+    words = torch.randn(2, 9, width) * 0.05
+    mask = torch.ones(2, 9)
+    mask[1, 6:] = 0.0
+    axes = {0: "n", 1: "length"}
+    inputs = {"word_embeddings": words, "mask": mask, **more}
+    ragged = {"word_embeddings": axes, "mask": axes, "token_states": axes}
+    trace_to_onnx(graph, inputs, ["vector", "token_states"], path, ragged)
+    gap = check_vectors(path, graph, inputs)
+    name_weights(path, graph)
+    if quantise:
+        quantise_weights(path)
+    return gap
+
+
+def name_weights(path: Path, module: nn.Module) -> None:
+    """Give a graph's large weights the names that they have in torch.
+
+    The exporter folds transposed matrices and numbers them. Named `tower.head.linear.weight`, or
+    with `.T` behind it where the graph holds the transpose, they can be read back for training
+    (`train.frozen`) without another file in the bundle.
+
+    Args:
+        path: The `.onnx` file, not yet quantised.
+        module: What was exported.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    names: dict[bytes, str] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.ndim == 2:
+            matrix = parameter.detach().numpy()
+            names[np.ascontiguousarray(matrix.T).tobytes()] = f"{name}.T"
+            names[np.ascontiguousarray(matrix).tobytes()] = name
+    renamed = {}
+    for tensor in model.graph.initializer:
+        known = names.get(numpy_helper.to_array(tensor).tobytes(), tensor.name)
+        if known != tensor.name:
+            renamed[tensor.name] = known
+            tensor.name = known
+    for node in model.graph.node:
+        for place, source in enumerate(node.input):
+            node.input[place] = renamed.get(source, source)
+    onnx.save(model, str(path))
+
+
+def check_vectors(path: Path, graph: nn.Module, inputs: Mapping[str, Tensor]) -> float:
+    """Largest difference of a graph's `vector` to what the module gives first.
+
+    Raises:
+        TrainingError: If it is above `TEXT_PARITY`.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feeds = {name: value.numpy() for name, value in inputs.items()}
+    ours = session.run(["vector"], feeds)[0]
+    with torch.inference_mode():
+        outputs = graph(*inputs.values())
+    vector = outputs[0] if isinstance(outputs, tuple) else outputs
+    gap = float(np.abs(ours - vector.numpy()).max())
+    if not gap <= TEXT_PARITY:
+        raise TrainingError(f"{path.name} differs from torch by {gap:.2e}, more than {TEXT_PARITY}")
+    return gap

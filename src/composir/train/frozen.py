@@ -2,35 +2,35 @@
 
 Gradients have to pass through the frozen text encoder to reach pseudo-words. A bundle brings its
 tower's weights (`text.tower` and `text.spec` of its manifest), or they are read back from its own
-graph (`train.foundation.export.name_weights` leaves their names there), int8 values expanded, so
+graph (`train.composer_export.name_weights` leaves their names there), int8 values expanded, so
 that training sees exactly the tower that answers queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from composir.errors import TrainingError
+from composir.foundation import text_tower
+from composir.foundation.appearance import meaning_part
+from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.model.framing import Framing
 from composir.model.vocabulary import read_word_table
-from composir.train.foundation.appearance import meaning_part
-from composir.train.foundation.efficientnet_lite import LITE_SPECS, EfficientNetLite, LiteSpec
-from composir.train.foundation.text_tower import TextSpec, TextTower
 from composir.train.words import WordStatistics
 
 PREFIX = "tower."
-TRUNK = "trunk."
+# What the map to the shared space is called in text graphs of earlier versions.
+_EARLIER = (("head.linear.", "projection."), ("head.correction.", "correction."))
 Weights: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -45,16 +45,12 @@ class FrozenFoundation:
         device: Where text tower and words are.
     """
 
-    def __init__(self, model: Model, text: nn.Module, device: str = "cpu") -> None:
+    def __init__(self, model: Model, text: TextTower, device: str = "cpu") -> None:
         """Use `FrozenFoundation.load` instead."""
         self.model = model
         self.device = torch.device(device)
         self.text = text.to(self.device).eval().requires_grad_(requires_grad=False)
-        self.words = (
-            self.text.words.weight  # other towers do without the table
-            if isinstance(self.text, TextTower)
-            else torch.from_numpy(_word_table(model.bundle)).to(self.device)
-        )
+        self.words = torch.from_numpy(_word_table(model.bundle)).to(self.device)
 
     @classmethod
     def load(
@@ -133,11 +129,11 @@ class FrozenFoundation:
         return torch.from_numpy(self.model.encode_texts(texts)).to(self.device)
 
 
-def load_text_tower(bundle: Bundle) -> nn.Module:
+def load_text_tower(bundle: Bundle) -> TextTower:
     """Rebuild the torch text tower of a bundle, from its weights or from its graph.
 
     Args:
-        bundle: Added by `composir models add`, or exported by `composir train foundation`.
+        bundle: A model that was added, or a recipe's.
 
     Returns:
         The tower in evaluation mode.
@@ -148,79 +144,50 @@ def load_text_tower(bundle: Bundle) -> nn.Module:
     """
     text = bundle.manifest.text
     if text.tower is not None:
-        load: Callable[[Path, Mapping[str, Any]], nn.Module]
-        load = import_module("composir.foundation.text_tower").load_text_tower
-        return load(bundle.file(text.tower), text.spec or {})
-    return _tower_of_graph(bundle)
-
-
-def _tower_of_graph(bundle: Bundle) -> TextTower:
-    text = bundle.manifest.text
-    words = _word_table(bundle)
+        return text_tower.load_text_tower(bundle.file(text.tower), text.spec or {})
     if text.attention_heads is None:
         raise TrainingError(
             f"{bundle.folder} does not say how many attention heads its text tower has, so it "
             "cannot be trained through: export it with this version of composir"
         )
     try:
-        weights = read_weights(bundle.file(text.graph))
-        layers = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
-        spec = TextSpec(
-            vocabulary=len(words),
-            positions=len(weights["positions"]),
-            width=words.shape[1],
-            layers=layers,
-            heads=text.attention_heads,
-            inner=len(weights["blocks.0.expand.bias"]),
-        )
-        appearance_width = bundle.manifest.image.appearance_width
-        tower = TextTower(spec, bundle.manifest.dimension - appearance_width)
-        tower.head.appearance_width = appearance_width
-        state = {"words.weight": torch.from_numpy(words)}
-        state |= {
-            name: torch.tensor(weights[name]) for name in tower.state_dict() if name not in state
-        }
-        tower.load_state_dict(state)
+        return _tower_of(_current(read_weights(bundle.file(text.graph))), bundle)
     except (KeyError, RuntimeError) as error:
         raise TrainingError(
             f"the text graph of {bundle.folder} cannot be trained through ({error}): export it "
-            "with this version of composir (`composir train foundation`)"
+            "with this version of composir"
         ) from error
+
+
+def _tower_of(weights: Weights, bundle: Bundle) -> TextTower:
+    """BERT's kind, averaged over tokens: the only one whose weights lie in its graph alone."""
+    appearance = bundle.manifest.image.appearance_width
+    spec = TextTowerSpec(
+        dimension=bundle.manifest.dimension - appearance,
+        positions=len(weights["positions"]),
+        width=len(weights["norm.bias"]),
+        layers=len({name.split(".")[1] for name in weights if name.startswith("blocks.")}),
+        heads=bundle.manifest.text.attention_heads or 0,
+        inner=len(weights["blocks.0.expand.bias"]),
+        activation="gelu",
+        epsilon=1e-12,
+        causal=False,
+        pooling="mean",
+        projection_bias=True,
+        norm_after=True,
+        correction=len(weights["correction.0.bias"]),
+        appearance=appearance,
+    )
+    tower = TextTower(spec)
+    tower.load_state_dict({name: torch.tensor(weights[name]) for name in tower.state_dict()})
     return tower.eval()
 
 
-def load_image_trunk(bundle: Bundle) -> EfficientNetLite:
-    """Rebuild the image trunk of a bundle's gallery tower from its graph.
-
-    Args:
-        bundle: Exported by `composir train foundation`.
-
-    Returns:
-        The trunk in evaluation mode, weights as the runtime sees them.
-
-    Raises:
-        TrainingError: If the gallery's graph is not an EfficientNet-Lite of ours.
-    """
-    weights = read_weights(bundle.file(bundle.manifest.image.graph))
-    own = {n.removeprefix(TRUNK): a for n, a in weights.items() if n.startswith(TRUNK)}
-    for spec in LITE_SPECS.values():
-        trunk = _trunk_of(spec, own)
-        if trunk is not None:
-            return trunk
-    raise TrainingError(
-        f"the gallery's network of {bundle.folder} is no EfficientNet-Lite of composir's, so it "
-        "cannot be run on smaller pictures: name another one, e.g. --set light.name=lite0"
-    )
-
-
-def _trunk_of(spec: LiteSpec, weights: Weights) -> EfficientNetLite | None:
-    """A trunk with these weights, if it is one of this spec."""
-    trunk = EfficientNetLite(spec)
-    needed = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
-    if needed != {name: array.shape for name, array in weights.items()}:
-        return None
-    trunk.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    return trunk.eval()
+def _current(weights: Weights) -> Weights:
+    """Weights by the names that the tower has for them today."""
+    for earlier, today in _EARLIER:
+        weights = {n.replace(earlier, today): values for n, values in weights.items()}
+    return weights
 
 
 def read_weights(graph: Path) -> Weights:

@@ -22,6 +22,7 @@ from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
+from composir.train.augment import augment
 from composir.train.feature_cache import (
     PictureFile,
     filling,
@@ -30,7 +31,6 @@ from composir.train.feature_cache import (
     read_note,
     write_note,
 )
-from composir.train.foundation.features import augment
 from composir.train.images import TrainingImage
 from composir.types import FloatArray, PixelArray
 

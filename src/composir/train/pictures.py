@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 
 from composir.errors import TrainingError
 from composir.train.feature_cache import PictureFile
-from composir.train.foundation.corpus import SOURCES, read_corpus
 from composir.train.images import TrainingImage, is_dev, told_training_images
 from composir.triplets.caption_file import read_captions
 from composir.triplets.records import Source, SourceImage
@@ -60,8 +59,7 @@ def read_pictures(
 ) -> list[MapPicture]:
     """Find the pictures to train on.
 
-    The sets that the packaged model knows (`foundation.corpus.SOURCES`) keep their splits: their
-    test parts are left out. Other sets use the column `split` of their rows, else a hash.
+    Data sets use the column `split` of their rows, else a hash.
 
     Args:
         sources: Where to look.
@@ -104,11 +102,6 @@ def _identity(file: PictureFile) -> tuple[Path, int]:
 
 def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[MapPicture]:
     for one in _data_sets(folder):
-        if one.name in SOURCES:
-            for known in read_corpus(one.parent, (one.name,)):
-                if known.split != "test":
-                    yield MapPicture(known.source, known.file, known.texts, known.split)
-            continue
         source = read_data_set(one)
         _tell(source, say)
         for image in source.images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +15,13 @@ from onnxruntime import InferenceSession  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import ModelError, TrainingError  # noqa: E402
+from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
-from composir.train.composer_export import export_adapted_text  # noqa: E402
+from composir.train.composer_export import export_adapted_text, export_text  # noqa: E402
 from composir.train.composing.adapters import (  # noqa: E402
     AdaptedTower,
     AdapterConfig,
 )
-from composir.train.foundation.export import export_text  # noqa: E402
-from composir.train.foundation.text_tower import TextTower  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.torch.towers import TEXT, text_tower  # noqa: E402
 
@@ -41,7 +41,7 @@ def frozen_tower() -> TextTower:
 
 def tower_with_appearance() -> TextTower:
     tower = frozen_tower()
-    tower.head.appearance_width = APPEARANCE
+    tower.spec = replace(tower.spec, appearance=APPEARANCE)
     return tower
 
 

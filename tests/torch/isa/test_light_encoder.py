@@ -15,7 +15,7 @@ from torch import Tensor, nn  # noqa: E402
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
 from composir.images.preprocess import PreprocessSpec  # noqa: E402
 from composir.model import Model, load_model  # noqa: E402
-from composir.train.foundation.efficientnet_lite import (  # noqa: E402
+from composir.train.isa.efficientnet_lite import (  # noqa: E402
     LITE_SPECS,
 )
 from composir.train.isa.light_encoder import (  # noqa: E402

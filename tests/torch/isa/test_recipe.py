@@ -20,7 +20,7 @@ from composir.compose.trained import ComposerFolder  # noqa: E402
 from composir.errors import ModelError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
-from composir.train.foundation.efficientnet_lite import (  # noqa: E402
+from composir.train.isa.efficientnet_lite import (  # noqa: E402
     LITE_SPECS,
     EfficientNetLite,
 )

@@ -19,16 +19,14 @@ and a query that keeps all of the reference's finds the reference's pattern agai
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.text_tower import TextHead, TextTower
+from composir.foundation.text_tower import TextTower
 
 # Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
 PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
@@ -133,34 +131,26 @@ class LowRank(Adapter):
 
 
 class AppearanceWords(Adapter):
-    """A text head that says something of appearance too: `[m ; u] / sqrt(1 + |u|^2)`.
+    """What a sentence says of appearance: `u = Up(GELU(Down(h)))` of its pooled state `h`."""
 
-    `m` is what the wrapped head makes of the sentence's averaged state `h`, of unit norm, and
-    `u = Up(GELU(Down(h)))`.
-    """
-
-    def __init__(self, head: TextHead, width: int, config: AdapterConfig) -> None:
-        """Wrap a head whose vectors end in zeros; the up projection starts at zero.
+    def __init__(self, width: int, appearance: int, config: AdapterConfig) -> None:
+        """Build; the up projection starts at zero.
 
         Args:
-            head: Of a model with an appearance part.
             width: Of the sentence's state.
+            appearance: Of the model's appearance part.
             config: Hidden width and dropout.
         """
         super().__init__(config.dropout)
-        self.head = head
         self.down = nn.Linear(width, config.appearance)
-        self.up = nn.Linear(config.appearance, head.appearance_width)
+        self.up = nn.Linear(config.appearance, appearance)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """(n, width) -> (n, D), unit norm."""
-        meaning = self.head(pooled)[:, : -self.head.appearance_width]
-        appearance = self.switched(self.up(self.dropout(functional.gelu(self.down(pooled)))))
-        # Not `normalize`: where `u` is zero, the head's own vector has to come out to the bit.
-        length = torch.sqrt(1.0 + appearance.square().sum(dim=-1, keepdim=True))
-        return torch.cat([meaning, appearance], dim=-1) / length
+        """(n, width) -> (n, appearance)."""
+        correction: Tensor = self.up(self.dropout(functional.gelu(self.down(pooled))))
+        return self.switched(correction)
 
 
 OWN = ("down.", "up.")
@@ -174,7 +164,7 @@ class AdaptedTower:
         adapted: A tower around the same weights that holds the adapters: adapters on.
     """
 
-    def __init__(self, tower: nn.Module, config: AdapterConfig) -> None:
+    def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
         """Make the twin.
 
         Args:
@@ -184,15 +174,13 @@ class AdaptedTower:
         self.frozen = tower
         self.adapted = _with_shared_weights(tower)
         self._adapters = [
-            adapter
-            for block in cast(Iterable[nn.Module], self.adapted.blocks)
-            for adapter in _adapt(block, config)
+            adapter for block in self.adapted.blocks for adapter in _adapt(block, config)
         ]
-        adapted = self.adapted
-        if isinstance(adapted, TextTower) and adapted.head.appearance_width and config.appearance:
-            head = AppearanceWords(adapted.head, adapted.spec.width, config)
-            adapted.head = cast(TextHead, head)  # has its one method
-            self._adapters.append(head)
+        spec = tower.spec
+        if spec.appearance and config.appearance:
+            words = AppearanceWords(spec.width, spec.appearance, config)
+            self.adapted.appearance = words
+            self._adapters.append(words)
 
     def train(self, *, mode: bool = True) -> None:
         """Turn the adapters' dropout on or off; the frozen parts always stay in evaluation mode."""
@@ -233,10 +221,10 @@ class SwitchableTower(nn.Module):
         width: Of its words.
     """
 
-    def __init__(self, tower: nn.Module) -> None:
+    def __init__(self, tower: TextTower) -> None:
         """Wrap an adapted tower."""
         super().__init__()
-        self.tower, self.width = tower, int(cast(Any, tower.spec).width)
+        self.tower, self.width = tower, tower.spec.width
 
     def forward(
         self, words: Tensor, mask: Tensor, adapters: Tensor, eot: Tensor | None = None
@@ -261,7 +249,7 @@ class SwitchableTower(nn.Module):
                 adapter.switch = None
 
 
-def _with_shared_weights(tower: nn.Module) -> nn.Module:
+def _with_shared_weights(tower: TextTower) -> TextTower:
     """A copy of the modules around the same parameters."""
     return copy.deepcopy(tower, {id(parameter): parameter for parameter in tower.parameters()})
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from composir.errors import MissingExtraError, TrainingError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
-from composir.train.foundation.efficientnet_lite import (
+from composir.train.isa.efficientnet_lite import (
     CACHE_STAGE,
     LITE_SPECS,
     PIXEL_MEAN,
@@ -25,8 +25,8 @@ from composir.train.foundation.efficientnet_lite import (
     STAGES,
     EfficientNetLite,
     load_efficientnet_lite,
+    trunk_of_gallery,
 )
-from composir.train.frozen import load_image_trunk
 
 GALLERY = "gallery"
 # Of the side of the gallery's pictures: 0.46 of the operations.
@@ -276,7 +276,7 @@ def _load_gallery(bundle: Bundle, config: LightEncoderConfig) -> LightEncoder:
     gallery = bundle.manifest.image.preprocess
     half = round(GALLERY_SCALE * gallery.size / STRIDE) * STRIDE
     spec = gallery.model_copy(update={"size": config.size or half})
-    return LiteEncoder(load_image_trunk(bundle), spec, config)
+    return LiteEncoder(trunk_of_gallery(bundle), spec, config)
 
 
 def _load_timm(name: str, config: LightEncoderConfig) -> LightEncoder:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.foundation.appearance import Appearance
 from composir.model.bundle import Bundle
-from composir.train.foundation.appearance import Appearance
-from composir.train.foundation.efficientnet_lite import SameConv
 from composir.train.frozen import read_weights
+from composir.train.isa.efficientnet_lite import SameConv
 from composir.train.losses import cosine_loss, distillation_loss
 
 

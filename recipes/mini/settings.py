@@ -1,16 +1,102 @@
-"""Settings of the packaged model's recipe, stage by stage."""
+"""Settings of mini's recipe, stage by stage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from composir.errors import TrainingError
 from composir.train.checks import check_name_and_seed
-from composir.train.foundation.appearance import AppearanceConfig
-from composir.train.foundation.task import ContrastConfig
 from composir.train.loop import LoopConfig
 
 STAGES = ("heads", "joint", "attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastConfig:
+    """Batches, learning rates and targets.
+
+    Attributes:
+        batch: Pictures of each source in a batch.
+        head_rate: Peak learning rate of both heads.
+        text_rate: Of the trained text blocks.
+        image_rate: Of the trained image stages.
+        text_blocks: How many of the last text blocks are trained.
+        image_stages: Train the image stages above the cache: banks then hold features of the lower
+            trunk. Else only the head is trained, and banks hold features of the whole trunk.
+        soft_share: Share of the target that goes by sentence similarity.
+        soft_temperature: Of that similarity.
+        soft_sources: Sources whose rows have such soft targets; none means all. (Titles that differ
+            in the colour alone are alike to a sentence encoder, and must not be to us.)
+        attribute_weight: Of the mean attribute loss; 0 leaves attributes out.
+        attribute_weights: Weights of single attributes in that mean, 1 where not named.
+        shared_text: How often a picture that has one is described by the text it shares with its
+            variants.
+        initial_scale: Inverse temperature at the start; it is learnt.
+    """
+
+    batch: dict[str, int] = field(default_factory=dict)
+    head_rate: float = 1e-3
+    text_rate: float = 5e-5
+    image_rate: float = 1e-4
+    text_blocks: int = 3
+    image_stages: bool = False
+    soft_share: float = 0.0
+    soft_temperature: float = 0.07
+    soft_sources: tuple[str, ...] = ()
+    attribute_weight: float = 0.0
+    attribute_weights: dict[str, float] = field(default_factory=dict)
+    shared_text: float = 0.0
+    initial_scale: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppearanceConfig:
+    """How the appearance part is made.
+
+    Attributes:
+        width: Of `u`; 0 for a model without one.
+        weight: `w`, how much appearance counts beside meaning where pictures meet.
+        rate: Peak learning rate.
+        temperature: Of the contrast.
+        dropout: On the features.
+        kin: By source, how many pairs of kin a batch holds (`TrainingPicture.kin`).
+        views: By source, how many pairs of the first and the last view of one picture (of a source
+            with a single view the same features, under two dropouts).
+    """
+
+    width: int = 256
+    weight: float = 1.4
+    rate: float = 3e-4
+    temperature: float = 0.1
+    dropout: float = 0.2
+    kin: dict[str, int] = field(
+        default_factory=lambda: {"fashion-recolour": 96, "pacs-domains": 84}
+    )
+    views: dict[str, int] = field(
+        default_factory=lambda: {
+            "flickr8k-train": 128,
+            "fashion-recolour": 48,
+            "grocery-train": 32,
+            "clothing-train": 32,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be computed.
+
+        Raises:
+            TrainingError: If a number is out of range.
+        """
+        if self.width < 0 or min(self.weight, self.temperature, self.rate) <= 0:
+            raise TrainingError(
+                "appearance: width at least 0; weight, temperature and rate above 0"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise TrainingError("appearance: 0 <= dropout < 1")
+        counts = (*self.kin.values(), *self.views.values())
+        if min(counts, default=0) < 0 or (self.width and not any(counts)):
+            raise TrainingError("appearance: kin and views at least 0, and not all of them 0")
 
 
 def _views() -> dict[str, int]:
@@ -62,7 +148,7 @@ def _attributes() -> ContrastConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundationConfig:
+class MiniConfig:
     """Everything that changes the outcome.
 
     Attributes:

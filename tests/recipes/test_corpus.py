@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus import fashion_group, read_corpus, split_of
 
 from composir.errors import DatasetError
-from composir.train.foundation.corpus import fashion_group, read_corpus, split_of
 
 
 def write(root: Path, name: str, *rows: dict[str, Any]) -> None:

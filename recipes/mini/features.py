@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps
 from torch.nn import functional
 
 from composir.errors import ImageReadError, TrainingError
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
+from composir.train.augment import augment
 from composir.train.feature_cache import Progressed, filling, picture_stamp, read_note, write_note
-from composir.train.foundation.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
+from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from composir.train.tracing import trace_to_onnx
 
 HalfArray: TypeAlias = NDArray[np.float16]
@@ -109,21 +110,6 @@ def cache_name(
     weights = float(sum(p.detach().double().abs().sum() for p in trunk.parameters()))
     digest.update(f"{trunk.spec} {weights:.6e}".encode())
     return f"{digest.hexdigest()[:16]}-view{view}"
-
-
-def augment(rgb: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Crop, mirror and vary light; hue is left alone, because texts name colours."""
-    area = generator.uniform(0.45, 1.0)
-    stretch = np.exp(generator.uniform(-0.2, 0.2))
-    width = min(1.0, float(np.sqrt(area) * stretch)) * rgb.width
-    height = min(1.0, float(np.sqrt(area) / stretch)) * rgb.height
-    left = generator.uniform(0, rgb.width - width)
-    top = generator.uniform(0, rgb.height - height)
-    view = rgb.crop((round(left), round(top), round(left + width), round(top + height)))
-    if generator.random() < 0.5:
-        view = ImageOps.mirror(view)
-    view = ImageEnhance.Brightness(view).enhance(generator.uniform(0.85, 1.15))
-    return ImageEnhance.Contrast(view).enhance(generator.uniform(0.85, 1.15))
 
 
 def _fill(
@@ -214,8 +200,6 @@ class _Lower(torch.nn.Module):
 def _onnx_runner(
     trunk: EfficientNetLite, size: int
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    import onnxruntime
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lower.onnx"
         pixels = torch.zeros(1, 3, size, size)

@@ -12,7 +12,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
-from composir.train.foundation.efficientnet_lite import (  # noqa: E402
+from composir.train.isa.efficientnet_lite import (  # noqa: E402
     BATCH_NORM_EPSILON,
     HEAD_CHANNELS,
     LITE_SPECS,
@@ -155,7 +155,7 @@ def _unfolded(state: dict[str, Tensor], trunk: EfficientNetLite, pixels: Tensor)
 
 def test_published_weights_load_and_tell_pictures_apart() -> None:
     try:
-        trunk = load_efficientnet_lite("lite2")
+        trunk = load_efficientnet_lite("lite0")
     except MissingExtraError as error:
         pytest.skip(f"needs the package with the weights: {error}")
     with torch.inference_mode():

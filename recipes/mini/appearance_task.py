@@ -7,25 +7,28 @@ change; kept apart from others, they leave in it what the words do not say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from contrast import Bank
+from corpus import Split, TrainingPicture
+from features import cache_name, channels_last
+from image_tower import ImageTower
 from numpy.typing import NDArray
+from settings import AppearanceConfig
 from torch import Tensor
 from torch.nn import functional
 
 from composir.data.untrusted_arrays import read_array
 from composir.errors import TrainingError
+from composir.foundation.appearance import Appearance
+from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
-from composir.train.foundation.appearance import Appearance, AppearanceConfig, kin_loss
-from composir.train.foundation.corpus import Split, TrainingPicture
-from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
-from composir.train.foundation.features import cache_name, channels_last
-from composir.train.foundation.image_tower import ImageTower
-from composir.train.foundation.task import Bank
-from composir.train.foundation.text_tower import TextTower
+from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 from composir.train.loop import LoopConfig, ParameterGroup, train
 from composir.types import FloatArray
 
@@ -67,7 +70,7 @@ class AppearanceTask:
         }
         self._dev = {name: find_kin(banks[name].pictures, "dev") for name in self._kin}
         chosen = [pooled[name][0][rows] for name, rows in self._rows.items() if len(rows)]
-        appearance.start(np.concatenate(chosen))
+        start_white(appearance, np.concatenate(chosen))
 
     def groups(self) -> Sequence[ParameterGroup]:
         """The map's."""
@@ -124,6 +127,56 @@ class AppearanceTask:
         return functional.dropout(features, self.config.dropout)
 
 
+def start_white(appearance: Appearance, features: FloatArray) -> None:
+    """Start as the whitened principal components of some pictures.
+
+    Args:
+        appearance: Changed in place.
+        features: (n, channels), averaged features.
+
+    Raises:
+        TrainingError: If there are fewer pictures or channels than the part is wide.
+    """
+    project = appearance.project
+    width = project.out_features
+    if min(features.shape) < width:
+        raise TrainingError(
+            f"appearance.width is {width}, more than {len(features)} training pictures of "
+            f"{features.shape[1]} channels can fill: set it lower"
+        )
+    rows = features.astype(np.float64)
+    mean = rows.mean(axis=0)
+    values, axes = np.linalg.eigh(np.cov((rows - mean).T))
+    matrix = (axes[:, ::-1] / np.sqrt(np.maximum(values[::-1], 1e-8)))[:, :width].T
+    # Scaled as a whole, which the norm undoes, so that the learning rate means the same always.
+    matrix /= np.abs(matrix).mean() * math.sqrt(rows.shape[1])
+    with torch.no_grad():
+        project.weight.copy_(torch.from_numpy(matrix.copy()))
+        project.bias.copy_(torch.from_numpy(-matrix @ mean))
+
+
+def kin_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: float) -> Tensor:
+    r"""Symmetric InfoNCE over pairs, in which members of one group are no negatives.
+
+    $$ L = \tfrac12 \sum_{(a, b)} -\frac1n \sum_i \log \frac{e^{a_i^\top b_i / \tau}}
+         {\sum_{j \notin G_i \setminus i} e^{a_i^\top b_j / \tau}} $$
+
+    over `(a, b)` both ways round, `G_i` the places of row i's group.
+
+    Args:
+        left: (n, d), unit norm.
+        right: (n, d), unit norm; row i is the partner of left's row i.
+        groups: (n,) int64.
+        temperature: τ.
+    """
+    groups = groups.to(left.device)
+    same = groups[:, None] == groups[None]
+    same.fill_diagonal_(fill_value=False)
+    logits = (left @ right.T / temperature).masked_fill(same, float("-inf"))
+    own = torch.arange(len(left), device=left.device)
+    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+
 def train_appearance(
     towers: tuple[ImageTower, TextTower],
     banks: Mapping[str, Bank],
@@ -160,7 +213,7 @@ def train_appearance(
     appearance.to(next(image.parameters()).device)
     task = AppearanceTask(appearance, banks, pooled, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
-    image.appearance, text.head.appearance_width = appearance, config.width
+    image.appearance, text.spec = appearance, replace(text.spec, appearance=config.width)
     return figures
 
 

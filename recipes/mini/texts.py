@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from tokenizers import Tokenizer
+from minilm import load_tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from composir.train.foundation.text_tower import (
-    TextTower,
-    attention_bias,
-    mean_pool,
-    minilm_folder,
-)
+from composir.foundation.text_tower import TextTower, mean_pool
+from composir.foundation.transformer import attention_bias
 
-MAX_TOKENS = 64
 BATCH = 256
 CHUNK = 64
-
-
-def load_tokenizer(max_tokens: int = MAX_TOKENS) -> Tokenizer:
-    """MiniLM's tokeniser, without padding, cut at `max_tokens`."""
-    tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
 
 
 class TextBank:
@@ -41,6 +28,7 @@ class TextBank:
     def __init__(
         self,
         tower: TextTower,
+        words: Tensor,
         texts: Sequence[str],
         trained_blocks: int,
         progress: Callable[[int, int], None] | None = None,
@@ -49,6 +37,7 @@ class TextBank:
 
         Args:
             tower: The text tower before training.
+            words: (vocabulary, width), its word embeddings.
             texts: May repeat.
             trained_blocks: How many of the last blocks will be trained, 0 to all.
             progress: Called with (done, total).
@@ -59,7 +48,7 @@ class TextBank:
         self._states: list[Tensor] = [torch.empty(0)] * len(distinct)
         self._pooled = torch.empty(len(distinct), tower.spec.width)
         done = 0
-        for rows, states, mask, last in self._frozen_pass(tower, distinct):
+        for rows, states, mask, last in self._frozen_pass(tower, words, distinct):
             self._pooled[rows] = mean_pool(last, mask)
             for position, row in enumerate(rows):
                 length = int(mask[position].sum())
@@ -79,8 +68,7 @@ class TextBank:
         """
         device = tower.positions.device
         pooled = self._through(tower, rows) if trained else self._pooled[rows]
-        vectors: Tensor = tower.head(pooled.to(device))
-        return vectors
+        return tower.vector(pooled.to(device))
 
     def _through(self, tower: TextTower, rows: Sequence[int]) -> Tensor:
         """Mean-pooled states after the trained blocks, (n, width)."""
@@ -90,7 +78,7 @@ class TextBank:
         for start in range(0, len(order), CHUNK):
             chosen = [self._states[rows[place]] for place in order[start : start + CHUNK]]
             states, mask = (part.to(tower.positions.device) for part in _pad(chosen))
-            bias = attention_bias(mask)
+            bias = attention_bias(mask, causal=False)
             for block in tower.blocks[self._first :]:
                 states = block(states, bias)
             parts.append(mean_pool(states, mask))
@@ -98,21 +86,22 @@ class TextBank:
         return torch.cat(parts)[places.to(parts[0].device)]
 
     def _frozen_pass(
-        self, tower: TextTower, texts: Sequence[str]
+        self, tower: TextTower, table: Tensor, texts: Sequence[str]
     ) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
         encodings = load_tokenizer().encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             with torch.no_grad():
-                words, mask = _pad([tower.words(torch.tensor(encodings[row].ids)) for row in rows])
+                ragged = [table[torch.tensor(encodings[row].ids)] for row in rows]
+                words, mask = (part.to(tower.positions.device) for part in _pad(ragged))
                 states = kept = tower.norm(words + tower.positions[: words.shape[1]])
-                bias = attention_bias(mask)
+                bias = attention_bias(mask, causal=False)
                 for depth, block in enumerate(tower.blocks):
                     kept = states if depth == self._first else kept
                     states = block(states, bias)
                 kept = states if self._first == len(tower.blocks) else kept
-            yield rows, kept, mask, states
+            yield rows, kept.cpu(), mask.cpu(), states.cpu()
 
 
 def _pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

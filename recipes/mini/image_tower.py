@@ -1,4 +1,4 @@
-"""The packaged model's gallery tower: EfficientNet-Lite and an attention-pooling head."""
+"""mini's gallery tower: EfficientNet-Lite and an attention-pooling head."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.train.foundation.appearance import Appearance
-from composir.train.foundation.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
+from composir.foundation.appearance import Appearance
+from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
 
 class AttentionPool(nn.Module):

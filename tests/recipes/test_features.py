@@ -12,11 +12,12 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+import features  # noqa: E402
+from features import cached_view  # noqa: E402
+
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
-from composir.train.foundation import features  # noqa: E402
-from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
-from composir.train.foundation.features import cached_view  # noqa: E402
+from composir.train.isa.efficientnet_lite import EfficientNetLite  # noqa: E402
 from tests.torch.towers import SPEC, seeing_trunk  # noqa: E402
 
 pytestmark = [

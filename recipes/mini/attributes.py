@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from corpus import TrainingPicture
 from torch import Tensor
 from torch.nn import functional
-
-from composir.train.foundation.corpus import TrainingPicture
 
 NO_VALUE = -1
 TEMPLATES: Mapping[str, tuple[str, ...]] = {

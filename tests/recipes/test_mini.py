@@ -14,16 +14,18 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+import bundle  # noqa: E402
+import minilm  # noqa: E402
+import train as recipe  # noqa: E402
+from settings import AppearanceConfig, ContrastConfig, MiniConfig  # noqa: E402
+from torch import Tensor  # noqa: E402
+
 from composir.errors import TrainingError  # noqa: E402
+from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model import load_model  # noqa: E402
-from composir.train.foundation import finish, recipe, texts  # noqa: E402
-from composir.train.foundation.appearance import AppearanceConfig  # noqa: E402
-from composir.train.foundation.config import FoundationConfig  # noqa: E402
-from composir.train.foundation.efficientnet_lite import EfficientNetLite  # noqa: E402
-from composir.train.foundation.task import ContrastConfig  # noqa: E402
-from composir.train.foundation.text_tower import TextTower  # noqa: E402
+from composir.train.isa.efficientnet_lite import EfficientNetLite  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
-from tests.torch.towers import LITE, TEXT, seeing_trunk, tokenizer  # noqa: E402
+from tests.torch.towers import LITE, TEXT, seeing_trunk, tokenizer, words  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -48,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [_lamp(folder, maker, colour) for maker in range(20) for colour in COLOURS]
     (folder / "gallery.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     tokenizer().save(str(tmp_path / "tokenizer.json"))
-    for module in (texts, finish):
+    for module in (minilm, bundle):
         monkeypatch.setattr(module, "minilm_folder", lambda: tmp_path)
     monkeypatch.setattr(recipe, "load_efficientnet_lite", _trunk)
     monkeypatch.setattr(recipe, "load_minilm", _text_tower)
@@ -67,16 +69,17 @@ def _trunk(_name: str) -> EfficientNetLite:
     return seeing_trunk(replace(LITE, resolution=96))
 
 
-def _text_tower(dimension: int) -> TextTower:
+def _text_tower(dimension: int) -> tuple[TextTower, Tensor]:
     torch.manual_seed(0)
-    return TextTower(replace(TEXT, positions=finish.MAX_TOKENS), dimension).eval()
+    spec = replace(TEXT, positions=bundle.MAX_TOKENS, dimension=dimension)
+    return TextTower(spec).eval(), words()
 
 
-def config(home: Path) -> FoundationConfig:
+def config(home: Path) -> MiniConfig:
     """Few steps of every stage."""
     heads = ContrastConfig(batch={SHOP: 6}, text_blocks=0)
     joint = ContrastConfig(batch={SHOP: 6}, text_blocks=1, image_stages=True)
-    return FoundationConfig(
+    return MiniConfig(
         data=home / "data",
         cache=home / "cache",
         name="tiny",
@@ -108,7 +111,7 @@ def stopping_at(text: str) -> Callable[[str], None]:
 
 
 def test_data_become_a_bundle_that_encodes_pictures_and_texts(home: Path) -> None:
-    manifest = recipe.train_foundation(config(home), home / "run", quiet)
+    manifest = recipe.train_mini(config(home), home / "run", quiet)
     model = load_model(home / "run" / "bundle", threads=1)
     precise = load_model(home / "run" / "bundle-fp32", threads=1)
     picture = Image.open(home / "data" / SHOP / "images" / "0-red.png")
@@ -126,11 +129,11 @@ def test_data_become_a_bundle_that_encodes_pictures_and_texts(home: Path) -> Non
 
 
 def test_an_interrupted_run_ends_as_if_nothing_had_been(home: Path) -> None:
-    whole = recipe.train_foundation(config(home), home / "whole", quiet)
+    whole = recipe.train_mini(config(home), home / "whole", quiet)
     for line in ("joint {", "appearance {"):  # twice in the same run
         with pytest.raises(StoppedError):
-            recipe.train_foundation(config(home), home / "run", stopping_at(line))
-    again = recipe.train_foundation(config(home), home / "run", quiet)
+            recipe.train_mini(config(home), home / "run", stopping_at(line))
+    again = recipe.train_mini(config(home), home / "run", quiet)
 
     def graphs(folder: str) -> list[bytes]:
         return [p.read_bytes() for p in sorted((home / folder / "bundle").glob("*.onnx"))]
@@ -141,16 +144,16 @@ def test_an_interrupted_run_ends_as_if_nothing_had_been(home: Path) -> None:
 
 def test_a_run_of_another_configuration_is_refused(home: Path) -> None:
     with pytest.raises(StoppedError):
-        recipe.train_foundation(config(home), home / "run", stopping_at("joint {"))
+        recipe.train_mini(config(home), home / "run", stopping_at("joint {"))
     with pytest.raises(TrainingError, match=r"run of another configuration .*choose another --out"):
-        recipe.train_foundation(replace(config(home), seed=1), home / "run", quiet)
+        recipe.train_mini(replace(config(home), seed=1), home / "run", quiet)
 
 
 def test_a_run_that_failed_before_training_is_begun_with_other_settings(home: Path) -> None:
     with pytest.raises(StoppedError):
-        recipe.train_foundation(config(home), home / "run", stopping_at("encoding their texts"))
+        recipe.train_mini(config(home), home / "run", stopping_at("encoding their texts"))
     with pytest.raises(StoppedError):
-        recipe.train_foundation(replace(config(home), seed=1), home / "run", stopping_at("heads {"))
+        recipe.train_mini(replace(config(home), seed=1), home / "run", stopping_at("heads {"))
 
     assert json.loads((home / "run" / "config.json").read_text(encoding="utf-8"))["seed"] == 1
 
@@ -158,5 +161,5 @@ def test_a_run_that_failed_before_training_is_begun_with_other_settings(home: Pa
 def test_kin_that_no_picture_has_are_refused_before_anything_is_trained(home: Path) -> None:
     asked = replace(config(home), appearance=AppearanceConfig(width=4, kin={"pacs-domains": 6}))
     with pytest.raises(TrainingError, match=r"--set appearance\.kin\.pacs-domains=0"):
-        recipe.train_foundation(asked, home / "run", quiet)
+        recipe.train_mini(asked, home / "run", quiet)
     assert not (home / "run" / "heads").exists()

@@ -9,13 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from contrast import Bank, ContrastTask  # noqa: E402
+from corpus import Split, TrainingPicture  # noqa: E402
+from settings import ContrastConfig  # noqa: E402
+from texts import TextBank  # noqa: E402
+
 from composir.errors import TrainingError  # noqa: E402
-from composir.train.foundation.corpus import Split, TrainingPicture  # noqa: E402
-from composir.train.foundation.efficientnet_lite import CACHE_STAGE  # noqa: E402
-from composir.train.foundation.task import Bank, ContrastConfig, ContrastTask  # noqa: E402
-from composir.train.foundation.texts import TextBank  # noqa: E402
+from composir.train.isa.efficientnet_lite import CACHE_STAGE  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
-from tests.torch.towers import SIZE, image_tower, text_tower, tokenizer  # noqa: E402
+from tests.torch.towers import SIZE, image_tower, text_tower, tokenizer, words  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SOURCE = "flickr8k-train"
@@ -24,7 +26,7 @@ TEXTS = ("red lamp", "blue lamp", "a dog", "photo of a red dog", "lamp of a dog"
 
 @pytest.fixture(autouse=True)
 def small_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("composir.train.foundation.texts.load_tokenizer", tokenizer)
+    monkeypatch.setattr("texts.load_tokenizer", tokenizer)
 
 
 def make_task(*, joint: bool, count: int = 10, batch: int = 4) -> ContrastTask:
@@ -40,7 +42,7 @@ def make_task(*, joint: bool, count: int = 10, batch: int = 4) -> ContrastTask:
     config = ContrastConfig(
         batch={SOURCE: batch}, text_blocks=1 if joint else 0, image_stages=joint
     )
-    texts = TextBank(text, TEXTS, config.text_blocks)
+    texts = TextBank(text, words(), TEXTS, config.text_blocks)
     return ContrastTask((image, text), {SOURCE: Bank(pictures, [features])}, texts, config, seed=1)
 
 
@@ -63,7 +65,7 @@ def test_frozen_parts_do_not_change_and_trained_ones_do(tmp_path: Path, joint: b
             assert not changed or id(parameter) in trained, name
             assert parameter.grad is None or id(parameter) in trained, name
             moved |= {f"{side}.{name}"} if changed else set()
-    assert {"image.head.project.weight", "text.head.linear.weight"} <= moved
+    assert {"image.head.project.weight", "text.projection.weight"} <= moved
     upper = any(name.startswith(f"image.trunk.stages.{CACHE_STAGE}.") for name in moved)
     assert upper == joint
     assert any(name.startswith("text.blocks.1.") for name in moved) == joint

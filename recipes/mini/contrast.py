@@ -1,71 +1,29 @@
-"""What the loop trains for the packaged model: heads and upper blocks of both towers."""
+"""Pictures and texts told apart: what the first three stages train, heads and upper blocks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from attributes import attribute_loss, batch_values, draw_phrases, find_attributes
+from corpus import Split, TrainingPicture
+from features import HalfArray, channels_last
+from image_tower import ImageTower
+from settings import ContrastConfig
+from texts import TextBank
 from torch import Tensor, nn
+from torch.nn import functional
 
 from composir.errors import TrainingError
-from composir.train.foundation.attributes import (
-    attribute_loss,
-    batch_values,
-    draw_phrases,
-    find_attributes,
-)
-from composir.train.foundation.corpus import Split, TrainingPicture
-from composir.train.foundation.efficientnet_lite import CACHE_STAGE
-from composir.train.foundation.features import HalfArray, channels_last
-from composir.train.foundation.image_tower import ImageTower
-from composir.train.foundation.losses import contrastive_loss, soft_targets
-from composir.train.foundation.text_tower import TextTower
-from composir.train.foundation.texts import TextBank
+from composir.foundation.text_tower import TextTower
+from composir.train.isa.efficientnet_lite import CACHE_STAGE
 from composir.train.loop import ParameterGroup
 
 EVALUATION_BATCH = 64
 MAX_SCALE = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastConfig:
-    """Batches, learning rates and targets.
-
-    Attributes:
-        batch: Pictures of each source in a batch.
-        head_rate: Peak learning rate of both heads.
-        text_rate: Of the trained text blocks.
-        image_rate: Of the trained image stages.
-        text_blocks: How many of the last text blocks are trained.
-        image_stages: Train the image stages above the cache: banks then hold features of the lower
-            trunk. Else only the head is trained, and banks hold features of the whole trunk.
-        soft_share: Share of the target that goes by sentence similarity.
-        soft_temperature: Of that similarity.
-        soft_sources: Sources whose rows have such soft targets; none means all. (Titles that differ
-            in the colour alone are alike to a sentence encoder, and must not be to us.)
-        attribute_weight: Of the mean attribute loss; 0 leaves attributes out.
-        attribute_weights: Weights of single attributes in that mean, 1 where not named.
-        shared_text: How often a picture that has one is described by the text it shares with its
-            variants.
-        initial_scale: Inverse temperature at the start; it is learnt.
-    """
-
-    batch: dict[str, int] = field(default_factory=dict)
-    head_rate: float = 1e-3
-    text_rate: float = 5e-5
-    image_rate: float = 1e-4
-    text_blocks: int = 3
-    image_stages: bool = False
-    soft_share: float = 0.0
-    soft_temperature: float = 0.07
-    soft_sources: tuple[str, ...] = ()
-    attribute_weight: float = 0.0
-    attribute_weights: dict[str, float] = field(default_factory=dict)
-    shared_text: float = 0.0
-    initial_scale: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +79,7 @@ class ContrastTask:
     def groups(self) -> Sequence[ParameterGroup]:
         """Heads, temperature, text blocks and (if trained) image stages."""
         config = self.config
-        heads = (*self.image.head.parameters(), *self.text.head.parameters(), self.log_scale)
+        heads = (*self.image.head.parameters(), *text_head(self.text), self.log_scale)
         groups = [ParameterGroup(heads, config.head_rate)]
         if config.text_blocks:
             blocks = tuple(p for block in self._text_blocks() for p in block.parameters())
@@ -263,3 +221,54 @@ class ContrastTask:
         for group in self.groups():
             for parameter in group.parameters:
                 parameter.requires_grad = True
+
+
+def text_head(tower: TextTower) -> tuple[nn.Parameter, ...]:
+    """What leads from pooled states to the shared space."""
+    assert tower.correction is not None  # `minilm.load_minilm` gives it one
+    return (*tower.projection.parameters(), *tower.correction.parameters())
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+    r"""Symmetric InfoNCE with soft targets.
+
+    $$ L = \tfrac12 H(P, \mathrm{softmax}(s I T^\top))
+         + \tfrac12 H(P, \mathrm{softmax}(s T I^\top)) $$
+
+    with cross-entropy `H`. With `targets` the identity it is the loss of CLIP (arXiv 2103.00020,
+    section 2.3).
+
+    Args:
+        images: (n, D), unit norm.
+        texts: (n, D), unit norm; row i describes image i.
+        targets: (n, n), symmetric up to row normalisation; rows sum to one.
+        scale: Inverse temperature, scalar.
+
+    Returns:
+        The mean loss, scalar.
+    """
+    logits = scale * images @ texts.T
+    forward = -(targets * functional.log_softmax(logits, dim=1)).sum(1).mean()
+    backward = -(targets * functional.log_softmax(logits.T, dim=1)).sum(1).mean()
+    return (forward + backward) / 2
+
+
+def soft_targets(sentences: Tensor, share: float | Tensor, temperature: float) -> Tensor:
+    """Who else might a text describe: what a frozen sentence encoder finds alike shares the target.
+
+    Identical texts ("a photo of a hat" of a hundred pictures) share equally whatever `share` is.
+
+    Args:
+        sentences: (n, w) frozen sentence vectors, unit norm.
+        share: How much of the target goes by similarity, 0 to 1, of all rows or (n, 1) by row; the
+            rest goes to identical texts.
+        temperature: Of the similarity's softmax.
+
+    Returns:
+        (n, n), rows sum to one.
+    """
+    similarity = sentences @ sentences.T
+    identical = (similarity > 1.0 - 1e-4).float()
+    identical = identical / identical.sum(1, keepdim=True)
+    alike = torch.softmax(similarity / temperature, dim=1)
+    return (1.0 - share) * identical + share * alike

@@ -1,40 +1,107 @@
 """How the packaged model `mini` is made, from data set folders to a bundle.
 
+    python recipes/mini/train.py --data data/ --out runs/mini
+
 Four stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
 stages above the cache and the last text blocks are trained together with the heads. *attributes*:
 the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
 of vectors. *appearance*: with both towers finished, a second part of the pictures' vectors learns
-what texts do not say (`foundation.appearance`). Each stage resumes from its
+what texts do not say (`composir.foundation.appearance`). Each stage resumes from its
 checkpoint; caches are shared by all runs.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from appearance_task import check_sources, train_appearance
+from attributes import find_attributes, phrases_of
+from bundle import export_bundle, mini_preprocessing
+from contrast import Bank, ContrastTask
+from corpus import TrainingPicture, read_corpus
+from features import cached_pooled, cached_view
+from image_tower import ImageTower
+from minilm import load_minilm
+from settings import STAGES, MiniConfig
+from texts import TextBank
+from torch import Tensor
 
+from composir.data.outputs import check_own_folder
+from composir.errors import ComposirError
+from composir.foundation.text_tower import TextTower
 from composir.model.bundle import Manifest
-from composir.train.foundation.appearance_task import check_sources, train_appearance
-from composir.train.foundation.attributes import find_attributes, phrases_of
-from composir.train.foundation.config import STAGES, FoundationConfig
-from composir.train.foundation.corpus import TrainingPicture, read_corpus
-from composir.train.foundation.efficientnet_lite import EfficientNetLite, load_efficientnet_lite
-from composir.train.foundation.features import cached_pooled, cached_view
-from composir.train.foundation.finish import export_bundle, mini_preprocessing
-from composir.train.foundation.image_tower import ImageTower
-from composir.train.foundation.task import Bank, ContrastTask
-from composir.train.foundation.text_tower import TextTower, load_minilm
-from composir.train.foundation.texts import TextBank
+from composir.train.config import read_config
+from composir.train.isa.efficientnet_lite import EfficientNetLite, load_efficientnet_lite
 from composir.train.loop import train
-from composir.train.run_folder import claim
+from composir.train.run_folder import CONFIG, claim
 
 Say: TypeAlias = Callable[[str], None]
 
 
-def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class Towers:
+    """What is trained.
+
+    Attributes:
+        image: The gallery's side.
+        text: The other side.
+        words: (vocabulary, width) float32, its word embeddings, which stay as they are.
+    """
+
+    image: ImageTower
+    text: TextTower
+    words: Tensor
+
+    @property
+    def both(self) -> tuple[ImageTower, TextTower]:
+        """The two that change."""
+        return self.image, self.text
+
+
+def main() -> int:
+    """Read the command line and train; the exit code."""
+    asked = _arguments()
+    chosen = [*([f"data={asked.data}"] if asked.data else []), *asked.assignments]
+    try:
+        config = read_config(MiniConfig, asked.config, chosen)
+        check_own_folder(asked.out, {CONFIG}, "--out")
+        train_mini(config, asked.out, _say)
+    except ComposirError as error:
+        _say(f"Error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say(f"stopped; the same command goes on from the last checkpoint in {asked.out}")
+        return 130
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Make mini, from data set folders to a bundle.")
+    parser.add_argument("--out", type=Path, required=True, help="run folder; a run there goes on")
+    parser.add_argument("--data", type=Path, help="folder of the data set folders")
+    parser.add_argument("--config", type=Path, help="settings as TOML; see the run's config.json")
+    parser.add_argument(
+        "--set",
+        dest="assignments",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one setting; repeat",
+    )
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     """Train, export and describe the model.
 
     Args:
@@ -57,20 +124,22 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
         check_sources(config.appearance, corpus)
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
-    texts = TextBank(towers[1], _all_texts(corpus), config.joint.text_blocks)
+    texts = TextBank(towers.text, towers.words, _all_texts(corpus), config.joint.text_blocks)
     # Opened before anything is trained: caches are named by the weights that made them.
-    banks = {lower: _banks(config, towers[0].trunk, corpus, lower, say) for lower in (False, True)}
+    trunk = towers.image.trunk
+    banks = {lower: _banks(config, trunk, corpus, lower, say) for lower in (False, True)}
     figures = {}
     for name in STAGES:
-        before = [{k: v.clone() for k, v in tower.state_dict().items()} for tower in towers]
-        figures[name] = _stage(name, config, folder, towers, banks, texts, say)
-    for tower, earlier in zip(towers, before, strict=True):
+        before = [{k: v.clone() for k, v in one.state_dict().items()} for one in towers.both]
+        task = _task(name, config, towers, banks, texts)
+        figures[name] = _trained(name, task, config, folder, say)
+    for tower, earlier in zip(towers.both, before, strict=True):
         mix_weights(tower, earlier, config.attributes_share)
     figures["mixed"] = _task("attributes", config, towers, banks, texts).evaluate()
     say(f"mixed {figures['mixed']}")
     if config.appearance.width:
         figures["appearance"] = train_appearance(
-            towers,
+            towers.both,
             banks[True],
             config.appearance,
             config.appearance_loop,
@@ -78,8 +147,12 @@ def train_foundation(config: FoundationConfig, folder: Path, say: Say) -> Manife
             config.seed,
             say,
         )
-    manifest = export_bundle(config, folder / "bundle", towers, figures, quantise=True)
-    export_bundle(config, folder / "bundle-fp32", towers, figures, quantise=False)
+    manifest = export_bundle(
+        config, folder / "bundle", towers.both, towers.words, figures, quantise=True
+    )
+    export_bundle(
+        config, folder / "bundle-fp32", towers.both, towers.words, figures, quantise=False
+    )
     say(f"wrote {folder / 'bundle'}")
     return manifest
 
@@ -94,41 +167,34 @@ def _all_texts(corpus: Sequence[TrainingPicture]) -> list[str]:
     return texts
 
 
-def _new_towers(config: FoundationConfig) -> tuple[ImageTower, TextTower]:
+def _new_towers(config: MiniConfig) -> Towers:
     trunk = load_efficientnet_lite(config.trunk)
-    image, text = ImageTower(trunk, config.dimension), load_minilm(config.dimension)
-    for module in (*image.head.modules(), *text.head.modules()):
+    image, (text, words) = ImageTower(trunk, config.dimension), load_minilm(config.dimension)
+    for module in (*image.head.modules(), *text.modules()):
         if isinstance(module, torch.nn.Dropout):
             module.p = config.dropout
     if torch.cuda.is_available():
         image.cuda()
         text.cuda()
-    return image, text
+    return Towers(image, text, words)
 
 
-def _stage(
-    name: str,
-    config: FoundationConfig,
-    folder: Path,
-    towers: tuple[ImageTower, TextTower],
-    banks: Mapping[bool, Mapping[str, Bank]],
-    texts: TextBank,
-    say: Say,
+def _trained(
+    name: str, task: ContrastTask, config: MiniConfig, folder: Path, say: Say
 ) -> dict[str, float]:
     loop = config.stage(name)[1]
-    task = _task(name, config, towers, banks, texts)
     return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
 
 
 def _task(
     name: str,
-    config: FoundationConfig,
-    towers: tuple[ImageTower, TextTower],
+    config: MiniConfig,
+    towers: Towers,
     banks: Mapping[bool, Mapping[str, Bank]],
     texts: TextBank,
 ) -> ContrastTask:
     contrast = config.stage(name)[0]
-    return ContrastTask(towers, banks[contrast.image_stages], texts, contrast, config.seed)
+    return ContrastTask(towers.both, banks[contrast.image_stages], texts, contrast, config.seed)
 
 
 def mix_weights(module: torch.nn.Module, earlier: Mapping[str, torch.Tensor], share: float) -> None:
@@ -145,7 +211,7 @@ def mix_weights(module: torch.nn.Module, earlier: Mapping[str, torch.Tensor], sh
 
 
 def _banks(
-    config: FoundationConfig,
+    config: MiniConfig,
     trunk: EfficientNetLite,
     corpus: Sequence[TrainingPicture],
     lower: bool,
@@ -163,3 +229,7 @@ def _banks(
             opened.append(open_view(config.cache, files, trunk, spec, view))
         banks[source] = Bank(pictures, opened)
     return banks
+
+
+if __name__ == "__main__":
+    sys.exit(main())

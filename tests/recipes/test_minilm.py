@@ -8,14 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from minilm import NEW, translate_bert  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from composir.train.foundation.text_tower import (  # noqa: E402
-    TextTower,
-    mean_pool,
-    translate_bert,
-)
-from tests.torch.towers import DIMENSION, TEXT, text_tower  # noqa: E402
+from composir.foundation.text_tower import TextTower, mean_pool  # noqa: E402
+from tests.torch.towers import TEXT, text_tower  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -53,14 +50,15 @@ def test_mean_pool_leaves_padding_out() -> None:
 
 def test_translated_weights_compute_what_bert_computes() -> None:
     state = _random_bert()
-    tower = TextTower(TEXT, DIMENSION).eval()
+    tower = TextTower(TEXT).eval()
     missing, unexpected = tower.load_state_dict(translate_bert(state, TEXT.layers), strict=False)
+    words = state["embeddings.word_embeddings.weight"]
     ids = torch.tensor([2, 4, 5, 7, 3])
     with torch.inference_mode():
-        ours = tower.states(tower.words(ids)[None], torch.ones(1, 5))[0]
+        ours = tower.states(words[ids][None], torch.ones(1, 5))[0]
 
     assert not unexpected
-    assert all(name.startswith("head.") for name in missing)
+    assert all(name.startswith(NEW) for name in missing)
     assert torch.allclose(ours, _bert(state, ids), atol=1e-4)
 
 
@@ -68,7 +66,7 @@ def _random_bert() -> dict[str, Tensor]:
     torch.manual_seed(5)
     width, inner = TEXT.width, TEXT.inner
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (TEXT.vocabulary, width),
+        "embeddings.word_embeddings.weight": (11, width),
         "embeddings.position_embeddings.weight": (TEXT.positions, width),
         "embeddings.token_type_embeddings.weight": (2, width),
         "embeddings.LayerNorm.weight": (width,),

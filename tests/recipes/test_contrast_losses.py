@@ -8,9 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from contrast import contrastive_loss, soft_targets  # noqa: E402
 from torch.nn import functional  # noqa: E402
-
-from composir.train.foundation.losses import contrastive_loss, soft_targets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

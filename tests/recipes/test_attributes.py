@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from composir.train.foundation.attributes import (  # noqa: E402
+from attributes import (  # noqa: E402
     NO_VALUE,
     attribute_loss,
     draw_phrases,
     find_attributes,
     phrases_of,
 )
-from composir.train.foundation.corpus import TrainingPicture, attribute_value  # noqa: E402
+from corpus import TrainingPicture, attribute_value  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -66,7 +66,7 @@ def test_pictures_without_a_value_take_no_part() -> None:
 
 
 def test_weights_are_mixed_between_two_stages() -> None:
-    from composir.train.foundation.recipe import mix_weights
+    from train import mix_weights
 
     layer = torch.nn.Linear(2, 1)
     earlier = {name: torch.zeros_like(value) for name, value in layer.state_dict().items()}

@@ -1,1 +1,0 @@
-"""The packaged foundation model: towers, data, recipe, export."""
