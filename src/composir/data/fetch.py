@@ -38,10 +38,12 @@ class FetchLimits:
     Attributes:
         size: Most bytes.
         seconds: For all of it, from the first look-up to the last byte.
+        hosts: The only hosts that may be asked, at redirects too; None for any.
     """
 
     size: int = 64 * 2**20
     seconds: float = 30.0
+    hosts: frozenset[str] | None = None
 
 
 def resolved(host: str, port: int) -> list[str]:
@@ -122,7 +124,10 @@ def fetch(url: str, limits: FetchLimits | None = None, network: Network | None =
 
 def _followed(url: str, limits: FetchLimits, network: Network) -> bytes:
     for _ in range(MOST_REDIRECTS + 1):
-        found = _asked(_checked(url), limits, network)
+        parts = _checked(url)
+        if limits.hosts is not None and str(parts.hostname) not in limits.hosts:
+            raise FetchError(f"it leads to {parts.hostname}, which is not allowed")
+        found = _asked(parts, limits, network)
         if isinstance(found, bytes):
             return found
         url = urljoin(url, found)

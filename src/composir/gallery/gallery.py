@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
-from composir.compose.base import Composer
+from composir.compose.base import ComposedQueries, Composer
 from composir.data.files import absolute, remove_abandoned
 from composir.errors import (
     BundleMismatchError,
@@ -24,6 +25,7 @@ from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
+from composir.gallery.images import IndexedImage, indexed_images, stored_thumbnails
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
 from composir.gallery.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
 NAMES = frozenset({MANIFEST_NAME, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
 
-_IDS_AT_ONCE = 512
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
 Answer = TypeVar("Answer")
 Missing: TypeAlias = Literal["hide", "keep"]
@@ -284,6 +285,28 @@ class Gallery:
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
 
+    def embed_query(
+        self, query: Query, *, composer: str | Path | Composer | None = None
+    ) -> ComposedQueries:
+        """The vector that a query is ranked by, for other stores of the same vectors.
+
+        Args:
+            query: As in `search`.
+            composer: As in `search`.
+
+        Returns:
+            One composed query: (1, m, D) float32, and how its similarities become a score.
+
+        Raises:
+            QueryError: As `search`.
+        """
+        from composir.gallery.search import composed_query
+
+        check_query(query)
+        if composer is None or isinstance(composer, str | Path):
+            composer = self.composer(composer)
+        return composed_query(query, self.model, composer)
+
     def _absentees(self) -> Absentees:
         with clear_disk_errors(self.path):
             return Absentees(Whereabouts(read_manifest(self.path)))
@@ -338,7 +361,7 @@ class Gallery:
         found = self.thumbnails([image_id])
         if image_id in found:
             return found[image_id]
-        raise ImageNotFoundError(f"the gallery {self.path} has no image with the id {image_id!r}")
+        raise self._no_image(image_id)
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         """The thumbnails of some images, e.g. of all hits of a search.
@@ -356,9 +379,45 @@ class Gallery:
         found: dict[str, bytes] = {}
         if self._kept is not None:
             with clear_disk_errors(self.path), suppress(VersionGoneError):
-                found = _thumbnails(self._kept.store, wanted)
+                found = stored_thumbnails(self._kept.store, wanted)
         rest = [image_id for image_id in wanted if image_id not in found]
-        return found | (self._ask(lambda newest: _thumbnails(newest.store, rest)) if rest else {})
+        if not rest:
+            return found
+        return found | self._ask(lambda newest: stored_thumbnails(newest.store, rest))
+
+    def count_values(self) -> dict[str, Counter[str]]:
+        """How often each value occurs, by column, of text columns with few values."""
+        from composir.gallery.facets import count_values
+
+        return self._ask(lambda newest: count_values(newest.store))
+
+    def images(self, image_ids: Sequence[str]) -> dict[str, IndexedImage]:
+        """What the gallery holds of some images.
+
+        Args:
+            image_ids: The gallery's; those that it does not have are missing in what comes back.
+        """
+        wanted = [image_id for image_id in dict.fromkeys(image_ids) if image_id.isalnum()]
+        return self._ask(lambda newest: indexed_images(newest.store, wanted))
+
+    def image(self, image_id: str) -> IndexedImage:
+        """What the gallery holds of one image.
+
+        Raises:
+            ImageNotFoundError: If the gallery has no image of this id.
+        """
+        found = self.images([image_id])
+        if image_id not in found:
+            raise self._no_image(image_id)
+        return found[image_id]
+
+    def _no_image(self, image_id: str) -> ImageNotFoundError:
+        return ImageNotFoundError(f"the gallery {self.path} has no image with the id {image_id!r}")
+
+    @property
+    def version(self) -> int:
+        """Number of the newest version; it grows with every change."""
+        return self._ask(lambda newest: newest.store.version)
 
     def vectors(self) -> tuple[list[str], FloatArray]:
         """All ids and vectors.
@@ -449,15 +508,6 @@ def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = No
         BundleMismatchError: If another model made it.
     """
     return Gallery(Path(path), model)
-
-
-def _thumbnails(store: Store, image_ids: list[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for start in range(0, len(image_ids), _IDS_AT_ONCE):
-        some = image_ids[start : start + _IDS_AT_ONCE]
-        table = store.select("id", some, ["id", "thumbnail"])
-        found |= zip(table["id"].to_pylist(), table["thumbnail"].to_pylist(), strict=True)
-    return found
 
 
 def _read_sidecar(path: Path | None, types: Mapping[str, str]) -> SidecarTable | None:

@@ -101,11 +101,11 @@ def answer(
         EmptyGalleryError: If the gallery is empty.
     """
     begun = time.perf_counter()
-    understood, notices = understand(query)
     if ranker.size == 0:
         raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
+    understood, notices = understand(query)
     references = encoded_references(query, model)
-    composed = composer.compose(_batch(understood, references)).averaged()
+    composed = _composed(understood, references, composer)
     beside_image = query.image is not None or query.from_device
     cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
     hidden = () if settings.include_reference else references
@@ -130,6 +130,25 @@ def answer(
         relevant=found.relevant,
         min_confidence=settings.min_confidence,
     )
+
+
+def composed_query(query: Query, model: EmbeddingModel, composer: Composer) -> ComposedQueries:
+    """The composed query alone, as `answer` ranks by it.
+
+    Args:
+        query: The query.
+        model: The gallery's.
+        composer: Makes the query vector.
+
+    Raises:
+        QueryError: If a reference cannot be read or the composer needs what the query lacks.
+    """
+    understood, _ = understand(query)
+    return _composed(understood, encoded_references(query, model), composer)
+
+
+def _composed(query: Query, references: Sequence[Reference], composer: Composer) -> ComposedQueries:
+    return composer.compose(_batch(query, references)).averaged()
 
 
 def _cut_notices(text: str, model: EmbeddingModel, traits: Traits) -> tuple[str, ...]:

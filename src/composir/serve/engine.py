@@ -1,0 +1,225 @@
+"""A gallery that is asked by many at once: bounded threads, shared runs of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from composir.compose import composer_names, load_composer
+from composir.compose.base import ComposedQueries, Composer
+from composir.compose.spliced import SplicedComposer
+from composir.errors import BundleMismatchError, ComposerNotFoundError
+from composir.gallery import Gallery
+from composir.gallery.manifest import read_manifest
+from composir.model.base import EmbeddingModel
+from composir.model.sessions import default_threads
+from composir.serve.batching import Asked, BatchedComposer, BatchedModel, Batcher, compose_together
+from composir.serve.metrics import Metrics
+from composir.serve.problems import AnswerTooSlowError, BusyError, ClientGoneError, ClosingError
+from composir.serve.settings import ServeSettings
+from composir.types import Query
+
+Answer = TypeVar("Answer")
+_WORKERS_A_CORE = 4
+_THUMBNAILS = 64
+
+
+class Engine:
+    """What answers: a gallery, its model, and the threads that use them.
+
+    Attributes:
+        gallery: Asked by all threads; follows what other processes index into it.
+        model: The gallery's, unwrapped.
+        settings: Of the server.
+        metrics: Of the server.
+        ready: Set once everything is warm.
+        closing: Set when the server is about to end.
+    """
+
+    def __init__(
+        self, path: Path, model: EmbeddingModel, settings: ServeSettings, metrics: Metrics
+    ) -> None:
+        """Open a gallery; nothing is read yet.
+
+        Args:
+            path: The gallery's folder.
+            model: That made it.
+            settings: Of the server.
+            metrics: Of the server.
+
+        Raises:
+            GalleryError: If there is no gallery there, or it is damaged.
+            BundleMismatchError: If another model made it.
+        """
+        limits = settings.limits
+        self.settings, self.metrics, self.model = settings, metrics, model
+        self._batched = BatchedModel(model, limits.batch, metrics.ran)
+        self.gallery = Gallery(path, self._batched)
+        workers = limits.workers or max(8, _WORKERS_A_CORE * default_threads())
+        self._pool = ThreadPoolExecutor(workers, "composir-answer")
+        self._workers = workers
+        self._compose: Batcher[Asked, ComposedQueries] = Batcher(
+            compose_together,
+            name="compose",
+            most=limits.batch,
+            kind=lambda asked: asked.kind,
+            ran=metrics.ran,
+        )
+        self._thumbnails: Batcher[str, bytes | None] = Batcher(
+            self._read_thumbnails, name="thumbnails", most=_THUMBNAILS, ran=metrics.ran
+        )
+        self._waiting = 0
+        self._usual_seconds = 0.1
+        self.ready, self.closing = Event(), Event()
+        metrics.watch("composir_gallery_images", "Images in the gallery.", self._size)
+
+    def warm(self) -> None:
+        """Open all that the first query would wait for, by asking one."""
+        from PIL import Image
+
+        if len(self.gallery):
+            grey = Image.new("RGB", (64, 64), (128, 128, 128))
+            self.gallery.search(Query(image=grey, text="warm"), k=1, composer=self.composer(None))
+            self.gallery.search(Query(text="warm"), k=1, composer=self.composer(None))
+        self.ready.set()
+
+    def close(self) -> None:
+        """Finish what is being answered, and end the threads."""
+        self.closing.set()
+        self._pool.shutdown(cancel_futures=True)
+        for stage in (self._compose, self._thumbnails, self._batched):
+            stage.close()
+
+    async def run(self, work: Callable[[], Answer], request: Request) -> Answer:
+        """Do work in a thread, when there is one.
+
+        Args:
+            work: What to do.
+            request: Whose; when its client goes away before the work begins, it is not done.
+
+        Raises:
+            BusyError: If too many wait.
+            AnswerTooSlowError: If it takes too long.
+            ClientGoneError: If the client has gone away.
+            ClosingError: If the server is about to end.
+        """
+        limits = self.settings.limits
+        if self.closing.is_set():
+            raise ClosingError("the server is about to end")
+        if self._waiting >= limits.waiting:
+            seconds = self._usual_seconds * self._waiting / self._workers
+            raise BusyError(f"{self._waiting} requests wait already: try again soon", seconds)
+        self._waiting += 1
+        self.metrics.waiting.set(self._waiting)
+        begun = time.perf_counter()
+        try:
+            return await self._in_time(work, request, limits.seconds)
+        finally:
+            self._waiting -= 1
+            self.metrics.waiting.set(self._waiting)
+            seconds = time.perf_counter() - begun
+            self._usual_seconds += 0.1 * (seconds - self._usual_seconds)
+
+    async def _in_time(
+        self, work: Callable[[], Answer], request: Request, seconds: float
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        answer = loop.run_in_executor(self._pool, work)
+        gone = asyncio.ensure_future(_gone(request))
+        either: set[asyncio.Future[Any]] = {answer, gone}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if gone.done():
+                raise ClientGoneError("the client went away")
+            raise AnswerTooSlowError(f"no answer within {seconds:g} s: ask for less, or later")
+        finally:
+            answer.cancel()
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone
+
+    def check(self) -> None:
+        """See that the gallery is still there, and of the same model.
+
+        Raises:
+            GalleryError: If it is gone, or damaged.
+            BundleMismatchError: If it has been made anew with another model.
+        """
+        made_by = read_manifest(self.gallery.path).bundle
+        if made_by.fingerprint != self.model.fingerprint:
+            raise BundleMismatchError(
+                f"the gallery {self.gallery.path} is of another model by now ({made_by.name}): "
+                "start the server again"
+            )
+
+    def plain_composer(
+        self, name: str | None, settings: dict[str, float | int | str] | None = None
+    ) -> Composer:
+        """A composer by a name that the model or the server's settings know, never by a path.
+
+        Args:
+            name: None for the model's default.
+            settings: What to change of it.
+
+        Raises:
+            ComposerNotFoundError: If there is none of that name.
+            QueryError: If it has no such setting.
+        """
+        allowed = self.settings.composers
+        names = self.composers
+        chosen = name or self.model.default_composer
+        if chosen not in names:
+            raise ComposerNotFoundError(
+                f"no composer named {chosen[:100]!r}; this server has: {', '.join(names)}"
+            )
+        composer = self.gallery.composer(allowed.get(chosen, chosen))
+        if not settings:
+            return composer
+        if isinstance(composer, SplicedComposer):
+            return composer.with_settings(**settings)
+        return load_composer(chosen, self._batched, **settings)
+
+    def composer(
+        self, name: str | None, settings: dict[str, float | int | str] | None = None
+    ) -> BatchedComposer:
+        """As `plain_composer`, with calls gathered with those of other threads."""
+        return self.batched(self.plain_composer(name, settings))
+
+    def batched(self, composer: Composer) -> BatchedComposer:
+        """A composer whose calls are gathered with those of other threads."""
+        return BatchedComposer(composer, self._compose)
+
+    @property
+    def composers(self) -> list[str]:
+        """Names of all composers that may be asked for."""
+        return list(dict.fromkeys([*composer_names(self.model), *self.settings.composers]))
+
+    def thumbnail(self, image_id: str) -> bytes | None:
+        """The thumbnail of an image, JPEG; None where there is no such image."""
+        return self._thumbnails(image_id)
+
+    def _read_thumbnails(self, image_ids: Sequence[str]) -> list[bytes | None]:
+        found = self.gallery.thumbnails(image_ids)
+        return [found.get(image_id) for image_id in image_ids]
+
+    def _size(self) -> float:
+        try:
+            return len(self.gallery)
+        except (OSError, RuntimeError):
+            return float("nan")
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client closes its connection; its request has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
