@@ -26,7 +26,10 @@ PUBLIC = [
     "open_gallery",
     "read_image",
 ]
-NEVER = {"torch", "transformers", "pandas", "torchvision", "scipy", "matplotlib"}
+NEVER = {
+    *("torch", "transformers", "pandas", "torchvision", "scipy", "matplotlib"),
+    *("fastapi", "starlette", "uvicorn", "httpx", "mcp", "prometheus_client"),
+}
 HEAVY = {"numpy", "lance", "pyarrow", "onnxruntime", "tokenizers", "PIL", "rich", "pydantic"}
 
 

@@ -36,6 +36,12 @@ EXTRAS = (
         "composir models add",
     ),
     Extra("writer", ("openai",), "composir triplets make --writer openai"),
+    Extra(
+        "serve",
+        ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "httpx"),
+        "composir serve",
+    ),
+    Extra("mcp", ("mcp",), "composir serve --mcp"),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

@@ -419,13 +419,22 @@ class Gallery:
         """Number of the newest version; it grows with every change."""
         return self._ask(lambda newest: newest.store.version)
 
-    def vectors(self) -> tuple[list[str], FloatArray]:
-        """All ids and vectors.
+    def vectors(self, image_ids: Sequence[str] | None = None) -> tuple[list[str], FloatArray]:
+        """Ids and vectors.
+
+        Args:
+            image_ids: Of which images; those that the gallery lacks are missing in what comes
+                back. None for all.
 
         Returns:
             n ids, and (n, D) float32 of unit norm up to the rounding of half precision.
         """
-        table = self._ask(lambda newest: newest.store.read(["id", "vector"]))
+        names = ["id", "vector"]
+        if image_ids is None:
+            table = self._ask(lambda newest: newest.store.read(names))
+        else:
+            wanted = [image_id for image_id in image_ids if image_id.isalnum()]
+            table = self._ask(lambda newest: newest.store.select("id", wanted, names))
         return table["id"].to_pylist(), vectors_of(table["vector"], self._manifest.bundle.dimension)
 
     def __len__(self) -> int:

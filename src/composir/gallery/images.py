@@ -12,7 +12,6 @@ import numpy as np
 from composir.gallery import rows
 from composir.gallery.ranking import candidates
 from composir.gallery.store import Store
-from composir.types import FloatArray
 
 _IDS_AT_ONCE = 512
 
@@ -27,7 +26,6 @@ class IndexedImage:
         width: Pixels.
         height: Pixels.
         metadata: All other columns of its row.
-        vector: (D,) float32, unit norm.
     """
 
     id: str
@@ -35,7 +33,6 @@ class IndexedImage:
     width: int
     height: int
     metadata: dict[str, Any]
-    vector: FloatArray
 
 
 def indexed_images(store: Store, image_ids: Sequence[str]) -> dict[str, IndexedImage]:
@@ -46,9 +43,9 @@ def indexed_images(store: Store, image_ids: Sequence[str]) -> dict[str, IndexedI
         image_ids: Hexadecimal; those that it lacks are missing in what comes back.
     """
     names = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
-    table = store.select("id", image_ids, [*names, "vector"])
-    vectors = store.unit_vectors(table["vector"])
-    found = candidates(table.select(names), np.zeros(len(table), np.float32), vectors)
+    table = store.select("id", image_ids, names)
+    nothing = np.zeros((len(table), 1), np.float32)  # of a ranking that was not made
+    found = candidates(table, nothing[:, 0], nothing)
     return {
         one.id: IndexedImage(
             one.id,
@@ -56,9 +53,8 @@ def indexed_images(store: Store, image_ids: Sequence[str]) -> dict[str, IndexedI
             one.appearance.width,
             one.appearance.height,
             dict(one.metadata),
-            vector,
         )
-        for one, vector in zip(found, vectors, strict=True)
+        for one in found
     }
 
 

@@ -82,7 +82,7 @@ def create_app(
         redoc_url=None,
         lifespan=partial(_lifespan, engine=engine),
     )
-    guard = Guard(app, settings, metrics)
+    guard = Guard(app, settings, metrics, engine.closing)
     app.state.composir = State(
         engine, Searches(engine), JobBoard(partial(_index, engine)), guard.session
     )

@@ -10,8 +10,6 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from composir.compose.base import Composer
 from composir.compose.steered import Steered, Steering
 from composir.crop import Crop
@@ -128,17 +126,17 @@ def _fetched(url: str, engine: Engine) -> ReferenceImage:
 
 
 def _steering(request: QueryRequest, engine: Engine) -> Steering:
-    known = engine.gallery.images([*request.more, *request.less])
-    return Steering(request.balance, _vectors(request.more, known), _vectors(request.less, known))
+    more, less = (_vectors(ids, engine) for ids in (request.more, request.less))
+    return Steering(request.balance, more, less)
 
 
-def _vectors(ids: Sequence[str], known: dict[str, IndexedImage]) -> FloatArray:
-    for image_id in ids:
-        if image_id not in known:
-            raise ImageNotFoundError(f"the gallery has no image with the id {image_id!r}")
+def _vectors(ids: Sequence[str], engine: Engine) -> FloatArray:
     if not ids:
         return Steering().more
-    return np.stack([known[image_id].vector for image_id in ids])
+    found, vectors = engine.gallery.vectors(ids)
+    if missing := set(ids) - set(found):
+        raise ImageNotFoundError(f"the gallery has no image with the id {min(missing)!r}")
+    return vectors
 
 
 @dataclass(frozen=True, slots=True)

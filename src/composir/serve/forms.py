@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -71,7 +73,8 @@ async def read_search(request: Request, limits: Limits) -> SearchRequest:
         return await read_json(request, SearchRequest)
     if kind != "multipart/form-data":
         raise MediaTypeError("send application/json or multipart/form-data")
-    return await _from_form(await read_form(request, limits), limits)
+    async with read_form(request, limits) as form:
+        return await _from_form(form, limits)
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
@@ -110,8 +113,9 @@ def _invalid(error: ValidationError) -> InvalidRequestError:
     return InvalidRequestError(f"{where}{first['reason']}", faults[:20])
 
 
-async def read_form(request: Request, limits: Limits) -> FormData:
-    """The fields and files of a form.
+@asynccontextmanager
+async def read_form(request: Request, limits: Limits) -> AsyncIterator[FormData]:
+    """The fields and files of a form, until the block ends.
 
     Raises:
         RequestError: If it is none, or too large.
@@ -125,12 +129,16 @@ async def read_form(request: Request, limits: Limits) -> FormData:
     )
     parser.spool_max_size = limits.body  # a picture that is searched for is nobody else's
     try:
-        return await parser.parse()
+        form = await parser.parse()
     except ClientDisconnect as error:
         raise ClientGoneError("the client went away") from error
     except (MultiPartException, KeyError, ValueError) as error:
         reason = getattr(error, "message", "") or "its boundary is missing"
         raise InvalidRequestError(f"the form cannot be read: {reason}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def read_upload(file: UploadFile, limits: Limits) -> bytes:

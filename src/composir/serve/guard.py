@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from secrets import token_bytes, token_hex
+from threading import Event
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -54,8 +55,18 @@ HEADERS = {
 class Guard:
     """Lets a request through, or answers it with a problem."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
-        """Stand before an application."""
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, closing: Event
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: It.
+            settings: What is let through.
+            metrics: Counts what is answered.
+            closing: To be set when the server is about to end.
+        """
+        self.closing = closing
         self._app, self._settings, self._metrics = app, settings, metrics
         self._secret = token_bytes(32)
         self._requests = 0

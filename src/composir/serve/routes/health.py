@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
-from hashlib import sha256
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from composir.serve import metrics
+from composir.serve.announced import NONCE_HEADER, PROOF_HEADER, proof
 from composir.serve.answers import Json, Responses, problems
 from composir.serve.guard import SESSION
 from composir.serve.problems import ClosingError
@@ -27,16 +25,11 @@ async def lives(request: Request) -> Response:
     A program of the same user that knows the local key can have the answer signed, so that it
     speaks to this server and not to another that took its port: `X-Composir-Nonce`.
     """
-    nonce, key = request.headers.get("x-composir-nonce", ""), _local_key(request)
+    nonce, key = request.headers.get(NONCE_HEADER, ""), _local_key(request)
     headers = {}
     if nonce and key:
-        headers["X-Composir-Proof"] = proof(key, nonce)
+        headers[PROOF_HEADER] = proof(key, nonce)
     return Json(_health("alive"), headers=headers)
-
-
-def proof(key: str, nonce: str) -> str:
-    """What only those who know a key can make of a nonce."""
-    return hmac.new(key.encode(), nonce.encode(), sha256).hexdigest()
 
 
 def _local_key(request: Request) -> str:

@@ -123,11 +123,11 @@ async def add(request: Request) -> Response:
     if folder is None:
         raise NotAllowedError("this server takes no pictures (--add-to FOLDER allows it)")
     limits = engine.settings.limits
-    form = await read_form(request, limits)
-    files = [one for one in form.getlist("image") if not isinstance(one, str)]
-    if not files:
-        raise InvalidRequestError("send files, as in `curl -F image=@FILE`")
-    pictures = [(one.filename or "", await read_upload(one, limits)) for one in files]
+    async with read_form(request, limits) as form:
+        files = [one for one in form.getlist("image") if not isinstance(one, str)]
+        if not files:
+            raise InvalidRequestError("send files, as in `curl -F image=@FILE`")
+        pictures = [(one.filename or "", await read_upload(one, limits)) for one in files]
     return Json(await engine.run(partial(add_pictures, engine, folder, pictures), request))
 
 
