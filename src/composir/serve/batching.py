@@ -261,6 +261,11 @@ class BatchedModel:
         return self.inner.mean_image
 
     @property
+    def copy_similarity(self) -> float | None:
+        """The model's."""
+        return self.inner.copy_similarity
+
+    @property
     def sentence(self) -> str:
         """The model's."""
         return self.inner.sentence
