@@ -26,7 +26,8 @@ $(DEV)/.done: $(SOURCES)
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(DEV)/bin/python $(PIP) install --quiet --constraint constraints-ci.txt \
-	  --editable '.[train,foundation,serve,mcp,heif,jxl,writer]' --group test --group metrics --group lint
+	  --editable '.[train,foundation,joint,serve,mcp,heif,jxl,writer]' \
+	  --group test --group metrics --group lint
 	@touch $@
 
 .PHONY: setup

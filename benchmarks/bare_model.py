@@ -16,6 +16,7 @@ class BareModel:
     confidence_settings: Mapping[str, Mapping[str, float]] = {}
     copy_similarity: float | None = None
     splicing = None
+    joint = None
     mean_image: FloatArray | None = None
     sentence = "{}"
 

@@ -45,6 +45,7 @@ class ColourModel:
     copy_similarity: float | None = None
     costs: ClassVar[dict[str, float]] = {}
     splicing = None
+    joint = None
     mean_image: ClassVar[FloatArray | None] = None
     sentence = "{}"
 

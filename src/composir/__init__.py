@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from composir.errors import ComposirError
     from composir.gallery import Gallery, open_gallery
     from composir.images import read_image
-    from composir.model import load_model
+    from composir.model import load_model, open_model
     from composir.types import Confidence, Failure, Hit, IndexReport, Query, SearchResult
 
     __version__: str
@@ -43,6 +43,7 @@ __all__ = [
     "load_composer",
     "load_model",
     "open_gallery",
+    "open_model",
     "read_image",
 ]
 
@@ -59,6 +60,7 @@ _HOME = {
     "load_composer": "composir.compose",
     "load_model": "composir.model",
     "open_gallery": "composir.gallery",
+    "open_model": "composir.model",
     "read_image": "composir.images",
 }
 

@@ -219,7 +219,7 @@ def test_without_the_extra_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -
     assert "pip install 'composir[foundation]'" in done.stderr
 
 
-@pytest.mark.parametrize("source", ["open_clip:a/b", "joint:x", "http://127.0.0.1/v1#x", "nothing"])
+@pytest.mark.parametrize("source", ["open_clip:a/b", "http://127.0.0.1/v1", "nothing"])
 def test_sources_that_are_not_there_yet_are_refused(importer: Importer, source: str) -> None:
     done = composir("models", "add", source)
     assert done.exit_code == 2

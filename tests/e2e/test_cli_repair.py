@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def gallery(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
-    monkeypatch.setattr("composir.model.load_model", lambda name: ColourModel())
+    monkeypatch.setattr("composir.model.open_model", lambda name: ColourModel())
     copied = shutil.copytree(whole, tmp_path / "gallery")
     shutil.copytree(whole.parent / "pictures", tmp_path / "pictures")
     monkeypatch.setenv("COMPOSIR_GALLERY", str(copied))

@@ -24,6 +24,7 @@ PUBLIC = [
     "load_composer",
     "load_model",
     "open_gallery",
+    "open_model",
     "read_image",
 ]
 NEVER = {

@@ -53,6 +53,7 @@ FILES_READ = {
     ("bench run", "vectors"): "bench my-dataset -c sum --vectors {}.npz",
     ("bench run", "query_vectors"): "bench my-dataset --vectors ok.npz --query-vectors {}.npz",
     ("bench tune", "vectors"): "bench tune my-dataset -c sum -o t.json --vectors {}.npz",
+    ("models add", "key_file"): "models add http://127.0.0.1:9/v1#model --key-file {}",
     ("triplets make", "captions"): f"{MAKE} --out new --images photos --captions {{}}.csv",
     ("triplets make", "only"): f"{MAKE} --out new --data shop --only {{}}.txt",
 }

@@ -38,7 +38,7 @@ def commands(page: str) -> Iterator[list[str]]:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the pages speak of."""
     monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
-    monkeypatch.setattr("composir.model.load_model", lambda *_a, **_k: ColourModel())
+    monkeypatch.setattr("composir.model.open_model", lambda *_a, **_k: ColourModel())
     monkeypatch.setattr("typer.launch", lambda _uri: 0)
     monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("COMPOSIR_GALLERY", raising=False)

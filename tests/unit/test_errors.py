@@ -9,7 +9,12 @@ from importlib import import_module
 import composir
 from composir.errors import ComposirError
 
-NEEDS_EXTRAS = ("composir.train", "composir.foundation", "composir.device.client")
+NEEDS_EXTRAS = (
+    "composir.train",
+    "composir.foundation",
+    "composir.device.client",
+    "composir.model.joint.local",
+)
 
 
 def every_error(kind: type[ComposirError] = ComposirError) -> Iterator[type[ComposirError]]:

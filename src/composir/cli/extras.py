@@ -42,6 +42,7 @@ EXTRAS = (
         "composir serve",
     ),
     Extra("mcp", ("mcp",), "composir serve --mcp"),
+    Extra("joint", ("httpx2",), "joint encoders behind an endpoint"),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),
 )

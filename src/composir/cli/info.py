@@ -17,9 +17,9 @@ from composir.errors import ModelError
 
 if TYPE_CHECKING:
     from composir.gallery import Gallery, GalleryInfo
-    from composir.model import Model
     from composir.model.base import EmbeddingModel
     from composir.model.bundle import Bundle
+    from composir.model.joint.bundle import JointBundle
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -43,7 +43,7 @@ def info(
 ) -> None:
     """Show what a gallery holds and which model made it."""
     if model_card:
-        _print_card(_bundled(models.resolve_model(model, None)).bundle, as_json)
+        _print_card(_bundled(models.resolve_model(model, None)), as_json)
         return
     from composir.gallery import open_gallery
 
@@ -59,15 +59,16 @@ def info(
         _print_facts({**_for_people(held), **facts})
 
 
-def _bundled(loaded: EmbeddingModel) -> Model:
-    from composir.model import Model
+def _bundled(loaded: EmbeddingModel) -> Bundle | JointBundle:
+    from composir.model.catalogue import bundle_of
 
-    if not isinstance(loaded, Model):
+    bundle = bundle_of(loaded)
+    if bundle is None:
         raise ModelError(f"the model {loaded.name} is no bundle and has no card")
-    return loaded
+    return bundle
 
 
-def _print_card(bundle: Bundle, as_json: bool) -> None:
+def _print_card(bundle: Bundle | JointBundle, as_json: bool) -> None:
     from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 
     if as_json:
@@ -133,10 +134,10 @@ def _model_facts(load: Callable[[], EmbeddingModel]) -> dict[str, Any]:
     from composir.compose import composer_names
 
     try:
-        model = _bundled(load())
+        model = load()
+        manifest = _bundled(model).manifest
     except ModelError as error:
         return {"model": str(error)}
-    manifest = model.manifest
     return {
         "composers": list(composer_names(model)),
         "default composer": manifest.default_composer,

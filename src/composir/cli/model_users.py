@@ -19,10 +19,10 @@ def galleries_of(bundle: Path) -> list[Path]:
         bundle: The bundle's folder; nothing is known of a damaged one.
     """
     from composir.gallery.manifest import read_manifest
-    from composir.model.bundle import Bundle
+    from composir.model.catalogue import open_bundle
 
     try:
-        fingerprint = Bundle.load(bundle).fingerprint
+        fingerprint = open_bundle(bundle).fingerprint
     except BundleError:
         return []
     found = []

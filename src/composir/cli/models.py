@@ -25,9 +25,9 @@ def resolve_model(name: str | None, threads: int | None) -> EmbeddingModel:
     Raises:
         ModelError: If there is no such model.
     """
-    from composir.model import load_model
+    from composir.model.catalogue import open_model
 
-    return load_model(name or DEFAULT_MODEL, threads=threads)
+    return open_model(name or DEFAULT_MODEL, threads=threads)
 
 
 def gallery_model(folder: Path, model: str | None, threads: int | None) -> EmbeddingModel:
@@ -80,10 +80,11 @@ def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None)
         LicenceError: If one does not allow it, or nobody knows.
     """
     from composir.compose.spliced import SplicedComposer
-    from composir.model import Model
+    from composir.model.catalogue import bundle_of
     from composir.model.licence import check_commercial
 
-    licence = model.manifest.licence if isinstance(model, Model) else ""
+    bundle = bundle_of(model)
+    licence = "" if bundle is None else bundle.manifest.licence
     check_commercial(f"the model {model.name}", licence)
     if isinstance(composer, SplicedComposer):
         check_commercial(f"the composer {composer.name}", composer.folder.manifest.licence)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composir.cli.options import JsonOption
+from composir.cli.options import JsonOption, finite
 from composir.cli.terminal import echo, file_size, note, print_json, printable
 from composir.errors import ModelError
 
@@ -68,8 +69,9 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A checkpoint's folder or its model.safetensors, a bundle's folder, or ORG/NAME "
-            "(or ORG/NAME@REVISION) of the Hugging Face hub.",
+            help="A checkpoint's folder or its model.safetensors, a bundle's folder, ORG/NAME "
+            "(or ORG/NAME@REVISION) of the Hugging Face hub; any of these behind joint: is a joint "
+            "encoder, and so is an endpoint, http://127.0.0.1:8000/v1#NAME.",
         ),
     ],
     *,
@@ -93,14 +95,47 @@ def add(
             "trust.",
         ),
     ] = False,
+    instruction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            show_default="what is known to suit it",
+            help="Of a joint encoder: what it is told with a query.",
+        ),
+    ] = None,
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            "--allow-remote",
+            help="Of an endpoint on another machine: send it every picture that is indexed, and "
+            "the pictures and words of every search.",
+        ),
+    ] = False,
+    key_variable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help="Environment variable with the endpoint's key; never kept."
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the endpoint's key; never kept.")
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=86_400.0, callback=finite, help="Seconds for one answer of the endpoint."
+        ),
+    ] = 120.0,
     as_json: JsonOption = False,
 ) -> None:
     """Add a model: afterwards its name works wherever `--model` does.
 
-    Checkpoints of CLIP and SigLIP, as transformers keeps them, need the extra `foundation`; a
-    bundle is copied as it is. Whatever goes wrong, nothing half-added remains.
+    Checkpoints of CLIP and SigLIP, as transformers keeps them, and joint encoders need the extra
+    `foundation`, endpoints the extra `joint`; a bundle is copied as it is. Whatever goes wrong,
+    nothing half-added remains.
     """
     from composir.model.adding import Wishes, add_model
+    from composir.model.joint.wishes import JointWishes
     from composir.model.listing import bundle_entry
     from composir.model.sources import parse_source
 
@@ -111,6 +146,7 @@ def add(
         accepts=(lambda _licence: True) if accept_licence else _accepts,
         say=lambda line: note(printable(line)),
         allow_pickle=allow_pickle,
+        joint=JointWishes(instruction, allow_remote, key_variable, key_file, timeout),
     )
     bundle = add_model(found, wishes)
     entry = bundle_entry(bundle)
@@ -211,6 +247,8 @@ def _lines(entry: ModelEntry) -> list[str]:
         lines.append(f"    {_licence(entry.licence, entry.commercial)}")
     if entry.good_for:
         lines.append(f"    good for: {entry.good_for}")
+    if entry.sends_to is not None:
+        lines.append(f"    sends pictures and words to: {entry.sends_to}")
     if entry.problem is not None:
         told = "cannot be added" if entry.state == "known" else "broken"
         lines.append(f"    {told}: {entry.problem}")
@@ -233,6 +271,8 @@ def _checked(checked: CheckedModel) -> list[str]:
         lines += [f"{title}:"] * bool(figures)
         width = max(map(len, figures), default=0)
         lines += [f"  {what:<{width}}  {_figure(value)}" for what, value in figures.items()]
+    if checked.answers is not None:
+        return [*lines, *(f"{what}: {value:.5g}" for what, value in checked.answers.items())]
     if not checked.stored:
         lines.append("no differences from the code it was made from are stored")
     return lines

@@ -29,6 +29,7 @@ COMPOSERS: dict[str, str] = {
     "product": "composir.compose.arithmetic:Product",
     "replace": "composir.compose.replace:Replace",
     "direction": "composir.compose.direction:Direction",
+    "joint": "composir.compose.joint:Joint",
 }
 
 KINDS: dict[str, str] = {
@@ -149,7 +150,8 @@ def packaged_composers(model: EmbeddingModel) -> Mapping[str, Path]:
 
 def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
     """Names of all composers that can be had for a model without giving a folder."""
-    return (*COMPOSERS, *(name for name in packaged_composers(model) if name not in COMPOSERS))
+    untrained = (name for name in COMPOSERS if name != "joint" or model.joint is not None)
+    return (*untrained, *(name for name in packaged_composers(model) if name not in COMPOSERS))
 
 
 def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
@@ -178,11 +180,18 @@ def _named(name: str, make: Callable[[], Composer]) -> Composer:
 def _splicing(model: EmbeddingModel, folder: Path) -> SplicingModel:
     capable = model.splicing
     if capable is None:
+        why = "use a bundle, or another composer, e.g. sum" if model.joint is None else _NO_SPLICING
         raise ModelError(
             f"the composer {folder} puts pseudo-words among words, which the model {model.name} "
-            "does not offer; use a bundle, or another composer, e.g. sum"
+            f"does not offer; {why}"
         )
     return capable
+
+
+_NO_SPLICING = (
+    "a joint encoder's words are closed to the pseudo-words of trained composers (map, isa, "
+    "compose); joint reads picture and words together, sum and the like work too"
+)
 
 
 def _imported(path: str) -> Any:
@@ -192,6 +201,10 @@ def _imported(path: str) -> Any:
 
 def _unknown(name: str, model: EmbeddingModel) -> str:
     known = ", ".join(composer_names(model))
+    if model.joint is not None:
+        return (
+            f"no composer named {name} for the model {model.name}; known: {known}. {_NO_SPLICING}"
+        )
     return f"no composer named {name}; known: {known}; or give the folder of a trained one"
 
 

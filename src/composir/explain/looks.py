@@ -64,9 +64,10 @@ def look_at(references: Sequence[Image.Image], composer: Composer, model: Embedd
             "its own; to see those, ask with one reference."
         )
     if not isinstance(composer, SplicedComposer):
+        instead = "" if model.joint else " A trained composer does, e.g. --composer isa."
         return Looks(
             note=f"The composer {composer.name} works on whole vectors: it makes no tokens that "
-            "could be shown. A trained composer does, e.g. --composer isa."
+            f"could be shown.{instead}"
         )
     opened: Callable[[], Image.Image] = lambda: references[0]  # noqa: E731
     batch = QueryBatch(("",), image_vectors=model.encode_images(references), images=(opened,))

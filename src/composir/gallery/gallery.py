@@ -450,9 +450,9 @@ class Gallery:
             BundleMismatchError: If the one of that name is another by now.
         """
         if self._given_model is None:
-            from composir.model import load_model
+            from composir.model import open_model
 
-            model = load_origin(self._manifest.bundle, self.path, load_model)
+            model = load_origin(self._manifest.bundle, self.path, open_model)
             self._check_bundle(model)
             self._given_model = model
         return self._given_model

@@ -73,11 +73,12 @@ def _likely(bundle: BundleIdentity) -> Iterator[str | Path]:
 
 def _folder_of(model: EmbeddingModel) -> str | None:
     """Where a bundle lies; a packaged one is found by its name, wherever composir is installed."""
-    from composir.model import PACKAGED, Model
+    from composir.model.catalogue import PACKAGED, bundle_of
 
-    if not isinstance(model, Model) or model.bundle.folder in PACKAGED.values():
+    bundle = bundle_of(model)
+    if bundle is None or bundle.folder in PACKAGED.values():
         return None
-    return str(model.bundle.folder.absolute())
+    return str(bundle.folder.absolute())
 
 
 def _not_to_be_had(bundle: BundleIdentity, gallery: Path) -> str:

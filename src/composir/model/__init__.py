@@ -2,7 +2,7 @@
 
 from composir.model.base import EmbeddingModel, SplicingEncoder, SplicingModel
 from composir.model.bundle import Bundle, Manifest
-from composir.model.catalogue import PACKAGED, load_model
+from composir.model.catalogue import PACKAGED, load_model, open_model
 from composir.model.image_encoder import ImageEncoder
 from composir.model.model import Model
 from composir.model.text_encoder import TextEncoder
@@ -20,4 +20,5 @@ __all__ = [
     "TextEncoder",
     "Vocabulary",
     "load_model",
+    "open_model",
 ]

@@ -1,22 +1,27 @@
-"""Add a model: from a checkpoint by way of the importer, or a bundle as it is."""
+"""Add a model: from a checkpoint by way of the importer, a joint encoder, or a bundle as it is."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from composir.errors import LicenceError, MissingExtraError, ModelError
-from composir.model.bundle import MANIFEST_NAME, Bundle, Manifest
-from composir.model.catalogue import PACKAGED, load_named
+from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle, Manifest
+from composir.model.catalogue import PACKAGED, is_bundle, load_named, open_bundle
 from composir.model.checked_files import write_manifest
 from composir.model.hub import fetch
 from composir.model.installed import installed_folders, is_name, new_model
+from composir.model.joint.address import EndpointAddress
+from composir.model.joint.wishes import JointWishes
 from composir.model.licence import commercial_use
 from composir.model.sources import ModelSource, Repository
+
+if TYPE_CHECKING:
+    from composir.model.joint.bundle import JointBundle
 
 _IMPORTER = "composir.foundation.importer:import_model"
 _UNSTATED = {"", "none", "not stated", "unknown"}
@@ -48,6 +53,7 @@ class Wishes:
         accepts: Asked with a licence that restricts the use; False ends the adding.
         say: Told what is being done.
         allow_pickle: Whether weights may be read from a pickle.
+        joint: Of a joint encoder.
     """
 
     name: str
@@ -55,9 +61,10 @@ class Wishes:
     accepts: Callable[[str], bool]
     say: Callable[[str], None]
     allow_pickle: bool = False
+    joint: JointWishes = field(default_factory=JointWishes)
 
 
-def add_model(source: ModelSource, wishes: Wishes) -> Bundle:
+def add_model(source: ModelSource, wishes: Wishes) -> Bundle | JointBundle:
     """Add a model; it is there wholly, or not at all.
 
     Args:
@@ -74,29 +81,59 @@ def add_model(source: ModelSource, wishes: Wishes) -> Bundle:
         ComposirError: If the user data folder cannot be written into.
     """
     check_name(wishes.name)
-    is_bundle = isinstance(source.place, Path) and (source.place / MANIFEST_NAME).is_file()
-    importer = None if is_bundle else load_importer()  # before anything large is fetched
-    if is_bundle and wishes.quantise:
-        raise ModelError(f"{source.place} is a bundle already: leave out --quantise")
+    make = _maker(source, wishes)  # before anything large is fetched
     agreed = _agree(source.known.licence, wishes) if source.known else False
     folder = _fetched(source.place, wishes)
     with new_model(wishes.name) as building:
-        if importer is None:
-            _copy_bundle(Bundle.load(folder), building, wishes)
-        else:
-            importer(
-                folder,
-                building,
-                name=wishes.name,
-                quantise=wishes.quantise,
-                say=wishes.say,
-                allow_pickle=wishes.allow_pickle,
-            )
-            _complete(building, source, folder)
+        make(folder, building)
         made = load_named(wishes.name, building)
         if not agreed:
             _agree(made.manifest.licence, wishes)
     return load_named(wishes.name, installed_folders()[wishes.name])
+
+
+def _maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object]:
+    """What makes a bundle of what was fetched, in an empty folder.
+
+    Raises:
+        MissingExtraError: If what it takes is not installed.
+        ModelError: If it cannot be made as wished.
+    """
+    is_ready = isinstance(source.place, Path) and is_bundle(source.place)
+    is_joint = source.joint or isinstance(source.place, EndpointAddress)
+    if wishes.quantise and (is_ready or is_joint):
+        what = "a bundle already" if is_ready else "a joint encoder, which runs as it is"
+        raise ModelError(f"{source.words} is {what}: leave out --quantise")
+    if is_ready:
+        return lambda folder, building: _copy_bundle(open_bundle(folder), building, wishes)
+    if is_joint:
+        return _joint_maker(source, wishes)
+    importer = load_importer()
+
+    def make(folder: Path, building: Path) -> None:
+        importer(
+            folder,
+            building,
+            name=wishes.name,
+            quantise=wishes.quantise,
+            say=wishes.say,
+            allow_pickle=wishes.allow_pickle,
+        )
+        _complete(building, source, folder)
+
+    return make
+
+
+def _joint_maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object]:
+    from composir.model.joint import adding
+
+    name, how, known, say = wishes.name, wishes.joint, source.known, wishes.say
+    place = source.place
+    if isinstance(place, EndpointAddress):
+        adding.check_remote(place, how)
+        return lambda _, building: adding.add_endpoint(place, building, name, how, known, say)
+    adding.load_local()
+    return lambda folder, building: adding.add_checkpoint(folder, building, name, how, known, say)
 
 
 def check_name(name: str) -> None:
@@ -136,9 +173,11 @@ def load_importer() -> Importer:
     return importer
 
 
-def _fetched(place: Path | Repository, wishes: Wishes) -> Path:
+def _fetched(place: Path | Repository | EndpointAddress, wishes: Wishes) -> Path:
     if isinstance(place, Path):
         return place
+    if isinstance(place, EndpointAddress):
+        return Path()  # there is nothing to fetch
     wishes.say(f"fetching {place.words} from the hub, into its client's cache")
     return fetch(place, pickles=wishes.allow_pickle)
 
@@ -162,15 +201,21 @@ def _agree(licence: str, wishes: Wishes) -> bool:
     return True
 
 
-def _copy_bundle(bundle: Bundle, destination: Path, wishes: Wishes) -> None:
+def _copy_bundle(bundle: Bundle | JointBundle, destination: Path, wishes: Wishes) -> None:
     """Copy what a bundle lists, every checksum verified, under another name if so wished."""
+    if not isinstance(bundle, Bundle) and bundle.manifest.endpoint is not None:
+        from composir.model.joint.adding import check_remote, privacy
+
+        check_remote(bundle.manifest.endpoint.address, wishes.joint)
+        wishes.say(privacy(bundle.manifest.endpoint.address))
     wishes.say(f"copying the bundle {bundle.manifest.name} from {bundle.folder}")
     for name in bundle.manifest.files:
         place = destination / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle.file(name), place)
     named = bundle.manifest.model_copy(update={"name": wishes.name})
-    write_manifest(destination / MANIFEST_NAME, named)
+    is_dual = isinstance(bundle, Bundle)
+    write_manifest(destination / (MANIFEST_NAME if is_dual else JOINT_NAME), named)
 
 
 def _complete(folder: Path, source: ModelSource, fetched: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
+
+Parts: TypeAlias = "Sequence[Image.Image | str]"
+"""RGB pictures and texts that are read as one, in order."""
 
 
 class EmbeddingModel(Protocol):
@@ -69,6 +72,10 @@ class EmbeddingModel(Protocol):
     def splicing(self) -> SplicingModel | None:
         """The same model with its words open to pseudo-words; None where it cannot do that."""
 
+    @property
+    def joint(self) -> JointEncoder | None:
+        """The same model, which encodes pictures and words together; None where it cannot."""
+
     def composer_folders(self) -> Mapping[str, Path]:
         """Folders of the trained composers that come with the model, by name."""
 
@@ -98,6 +105,17 @@ class EmbeddingModel(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts; too long ones are cut at the tokeniser's limit; (n, D) float32."""
+
+
+class JointEncoder(Protocol):
+    """One that encodes pictures and words together."""
+
+    @property
+    def query_instruction(self) -> str:
+        """What goes with a query."""
+
+    def encode(self, items: Sequence[Parts], instruction: str) -> FloatArray:
+        """Encode n inputs, each of pictures, words or both, to (n, D) float32 of unit norm."""
 
 
 class SplicingEncoder(Protocol):

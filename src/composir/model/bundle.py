@@ -34,6 +34,8 @@ from composir.names import NAME_PATTERN
 from composir.types import FloatArray
 
 MANIFEST_NAME = "bundle.json"
+JOINT_NAME = "joint.json"
+"""Manifest of the other kind of bundle, `joint.bundle`."""
 COMPOSERS, COMPOSER_MANIFEST = "composers", "composer.json"
 SCHEMA = 1
 MOST_WIDTH = 65_536

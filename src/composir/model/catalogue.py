@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.errors import BundleError, ModelError, ModelNotFoundError
-from composir.model.bundle import MANIFEST_NAME, Bundle
+from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle
 from composir.model.model import Model
 from composir.model.sessions import check_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from composir.model.base import EmbeddingModel
+    from composir.model.joint.bundle import JointBundle
 
 DEFAULT_MODEL = "mini"
 PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "mini"}
@@ -22,7 +25,7 @@ PACKAGED_USES = {
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None = None) -> Model:
-    """Load a model by name or from a bundle folder.
+    """Load a model with an encoder for pictures and another one for words.
 
     Args:
         name_or_path: Of a packaged model (`mini`), of one that was added (`composir models`), or
@@ -34,17 +37,69 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None 
 
     Raises:
         ModelNotFoundError: If there is no such model.
-        ModelError: If the number of threads cannot be.
+        ModelError: If the number of threads cannot be, or it is a joint encoder (`open_model`).
         BundleError: If the folder is no bundle, or damaged.
     """
+    model = open_model(name_or_path, threads=threads)
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"the model {model.name} is a joint encoder: it has no encoder of words of its own "
+            "that could be trained on or exported; take a model of two encoders, such as CLIP, or "
+            "open it with open_model to index and search"
+        )
+    return model
+
+
+def open_model(
+    name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None = None
+) -> EmbeddingModel:
+    """As `load_model`, of any kind: whatever a gallery can be made with."""
     check_threads(threads)
-    folder = named_folder(str(name_or_path))
-    if folder is not None:
-        return Model(load_named(str(name_or_path), folder), threads)
-    folder = Path(name_or_path).expanduser()
-    if not folder.is_dir():
-        raise ModelNotFoundError(_not_found(str(name_or_path)))
-    return Model(Bundle.load(folder), threads)
+    bundle = _named_bundle(str(name_or_path))
+    if bundle is None:
+        folder = Path(name_or_path).expanduser()
+        if not folder.is_dir():
+            raise ModelNotFoundError(_not_found(str(name_or_path)))
+        bundle = open_bundle(folder)
+    if isinstance(bundle, Bundle):
+        return Model(bundle, threads)
+    from composir.model.joint.model import JointModel
+
+    return JointModel(bundle, threads)
+
+
+def open_bundle(folder: Path) -> Bundle | JointBundle:
+    """Load a bundle of either kind.
+
+    Raises:
+        BundleError: If it is none, or damaged.
+    """
+    if not (folder / JOINT_NAME).is_file():
+        return Bundle.load(folder)
+    from composir.model.joint.bundle import JointBundle
+
+    return JointBundle.load(folder)
+
+
+def bundle_of(model: EmbeddingModel) -> Bundle | JointBundle | None:
+    """The bundle that a model comes from; None where it comes from none, e.g. a test's."""
+    if isinstance(model, Model):
+        return model.bundle
+    if model.joint is None:
+        return None
+    from composir.model.joint.model import JointModel
+
+    return model.bundle if isinstance(model, JointModel) else None
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder holds a bundle's manifest."""
+    return any((folder / name).is_file() for name in (MANIFEST_NAME, JOINT_NAME))
+
+
+def _named_bundle(name: str) -> Bundle | JointBundle | None:
+    folder = named_folder(name)
+    return None if folder is None else load_named(name, folder)
 
 
 def named_folder(name: str) -> Path | None:
@@ -93,17 +148,17 @@ def bundles_with(fingerprint: str) -> Iterator[str]:
             yield name
 
 
-def load_named(name: str, folder: Path) -> Bundle:
+def load_named(name: str, folder: Path) -> Bundle | JointBundle:
     """Load a bundle that goes by its folder's name.
 
     Raises:
         BundleError: If it is damaged, or its manifest names another model: then there would be two
             of one name.
     """
-    bundle = Bundle.load(folder)
+    bundle = open_bundle(folder)
     if bundle.manifest.name != name:
         raise BundleError(
-            f"{folder} holds the model {bundle.manifest.name}, not {name}: its {MANIFEST_NAME} "
+            f"{folder} holds the model {bundle.manifest.name}, not {name}: its manifest "
             "says so; give the folder that name, or add the model again"
         )
     return bundle

@@ -11,8 +11,11 @@ from typing import Any
 from composir.errors import BundleError, ModelError
 from composir.model.adding import load_importer
 from composir.model.bundle import Bundle
-from composir.model.catalogue import load_model
+from composir.model.catalogue import open_model
 from composir.model.hub import fetch
+from composir.model.joint.address import EndpointAddress
+from composir.model.joint.bundle import JointBundle
+from composir.model.joint.model import JointModel, ask_again
 from composir.model.licence import commercial_use
 from composir.model.model import Model
 from composir.model.sources import Repository, parse_source
@@ -35,6 +38,8 @@ class CheckedModel:
         stored: Differences from the code it was made from, as measured then, and the cost of int8
             where its graphs are so; by name.
         measured: The same, measured now; None where there was nothing to measure against.
+        answers: Of a joint encoder, asked again: how like its answers are to each other and to
+            those when it was added, by name; None of others.
     """
 
     name: str
@@ -46,10 +51,13 @@ class CheckedModel:
     commercial: str
     stored: dict[str, Any]
     measured: dict[str, Any] | None
+    answers: dict[str, float] | None = None
 
 
 def check_model(name: str, against: str | None, say: Callable[[str], None]) -> CheckedModel:
     """Verify a model's files, and compare it again with its source where that is given.
+
+    A joint encoder is asked again for what it was asked when it was added.
 
     Args:
         name: Of a model, or a bundle's folder.
@@ -59,12 +67,17 @@ def check_model(name: str, against: str | None, say: Callable[[str], None]) -> C
     Raises:
         BundleError: If files are missing or damaged; all of them are named.
         MissingExtraError: If a comparison is asked for, and what it takes is not installed.
-        ModelError: If there is no such model or source, or they differ by more than they may.
+        ModelError: If there is no such model or source, they differ by more than they may, or a
+            joint encoder does not answer, or otherwise than when it was added.
     """
-    model = load_model(name)
-    bundle, made = model.bundle, model.manifest
+    model = open_model(name)
+    assert isinstance(model, Model | JointModel)  # all that there are
+    bundle, made = model.bundle, model.bundle.manifest
     _verify(bundle)
-    measured = None
+    measured = answers = None
+    if isinstance(model, JointModel):
+        say("asking it again for what it was asked when it was added")
+        answers = ask_again(model)
     if against is not None:
         say(f"comparing with {against}")
         measured = _compare(model, _local(against))
@@ -81,10 +94,11 @@ def check_model(name: str, against: str | None, say: Callable[[str], None]) -> C
             **_flat({_INT8: made.training.get(_INT8)}),
         },
         measured=measured,
+        answers=answers,
     )
 
 
-def _verify(bundle: Bundle) -> None:
+def _verify(bundle: Bundle | JointBundle) -> None:
     wrong = []
     for name in bundle.manifest.files:
         try:
@@ -97,12 +111,14 @@ def _verify(bundle: Bundle) -> None:
 
 def _local(source: str) -> Path:
     place = parse_source(source).place
+    if isinstance(place, EndpointAddress):
+        raise ModelError(f"{source} is no checkpoint: leave out --against")
     return fetch(place, local_files_only=True) if isinstance(place, Repository) else place
 
 
-def _compare(model: Model, source: Path) -> dict[str, Any]:
+def _compare(model: Model | JointModel, source: Path) -> dict[str, Any]:
     family = _family(model)
-    if family is None:
+    if not isinstance(model, Model) or family is None:
         raise ModelError(f"{model.name} was not made from a checkpoint: leave out --against")
     load_importer()  # says which extra is missing
     rooms = ("checkpoint", "families", "parity")
@@ -114,10 +130,9 @@ def _compare(model: Model, source: Path) -> dict[str, Any]:
     return _flat(found.model_dump())
 
 
-def _family(model: Model) -> str | None:
-    """Whose code the model was made from; None of composir's own."""
-    family: str | None = model.manifest.family
-    return family
+def _family(model: Model | JointModel) -> str | None:
+    """Whose code the model was made from; None of composir's own and of joint encoders."""
+    return model.manifest.family if isinstance(model, Model) else None
 
 
 def _flat(figures: object, prefix: str = "") -> dict[str, Any]:

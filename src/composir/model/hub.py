@@ -14,9 +14,9 @@ from composir.errors import MissingExtraError, ModelError
 from composir.model.sources import Repository
 
 # Weights as safetensors alone: the same ones as pickles may run code, and take as much room.
-_WANTED = ("*.json", "*.txt", "*.md", "*.model", "LICENSE*", "*.safetensors")
+_WANTED = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*", "*.safetensors")
 _PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
-_UNWANTED = ("*/*",)
+_UNWANTED = ("[!1]*/*", "1*/*.safetensors")  # of folders, 1_Pooling alone says something
 _CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "requests"}
 
 

@@ -111,6 +111,25 @@ KNOWN: tuple[KnownModel, ...] = (
         "BSD-3-Clause",
         "brings an encoder that matches pictures and texts, with which train isa aligns them",
     ),
+    KnownModel(
+        "embeddinggemma-2",
+        "joint:google/embeddinggemma-2",
+        "joint encoder",
+        768,
+        740,
+        "Apache-2.0",
+        "reads a picture and words as one, in many languages; seconds a picture on a CPU, so best "
+        "to look at the first hits again: search --rerank",
+    ),
+    KnownModel(
+        "qwen3-vl-embedding-2b",
+        "joint:Qwen/Qwen3-VL-Embedding-2B",
+        "joint encoder",
+        2048,
+        None,
+        "Apache-2.0",
+        "reads a picture and words as one, by an instruction; wants a GPU, or an endpoint",
+    ),
 )
 
 

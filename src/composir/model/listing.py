@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from composir.errors import BundleError
-from composir.model.bundle import MANIFEST_NAME, Bundle
+from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle
 from composir.model.catalogue import PACKAGED, PACKAGED_USES, load_named
 from composir.model.installed import installed_folders
 from composir.model.known import KNOWN, KnownModel
 from composir.model.licence import commercial_use
+
+if TYPE_CHECKING:
+    from composir.model.joint.bundle import JointBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class ModelEntry:
         fingerprint: Of its vector space; None where it is not here.
         source: What `composir models add` takes for it; None where it has no entry among the known.
         problem: Why it cannot be used or added; None where it can.
+        sends_to: The machine to which pictures and words go; None where they go nowhere.
     """
 
     name: str
@@ -48,6 +52,7 @@ class ModelEntry:
     fingerprint: str | None = None
     source: str | None = None
     problem: str | None = None
+    sends_to: str | None = None
 
 
 def list_models() -> list[ModelEntry]:
@@ -57,13 +62,14 @@ def list_models() -> list[ModelEntry]:
     return here + [_known(one) for one in KNOWN if one.name not in names]
 
 
-def bundle_entry(bundle: Bundle) -> ModelEntry:
+def bundle_entry(bundle: Bundle | JointBundle) -> ModelEntry:
     """The facts of a bundle that lies in its place."""
     made = bundle.manifest
     known = next((one for one in KNOWN if one.name == made.name), None)
     parameters = made.efficiency.get("parameters")
     use = known.good_for if known else PACKAGED_USES.get(made.name, "")
-    manifest = (bundle.folder / MANIFEST_NAME).stat().st_size
+    name = MANIFEST_NAME if isinstance(bundle, Bundle) else JOINT_NAME
+    manifest = (bundle.folder / name).stat().st_size
     return ModelEntry(
         name=made.name,
         state="packaged" if bundle.folder in PACKAGED.values() else "installed",
@@ -73,11 +79,24 @@ def bundle_entry(bundle: Bundle) -> ModelEntry:
         bytes=manifest + sum(entry.bytes for entry in made.files.values()),
         licence=made.licence,
         commercial=commercial_use(made.licence).answer,
-        good_for=use,
+        good_for=use if isinstance(bundle, Bundle) else _costs(bundle),
         folder=bundle.folder,
         fingerprint=bundle.fingerprint,
         source=known.source if known else None,
+        sends_to=None if isinstance(bundle, Bundle) else _host(bundle),
     )
+
+
+def _host(bundle: JointBundle) -> str | None:
+    endpoint = bundle.manifest.endpoint
+    return None if endpoint is None else endpoint.address.host
+
+
+def _costs(bundle: JointBundle) -> str:
+    """What a joint encoder is good for, and at which price."""
+    seconds = bundle.manifest.training.get("probe", {}).get("seconds a picture")
+    told = f", {seconds:g} s when it was added" if isinstance(seconds, int | float) else ""
+    return f"reads a picture and words as one; a picture takes seconds on a CPU{told}"
 
 
 def _here() -> Iterator[ModelEntry]:

@@ -97,6 +97,11 @@ class Model:
         """Itself: its words are open to pseudo-words."""
         return self
 
+    @property
+    def joint(self) -> None:
+        """It encodes pictures and words apart."""
+        return None
+
     def unread(self, text: str) -> str:
         """The words by which a text is cut, because it is too long; empty if it is not."""
         return self.texts.unread(text)

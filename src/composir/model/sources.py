@@ -1,22 +1,20 @@
-"""Where a model to be added comes from: a folder, a checkpoint file, or a repository of the hub."""
+"""Where a model to be added comes from: a folder, a file, a repository of the hub, an endpoint."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from composir.errors import ModelError
+from composir.model.joint.address import EndpointAddress, is_address, parse_address
 from composir.model.known import KnownModel, known_model
 
 _NOT_YET = {
     "open_clip:": "open_clip's checkpoints cannot be fetched by name yet: give a folder with its "
     "open_clip_config.json and safetensors, or a conversion for transformers",
-    "joint:": "joint encoders cannot be added yet",
-    "http://": "models behind an endpoint cannot be added yet",
-    "https://": "models behind an endpoint, or at an address, cannot be added yet: for a "
-    "repository of the hub give ORG/NAME",
 }
+_JOINT = "joint:"
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -39,22 +37,32 @@ class ModelSource:
     """What is to be added.
 
     Attributes:
-        place: A folder with a checkpoint or a bundle in it, or what is to be fetched first.
+        place: A folder with a checkpoint or a bundle in it, what is to be fetched first, or an
+            endpoint that runs a joint encoder.
         name: What to call it where nobody says.
         known: Its entry in the table of known models, if it has one.
+        joint: Whether a checkpoint is that of a joint encoder.
     """
 
-    place: Path | Repository
+    place: Path | Repository | EndpointAddress
     name: str
     known: KnownModel | None = None
+    joint: bool = False
+
+    @property
+    def words(self) -> str:
+        """The place, for messages."""
+        if isinstance(self.place, Path):
+            return str(self.place)
+        return self.place.words if isinstance(self.place, Repository) else self.place.url
 
 
 def parse_source(text: str) -> ModelSource:
     """Understand what `composir models add` is given; nothing is fetched.
 
     Args:
-        text: A folder, a `model.safetensors`, `ORG/NAME` or `ORG/NAME@REVISION` of the hub, or the
-            name of a known model.
+        text: A folder, a `model.safetensors`, `ORG/NAME` or `ORG/NAME@REVISION` of the hub, any of
+            these behind `joint:`, the address of an endpoint, or the name of a known model.
 
     Raises:
         ModelError: If it is none of these, or of a kind that cannot be added.
@@ -62,6 +70,12 @@ def parse_source(text: str) -> ModelSource:
     for kind, why in _NOT_YET.items():
         if text.casefold().startswith(kind):
             raise ModelError(f"{text}: {why}")
+    if is_address(text):
+        address = parse_address(text)
+        return ModelSource(address, suggested_name(address.model), known_model(text))
+    if text.casefold().startswith(_JOINT):
+        inner = parse_source(text[len(_JOINT) :])
+        return replace(inner, known=known_model(text), joint=True)
     path = Path(text).expanduser()
     if path.exists():
         folder = path if path.is_dir() else _folder_of(path)
@@ -70,6 +84,8 @@ def parse_source(text: str) -> ModelSource:
     if known is not None and known.refused is not None:
         raise ModelError(f"{text}: {known.refused}")
     # A known model may be asked for at a revision, which its entry does not name.
+    if known is not None and known.source.startswith(_JOINT) and "/" not in text:
+        return parse_source(known.source)
     found = _REPOSITORY.fullmatch(known.source if known and "/" not in text else text)
     if found is None or text.startswith((".", "~", "/")):
         raise ModelError(

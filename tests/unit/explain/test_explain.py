@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from composir.compose import COMPOSERS, load_composer
+from composir.compose import composer_names, load_composer
 from composir.errors import OutputError
 from composir.explain import Explanation, explain_search
 from composir.explain.document import as_document
@@ -22,6 +22,7 @@ from composir.pages.explanation import check_explanation, explanation_page, writ
 from composir.pages.heat import heat_overlay
 from composir.types import Query
 from tests.e2e.commands import paint_all
+from tests.fakes import ColourModel
 from tests.tiny_bundle import make_bundle, make_composer
 
 
@@ -87,7 +88,7 @@ def test_negations_in_words_are_negatives_here_too(gallery: Gallery) -> None:
     assert as_document(found)["understood"] == {"text": "magenta", "negatives": ["blue"]}
 
 
-@pytest.mark.parametrize("composer", COMPOSERS)
+@pytest.mark.parametrize("composer", composer_names(ColourModel()))
 def test_phrases_work_for_every_composer(gallery: Gallery, tmp_path: Path, composer: str) -> None:
     query = Query(str(tmp_path / "pictures" / "blue.png"), "red")
     found = explained(gallery, query, composer)

@@ -8,7 +8,8 @@ import pytest
 
 from composir.errors import ModelError
 from composir.model.installed import is_name
-from composir.model.known import KNOWN
+from composir.model.joint.address import EndpointAddress
+from composir.model.known import KNOWN, known_model
 from composir.model.sources import Repository, parse_source, suggested_name
 
 
@@ -55,9 +56,8 @@ def test_every_known_model_can_be_added_or_says_why_not(one: object) -> None:
     [
         ("open_clip:MobileCLIP2-S2/dfndr2b", "open_clip's checkpoints cannot be fetched by name"),
         ("open_clip:other/other", "open_clip's checkpoints cannot be fetched by name"),
-        ("joint:google/embeddinggemma-2", "joint encoders cannot be added yet"),
-        ("http://127.0.0.1:8000/v1#NAME", "models behind an endpoint cannot be added yet"),
-        ("https://huggingface.co/openai/x", "for a repository of the hub give ORG/NAME"),
+        ("joint:./missing/model", "there is no folder or file ./missing/model"),
+        ("https://huggingface.co/openai/x", "for a model of the hub give ORG/NAME"),
         ("./missing/model", "there is no folder or file ./missing/model"),
         ("a/b/c", "there is no folder or file a/b/c"),
         ("nothing-known", "nor a name that composir models lists"),
@@ -78,3 +78,16 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["ViT-B/32", "...", "", "-x", "Ünicode 模型", "a" * 300])
 def test_a_suggested_name_is_one(text: str) -> None:
     assert is_name(suggested_name(text))
+
+
+def test_joint_encoders_come_from_folders_the_hub_and_endpoints(tmp_path: Path) -> None:
+    hub = parse_source("joint:google/embeddinggemma-2@main")
+    assert (hub.place, hub.joint) == (Repository("google/embeddinggemma-2", "main"), True)
+    assert hub.known == known_model("embeddinggemma-2")
+    assert parse_source("embeddinggemma-2").place == Repository("google/embeddinggemma-2")
+    (tmp_path / "Mine").mkdir()
+    local = parse_source(f"joint:{tmp_path / 'Mine'}")
+    assert (local.place, local.name, local.joint) == (tmp_path / "Mine", "mine", True)
+    there = parse_source("http://127.0.0.1:8000/v1/#Big/Model")
+    assert there.place == EndpointAddress("http://127.0.0.1:8000/v1", "Big/Model")
+    assert there.name == "big-model"

@@ -1,0 +1,193 @@
+"""The bundle of a joint encoder: `joint.json`, its probe, and a local one's checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from composir.errors import BundleError
+from composir.images.preprocess import PreprocessSpec
+from composir.model.bundle import JOINT_NAME, MOST_WIDTH, Source
+from composir.model.checked_files import (
+    CheckedFiles,
+    FileEntry,
+    list_files,
+    read_manifest,
+    write_manifest,
+)
+from composir.model.joint.address import EndpointAddress
+from composir.model.joint.probe import PROBES, landmarks
+from composir.model.once import once_property
+from composir.names import NAME_PATTERN
+from composir.types import FloatArray
+
+PROBE_NAME = "probe.npy"
+CHECKPOINT = "checkpoint"
+SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Endpoint(_Part):
+    """How the endpoint is spoken to.
+
+    Attributes:
+        url: Its base.
+        model: What it calls the model.
+        shape: Of a request, a name of `shapes.SHAPES`.
+        key_variable: Environment variable that holds the key; the key itself is never kept.
+        key_file: File that holds it.
+        timeout: Seconds for one answer.
+    """
+
+    url: str
+    model: str
+    shape: str
+    key_variable: str | None = None
+    key_file: str | None = None
+    timeout: float = Field(default=120.0, gt=0, le=86_400)
+
+    @property
+    def address(self) -> EndpointAddress:
+        """Where it is."""
+        return EndpointAddress(self.url, self.model)
+
+
+class Instructions(_Part):
+    """What the encoder is told to do with its input; empty for nothing.
+
+    Attributes:
+        query: With a question: words, or words and a reference.
+        picture: With a picture of the gallery.
+    """
+
+    query: str = ""
+    picture: str = ""
+
+
+class JointManifest(_Part):
+    """What `joint.json` holds; fields that `bundle.json` has too mean the same there.
+
+    Attributes:
+        preprocess: How pictures are brought to one size; what is padded is cut off again before
+            they go to the encoder.
+        backend: Who runs it, a name of `model.BACKENDS`.
+        endpoint: Of the backend `endpoint`.
+        instructions: For queries and pictures.
+    """
+
+    schema_version: int
+    name: str = Field(pattern=NAME_PATTERN)
+    dimension: int = Field(gt=0, le=MOST_WIDTH)
+    preprocess: PreprocessSpec
+    backend: str
+    endpoint: Endpoint | None = None
+    instructions: Instructions = Instructions()
+    default_composer: str = "joint"
+    composers: dict[str, dict[str, float | int | str]] = {}
+    confidence: dict[str, dict[str, float]] = {}
+    copy_similarity: float | None = Field(default=None, ge=-1, le=1)
+    licence: str
+    sources: list[Source] = []
+    training: dict[str, Any] = {}
+    efficiency: dict[str, float] = {}
+    family: str | None = None
+    files: dict[str, FileEntry]
+
+
+class JointBundle:
+    """A loaded manifest and checked access to its files.
+
+    Attributes:
+        folder: Where the bundle is.
+        manifest: The parsed `joint.json`.
+    """
+
+    def __init__(self, folder: Path, manifest: JointManifest) -> None:
+        """Use `JointBundle.load` instead."""
+        self.folder, self.manifest = folder, manifest
+        self._files = CheckedFiles(folder, manifest.files, JOINT_NAME)
+
+    @classmethod
+    def load(cls, folder: Path) -> JointBundle:
+        """Read a bundle's manifest and check that all files are there, of the right size.
+
+        Raises:
+            BundleError: If it is no such bundle, is of a newer schema, or a file is missing.
+        """
+        path = folder / JOINT_NAME
+        bundle = cls(folder, read_manifest(path, JointManifest, SCHEMA, "joint encoder's bundle"))
+        if PROBE_NAME not in bundle.manifest.files:
+            raise BundleError(f"{path} does not list {PROBE_NAME}")
+        if (bundle.manifest.backend == "endpoint") != (bundle.manifest.endpoint is not None):
+            raise BundleError(f"{path}: an endpoint belongs to the backend `endpoint` alone")
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """Path of a file, its checksum verified once.
+
+        Raises:
+            BundleError: If the file is not listed or its content is not what the manifest says.
+        """
+        return self._files.path(name)
+
+    @once_property
+    def probe(self) -> FloatArray:
+        """What the encoder made of the probe when it was added, (p, D) float32, unit norm.
+
+        Raises:
+            BundleError: If the file is damaged.
+        """
+        from composir.data.untrusted_arrays import read_array
+
+        shape = (PROBES, self.manifest.dimension)
+        path = self.file(PROBE_NAME)
+        found = read_array(path, BundleError, shape=shape, dtypes=("float32",), finite=True)
+        return np.asarray(found, dtype=np.float32)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the space of the pictures' vectors; queries may be instructed otherwise.
+
+        An endpoint's weights cannot be looked at: its model's name and the landmarks of its probe
+        stand for them, but not where it is, so that it may move.
+        """
+        made = self.manifest
+        weights: list[Any] = [
+            [name, entry.sha256]
+            for name, entry in sorted(made.files.items())
+            if name.startswith(f"{CHECKPOINT}/") and not name.endswith(".md")
+        ]
+        if made.endpoint is not None:
+            weights = [made.endpoint.model, landmarks(self.probe)]
+        content = json.dumps(
+            [weights, made.dimension, made.preprocess.model_dump(), made.instructions.picture]
+        )
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def save_joint(folder: Path, probe: FloatArray, fields: Mapping[str, Any]) -> JointBundle:
+    """Write probe and `joint.json` beside the files that lie in a folder.
+
+    Args:
+        folder: The bundle; every file in it gets listed.
+        probe: Vectors of the probe, (p, D) float32.
+        fields: All manifest fields but `schema_version`, `dimension` and `files`.
+    """
+    np.save(folder / PROBE_NAME, probe)
+    manifest = JointManifest(
+        schema_version=SCHEMA,
+        dimension=probe.shape[1],
+        files=list_files(folder, JOINT_NAME),
+        **fields,
+    )
+    write_manifest(folder / JOINT_NAME, manifest)
+    return JointBundle.load(folder)
