@@ -19,7 +19,7 @@ from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.images.preprocess import PreprocessSpec
-from composir.model.base import EmbeddingModel, SplicingModel
+from composir.model.base import EmbeddingModel, JointEncoder, SplicingModel
 from composir.types import FloatArray, PixelArray
 
 Item = TypeVar("Item")
@@ -274,6 +274,11 @@ class BatchedModel:
     def costs(self) -> Mapping[str, float]:
         """The model's."""
         return self.inner.costs
+
+    @property
+    def joint(self) -> JointEncoder | None:
+        """The model's, where it is one."""
+        return self.inner.joint
 
     @property
     def splicing(self) -> SplicingModel | None:
