@@ -20,6 +20,7 @@ from composir.model.checked_files import sha256_of
 
 GRAPH = "query.onnx"
 CLIENT = "composir_client"
+RESIZE = "resize.py"
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -139,7 +140,10 @@ def _copy_client(out: Path) -> None:
     (out / CLIENT).mkdir(exist_ok=True)
     with as_file(files("composir.device").joinpath("client")) as source:
         for path in sorted(source.glob("*.py")):
-            _copy(path, out, f"{CLIENT}/{path.name}")
+            if path.name != RESIZE:
+                _copy(path, out, f"{CLIENT}/{path.name}")
+    with as_file(files("composir.images").joinpath(RESIZE)) as source:
+        _copy(source, out, f"{CLIENT}/{RESIZE}")
 
 
 def _written(out: Path) -> list[str]:
@@ -174,7 +178,7 @@ to the server together with the words of the query; the picture does not.
 | --- | --- |
 | `{GRAPH}` | ONNX; in: `pixels` (1, {side}, {side}, 3) uint8; out: {outputs} |
 | `{CARD}` | preprocessing, fingerprints, limits of the message |
-| `{CLIENT}/` | reference client in Python: numpy and onnxruntime |
+| `{CLIENT}/` | reference client in Python: numpy, Pillow and onnxruntime |
 | `{CHECKSUMS}` | `sha256sum -c {CHECKSUMS}` checks a copy |
 
 ```python

@@ -22,13 +22,13 @@ from pydantic import (
 )
 
 from composir.errors import ImageReadError
-from composir.images.exact import RESAMPLE, Rule, exact_input
+from composir.images.resize import REDUCING_GAP, model_input, window
 from composir.types import PixelArray
 
+Rule: TypeAlias = Literal["transformers", "open_clip"]
+"""Whose way of rounding."""
+
 _Channel: TypeAlias = Annotated[int, Field(ge=0, le=255)]
-# Before it filters, Pillow averages whole pixels down to no less than this many times the size that
-# is asked for: several times faster, and close to filtering every pixel.
-_REDUCING_GAP = 1.5
 # Fields that came later; left out where they say nothing, because the JSON of a specification is
 # part of the fingerprint that galleries and composers are bound to.
 _LATER = ("exact", "short_side")
@@ -90,7 +90,7 @@ class PreprocessSpec(BaseModel):
         More would be halved at once by `apply`; a JPEG decodes to half its size for far less. None
         where every pixel counts, so that nothing but the full size will do.
         """
-        return None if self.exact else math.ceil(_REDUCING_GAP * self.size)
+        return None if self.exact else math.ceil(REDUCING_GAP * self.size)
 
     def apply(self, rgb: Image.Image) -> PixelArray:
         """Turn one picture into model input.
@@ -112,43 +112,14 @@ class PreprocessSpec(BaseModel):
                 f"a picture of mode {rgb.mode} and {rgb.width} x {rgb.height} pixels cannot go to "
                 "a model: read it with composir.images.read_image first"
             )
-        if self.exact:
-            return np.array(exact_input(rgb, self), dtype=np.uint8)
-        fitted = self._scaled(rgb, *self.window(rgb))
-        if fitted.size != (self.size, self.size):
-            fitted = self._padded(fitted)
-        return np.array(fitted, dtype=np.uint8)
+        try:
+            return np.array(model_input(rgb, self), dtype=np.uint8)
+        except ValueError as error:
+            raise ImageReadError(str(error)) from error
 
     def window(self, rgb: Image.Image) -> tuple[float, float]:
         """Width and height of the part of the plane that becomes the input, in picture pixels.
 
         It lies over the middle of the picture, and reaches beyond it where there is padding.
         """
-        if self.fit == "squash":
-            return rgb.size
-        long, short = max(rgb.size), min(rgb.size)
-        side = {
-            "centre-crop": short * self.size / (self.short_side or self.size),
-            "pad": long,
-            "targetpad": max(short, long / self.pad_ratio),
-        }[self.fit]
-        return side, side
-
-    def _scaled(self, rgb: Image.Image, width: float, height: float) -> Image.Image:
-        """What the window shows of the picture, at the input's scale."""
-        seen_width, seen_height = min(width, rgb.width), min(height, rgb.height)
-        left, top = (rgb.width - seen_width) / 2, (rgb.height - seen_height) / 2
-        return rgb.resize(
-            (
-                max(1, round(self.size * seen_width / width)),
-                max(1, round(self.size * seen_height / height)),
-            ),
-            RESAMPLE[self.interpolation],
-            box=(left, top, left + seen_width, top + seen_height),
-            reducing_gap=_REDUCING_GAP,
-        )
-
-    def _padded(self, fitted: Image.Image) -> Image.Image:
-        canvas = Image.new("RGB", (self.size, self.size), self.pad_colour)
-        canvas.paste(fitted, ((self.size - fitted.width) // 2, (self.size - fitted.height) // 2))
-        return canvas
+        return window(rgb.width, rgb.height, self)

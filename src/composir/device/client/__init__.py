@@ -1,6 +1,7 @@
-"""Reference client of composir's query messages: numpy and onnxruntime are all it needs.
+"""Reference client of composir's query messages: numpy, Pillow and onnxruntime are all it needs.
 
-`composir export query-side` copies this package as it is, so nothing here imports composir.
+`composir export query-side` copies this package, with composir's own `images/resize.py` as its
+`resize.py`, so nothing else here imports composir.
 
 Example:
     >>> side = QuerySide("device")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from .resize import preprocess
+from .resize import model_input
 from .wire import QueryMessage, pack
 
 if TYPE_CHECKING:
@@ -107,6 +109,28 @@ class QuerySide:
             text_checksum=self.card["text_checksum"],
         )
         return pack(query, encoding)
+
+
+def preprocess(rgb: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
+    """Turn one picture into the graph's input.
+
+    Args:
+        rgb: (height, width, 3) uint8, upright (EXIF orientation applied), sRGB, without alpha.
+        spec: `preprocess` of `query_side.json`: size, fit, pad_ratio, pad_colour, interpolation,
+            and, where they are given, exact and short_side.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        ValueError: If the picture is of another shape or type, or has no pixels, or the card asks
+            for a rule that is unknown here, or the picture is too long to be shown whole.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise ValueError(f"an array of shape {rgb.shape} and type {rgb.dtype} is no RGB picture")
+    asked = SimpleNamespace(**{"exact": None, "short_side": None, **spec})
+    pixels: np.ndarray = np.array(model_input(Image.fromarray(rgb), asked), dtype=np.uint8)
+    return pixels
 
 
 def _read_card(path: Path) -> dict[str, Any]:
