@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from contrast import Bank
 from corpus import Split, TrainingPicture
-from features import cache_name, channels_last
+from features import channels_last, made_by
 from image_tower import ImageTower
 from numpy.typing import NDArray
 from settings import AppearanceConfig
 from torch import Tensor
 from torch.nn import functional
 
-from composir.data.untrusted_arrays import read_array
+from composir.encode.pictures import ImageFile
+from composir.encode.rows import Kind
+from composir.encode.store import Store
 from composir.errors import TrainingError
 from composir.foundation.appearance import Appearance
 from composir.foundation.text_tower import TextTower
@@ -272,37 +274,29 @@ def draw_kin(
 def averaged_features(trunk: EfficientNetLite, bank: Bank, folder: Path) -> list[FloatArray]:
     """What the trained trunk's feature map averages to, by view, (pictures, channels) float32.
 
-    Kept in the run folder under names that say of which weights and pictures, so that an
-    interrupted run goes on; a finished run does not need them.
+    Kept in the run folder by weights and pictures, so that an interrupted run goes on; a finished
+    run does not need them.
 
     Args:
         trunk: As it ends up in the bundle.
         bank: A source with features of the lower trunk.
         folder: The stage's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [picture.file for picture in bank.pictures]
+    store = Store(folder)
+    files = [ImageFile(picture.file) for picture in bank.pictures]
     spec = PreprocessSpec(size=trunk.spec.resolution)  # for the name alone
+    kind = Kind("averages", made_by(trunk, spec), (HEAD_CHANNELS,))
     made = []
     for number, view in enumerate(bank.views):
-        path = folder / f"{cache_name(files, trunk, spec, number)}.npy"
-        known = _kept(path, len(view))
-        if known is None:
-            rows = [_average(trunk, view[at : at + BATCH]) for at in range(0, len(view), BATCH)]
-            known = np.concatenate(rows)
-            unfinished = path.with_suffix(".part.npy")
-            np.save(unfinished, known)
-            unfinished.replace(path)
-        made.append(known)
+        keys = store.keys(files, number)
+        known = store.known(kind, keys)
+        todo = [row for row, key in enumerate(keys) if key not in known]
+        for start in range(0, len(todo), BATCH):
+            part = todo[start : start + BATCH]
+            averages = _average(trunk, view[part])
+            store.put(kind, dict(zip((keys[row] for row in part), averages, strict=True)))
+        made.append(np.asarray(store.rows(kind, keys)))
     return made
-
-
-def _kept(path: Path, rows: int) -> FloatArray | None:
-    """What an earlier run left; None where there is nothing, or it is damaged."""
-    try:
-        return read_array(path, TrainingError, shape=(rows, None), dtypes=("float32",), finite=True)
-    except TrainingError:
-        return None
 
 
 def _average(

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from attributes import attribute_loss, batch_values, draw_phrases, find_attributes
 from corpus import Split, TrainingPicture
-from features import HalfArray, channels_last
+from features import channels_last
 from image_tower import ImageTower
+from numpy.typing import NDArray
 from settings import ContrastConfig
 from texts import TextBank
 from torch import Tensor, nn
 from torch.nn import functional
 
+from composir.encode.rows import Rows
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower
 from composir.train.isa.efficientnet_lite import CACHE_STAGE
@@ -31,7 +33,7 @@ class Bank:
     """One source's pictures and their cached features, a view an entry."""
 
     pictures: Sequence[TrainingPicture]
-    views: Sequence[HalfArray]
+    views: Sequence[Rows | NDArray[np.float16]]
 
     def rows(self, split: Split) -> list[int]:
         """Rows of one split."""

@@ -25,7 +25,7 @@ from attributes import find_attributes, phrases_of
 from bundle import export_bundle, mini_preprocessing
 from contrast import Bank, ContrastTask
 from corpus import TrainingPicture, read_corpus
-from features import cached_pooled, cached_view
+from features import cached_view
 from image_tower import ImageTower
 from minilm import load_minilm
 from settings import STAGES, MiniConfig
@@ -218,7 +218,6 @@ def _banks(
     say: Say,
 ) -> dict[str, Bank]:
     spec = mini_preprocessing(trunk)
-    open_view = cached_view if lower else cached_pooled
     banks = {}
     for source, views in config.views.items():
         pictures = [picture for picture in corpus if picture.source == source]
@@ -226,7 +225,7 @@ def _banks(
         opened = []
         for view in range(views):
             say(f"features of {source}, view {view} of {views}")
-            opened.append(open_view(config.cache, files, trunk, spec, view))
+            opened.append(cached_view(config.cache, files, trunk, spec, view, pooled=not lower))
         banks[source] = Bank(pictures, opened)
     return banks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 import features  # noqa: E402
 from features import cached_view  # noqa: E402
 
+from composir.encode.images import Encoder  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
 from composir.train.isa.efficientnet_lite import EfficientNetLite  # noqa: E402
@@ -44,11 +46,9 @@ def trunk() -> EfficientNetLite:
 
 
 def counted(reads: list[Path]) -> Callable[..., Any]:
-    original = read_image
-
     def read(file: Path, **options: Any) -> Any:
         reads.append(file)
-        return original(file, **options)
+        return read_image(file, **options)
 
     return read
 
@@ -60,17 +60,17 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(
         if done >= 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(features, "BATCH", 2)
+    monkeypatch.setattr(features, "Encoder", partial(Encoder, batch=2))
     whole = cached_view(tmp_path / "whole", files, trunk, SPEC, 0)
     with pytest.raises(KeyboardInterrupt):
         cached_view(tmp_path / "parts", files, trunk, SPEC, 0, stop)
     reads: list[Path] = []
-    monkeypatch.setattr(features, "read_image", counted(reads))
+    monkeypatch.setattr("composir.encode.pictures.read_image", counted(reads))
 
     resumed = cached_view(tmp_path / "parts", files, trunk, SPEC, 0)
 
     assert sorted(reads) == files[4:]
-    np.testing.assert_array_equal(resumed, whole)
+    np.testing.assert_array_equal(np.asarray(resumed), np.asarray(whole))
     reads.clear()
     cached_view(tmp_path / "parts", files, trunk, SPEC, 0)
     assert reads == []
@@ -105,3 +105,17 @@ def test_a_picture_that_cannot_be_read_is_named(
     files[2].write_bytes(b"no picture")
     with pytest.raises(TrainingError, match=r"2\.png"):
         cached_view(tmp_path / "cache", files, trunk, SPEC, 0)
+
+
+def test_pooled_features_are_those_of_the_whole_trunk(
+    tmp_path: Path, files: list[Path], trunk: EfficientNetLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "POOL", 2)
+    lower = cached_view(tmp_path / "cache", files, trunk, SPEC, 0)
+    pooled = cached_view(tmp_path / "cache", files, trunk, SPEC, 0, pooled=True)
+    alone = cached_view(tmp_path / "other", files, trunk, SPEC, 0, pooled=True)
+    with torch.inference_mode():
+        whole = trunk.upper(torch.from_numpy(lower[:2]).float())
+        expected = torch.nn.functional.avg_pool2d(whole, features.POOL).numpy()
+    np.testing.assert_allclose(pooled[:2], expected, atol=2e-3, rtol=2e-3)
+    np.testing.assert_array_equal(np.asarray(alone), np.asarray(pooled))

@@ -17,7 +17,6 @@ from composir.errors import TrainingError
 from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.own_data import read_triplets
 from composir.train.config import read_config
-from composir.train.feature_cache import Progressed, read_note
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
 from composir.train.run_folder import claim
 from composir.train.steering.phrases import read_phrases
@@ -72,17 +71,6 @@ def test_run_folders(tmp_path: Path) -> None:
     sound = json.loads(json.dumps({"steps": 4, "clip": 1.0}))
     refused = refusals(place, json_variants(sound), lambda path: claim(path.parent, CONFIG))
     assert refused == set(json_variants(sound))
-
-
-def test_notes_of_caches_that_cannot_be_believed_begin_anew(tmp_path: Path) -> None:
-    found = []
-    refusals(
-        tmp_path / "note.json",
-        json_variants({"done": 3, "failed": {"1": "damaged"}}),
-        lambda path: found.append(read_note(path, {}, 5)),
-    )
-    assert all(isinstance(note, Progressed) and 0 <= note.done <= 5 for note in found)
-    assert Progressed() in found
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "queries.jsonl"])

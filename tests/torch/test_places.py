@@ -15,7 +15,7 @@ from composir.errors import ComposirError, OutputError
 from composir.train.blend import choose_blend
 from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.own_data import read_triplets
-from composir.train.feature_cache import filling
+from composir.train.gallery_features import gallery_features
 from composir.train.images import training_images
 from composir.train.steering.phrases import read_phrases
 from composir.triplets.caption_file import read_captions
@@ -104,11 +104,13 @@ def test_readers_wait_for_no_pipe_and_read_no_device(
 
 def test_a_cache_is_not_left_through_links(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    for ending in (".lock", ".npy"):
-        link = tmp_path / f"features{ending}"
+    model, [file] = make_bundle(tmp_path / "tiny"), paint_all(tmp_path / "pictures")[:1]
+    for name in ("index.sqlite", "vectors.rows"):
+        link = tmp_path / "cache" / name
+        link.parent.mkdir(exist_ok=True)
         link.symlink_to(tmp_path / "mine")
-        with pytest.raises(OutputError, match="is a link"), filling(tmp_path / "features"):
-            pass
+        with pytest.raises(OutputError, match="is a link"):
+            gallery_features(tmp_path / "cache", [file], model)
         link.unlink()
     assert (tmp_path / "mine").read_text() == "mine"
 

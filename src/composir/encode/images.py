@@ -33,12 +33,15 @@ class Encoder:
         spec: How pictures become its input.
         run: (b, s, s, 3) uint8 to an array of b rows for each kind.
         batch: Pictures in one run.
+        min_side: The short side that pictures are decoded to, in pixels; None for the
+            specification's.
     """
 
     kinds: tuple[Kind, ...]
     spec: PreprocessSpec
     run: Callable[[PixelArray], Sequence[NDArray[Any]]]
     batch: int = BATCH
+    min_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def encode_images(
     """
     keeper = store or Memory()
     keys = keeper.keys(pictures, view)
-    read = partial(read_pixels, spec=encoder.spec, view=view)
+    read = partial(read_pixels, spec=encoder.spec, view=view, min_side=encoder.min_side)
     reasons: dict[int, str] = {}
 
     def fail(place: int, reason: str) -> None:

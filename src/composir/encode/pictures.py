@@ -122,7 +122,9 @@ def _squared(part: Image.Image) -> Image.Image:
     return canvas
 
 
-def read_pixels(picture: ImageFile, spec: PreprocessSpec, view: int = 0) -> PixelArray | str:
+def read_pixels(
+    picture: ImageFile, spec: PreprocessSpec, view: int = 0, min_side: int | None = None
+) -> PixelArray | str:
     """A picture as an encoder takes it, or why it cannot be read.
 
     Args:
@@ -130,12 +132,13 @@ def read_pixels(picture: ImageFile, spec: PreprocessSpec, view: int = 0) -> Pixe
         spec: Preprocessing of the encoder.
         view: 0 for the plain picture; 1 and up for augmented ones, drawn by the picture's name and
             this number alone, so that every encoder sees the same crop.
+        min_side: The short side that is enough, in pixels; None for the specification's.
 
     Returns:
         (s, s, 3) uint8, or the reason.
     """
     try:
-        rgb = picture.open(min_side=spec.min_side)
+        rgb = picture.open(min_side=min_side or spec.min_side)
         if view:
             seed = hashlib.sha256(f"{picture.name}/{view}".encode()).digest()[:8]
             rgb = augment(rgb, np.random.default_rng(int.from_bytes(seed, "big")))

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from PIL import Image
-
 from composir.data.files import check_regular
 from composir.data.problems import say_skipped
 from composir.data.untrusted_tables import column_names, read_table
-from composir.errors import ImageReadError, TrainingError
+from composir.encode.pictures import ImageFile
+from composir.errors import TrainingError
 from composir.gallery.scan import scan
-from composir.images import read_image
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
@@ -49,31 +47,12 @@ class TrainingImage:
     offset: int
     size: int
 
-    def read(self, min_side: int | None = None) -> Image.Image:
-        """Decode it; RGB, upright.
-
-        Args:
-            min_side: The short side that is enough, in pixels.
-
-        Raises:
-            ImageReadError: If it cannot be read; the message is the reason alone.
-        """
-        return read_image(self._source(), min_side=min_side).rgb
-
     @property
-    def file(self) -> Path | TrainingImage:
-        """Its path where it is a whole file, so that caches know it by that; else itself."""
-        return self if self.offset else self.path
-
-    def _source(self) -> Path | bytes:
+    def file(self) -> Path | ImageFile:
+        """Its path where it is a whole file, else its place in the shard."""
         if not self.offset:
             return self.path
-        try:
-            with self.path.open("rb") as shard:
-                shard.seek(self.offset)
-                return shard.read(self.size)
-        except OSError as error:
-            raise ImageReadError(f"its shard cannot be read: {error.strerror}") from error
+        return ImageFile(self.path, begin=self.offset, size=self.size, member=self.name)
 
 
 def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImage]:

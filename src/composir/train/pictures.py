@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from composir.errors import TrainingError
-from composir.train.feature_cache import PictureFile
+from composir.train.gallery_features import PictureFile
 from composir.train.images import TrainingImage, is_dev, told_training_images
 from composir.triplets.caption_file import read_captions
 from composir.triplets.records import Source, SourceImage
@@ -97,7 +97,7 @@ def _identity(file: PictureFile) -> tuple[Path, int]:
     """What makes two mentions of a picture the same: the file behind links, and the place in it."""
     if isinstance(file, Path):
         return file.resolve(), 0
-    return file.path.resolve(), file.offset
+    return file.path.resolve(), file.begin
 
 
 def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[MapPicture]:
@@ -148,7 +148,7 @@ def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
     return [
         MapPicture(
             "images",
-            image,
+            image.file,
             texts.get(image.name, ()),
             "dev" if is_dev(image.name, sources.dev_share) else "train",
         )

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composir.bench.encode import encode_pictures
-from composir.encode.pictures import ImageFile
+from composir.encode.pictures import ImageFile, read_pixels
 from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
@@ -85,12 +85,9 @@ def test_bench(pictures: Path) -> None:
 
 
 def test_training(pictures: Path) -> None:
-    pytest.importorskip("torch", reason="needs the train extra")
-    from composir.train.gallery_features import read_pixels
-
     model = ExactModel()
-    pixels = read_pixels(pictures / "a.jpg", model.image_spec, 0)
+    pixels = read_pixels(ImageFile(pictures / "a.jpg"), model.image_spec)
     assert not isinstance(pixels, str)
     model.encode_pixels(pixels[None])
     check(model, pictures)
-    assert REASON in str(read_pixels(pictures / "b.png", model.image_spec, 0))
+    assert REASON in str(read_pixels(ImageFile(pictures / "b.png"), model.image_spec))

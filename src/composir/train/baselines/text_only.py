@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from composir.compose.trained import ComposerManifest
 from composir.data.untrusted_json import read_lines
+from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.baselines.content_words import GAP, with_gaps
@@ -25,6 +26,7 @@ from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
+from composir.train.gallery_features import feature_store
 from composir.train.loop import LoopConfig, LoopOptions, ParameterGroup, train
 from composir.train.mapping.finish import (
     MappedRun,
@@ -49,7 +51,6 @@ from composir.train.mapping.task import DevCheck
 from composir.train.pictures import PictureSources, read_pictures
 from composir.train.run_folder import claim
 from composir.train.sentences import framed, read_embedded
-from composir.train.text_vectors import text_vectors
 
 PRESET = ("mapper.injection_layers=0",)
 """For `read_config`, which gives a part of which one setting is named its type's own defaults."""
@@ -342,7 +343,9 @@ def _vectors(
     if not captions:
         return torch.zeros(0, foundation.dimension, device=foundation.device)
     texts = [caption.text for caption in captions]
-    found = text_vectors(config.cache, foundation.model, texts, tenths("texts", say))
+    found = encode_texts(
+        texts, foundation.model, feature_store(config.cache), progress=tenths("texts", say)
+    )
     return torch.from_numpy(found).to(foundation.device)
 
 

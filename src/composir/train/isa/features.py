@@ -5,10 +5,9 @@ As `train.gallery_features`, of which it sees the same pictures and the same aug
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from composir.train.feature_cache import PictureFile, filling, picture_stamp, read_note, write_note
-from composir.train.gallery_features import Progress, read_pixels
+from composir.encode.images import Encoder, Progress, encode_images
+from composir.encode.rows import Kind, Rows
+from composir.train.gallery_features import PictureFile, feature_store, image_files
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.tracing import trace_to_onnx
 from composir.types import PixelArray
 
-Rows: TypeAlias = NDArray[Any]
-Runner: TypeAlias = Callable[[PixelArray], Rows]
+Array: TypeAlias = NDArray[Any]
+Runner: TypeAlias = Callable[[PixelArray], Array]
 BATCH = 32
 
 
@@ -35,12 +35,12 @@ class LightFeatures:
     """One view of the pictures.
 
     Attributes:
-        rows: (n, ...) float16, or uint8 pixels where the whole network is trained; memory-mapped,
-            one row for every given file.
-        failures: Reason by row, for pictures that cannot be read; their rows are zeros.
+        rows: (n, ...) float16, or uint8 pixels where the whole network is trained, read from disk
+            where they are indexed; one row for every given file.
+        failures: Reason by row, for pictures that cannot be read; their rows say nothing.
     """
 
-    rows: Rows
+    rows: Rows | Array
     failures: Mapping[int, str]
 
 
@@ -62,52 +62,19 @@ def light_features(
         view: 0 for the plain picture, 1 and up for augmented ones.
         progress: Called with (done, total).
     """
-    spec = encoder.preprocess
-    stem = cache / _cache_name(files, encoder, name, view)
-    with filling(stem):
-        store = _Store(stem, len(files), _example(encoder, spec.size))
-        if store.done < len(files):
-            run = _runner(encoder, spec.size)
-            read_one = partial(read_pixels, spec=spec, view=view)
-            with ThreadPoolExecutor(2) as pool:
-                for start in range(store.done, len(files), BATCH):
-                    store.add(start, list(pool.map(read_one, files[start : start + BATCH])), run)
-                    if progress:
-                        progress(store.done, len(files))
-    return store.features()
-
-
-class _Store:
-    """A file of rows, and a note of how many are done and which could not be read."""
-
-    def __init__(self, stem: Path, count: int, example: Tensor) -> None:
-        self._path, self._note = stem.with_suffix(".rows"), stem.with_suffix(".json")
-        self._kind: Any = np.uint8 if example.dtype == torch.uint8 else np.float16
-        self._shape = (count, *example.shape[1:])
-        size = int(np.prod(self._shape)) * np.dtype(self._kind).itemsize
-        self._state = read_note(self._note, {self._path: size}, count)
-        mode: Any = "r+" if self._state.done else "w+"
-        self._rows: np.memmap[Any, Any] = np.memmap(self._path, self._kind, mode, shape=self._shape)
-
-    @property
-    def done(self) -> int:
-        """How many files need no more work."""
-        return self._state.done
-
-    def add(self, start: int, read: Sequence[PixelArray | str], run: Runner) -> None:
-        good = [place for place, pixels in enumerate(read) if not isinstance(pixels, str)]
-        failed = {str(start + p): why for p, why in enumerate(read) if isinstance(why, str)}
-        self._state.failed |= failed
-        if good:
-            pixels = np.stack([np.asarray(read[place], dtype=np.uint8) for place in good])
-            self._rows[np.asarray(good) + start] = run(pixels).astype(self._kind)
-            self._rows.flush()
-        self._state.done = start + len(read)
-        write_note(self._note, self._state)
-
-    def features(self) -> LightFeatures:
-        rows = np.memmap(self._path, self._kind, "r", shape=self._shape)
-        return LightFeatures(rows, {int(row): why for row, why in self._state.failed.items()})
+    example = _example(encoder)
+    dtype = "uint8" if example.dtype == torch.uint8 else "float16"
+    weights = float(sum(p.detach().double().abs().sum() for p in encoder.parameters()))
+    made_by = f"{name} {encoder.preprocess.model_dump_json()} {weights:.6e}"
+    kind = Kind("light", made_by, tuple(example.shape[1:]), dtype)
+    run = functools.cache(lambda: _runner(encoder))
+    light = Encoder((kind,), encoder.preprocess, lambda pixels: (run()(pixels),), BATCH)
+    store = feature_store(cache)
+    found = encode_images(image_files(files), light, store, view=view, progress=progress)
+    places = np.zeros(len(files), dtype=np.int64)
+    places[found.kept] = np.arange(len(found.kept))
+    rows = found.rows[0]
+    return LightFeatures(rows.part(places) if len(rows) else rows, found.failures)
 
 
 class _Lower(nn.Module):
@@ -120,25 +87,26 @@ class _Lower(nn.Module):
         return lower
 
 
-def _example(encoder: LightEncoder, size: int) -> Tensor:
+def _example(encoder: LightEncoder) -> Tensor:
+    size = encoder.preprocess.size
     device = next(encoder.parameters()).device
     with torch.no_grad():
         return encoder.lower(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=device))
 
 
-def _runner(encoder: LightEncoder, size: int) -> Runner:
+def _runner(encoder: LightEncoder) -> Runner:
     """The frozen part where it is fastest: on the GPU, else through ONNX Runtime."""
-    if _example(encoder, size).dtype == torch.uint8:
+    if _example(encoder).dtype == torch.uint8:
         return lambda pixels: pixels
     device = next(encoder.parameters()).device
     if device.type == "cpu":
-        return _onnx_runner(encoder, size)
+        return _onnx_runner(encoder, encoder.preprocess.size)
     return partial(_run_on, encoder, device)
 
 
-def _run_on(encoder: LightEncoder, device: torch.device, pixels: PixelArray) -> Rows:
+def _run_on(encoder: LightEncoder, device: torch.device, pixels: PixelArray) -> Array:
     with torch.inference_mode():
-        features: Rows = encoder.lower(torch.from_numpy(pixels).to(device)).cpu().numpy()
+        features: Array = encoder.lower(torch.from_numpy(pixels).to(device)).cpu().numpy()
         return features
 
 
@@ -151,12 +119,3 @@ def _onnx_runner(encoder: LightEncoder, size: int) -> Runner:
         trace_to_onnx(_Lower(encoder), {"pixels": pixels}, ["features"], path)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
-
-
-def _cache_name(files: Sequence[PictureFile], encoder: LightEncoder, name: str, view: int) -> str:
-    weights = float(sum(p.detach().double().abs().sum() for p in encoder.parameters()))
-    described = f"{name} {encoder.preprocess.model_dump_json()} {weights:.6e} {view}"
-    digest = hashlib.sha256(described.encode())
-    for file in files:
-        digest.update(f"{picture_stamp(file)}\n".encode())
-    return f"light-{digest.hexdigest()[:16]}-view{view}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from composir.errors import TrainingError
 from composir.train.gallery_features import GalleryFeatures
-from composir.train.isa.features import LightFeatures, Rows
+from composir.train.isa.features import Array, LightFeatures
 from composir.types import FloatArray
 
 RowNumbers = NDArray[np.int64]
@@ -42,16 +42,16 @@ class View:
             place[list(light.failures)] = -1
         return cls(light, gallery, place)
 
-    def features(self, row: int) -> Rows:
+    def features(self, row: int) -> Array:
         """What the light side starts from, one picture's."""
         if self.light is None:
             return self.patches(row)
-        features: Rows = self.light.rows[row]
+        features: Array = self.light.rows[row]
         return features
 
-    def patches(self, row: int) -> Rows:
+    def patches(self, row: int) -> Array:
         """The gallery's patch tokens, (N, Dp) float16."""
-        patches: Rows = self.gallery.patch_tokens[self.place[row]]
+        patches: Array = self.gallery.patch_tokens[self.place[row]]
         return patches
 
     def vectors(self, rows: Sequence[int] | RowNumbers) -> FloatArray:
@@ -96,11 +96,11 @@ class PictureBank:
         teachers = [views[0]] * len(views) if plain_teacher else views
         return cls(views, teachers, np.flatnonzero(readable & ~dev), np.flatnonzero(readable & dev))
 
-    def features(self, rows: Sequence[int], views: Sequence[int]) -> Rows:
+    def features(self, rows: Sequence[int], views: Sequence[int]) -> Array:
         """Features of the light side, (n, ...)."""
         return np.stack([self.views[v].features(r) for r, v in zip(rows, views, strict=True)])
 
-    def patches(self, rows: Sequence[int], views: Sequence[int]) -> Rows:
+    def patches(self, rows: Sequence[int], views: Sequence[int]) -> Array:
         """The teacher's patch tokens, (n, N, Dp)."""
         return np.stack([self.teachers[v].patches(r) for r, v in zip(rows, views, strict=True)])
 

@@ -20,9 +20,8 @@ from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import BlendSettings, choose_blend
 from composir.train.checks import check_name_and_seed
 from composir.train.dev_set import open_dev_set
-from composir.train.feature_cache import PictureFile
 from composir.train.frozen import FrozenFoundation
-from composir.train.gallery_features import gallery_features
+from composir.train.gallery_features import PictureFile, gallery_features
 from composir.train.images import is_dev, told_training_images
 from composir.train.isa.export import IsaRun, QueryParts, write_composer
 from composir.train.isa.features import light_features

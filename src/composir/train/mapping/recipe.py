@@ -19,6 +19,7 @@ from composir.compose.query_side import Tokens
 from composir.compose.trained import ComposerManifest, Templates
 from composir.data.problems import say_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import BlendSettings
@@ -26,7 +27,11 @@ from composir.train.checks import check_name_and_seed
 from composir.train.config import as_dict
 from composir.train.dev_set import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.frozen import FrozenFoundation
-from composir.train.gallery_features import GalleryFeatures, gallery_features
+from composir.train.gallery_features import (
+    GalleryFeatures,
+    feature_store,
+    gallery_features,
+)
 from composir.train.loop import LoopConfig, LoopOptions, train
 from composir.train.mapping.finish import (
     MappedRun,
@@ -47,7 +52,6 @@ from composir.train.pictures import MapPicture, PictureSources, read_pictures
 from composir.train.run_folder import MODEL, claim
 from composir.train.steering.phrases import read_phrases
 from composir.train.steering.targets import Steering
-from composir.train.text_vectors import text_vectors
 from composir.types import FloatArray
 
 Say: TypeAlias = Callable[[str], None]
@@ -312,7 +316,7 @@ def _dev_patches(
     if found.failures:
         file, reason = found.failures[0]
         raise TrainingError(f"the dev picture {file} cannot be read: {reason}")
-    return found.patch_tokens.astype(np.float32)
+    return np.asarray(found.patch_tokens, dtype=np.float32)
 
 
 def _bank(
@@ -325,7 +329,9 @@ def _bank(
     vectors = np.zeros((0, foundation.dimension), dtype=np.float32)
     if texts:
         progress = tenths("texts", say)
-        vectors = text_vectors(config.cache, foundation.model, texts, progress)
+        vectors = encode_texts(
+            texts, foundation.model, feature_store(config.cache), progress=progress
+        )
     split = np.array([picture.split for picture in kept])
     return MapBank(
         vectors=torch.from_numpy(features.vectors).to(foundation.device),

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from composir.encode.rows import Rows
 from composir.errors import TrainingError
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
@@ -77,7 +78,7 @@ class MapBank:
 
     Attributes:
         vectors: (n, D) float32.
-        patch_tokens: (n, N, Dp) float16, memory-mapped; None for the plain mapper.
+        patch_tokens: (n, N, Dp) float16, read from disk where indexed; None for the plain mapper.
         train: Rows to train on.
         dev: Rows for figures.
         texts: (t, D) float32, vectors of all texts; t may be 0 without alignment.
@@ -85,7 +86,7 @@ class MapBank:
     """
 
     vectors: Tensor
-    patch_tokens: NDArray[np.float16] | None
+    patch_tokens: Rows | NDArray[np.float16] | None
     train: NDArray[np.int64]
     dev: NDArray[np.int64]
     texts: Tensor
