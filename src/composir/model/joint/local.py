@@ -92,9 +92,10 @@ class LocalBackend:
 
     def _vectors(self, items: Sequence[Parts], instruction: str) -> FloatArray:
         images = [[part for part in parts if not isinstance(part, str)] for parts in items]
-        texts = [self._text(parts, instruction) for parts in items]
         pictures = {"images": images} if images[0] else {}
+        self.prepare()
         try:
+            texts = [self._text(parts, instruction) for parts in items]
             inputs = self._processor(text=texts, padding=True, return_tensors="pt", **pictures)
             inputs = inputs.to(self._model.device)
             with torch.inference_mode():
