@@ -59,6 +59,9 @@ class ColourModel:
     def preparations(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
         return ()
 
+    def find_batch(self) -> int:
+        return 32
+
     def unread(self, text: str) -> str:
         return ""
 

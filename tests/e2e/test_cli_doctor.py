@@ -95,3 +95,15 @@ def test_people_read_a_line_a_check() -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "everything needed works"
     assert any(line.startswith("ok      python") for line in result.stdout.splitlines())
+
+
+def test_what_onnxruntime_can_run_on_is_listed_and_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "devices_here", lambda: ("cuda", "webgpu", "cpu"))
+    fault = {"cuda": None, "webgpu": "no driver"}
+    monkeypatch.setattr(checks, "try_device", fault.get)
+    exit_code, found = diagnosis()
+    assert exit_code == 0
+    assert "--device auto, cuda, webgpu, cpu" in found["onnxruntime"]["detail"]
+    assert found["device cuda"]["state"] == "ok"
+    assert found["device webgpu"]["state"] == "note"
+    assert "no driver" in found["device webgpu"]["detail"]

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from composir.cli import models
-from composir.cli.options import JsonOption, ModelOption, ThreadsOption
+from composir.cli.options import DeviceOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.limits import LARGEST_SEED, MOST_RESAMPLES
@@ -96,6 +96,7 @@ def run_command(
     root: RootOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     split: SplitOption = None,
     variant: VariantOption = None,
     text_proxy: ProxyOption = False,
@@ -145,7 +146,8 @@ def run_command(
     check_folder(out, "--out")
     if submission is not None:
         check_folder(submission, "--submission")
-    encoder = None if query_vectors else models.resolve_model(model, threads)
+    compute = models.Compute(threads, device)
+    encoder = None if query_vectors else models.resolve_model(model, compute)
     plan = Plan(
         datasets=tuple(datasets),
         methods=() if encoder is None else _methods(composers or [], tuned or [], encoder),
@@ -293,6 +295,7 @@ def tune(
     root: RootOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     vectors: VectorsOption = None,
     variant: VariantOption = None,
     text_proxy: ProxyOption = False,
@@ -309,7 +312,7 @@ def tune(
 
     check_file(out, TUNED, "--out")
     check_name("--composer", composer)
-    encoder = models.resolve_model(model, threads)
+    encoder = models.resolve_model(model, models.Compute(threads, device))
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
@@ -331,6 +334,7 @@ def rerun(
     root: RootOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     no_cache: NoCacheOption = False,
 ) -> None:
     """Run a result again from its own header, and say whether it is the same."""
@@ -340,7 +344,7 @@ def rerun(
     old = load_result(result)
     new = suite.rerun(
         old,
-        lambda name: models.resolve_model(model or name, threads),
+        lambda name: models.resolve_model(model or name, models.Compute(threads, device)),
         root=root,
         cache=vector_cache(no_cache),
     )

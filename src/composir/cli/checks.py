@@ -18,6 +18,7 @@ from composir.cli import models
 from composir.cli.extras import EXTRAS
 from composir.cli.terminal import file_size, quiet_native_code
 from composir.errors import ComposirError, GalleryError, ModelNotFoundError
+from composir.model.device import KINDS, devices_here, try_device
 from composir.model.sessions import default_threads
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def all_checks(
     yield check_memory()
     yield check_disk(gallery)
     yield check_picture_formats()
-    yield check_runtime()
+    yield from check_runtime()
     yield from check_extras()
     yield from check_model_and_gallery(gallery, model, threads, deep=deep)
 
@@ -146,14 +147,24 @@ def check_picture_formats() -> Check:
     return Check("pictures", "ok", ", ".join([*present, "GIF", "BMP"]))
 
 
-def check_runtime() -> Check:
-    """Where ONNX Runtime can run."""
+def check_runtime() -> Iterator[Check]:
+    """What ONNX Runtime can run on, as `--device` names it."""
     try:
-        from onnxruntime import get_available_providers
+        import onnxruntime
+
+        here = devices_here()
     except ImportError as error:
         remedy = "pip install --force-reinstall onnxruntime"
-        return Check("onnxruntime", "broken", str(error), remedy)
-    return Check("onnxruntime", "ok", ", ".join(get_available_providers()))
+        yield Check("onnxruntime", "broken", str(error), remedy)
+        return
+    yield Check("onnxruntime", "ok", f"{onnxruntime.__version__}; --device auto, {', '.join(here)}")
+    for device in here[:-1]:  # the last one is the CPU
+        fault = try_device(device)
+        if fault is None:
+            yield Check(f"device {device}", "ok", "it starts")
+        else:
+            remedy = f"--device cpu does without; {KINDS[device].package} brings it"
+            yield Check(f"device {device}", "note", f"it does not start: {fault}", remedy)
 
 
 def check_extras() -> Iterator[Check]:
@@ -185,9 +196,9 @@ def check_model_and_gallery(
 def _model_of(gallery: Path, model: str | None, threads: int | None) -> EmbeddingModel:
     """The gallery's model; the default one where the gallery cannot tell, which is told later."""
     try:
-        return models.gallery_model(gallery, model, threads)
+        return models.gallery_model(gallery, model, models.Compute(threads))
     except GalleryError:
-        return models.resolve_model(model, threads)
+        return models.resolve_model(model, models.Compute(threads))
 
 
 def _encodes(model: EmbeddingModel) -> Check:

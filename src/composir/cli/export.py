@@ -60,7 +60,7 @@ def _trained(name: str, model: str | None) -> SplicedComposer:
     from composir.compose import load_composer
     from composir.compose.spliced import SplicedComposer
 
-    composer = load_composer(name, models.resolve_model(model, None))
+    composer = load_composer(name, models.resolve_model(model, models.Compute()))
     if not isinstance(composer, SplicedComposer):
         raise QueryError(
             f"the composer {composer.name} is arithmetic: there is nothing of it to export; "

@@ -12,6 +12,7 @@ from composir.cli import models
 from composir.cli.index_notes import index_notes
 from composir.cli.options import (
     CommercialOption,
+    DeviceOption,
     GalleryOption,
     JsonOption,
     ModelOption,
@@ -65,6 +66,7 @@ def index(
     ] = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,8 +81,14 @@ def index(
         bool, typer.Option("--retry-failures", help="Try again what could not be read before.")
     ] = False,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=MOST_BATCH, help="Images a model call.")
-    ] = 32,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_BATCH,
+            show_default="32; of many pictures, what is fastest here, measured once",
+            help="Images a model call; a number measures nothing.",
+        ),
+    ] = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +103,7 @@ def index(
 
     types = _column_types(column or (), metadata)
     folder = gallery or writable_default_gallery()
-    encoder = models.gallery_model(folder, model, threads)
+    encoder = models.gallery_model(folder, model, models.Compute(threads, device))
     if commercial:
         models.refuse_uncommercial(encoder)
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):

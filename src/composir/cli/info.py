@@ -43,7 +43,7 @@ def info(
 ) -> None:
     """Show what a gallery holds and which model made it."""
     if model_card:
-        _print_card(_bundled(models.resolve_model(model, None)), as_json)
+        _print_card(_bundled(models.resolve_model(model, models.Compute())), as_json)
         return
     from composir.gallery import open_gallery
 
@@ -52,7 +52,7 @@ def info(
         _print_failures(opened, as_json)
         return
     held = opened.info()
-    facts = _model_facts(lambda: models.gallery_model(opened.path, model, None))
+    facts = _model_facts(lambda: models.gallery_model(opened.path, model, models.Compute()))
     if as_json:
         print_json({**_gallery_facts(held), "model": facts})
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.cli.paths import default_gallery
+from composir.cli.terminal import note
 
 if TYPE_CHECKING:
     from composir.compose.base import Composer
@@ -15,28 +17,43 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "mini"
 
 
-def resolve_model(name: str | None, threads: int | None) -> EmbeddingModel:
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """How a model runs.
+
+    Attributes:
+        threads: None for as many as there are cores.
+        device: As `--device` takes it.
+    """
+
+    threads: int | None = None
+    device: str = "cpu"
+
+
+def resolve_model(name: str | None, compute: Compute) -> EmbeddingModel:
     """Load a model.
 
     Args:
         name: Of the catalogue or a bundle's folder; None for the packaged one.
-        threads: Of the model; None for as many as there are cores.
+        compute: How it runs.
 
     Raises:
-        ModelError: If there is no such model.
+        ModelError: If there is no such model or device.
     """
     from composir.model.catalogue import open_model
+    from composir.model.device import find_device
 
-    return open_model(name or DEFAULT_MODEL, threads=threads)
+    device = find_device(compute.device, fallback=note)
+    return open_model(name or DEFAULT_MODEL, threads=compute.threads, device=device)
 
 
-def gallery_model(folder: Path, model: str | None, threads: int | None) -> EmbeddingModel:
+def gallery_model(folder: Path, model: str | None, compute: Compute) -> EmbeddingModel:
     """The model for a gallery: the one named, else the one that made it, else the default.
 
     Args:
         folder: The gallery; it may be missing yet.
         model: As `resolve_model`; None for the one that made the gallery.
-        threads: As `resolve_model`.
+        compute: As `resolve_model`.
 
     Raises:
         ComposirError: If the gallery's manifest or the model cannot be read.
@@ -45,18 +62,18 @@ def gallery_model(folder: Path, model: str | None, threads: int | None) -> Embed
     from composir.gallery.origin import load_origin
 
     if model is not None or not is_gallery(folder):
-        return resolve_model(model, threads)
+        return resolve_model(model, compute)
     bundle = read_manifest(folder).bundle
-    return load_origin(bundle, folder, lambda place: resolve_model(str(place), threads))
+    return load_origin(bundle, folder, lambda place: resolve_model(str(place), compute))
 
 
-def existing_gallery(folder: Path | None, model: str | None, threads: int | None) -> Gallery:
+def existing_gallery(folder: Path | None, model: str | None, compute: Compute) -> Gallery:
     """Open a gallery together with the model that searches it.
 
     Args:
         folder: The gallery; None for the default one.
         model: As `resolve_model`; None for the one that made the gallery.
-        threads: As `resolve_model`.
+        compute: As `resolve_model`.
 
     Raises:
         ComposirError: If the gallery or the model cannot be opened, or they do not fit.
@@ -66,7 +83,7 @@ def existing_gallery(folder: Path | None, model: str | None, threads: int | None
 
     place = folder or default_gallery()
     read_manifest(place)  # that there is no gallery comes before what is wrong with a model
-    return open_gallery(place, model=gallery_model(place, model, threads))
+    return open_gallery(place, model=gallery_model(place, model, compute))
 
 
 def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None) -> None:

@@ -51,6 +51,14 @@ ThreadsOption = Annotated[
         "--threads", min=1, max=MOST_THREADS, show_default="all cores", help="Threads of the model."
     ),
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|NAME",
+        help="Where the model runs: `auto` takes what ONNX Runtime has here (`composir doctor`).",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, for programs.")
 ]

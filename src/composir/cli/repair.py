@@ -48,7 +48,7 @@ def repair(
     if folder is not None and gallery is not None and folder != gallery:
         raise GalleryError(f"two galleries are named, {folder} and {gallery}: name one")
     chosen = folder or gallery or default_gallery()
-    made_by = None if model is None else models.resolve_model(model, None)
+    made_by = None if model is None else models.resolve_model(model, models.Compute())
     with quiet_native_code():
         report = repair_gallery(chosen, made_by)
     if as_json:

@@ -12,6 +12,7 @@ import typer
 from composir.cli import models
 from composir.cli.options import (
     CommercialOption,
+    DeviceOption,
     GalleryOption,
     JsonOption,
     ModelOption,
@@ -120,6 +121,7 @@ def search(
     gallery: GalleryOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
     include_reference: Annotated[
         bool, typer.Option("--include-reference", help="Let the reference be among the hits.")
     ] = False,
@@ -167,7 +169,7 @@ def search(
     form = _form(as_json=as_json, paths=paths, null=null)
     _check_outputs(html, explain)
     _check_sort(sort, explain)
-    opened = models.existing_gallery(gallery, model, threads)
+    opened = models.existing_gallery(gallery, model, models.Compute(threads, device))
     if message is None:
         asked = Asked(
             replace(

@@ -188,7 +188,7 @@ def make(
         *(request or [], price_in, price_out, yes),
     )
     endpoint = asked if writer is WriterName.OPENAI else None
-    encoder = models.resolve_model(model, threads)
+    encoder = models.resolve_model(model, models.Compute(threads))
     run = _Run(source, settings, encoder, _writer(endpoint, seed), endpoint, vector_cache(no_cache))
     _make(run, out, as_json)
 

@@ -139,7 +139,7 @@ class Gallery:
         exclude: Sequence[str] = (),
         forget_excludes: bool = False,
         retry_failures: bool = False,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> IndexReport:
         """Bring the gallery up to date with some folders.
@@ -159,7 +159,8 @@ class Gallery:
                 runs over them leave it out too; more patterns add to those remembered.
             forget_excludes: Forget the patterns remembered with these roots first.
             retry_failures: Read unchanged files again that could not be read last time.
-            batch_size: Most pictures a call of the model.
+            batch_size: Most pictures a call of the model; None for what is usual, or, where there
+                are many pictures, for what the model finds best in some two seconds.
             progress: Called at most about ten times a second, from the calling thread.
 
         Raises:
@@ -173,7 +174,7 @@ class Gallery:
         """
         from composir.gallery.indexer import IndexRun, IndexSettings
 
-        if not 1 <= batch_size <= MOST_BATCH:
+        if batch_size is not None and not 1 <= batch_size <= MOST_BATCH:
             raise GalleryError(f"batch_size is {batch_size}; give 1 to {MOST_BATCH:,}")
         model = self.model
         sidecar = _read_sidecar(metadata, columns or {})

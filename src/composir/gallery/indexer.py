@@ -28,6 +28,7 @@ from composir.gallery.store import Store
 from composir.gallery.volumes import lies_below, volume_of
 from composir.gallery.writer import RowWriter
 from composir.model.base import EmbeddingModel
+from composir.model.pace import USUAL_BATCH, WORTH_IT
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
 
 if TYPE_CHECKING:
@@ -45,14 +46,15 @@ class IndexSettings:
             and added to those remembered.
         forget_excludes: Forget the patterns remembered with these roots first.
         retry_failures: Read unchanged files again that could not be read last time.
-        batch_size: Most pictures a call of the model.
+        batch_size: Most pictures a call of the model; None for what is usual, or, where there are
+            many pictures, the model's own measurement.
         decoders: Threads that read and decode.
     """
 
     exclude: tuple[str, ...] = ()
     forget_excludes: bool = False
     retry_failures: bool = False
-    batch_size: int = 32
+    batch_size: int | None = None
     decoders: int = max(1, min(8, os.cpu_count() or 1))
 
 
@@ -77,6 +79,7 @@ class IndexRun:
         """Prepare a run over absolute, existing roots."""
         self._store, self._folder, self._model = store, folder, model
         self._roots, self._settings, self._meter = roots, settings, meter
+        self._batch = settings.batch_size or USUAL_BATCH
         self._begun = time.perf_counter()
         self._old_failures = read_failures(folder)
         self._failures: dict[str, FailedFile] = {}
@@ -232,6 +235,8 @@ class IndexRun:
         if not waiting:
             return
         self._meter.start("encoding", waiting)
+        if self._settings.batch_size is None and waiting >= WORTH_IT:
+            self._batch = max(USUAL_BATCH, self._model.find_batch())
         self._pipe(writer, self._places(), self._known.contents)
         while writer.unresolved:
             again, writer.unresolved = writer.unresolved, []
@@ -244,7 +249,7 @@ class IndexRun:
             reader.read,
             self._encode,
             writer,
-            batch_size=self._settings.batch_size,
+            batch_size=self._batch,
             decoders=self._settings.decoders,
         )
         pipeline.run(places, self._meter.report)

@@ -90,6 +90,9 @@ class EmbeddingModel(Protocol):
     def unread(self, text: str) -> str:
         """The words by which a text is cut, because it is too long; empty if it is not."""
 
+    def find_batch(self) -> int:
+        """How many pictures to encode at once in a long run; may try for about two seconds."""
+
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.
 

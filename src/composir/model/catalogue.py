@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from composir.errors import BundleError, ModelError, ModelNotFoundError
 from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle
+from composir.model.device import CPU, Device, find_device
 from composir.model.model import Model
 from composir.model.sessions import check_threads
 
@@ -24,23 +25,31 @@ PACKAGED_USES = {
 }
 
 
-def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None = None) -> Model:
+def load_model(
+    name_or_path: str | Path = DEFAULT_MODEL,
+    *,
+    threads: int | None = None,
+    device: str | Device = CPU,
+) -> Model:
     """Load a model with an encoder for pictures and another one for words.
 
     Args:
         name_or_path: Of a packaged model (`mini`), of one that was added (`composir models`), or
             the path of a bundle folder.
         threads: Threads of the runtime; None for all cores of this process.
+        device: Where it runs: `cpu`, `auto` for what ONNX Runtime has here, or one by its name
+            (`composir.model.device.KINDS`).
 
     Returns:
         The model; its graphs are read at first use.
 
     Raises:
         ModelNotFoundError: If there is no such model.
-        ModelError: If the number of threads cannot be, or it is a joint encoder (`open_model`).
+        ModelError: If the number of threads cannot be, there is no such device here, or it is a
+            joint encoder (`open_model`).
         BundleError: If the folder is no bundle, or damaged.
     """
-    model = open_model(name_or_path, threads=threads)
+    model = open_model(name_or_path, threads=threads, device=device)
     if not isinstance(model, Model):
         raise ModelError(
             f"the model {model.name} is a joint encoder: it has no encoder of words of its own "
@@ -51,10 +60,14 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None 
 
 
 def open_model(
-    name_or_path: str | Path = DEFAULT_MODEL, *, threads: int | None = None
+    name_or_path: str | Path = DEFAULT_MODEL,
+    *,
+    threads: int | None = None,
+    device: str | Device = CPU,
 ) -> EmbeddingModel:
     """As `load_model`, of any kind: whatever a gallery can be made with."""
     check_threads(threads)
+    place = find_device(device) if isinstance(device, str) else device
     bundle = _named_bundle(str(name_or_path))
     if bundle is None:
         folder = Path(name_or_path).expanduser()
@@ -62,9 +75,14 @@ def open_model(
             raise ModelNotFoundError(_not_found(str(name_or_path)))
         bundle = open_bundle(folder)
     if isinstance(bundle, Bundle):
-        return Model(bundle, threads)
+        return Model(bundle, threads, place)
     from composir.model.joint.model import JointModel
 
+    if place.is_forced:
+        raise ModelError(
+            f"the model {bundle.manifest.name} is a joint encoder, which does not run on ONNX "
+            "Runtime: leave out --device"
+        )
     return JointModel(bundle, threads)
 
 

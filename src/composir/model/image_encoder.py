@@ -13,7 +13,17 @@ from PIL import Image
 from composir.errors import ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
+from composir.model.device import CPU, Device
 from composir.model.once import once_property
+from composir.model.pace import (
+    Pace,
+    best_pace,
+    known_pace,
+    other_paces,
+    pace_key,
+    remember_pace,
+    usual_pace,
+)
 from composir.model.sessions import (
     check_graph,
     check_threads,
@@ -33,27 +43,32 @@ PATCHES = "patch_tokens"
 class ImageEncoder:
     """The gallery side's encoder; its session opens at the first picture.
 
-    Threads share a call's pictures instead of the work inside one picture: each run of the graph
-    takes few pictures on one thread, which is a seventh faster on two cores than the runtime's own
-    threads and needs less memory (docs/lab.md).
-
-    Attributes:
-        batch_size: Pictures in one run of the graph; bounds the memory of large calls.
+    On a CPU, threads share a call's pictures instead of the work inside one picture: each run of
+    the graph takes few pictures on one thread, which is a seventh faster on two cores than the
+    runtime's own threads and needs less memory (docs/lab.md).
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, batch_size: int = 2) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, device: Device | None = None
+    ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             bundle: The model.
-            threads: How many runs at once; None for all cores.
-            batch_size: Pictures in one run.
+            threads: How many runs at once on a CPU; None for all cores.
+            device: Where it runs; None for the CPU.
         """
-        self.batch_size = batch_size
         self._bundle = bundle
         check_threads(threads)
         self._threads = threads or default_threads()
+        self._device = device or Device(CPU)
+        self._pace: Pace | None = None
         self._last: tuple[PixelArray, dict[str, FloatArray]] | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """How many pictures a run takes, and how many runs there are at once."""
+        return self._pace or usual_pace(self._device.name, self._threads)
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -68,6 +83,23 @@ class ImageEncoder:
             ModelError: If the runtime refuses it.
         """
         _ = self._session
+
+    def find_pace(self) -> Pace:
+        """Measure the best pace here and now, unless that is known, and take it from now on."""
+        self.prepare()  # first, for the CPU may have to take the device's place
+        key = pace_key(self._bundle.fingerprint, self._device.name, self._threads)
+        found = known_pace(key)
+        if found is None:
+            usual = usual_pace(self._device.name, self._threads)
+            found = best_pace(usual, other_paces(usual, self._device.name), self._try_pace)
+            remember_pace(key, found)
+        self._pace = found
+        return found
+
+    def _try_pace(self, pace: Pace) -> None:
+        self._pace = pace
+        size = self.spec.size
+        self.encode_pixels(np.zeros((max(2, pace.pictures), size, size, 3), dtype=np.uint8))
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures.
@@ -125,7 +157,10 @@ class ImageEncoder:
     @once_property
     def _session(self) -> InferenceSession:
         path = self._bundle.file(self._bundle.manifest.image.graph)
-        session = open_session(path, threads=1)
+        on_cpu = self._device.name == CPU
+        session = open_session(path, 1 if on_cpu else self._threads, device=self._device)
+        if self._device.name == CPU and not on_cpu:  # the CPU took its place, with other habits
+            session = open_session(path, 1)
         check_graph(session, path, {"pixels"}, {"vector"})
         return session
 
@@ -137,13 +172,14 @@ class ImageEncoder:
         if len(pixels) == 1:
             known = self._encode_one(pixels)
             return [known[name].copy() for name in names]
-        starts = range(0, len(pixels), self.batch_size)
-        batches = [pixels[start : start + self.batch_size] for start in starts]
-        if not batches:
+        if not len(pixels):
             empty = np.empty((0, self._bundle.manifest.dimension), dtype=np.float32)
             return [
                 empty if name == "vector" else np.empty((0, 0, 0), np.float32) for name in names
             ]
+        _ = self._session  # open it here, once, not in several threads; it may change the pace
+        size = self.pace.batch
+        batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
         parts = self._run_all(batches, names)
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
@@ -159,11 +195,10 @@ class ImageEncoder:
     def _run_all(
         self, batches: Sequence[PixelArray], names: Sequence[str]
     ) -> list[list[FloatArray]]:
-        workers = min(self._threads, len(batches))
+        workers = min(self.pace.runs, len(batches))
         run = partial(self._run, names=names)
         if workers == 1:
             return [run(batch) for batch in batches]
-        self._session.get_inputs()  # open it here, once, not in several threads
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(run, batches))
 

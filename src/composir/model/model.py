@@ -9,6 +9,7 @@ from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle, Manifest
+from composir.model.device import Device
 from composir.model.image_encoder import ImageEncoder
 from composir.model.once import once_property
 from composir.model.text_encoder import TextEncoder
@@ -25,17 +26,20 @@ class Model:
         threads: Of the runtime; None for all cores.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, device: Device | None = None
+    ) -> None:
         """Open a model; graphs are read at first use.
 
         Args:
             bundle: A loaded bundle.
             threads: For the runtime; None for all cores.
+            device: Where both encoders run; None for the CPU.
         """
         self.bundle = bundle
         self.threads = threads
-        self.images = ImageEncoder(bundle, threads)
-        self.texts = TextEncoder(bundle, threads)
+        self.images = ImageEncoder(bundle, threads, device)
+        self.texts = TextEncoder(bundle, threads, device=device)
 
     @property
     def manifest(self) -> Manifest:
@@ -128,6 +132,10 @@ class Model:
             words: Whether it has words.
         """
         return (self.images.prepare,) * image + (self.texts.prepare,) * words
+
+    def find_batch(self) -> int:
+        """How many pictures to encode at once, as measured here and now or before."""
+        return self.images.find_pace().pictures
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
         """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import numpy as np
 from composir.data.json_object import shown
 from composir.errors import ModelError
 from composir.limits import MOST_THREADS
+from composir.model.device import CPU, Device
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 
 def default_threads() -> int:
@@ -26,22 +28,37 @@ def default_threads() -> int:
 
 
 def open_session(
-    path: Path, threads: int | None = None, tensors: Path | None = None
+    path: Path,
+    threads: int | None = None,
+    tensors: Path | None = None,
+    device: Device | None = None,
 ) -> InferenceSession:
-    """Open a graph on the CPU.
+    """Open a graph.
 
     Args:
         path: The `.onnx` file.
         threads: Threads inside one run; None for `default_threads()`.
         tensors: Folder of the file whose tensors the graph borrows, if it may borrow any
             (`train.borrowed`).
+        device: Where it runs; None for the CPU.
 
     Raises:
-        ModelError: If the runtime refuses the graph, or there cannot be so many threads.
+        ModelError: If the runtime or the device refuses the graph, or there cannot be so many
+            threads.
     """
-    import onnxruntime
-
     check_threads(threads)
+    # The runtime looks beside a graph of a file, and in the folder of tensors for one in memory.
+    graph: str | bytes = str(path) if tensors is None else path.read_bytes()
+    try:
+        return (device or Device(CPU)).open(graph, partial(_options, threads, tensors))
+    except ModelError:
+        raise
+    except Exception as error:  # the runtime raises a private family of exceptions
+        raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error
+
+
+def _options(threads: int | None, tensors: Path | None) -> SessionOptions:
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
@@ -52,17 +69,11 @@ def open_session(
     # Weights are stored as int8 and computed in float32: let the runtime expand them once, at
     # loading, instead of at every run.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    graph: str | bytes = str(path)
     if tensors is not None:
-        # The runtime looks beside a graph that it reads from a file, and here for one in memory.
-        graph = path.read_bytes()
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(tensors)
         )
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises a private family of exceptions
-        raise ModelError(f"{path} cannot be run by onnxruntime: {error}") from error
+    return options
 
 
 def check_threads(threads: int | None) -> None:

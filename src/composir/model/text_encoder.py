@@ -9,6 +9,7 @@ import numpy as np
 
 from composir.errors import ModelError, QueryError
 from composir.model.bundle import Bundle
+from composir.model.device import Device
 from composir.model.framing import Framing, dropped
 from composir.model.text_graph import TextGraph
 from composir.model.vocabulary import Vocabulary
@@ -25,19 +26,26 @@ class TextEncoder:
         vocabulary: The tokeniser and the table of words.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        batch_size: int = 64,
+        device: Device | None = None,
+    ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             bundle: The model.
             threads: For the runtime; None for all cores.
             batch_size: Sentences in one run.
+            device: Where it runs; None for the CPU.
         """
         self.batch_size = batch_size
         self.vocabulary = Vocabulary(bundle)
         self._bundle = bundle
-        self._threads = threads
-        self._graph = TextGraph(bundle, threads)
+        self._threads, self._device = threads, device
+        self._graph = TextGraph(bundle, threads, device=device)
         self._adapters = True
 
     @property
@@ -163,7 +171,9 @@ class TextEncoder:
         Returns:
             An encoder that shares tokeniser and word table with this one.
         """
-        return self._reading(TextGraph(self._bundle, self._threads, path), adapters=True)
+        return self._reading(
+            TextGraph(self._bundle, self._threads, path, self._device), adapters=True
+        )
 
     def without_adapters(self) -> TextEncoder:
         """The same graph, opened once for both, with its adapters off: the model's own reading.
@@ -173,7 +183,7 @@ class TextEncoder:
         return self._reading(self._graph, adapters=False)
 
     def _reading(self, graph: TextGraph, *, adapters: bool) -> TextEncoder:
-        other = TextEncoder(self._bundle, self._threads, self.batch_size)
+        other = TextEncoder(self._bundle, self._threads, self.batch_size, self._device)
         other.vocabulary, other._graph, other._adapters = self.vocabulary, graph, adapters
         return other
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from composir.errors import ModelError
 from composir.model.bundle import Bundle
+from composir.model.device import Device
 from composir.model.once import once_property
 from composir.model.sessions import check_graph, checked_vectors, open_session, run_graph
 from composir.types import FloatArray
@@ -28,7 +29,13 @@ SWITCH, PLACE = "adapters", "eot"
 class TextGraph:
     """Sentences of word embeddings to vectors and token states; opens at the first run."""
 
-    def __init__(self, bundle: Bundle, threads: int | None, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None,
+        path: Path | None = None,
+        device: Device | None = None,
+    ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
@@ -36,8 +43,10 @@ class TextGraph:
             threads: For the runtime; None for all cores.
             path: Another graph than the model's own, which may borrow tensors of that one
                 (`train.borrowed`).
+            device: Where it runs; None for the CPU.
         """
         self._bundle, self._threads, self._other = bundle, threads, path
+        self._device = device
 
     def prepare(self) -> None:
         """Open the file now.
@@ -96,7 +105,8 @@ class TextGraph:
     def _session(self) -> InferenceSession:
         text = self._bundle.manifest.text
         own = self._bundle.file(text.graph)
-        session = open_session(self._path, self._threads, own.parent if self._other else None)
+        tensors = own.parent if self._other else None
+        session = open_session(self._path, self._threads, tensors, self._device)
         inputs = {*INPUTS}
         if self._other:
             inputs |= _inputs(session) & {SWITCH}

@@ -220,6 +220,10 @@ class BatchedModel:
         """Encode texts; (n, D) float32, unit norm."""
         return self.inner.encode_texts(texts)
 
+    def find_batch(self) -> int:
+        """As the model found."""
+        return self.inner.find_batch()
+
     @property
     def name(self) -> str:
         """The model's."""

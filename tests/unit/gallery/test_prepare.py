@@ -66,9 +66,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each graph is opened, by folder and name."""
     counted: Counter[str] = Counter()
 
-    def counting(path: Path, threads: int | None = None, tensors: Path | None = None) -> Any:
+    def counting(path: Path, *settings: Any, **more: Any) -> Any:
         counted[f"{path.parent.name}/{path.name}"] += 1
-        return open_session(path, threads, tensors)
+        return open_session(path, *settings, **more)
 
     for user in USERS:
         monkeypatch.setattr(user, "open_session", counting)

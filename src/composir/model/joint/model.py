@@ -17,6 +17,7 @@ from composir.model.base import Parts
 from composir.model.joint.bundle import JointBundle
 from composir.model.joint.probe import WORDS, check_same, least_cosine, probe
 from composir.model.once import once_property
+from composir.model.pace import USUAL_BATCH
 from composir.types import FloatArray, PixelArray
 
 BACKENDS: dict[str, str] = {
@@ -137,6 +138,10 @@ class JointModel:
     def preparations(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
         """What opens the backend."""
         return (self._backend.prepare,) if image or words else ()
+
+    def find_batch(self) -> int:
+        """What is usual: how many an endpoint takes at once is its own affair."""
+        return USUAL_BATCH
 
     def unread(self, _text: str) -> str:
         """Nothing that is known of: such encoders read thousands of words."""
