@@ -114,6 +114,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = json.loads((data / name / "dataset.json").read_text(encoding="utf-8"))
     card |= {"name": f"{name}-{part}", "images_from": f"the data set {name}"}
+    if name in SOURCES:
+        card["licence"] = SOURCES[name].licence
     (folder / "dataset.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     for stem, items in (("gallery", rows), ("queries", queries)):
         lines = "".join(json.dumps(item) + "\n" for item in items)

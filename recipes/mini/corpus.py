@@ -60,6 +60,7 @@ class SourceSpec:
         shared: A gallery row to the text that its variants share; None where there is none.
         kin: A gallery row to what its variants have in common.
         varies: Name of the attribute that tells those variants apart.
+        licence: Of its pictures, as far as it is known.
     """
 
     texts: Callable[[Row], list[str]]
@@ -70,6 +71,7 @@ class SourceSpec:
     shared: Callable[[Row], str] | None = None
     kin: Callable[[Row], str] | None = None
     varies: str = ""
+    licence: str = "not stated"
 
 
 def read_corpus(root: Path, sources: tuple[str, ...]) -> list[TrainingPicture]:
@@ -200,7 +202,13 @@ def _file(row: Row) -> str:
 
 
 SOURCES: dict[str, SourceSpec] = {
-    "flickr8k-train": SourceSpec(_flickr_texts, _file, dev=0.1, test=0.0),
+    "flickr8k-train": SourceSpec(
+        _flickr_texts,
+        _file,
+        dev=0.1,
+        test=0.0,
+        licence="research use; pictures owned by their photographers",
+    ),
     "fashion-recolour": SourceSpec(
         _fashion_texts,
         fashion_group,
@@ -210,6 +218,7 @@ SOURCES: dict[str, SourceSpec] = {
         shared=fashion_group,
         kin=fashion_group,
         varies="colour",
+        licence="unclear (a public catalogue data set)",
     ),
     "pacs-domains": SourceSpec(
         _pacs_texts,
@@ -219,7 +228,12 @@ SOURCES: dict[str, SourceSpec] = {
         attributes=("domain", "class"),
         kin=lambda row: str(row["class"]),
         varies="domain",
+        licence="unclear, research",
     ),
-    "grocery-train": SourceSpec(_grocery_texts, _file, dev=0.05, test=0.0, attributes=("class",)),
-    "clothing-train": SourceSpec(_clothing_texts, _file, dev=0.05, test=0.0, attributes=("class",)),
+    "grocery-train": SourceSpec(
+        _grocery_texts, _file, dev=0.05, test=0.0, attributes=("class",), licence="MIT"
+    ),
+    "clothing-train": SourceSpec(
+        _clothing_texts, _file, dev=0.05, test=0.0, attributes=("class",), licence="CC0"
+    ),
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from composir.cli.models import DEFAULT_MODEL
 from composir.cli.terminal import note
 from composir.errors import MissingExtraError
 
@@ -58,7 +59,7 @@ def compose(
             "text encoder that serves several.",
         ),
     ] = None,
-    model: Model = "mini",
+    model: Model = DEFAULT_MODEL,
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
@@ -73,7 +74,11 @@ def compose(
     from composir.train.composing.recipe import train_composing
     from composir.train.config import read_config
 
-    named = {"triplets": triplets, "start": start, "model": model if model != "mini" else None}
+    named = {
+        "triplets": triplets,
+        "start": start,
+        "model": model if model != DEFAULT_MODEL else None,
+    }
     chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]
     settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
     with _resumable(out):
@@ -120,7 +125,7 @@ Set = Annotated[
 def mapping(
     *,
     out: Out,
-    model: Model = "mini",
+    model: Model = DEFAULT_MODEL,
     data: Data = None,
     images: Images = None,
     captions: Captions = None,
@@ -150,7 +155,7 @@ def baseline(
     name: Annotated[Literal["pic2word", "text-map"], typer.Argument(help="Which.")],
     *,
     out: Out,
-    model: Model = "mini",
+    model: Model = DEFAULT_MODEL,
     data: Data = None,
     images: Images = None,
     captions: Captions = None,
@@ -181,7 +186,7 @@ def blend(
     ],
     *,
     dev: Dev = None,
-    model: Model = "mini",
+    model: Model = DEFAULT_MODEL,
     fixed: Annotated[
         list[str] | None,
         typer.Option(
@@ -212,7 +217,7 @@ def _mapping_settings(
     lists = {"sources.data": data, "sources.images": images, "dev": dev}
     given = [f"{key}={_toml(list(map(str, values)))}" for key, values in lists.items() if values]
     return [
-        *([f"model={_toml(model)}"] if model != "mini" else []),
+        *([f"model={_toml(model)}"] if model != DEFAULT_MODEL else []),
         *given,
         *([f"sources.captions={_toml(str(captions))}"] if captions else []),
     ]
@@ -244,7 +249,7 @@ def _resumable(out: Path) -> Iterator[None]:
 def isa(
     *,
     out: Out,
-    model: Model = "mini",
+    model: Model = DEFAULT_MODEL,
     data: Data = None,
     images: Images = None,
     dev: Dev = None,
@@ -261,7 +266,7 @@ def isa(
 
     named = {"images": images, "data": data, "dev": dev}
     chosen = [f"{k}={_toml(list(map(str, values)))}" for k, values in named.items() if values]
-    chosen += [f"model={_toml(model)}"] if model != "mini" else []
+    chosen += [f"model={_toml(model)}"] if model != DEFAULT_MODEL else []
     settings = read_config(IsaConfig, config, [*chosen, *(assignments or [])])
     with _resumable(out):
         train_isa(settings, out, note)

@@ -70,7 +70,7 @@ def check_commercial(what: str, licence: str) -> None:
     """Refuse what may not be used commercially, or where nobody knows.
 
     Args:
-        what: Whose licence it is, for the message: `the model mini`.
+        what: Whose licence it is, for the message: `the model NAME`.
         licence: Its text; empty where there is none.
 
     Raises:

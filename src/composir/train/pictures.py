@@ -17,6 +17,7 @@ from composir.triplets.source import CAPTION_COLUMNS, read_data_set
 
 Say: TypeAlias = Callable[[str], None]
 LISTING = "gallery.jsonl"
+NOT_STATED = "not stated"
 OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
 
@@ -29,12 +30,14 @@ class MapPicture:
         file: The picture, or its place in a tar shard.
         texts: What is known of it; may be empty.
         split: `train`, or `dev` for the contrast's own figures.
+        licence: Of the data set, as far as it states one.
     """
 
     source: str
     file: PictureFile
     texts: tuple[str, ...]
     split: Literal["train", "dev"]
+    licence: str = NOT_STATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[
         for image in source.images:
             split = _own_split(image, source.name, sources.dev_share)
             if split:
-                yield MapPicture(source.name, image.file, _texts(image), split)
+                yield MapPicture(source.name, image.file, _texts(image), split, source.licence)
 
 
 def _data_sets(folder: Path) -> list[Path]:

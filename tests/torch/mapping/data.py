@@ -34,7 +34,7 @@ def caption_of(number: int) -> str:
 def write_data_set(folder: Path, count: int = 24, **more: Any) -> Path:
     """A data set folder with captions; `more` goes into each row as functions of its number."""
     write_pictures(folder / "images", count)
-    card = {"name": folder.name, "metrics": ["recall@10"]}
+    card = {"name": folder.name, "metrics": ["recall@10"], "licence": "CC-BY-4.0"}
     (folder / "dataset.json").write_text(json.dumps(card))
     rows = [
         {"id": str(number), "file": f"images/{number:02d}.png", "captions": [caption_of(number)]}

@@ -77,6 +77,7 @@ def test_a_run_gives_a_composer_that_composes_and_its_blend_is_chosen(
     records = [json.loads(row) for row in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
 
     assert (manifest.kind, manifest.input, manifest.tokens) == ("pseudo_word", "patch_tokens", 1)
+    assert [(s.name, s.licence) for s in manifest.sources[1:]] == [("own", "CC-BY-4.0")]
     assert found.words.shape == (1, 1, TEXT.width)
     assert found.attention is not None
     assert found.attention.sum() == pytest.approx(1.0, abs=1e-5)

@@ -48,7 +48,7 @@ from composir.train.mapping.recipe import (
     tenths,
 )
 from composir.train.mapping.task import DevCheck
-from composir.train.pictures import PictureSources, read_pictures
+from composir.train.pictures import NOT_STATED, PictureSources, read_pictures
 from composir.train.run_folder import claim
 from composir.train.sentences import framed, read_embedded
 
@@ -258,7 +258,7 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
     bind_model(folder, foundation)
     dev = open_dev_sets(config.dev, foundation, config.cache, say)
     held_out = {file for one in dev for file in one.asked_about}
-    texts, dev_texts, names = _read_texts(config, held_out, say)
+    texts, dev_texts, sources = _read_texts(config, held_out, say)
     captions = gapped(foundation, texts), gapped(foundation, dev_texts)
     say(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
     vectors = tuple(_vectors(config, foundation, part, say) for part in captions)
@@ -292,7 +292,7 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
         figures=figures,
         templates=templates,
         blend=asdict(config.blend),
-        sources=names,
+        sources=sources,
         use="training: texts alone",
     )
     manifest = finish(run, foundation, mapper, folder / "composer", dev)
@@ -316,21 +316,22 @@ def gapped(foundation: FrozenFoundation, texts: Sequence[str]) -> list[Caption]:
 
 def _read_texts(
     config: TextMapConfig, held_out: set[Path], say: Say
-) -> tuple[list[str], list[str], list[str]]:
-    """Training texts, dev texts, and names of where they come from."""
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Training texts, dev texts, and licences by where they come from."""
     parts: dict[str, list[str]] = {"train": [], "dev": []}
-    names = []
+    sources: dict[str, str] = {}
     if config.sources.data or config.sources.images:
         for picture in read_pictures(config.sources, held_out, say):
             parts[picture.split] += picture.texts
-            names += [picture.source] if picture.split == "train" and picture.texts else []
+            if picture.split == "train" and picture.texts:
+                sources[picture.source] = picture.licence
     for path in config.texts:
         parts["train"] += _lines(path)
-        names.append(path.name)
+        sources[path.name] = NOT_STATED
     if not parts["train"]:
         raise TrainingError("no captions: name data sets that have some, or text files with texts")
     texts = list(dict.fromkeys([*parts["train"], *neutral_phrases()]))
-    return texts, list(dict.fromkeys(parts["dev"])), list(dict.fromkeys(names))
+    return texts, list(dict.fromkeys(parts["dev"])), sources
 
 
 def _lines(path: Path) -> list[str]:

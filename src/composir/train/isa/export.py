@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from composir.train.graph_costs import graph_costs
 from composir.train.isa.light_encoder import GALLERY, LightEncoder
 from composir.train.isa.light_vector import LightVector
 from composir.train.isa.token_learner import TokenLearner
-from composir.train.mapping.finish import LICENCES, public_config
+from composir.train.mapping.finish import public_config
 
 if TYPE_CHECKING:
     from composir.train.isa.recipe import IsaConfig
@@ -38,14 +38,14 @@ class IsaRun:
     Attributes:
         config: Its settings.
         figures: The last dev figures.
-        sources: Names of the pictures' folders or data sets.
+        sources: The pictures' folders or data sets, name to licence.
         pictures: How many were trained on.
         has_matcher: Whether the model's matching encoder aligned sentences and pictures.
     """
 
     config: IsaConfig
     figures: Mapping[str, float]
-    sources: Sequence[str]
+    sources: Mapping[str, str]
     pictures: int
     has_matcher: bool = False
 
@@ -278,10 +278,9 @@ def _sources(run: IsaRun, foundation: FrozenFoundation) -> list[Source]:
     if run.config.side == "asymmetric" and light != GALLERY:
         known = "Apache-2.0" if ":" not in light else "not stated"
         used.append(Source(name=f"{light}, published weights", licence=known, use="light side"))
-    names = dict.fromkeys(run.sources)
     return used + [
-        Source(name=name, licence=LICENCES.get(name, "not stated"), use="training: pictures alone")
-        for name in names
+        Source(name=name, licence=licence, use="training: pictures alone")
+        for name, licence in run.sources.items()
     ]
 
 

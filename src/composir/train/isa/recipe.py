@@ -39,7 +39,7 @@ from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.loop import LoopConfig, LoopOptions, train
-from composir.train.pictures import PictureSources, read_pictures
+from composir.train.pictures import NOT_STATED, PictureSources, read_pictures
 from composir.train.run_folder import claim
 from composir.train.steering.phrases import read_phrases
 from composir.train.workers import Workers, open_workers
@@ -213,20 +213,20 @@ def _finish(
 
 def _files(
     config: IsaConfig, foundation: FrozenFoundation, say: Say
-) -> tuple[list[PictureFile], list[bool], list[str]]:
-    """Files to read, whether each is for dev figures, and names of where they come from."""
+) -> tuple[list[PictureFile], list[bool], dict[str, str]]:
+    """Files to read, whether each is for dev figures, and licences by where they come from."""
     hidden = _held_out(config, foundation)
     files: dict[PictureFile, bool] = {}
-    sources: list[str] = []
+    sources: dict[str, str] = {}
     if config.data:
         found = read_pictures(PictureSources(config.data, dev_share=config.dev_share), hidden, say)
         files |= {picture.file: picture.split == "dev" for picture in found}
-        sources += dict.fromkeys(picture.source for picture in found)
+        sources |= {picture.source: picture.licence for picture in found}
     if config.images:
         for image in told_training_images(config.images, say):
             if image.offset or image.path.resolve() not in hidden:
                 files.setdefault(image.file, is_dev(image.name, config.dev_share))
-        sources += [Path(spec).name for spec in config.images]
+        sources |= dict.fromkeys((Path(spec).name for spec in config.images), NOT_STATED)
     return list(files), list(files.values()), sources
 
 

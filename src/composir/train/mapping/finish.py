@@ -22,14 +22,6 @@ from composir.train.graph_costs import graph_costs
 from composir.train.mapping.mapper import Mapper, QueryGraph
 
 GRAPH = "query.onnx"
-LICENCES = {
-    "flickr8k-train": "research use; pictures owned by their photographers",
-    "fashion-recolour": "unclear (a public catalogue data set)",
-    "pacs-domains": "unclear, research",
-    "grocery-train": "MIT",
-    "clothing-train": "CC0",
-    "catalogue-train": "CC0-1.0, rendered by us",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class MappedRun:
         figures: The last evaluation.
         templates: Sentences.
         blend: Weights where no dev queries choose them.
-        sources: Names of the data sets trained on.
+        sources: The data sets trained on, name to licence.
         use: What those served for.
     """
 
@@ -57,7 +49,7 @@ class MappedRun:
     figures: Mapping[str, float]
     templates: Templates
     blend: Mapping[str, float]
-    sources: Sequence[str]
+    sources: Mapping[str, str]
     use: str
 
 
@@ -176,8 +168,8 @@ def _fields(
         "sources": [
             Source(name=f"model {model.name}", licence=model.manifest.licence, use="frozen"),
             *(
-                Source(name=name, licence=LICENCES.get(name, "not stated"), use=run.use)
-                for name in dict.fromkeys(run.sources)
+                Source(name=name, licence=licence, use=run.use)
+                for name, licence in run.sources.items()
             ),
         ],
         "training": {

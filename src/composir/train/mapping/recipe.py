@@ -162,7 +162,7 @@ def train_map(
     figures = train(
         task, config.loop, folder, config.seed, lambda record: say(line(record)), config.options
     )
-    sources = [picture.source for picture in pictures if picture.split == "train"]
+    sources = {one.source: one.licence for one in pictures if one.split == "train"}
     run = _described(config, folder, (verb, about), templates, figures, sources)
     manifest = finish(run, foundation, mapper, folder / "composer", dev)
     say(f"wrote {folder / 'composer'}")
@@ -267,7 +267,7 @@ def _described(
     told: tuple[str, str],
     templates: Templates,
     figures: Mapping[str, float],
-    sources: Sequence[str],
+    sources: Mapping[str, str],
 ) -> MappedRun:
     verb, about = told
     named = {
