@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Self
 
-from composir.errors import TrainingError
-from composir.train.checks import check_name_and_seed
+from pydantic import Field, model_validator
+
+from composir.train.config import (
+    Between,
+    Dropout,
+    File,
+    Layers,
+    LearningRate,
+    Name,
+    Rate,
+    Rows,
+    Seed,
+    Settings,
+    Share,
+    Temperature,
+    Texts,
+    Weight,
+    Width,
+)
 from composir.train.loop import LoopConfig
 
 STAGES = ("heads", "joint", "attributes")
 
 
-@dataclass(frozen=True, slots=True)
-class ContrastConfig:
+class ContrastConfig(Settings):
     """Batches, learning rates and targets.
 
     Attributes:
@@ -35,23 +51,22 @@ class ContrastConfig:
         initial_scale: Inverse temperature at the start; it is learnt.
     """
 
-    batch: dict[str, int] = field(default_factory=dict)
-    head_rate: float = 1e-3
-    text_rate: float = 5e-5
-    image_rate: float = 1e-4
-    text_blocks: int = 3
+    batch: dict[str, Rows] = Field(default_factory=dict)
+    head_rate: Rate = 1e-3
+    text_rate: Rate = 5e-5
+    image_rate: Rate = 1e-4
+    text_blocks: Layers = 3
     image_stages: bool = False
-    soft_share: float = 0.0
-    soft_temperature: float = 0.07
-    soft_sources: tuple[str, ...] = ()
-    attribute_weight: float = 0.0
-    attribute_weights: dict[str, float] = field(default_factory=dict)
-    shared_text: float = 0.0
-    initial_scale: float = 20.0
+    soft_share: Share = 0.0
+    soft_temperature: Temperature = 0.07
+    soft_sources: Texts = ()
+    attribute_weight: Weight = 0.0
+    attribute_weights: dict[str, Weight] = Field(default_factory=dict)
+    shared_text: Weight = 0.0
+    initial_scale: Annotated[float, Between(1e-3, 1e4)] = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class AppearanceConfig:
+class AppearanceConfig(Settings):
     """How the appearance part is made.
 
     Attributes:
@@ -65,15 +80,15 @@ class AppearanceConfig:
             with a single view the same features, under two dropouts).
     """
 
-    width: int = 256
-    weight: float = 1.4
-    rate: float = 3e-4
-    temperature: float = 0.1
-    dropout: float = 0.2
-    kin: dict[str, int] = field(
+    width: Annotated[int, Between(0, 16_384)] = 256
+    weight: Annotated[float, Between(1e-6, 1e4)] = 1.4
+    rate: LearningRate = 3e-4
+    temperature: Temperature = 0.1
+    dropout: Dropout = 0.2
+    kin: dict[str, Rows] = Field(
         default_factory=lambda: {"fashion-recolour": 96, "pacs-domains": 84}
     )
-    views: dict[str, int] = field(
+    views: dict[str, Rows] = Field(
         default_factory=lambda: {
             "flickr8k-train": 128,
             "fashion-recolour": 48,
@@ -82,21 +97,11 @@ class AppearanceConfig:
         }
     )
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be computed.
-
-        Raises:
-            TrainingError: If a number is out of range.
-        """
-        if self.width < 0 or min(self.weight, self.temperature, self.rate) <= 0:
-            raise TrainingError(
-                "appearance: width at least 0; weight, temperature and rate above 0"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise TrainingError("appearance: 0 <= dropout < 1")
-        counts = (*self.kin.values(), *self.views.values())
-        if min(counts, default=0) < 0 or (self.width and not any(counts)):
-            raise TrainingError("appearance: kin and views at least 0, and not all of them 0")
+    @model_validator(mode="after")
+    def _sees_pairs(self) -> Self:
+        if self.width and not any([*self.kin.values(), *self.views.values()]):
+            raise ValueError("kin and views must not all be 0")
+        return self
 
 
 def _views() -> dict[str, int]:
@@ -147,8 +152,7 @@ def _attributes() -> ContrastConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MiniConfig:
+class MiniConfig(Settings):
     """Everything that changes the outcome.
 
     Attributes:
@@ -173,55 +177,39 @@ class MiniConfig:
         seed: Of everything random.
     """
 
-    data: Path = Path("data")
-    cache: Path = Path(".cache/features")
-    name: str = "mini"
+    data: File = Path("data")
+    cache: File = Path(".cache/features")
+    name: Name = "mini"
     trunk: str = "lite2"
-    dimension: int = 256
-    views: dict[str, int] = field(default_factory=_views)
-    dropout: float = 0.3
-    heads: ContrastConfig = field(default_factory=_heads)
-    heads_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=150, weight_decay=0.2, evaluate_every=50)
+    dimension: Width = 256
+    views: dict[str, Rows] = _views()
+    dropout: Dropout = 0.3
+    heads: ContrastConfig = _heads()
+    heads_loop: LoopConfig = LoopConfig(steps=150, weight_decay=0.2, evaluate_every=50)
+    joint: ContrastConfig = _joint()
+    joint_loop: LoopConfig = LoopConfig(
+        steps=90,
+        warmup=8,
+        weight_decay=0.2,
+        average=0.95,
+        evaluate_every=30,
+        checkpoint_every=10,
     )
-    joint: ContrastConfig = field(default_factory=_joint)
-    joint_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=90,
-            warmup=8,
-            weight_decay=0.2,
-            average=0.95,
-            evaluate_every=30,
-            checkpoint_every=10,
-        )
+    attributes: ContrastConfig = _attributes()
+    attributes_loop: LoopConfig = LoopConfig(
+        steps=80,
+        warmup=5,
+        weight_decay=0.2,
+        average=0.93,
+        evaluate_every=20,
+        checkpoint_every=10,
     )
-    attributes: ContrastConfig = field(default_factory=_attributes)
-    attributes_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=80,
-            warmup=5,
-            weight_decay=0.2,
-            average=0.93,
-            evaluate_every=20,
-            checkpoint_every=10,
-        )
+    attributes_share: Share = 0.7
+    appearance: AppearanceConfig = AppearanceConfig()
+    appearance_loop: LoopConfig = LoopConfig(
+        steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
     )
-    attributes_share: float = 0.7
-    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    appearance_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
-        )
-    )
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a name or seed that nothing can be made with.
-
-        Raises:
-            TrainingError: Naming the setting.
-        """
-        check_name_and_seed(self.name, self.seed)
+    seed: Seed = 0
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
         """Contrast and steps of a stage of `STAGES`."""

@@ -89,7 +89,7 @@ def config(home: Path) -> MiniConfig:
         heads_loop=LOOP,
         joint=joint,
         joint_loop=LOOP,
-        attributes=replace(joint, attribute_weight=0.5),
+        attributes=joint.changed(attribute_weight=0.5),
         attributes_loop=LOOP,
         appearance=AppearanceConfig(width=4, kin={SHOP: 6}, views={SHOP: 6}),
         appearance_loop=LOOP,
@@ -146,20 +146,20 @@ def test_a_run_of_another_configuration_is_refused(home: Path) -> None:
     with pytest.raises(StoppedError):
         recipe.train_mini(config(home), home / "run", stopping_at("joint {"))
     with pytest.raises(TrainingError, match=r"run of another configuration .*choose another --out"):
-        recipe.train_mini(replace(config(home), seed=1), home / "run", quiet)
+        recipe.train_mini(config(home).changed(seed=1), home / "run", quiet)
 
 
 def test_a_run_that_failed_before_training_is_begun_with_other_settings(home: Path) -> None:
     with pytest.raises(StoppedError):
         recipe.train_mini(config(home), home / "run", stopping_at("encoding their texts"))
     with pytest.raises(StoppedError):
-        recipe.train_mini(replace(config(home), seed=1), home / "run", stopping_at("heads {"))
+        recipe.train_mini(config(home).changed(seed=1), home / "run", stopping_at("heads {"))
 
     assert json.loads((home / "run" / "config.json").read_text(encoding="utf-8"))["seed"] == 1
 
 
 def test_kin_that_no_picture_has_are_refused_before_anything_is_trained(home: Path) -> None:
-    asked = replace(config(home), appearance=AppearanceConfig(width=4, kin={"pacs-domains": 6}))
+    asked = config(home).changed(appearance=AppearanceConfig(width=4, kin={"pacs-domains": 6}))
     with pytest.raises(TrainingError, match=r"--set appearance\.kin\.pacs-domains=0"):
         recipe.train_mini(asked, home / "run", quiet)
     assert not (home / "run" / "heads").exists()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import pytest
 from settings import MiniConfig
@@ -12,55 +11,54 @@ from settings import MiniConfig
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
 from composir.train.composing.config import ComposeConfig
-from composir.train.config import read_config
+from composir.train.config import Between, Settings, read_config
 from composir.train.isa.recipe import IsaConfig
 from composir.train.mapping.recipe import MapConfig
-from composir.train.ranges import REAL, WHOLE
 
 KINDS = (MiniConfig, IsaConfig, MapConfig, ComposeConfig, TextMapConfig)
+Number = tuple[str, type, list[Between]]
 
 
-def _numbers(kind: Any, path: str = "") -> Iterator[tuple[str, type]]:
-    """Settings that are numbers, or numbers by name, with their type."""
-    for name, hint in get_type_hints(kind).items():
-        if dataclasses.is_dataclass(hint):
+def _numbers(kind: type[Settings], path: str = "") -> Iterator[Number]:
+    """Settings that are numbers, or numbers by name: where, their type, their ranges."""
+    for name, field in kind.model_fields.items():
+        hint: Any = field.annotation
+        ranges = [one for one in field.metadata if isinstance(one, Between)]
+        if isinstance(hint, type) and issubclass(hint, Settings):
             yield from _numbers(hint, f"{path}{name}.")
         elif hint in {int, float}:
-            yield path + name, hint
-        elif get_args(hint) and get_args(hint)[-1] in {int, float}:
-            yield f"{path}{name}.cats", get_args(hint)[-1]
+            yield path + name, hint, ranges
+        elif isinstance(field.get_default(call_default_factory=True), dict):
+            number, *more = get_args(get_args(hint)[-1])
+            yield f"{path}{name}.cats", number, [one for one in more if isinstance(one, Between)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_number_has_a_range(kind: type) -> None:
+def test_every_number_has_a_range(kind: type[Settings]) -> None:
     assert [*_numbers(kind)]
-    for name, number in _numbers(kind):
-        key = name.removesuffix(".cats").rpartition(".")[2]
-        assert key in (WHOLE if number is int else REAL), name
+    for name, _, ranges in _numbers(kind):
+        assert len(ranges) == 1, name
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_no_setting_can_be_is_refused(kind: type) -> None:
-    for name, number in _numbers(kind):
-        wrong = ["nan", "-inf", "1e300", "-2", "9" * 400]
+def test_what_no_setting_can_be_is_refused(kind: type[Settings]) -> None:
+    for name, number, _ in _numbers(kind):
+        wrong = ["nan", "-inf", "1e300", "-20", "9" * 400]
         for value in [*wrong, *(["0.5"] if number is int else [])]:
-            with pytest.raises(TrainingError):
+            with pytest.raises(TrainingError, match=rf"{name}|digits"):
                 read_config(kind, None, [f"{name}={value}"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_defaults_are_within_their_ranges(kind: type) -> None:
-    for name, number in _numbers(kind):
-        path = name.removesuffix(".cats").split(".")
-        least, most = (WHOLE if number is int else REAL)[path[-1]]
-        value = _default(kind, path)
+def test_the_defaults_are_within_their_ranges(kind: type[Settings]) -> None:
+    for name, _, ranges in _numbers(kind):
+        value = _default(kind, name.removesuffix(".cats").split("."))
         for one in value.values() if isinstance(value, dict) else [value]:
-            assert least <= one <= most, name
+            assert ranges[0].least <= one <= ranges[0].most, name
 
 
-def _default(kind: Any, path: list[str]) -> Any:
-    field = {field.name: field for field in dataclasses.fields(kind)}[path[0]]
-    made = field.default_factory() if callable(field.default_factory) else field.default
+def _default(kind: type[Settings], path: list[str]) -> Any:
+    made = kind.model_fields[path[0]].get_default(call_default_factory=True)
     for name in path[1:]:
         made = getattr(made, name)
     return made

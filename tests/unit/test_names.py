@@ -12,7 +12,11 @@ from composir.errors import TrainingError
 from composir.model.bundle import Manifest
 from composir.model.checked_files import SharedEntry
 from composir.names import NAME_PATTERN
-from composir.train.checks import check_name_and_seed
+from composir.train.config import Name, Settings, read_config
+
+
+class Named(Settings):
+    name: Name = "made"
 
 
 @pytest.mark.parametrize(
@@ -27,12 +31,12 @@ def test_manifests_hold_names_to_the_one_pattern(manifest: type[BaseModel], fiel
 
 @pytest.mark.parametrize("name", ["mini", "0my_own-v1.2", "a"])
 def test_recipes_take_such_names(name: str) -> None:
-    check_name_and_seed(name, 0)
+    assert read_config(Named, None, [f'name="{name}"']).name == name
 
 
 @pytest.mark.parametrize("name", ["", "-x", ".x", "Big", "a b", "a/b", "é", "ok\n"])
 def test_recipes_refuse_other_names(name: str) -> None:
     with pytest.raises(TrainingError, match="setting name is"):
-        check_name_and_seed(name, 0)
+        Named().changed(name=name)
     with pytest.raises(ValueError, match="in_composer"):
         SharedEntry(bytes=0, sha256="0" * 64, in_composer=name)

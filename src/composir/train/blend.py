@@ -17,6 +17,7 @@ from composir.data.outputs import refuse_links, write_inside
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
 from composir.model import Model
+from composir.train.config import BlendWeight, Settings
 from composir.train.dev_set import (
     METRICS,
     DevSet,
@@ -52,8 +53,7 @@ STARTS: tuple[Mapping[str, float], ...] = (
 Score = Callable[[Mapping[str, float]], float]
 
 
-@dataclass(frozen=True, slots=True)
-class BlendSettings:
+class BlendSettings(Settings):
     """Weights of a query's parts: in the loss, in dev figures, and where no dev queries choose.
 
     Attributes:
@@ -63,10 +63,10 @@ class BlendSettings:
         text: Of the modification's vector t.
     """
 
-    sentence: float = 1.0
-    direction: float = 0.0
-    image: float = 0.0
-    text: float = 0.0
+    sentence: BlendWeight = 1.0
+    direction: BlendWeight = 0.0
+    image: BlendWeight = 0.0
+    text: BlendWeight = 0.0
 
 
 def blended(

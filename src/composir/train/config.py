@@ -1,40 +1,129 @@
-"""Configurations: frozen dataclasses, filled from TOML, then from `--set key=value`.
+"""Settings of recipes: pydantic models, filled from TOML, then from `--set key=value`.
 
 A table in the place of a setting that is one (`batch = {cats = 5}`) replaces it; one entry
-(`--set batch.cats=5`) changes that entry and leaves the others.
+(`--set batch.cats=5`) changes that entry and leaves the others. Every number has a range, so that
+no run begins with nonsense; ranges are wide, and what only a recipe can judge is checked there.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, TypeAlias, TypeVar, cast
 
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from composir.compose.blend import MOST_WEIGHT
+from composir.data.json_object import shown
+from composir.data.schema import first_problem
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
-from composir.train.ranges import check_number
+from composir.limits import LARGEST_SEED
+from composir.names import NAME_PATTERN
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="Settings")
 
 
-class _Entries(dict[str, Any]):
-    """Entries that assignments named one by one; they go above what a setting holds already."""
+class Settings(BaseModel):
+    """Settings of a recipe or of a part of one: frozen, of known keys and right types alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with some settings replaced.
+
+        Raises:
+            TrainingError: If one does not fit.
+        """
+        return _checked(type(self), {**dict(self), **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The range of a number, both ends included; NaN is in none."""
+
+    least: float
+    most: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """The number's own schema, then the range."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: float) -> float:
+        if not self.least <= value <= self.most:
+            raise ValueError(f"it must be from {_bound(self.least)} to {_bound(self.most)}")
+        return value
+
+
+def _bound(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _named(value: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, value):
+        raise ValueError(
+            "use small letters, digits, dots, dashes and underscores, a letter or digit first, "
+            "e.g. --set name=my-composer"
+        )
+    return value
+
+
+def _as_path(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    """One text is a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_named)]
+File: TypeAlias = Annotated[Path, BeforeValidator(_as_path)]
+Files: TypeAlias = Annotated[tuple[File, ...], BeforeValidator(_as_tuple)]
+Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+Seed: TypeAlias = Annotated[int, Between(0, LARGEST_SEED)]
+Steps: TypeAlias = Annotated[int, Between(0, 10**8)]
+Every: TypeAlias = Annotated[int, Between(1, 10**8)]
+Count: TypeAlias = Annotated[int, Between(0, 10**6)]
+Batch: TypeAlias = Annotated[int, Between(1, 65_536)]
+Pairs: TypeAlias = Annotated[int, Between(2, 65_536)]
+"""A batch for a contrast, which needs two."""
+Rows: TypeAlias = Annotated[int, Between(0, 65_536)]
+Width: TypeAlias = Annotated[int, Between(1, 16_384)]
+Heads: TypeAlias = Annotated[int, Between(1, 256)]
+Layers: TypeAlias = Annotated[int, Between(0, 256)]
+Tokens: TypeAlias = Annotated[int, Between(1, 64)]
+
+Share: TypeAlias = Annotated[float, Between(0.0, 1.0)]
+Dropout: TypeAlias = Annotated[float, Between(0.0, 0.99)]
+Weight: TypeAlias = Annotated[float, Between(0.0, 1e4)]
+BlendWeight: TypeAlias = Annotated[float, Between(0.0, MOST_WEIGHT)]
+Length: TypeAlias = Annotated[float, Between(0.0, 100.0)]
+"""Of a random vector, beside a unit vector."""
+Rate: TypeAlias = Annotated[float, Between(0.0, 10.0)]
+LearningRate: TypeAlias = Annotated[float, Between(1e-12, 10.0)]
+Temperature: TypeAlias = Annotated[float, Between(1e-4, 100.0)]
+OptionalTemperature: TypeAlias = Annotated[float, Between(0.0, 100.0)]
 
 
 def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str]) -> Config:
     """Make a configuration.
 
     Args:
-        kind: A frozen dataclass, whose fields may be dataclasses again.
+        kind: Which; its fields may be `Settings` again.
         file: TOML, or None for the defaults.
         assignments: `key=value`, with dots into nested parts; values are read as TOML values, and
             as plain strings where they are none.
 
     Returns:
-        The configuration, every key known and every value of its field's type.
+        The configuration, every key known and every value of its field's type and range.
 
     Raises:
         TrainingError: If the file is missing or no TOML, or a key or value does not fit.
@@ -45,13 +134,23 @@ def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str
         if not equals:
             raise TrainingError(f"--set {assignment}: write key=value")
         _assign(values, key.strip().split("."), _parse(value.strip()))
-    return _build(kind, values, "")
+    return _checked(kind, _over_defaults(kind, values))
 
 
-def as_dict(config: Any) -> dict[str, Any]:
+def as_dict(config: Settings) -> dict[str, Any]:
     """A configuration as plain values, for JSON."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    return plain
+    return config.model_dump(mode="json")
+
+
+def _checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise TrainingError(_in_words(kind, error)) from error
+
+
+class _Entries(dict[str, Any]):
+    """Entries that assignments named one by one; they go above what a setting holds already."""
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -83,80 +182,38 @@ def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _build(
-    kind: type[Config], values: Mapping[str, Any], prefix: str, base: Config | None = None
-) -> Config:
+def _over_defaults(
+    kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None
+) -> dict[str, Any]:
     """Values over `base`, the defaults that the outer configuration has for this part."""
-    hints = get_type_hints(kind)
-    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    arguments = {}
-    for key, value in values.items():
-        if key not in known:
-            raise TrainingError(f"unknown setting {prefix}{key}; known: {', '.join(sorted(known))}")
-        hint, name = hints[key], prefix + key
-        part = _default(known[key]) if base is None else getattr(base, key)
-        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-            arguments[key] = _build(hint, value, f"{name}.", part)  # type: ignore[arg-type]
+    given = dict(values)
+    for name in kind.model_fields.keys() & values.keys():
+        field, value = kind.model_fields[name], values[name]
+        part = getattr(base, name) if base else field.get_default(call_default_factory=True)
+        if isinstance(part, Settings) and isinstance(value, Mapping):
+            given[name] = _over_defaults(type(part), value, part)
         elif isinstance(value, _Entries) and isinstance(part, Mapping):
-            arguments[key] = {**part, **_convert(hint, value, name)}
-        else:
-            arguments[key] = _convert(hint, value, name)
-    return kind(**arguments) if base is None else dataclasses.replace(base, **arguments)  # type: ignore[type-var]
+            given[name] = {**part, **value}
+    return {**(dict(base) if base else {}), **given}
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    """A field's default; None where it has none."""
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return None if field.default is dataclasses.MISSING else field.default
+def _in_words(kind: type[Settings], error: ValidationError) -> str:
+    """The first thing that does not fit: which setting, what it is, what it may be."""
+    problem = error.errors(include_url=False)[0]
+    *path, last = map(str, problem["loc"] or ("",))
+    where = ".".join([*path, last])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_part(kind, path).model_fields))
+        return f"unknown setting {where}; known: {known}"
+    if problem["type"] != "value_error":
+        return f"setting {first_problem(error)}"
+    said = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], int | float | str):
+        return f"setting {where} is {shown(problem['input'])}: {said}"
+    return f"{where}: {said}" if where else said
 
 
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = _as_float(value, name)
-    if hint is Path and isinstance(value, str):
-        return Path(value).expanduser()
-    if get_origin(hint) is not None:
-        return _convert_parts(hint, value, name)
-    if (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and isinstance(value, bool) == (hint is bool)
-    ):
-        if hint in {int, float}:
-            check_number(name, cast(float, value))
-        return value
-    raise _unfit(hint, value, name)
-
-
-def _as_float(value: int, name: str) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise TrainingError(f"setting {name} is a number of hundreds of digits") from error
-
-
-def _convert_parts(hint: Any, value: Any, name: str) -> Any:
-    """A choice, or a collection whose items are converted one by one."""
-    kind, parts = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return _choose(parts, value, name)
-    if kind is tuple and isinstance(value, list | str):
-        items = value if isinstance(value, list) else [value]  # one text is a list of one
-        return tuple(_convert(parts[0], item, name) for item in items)
-    if kind is dict and isinstance(value, Mapping):
-        return {key: _convert(parts[1], item, name) for key, item in value.items()}
-    raise _unfit(hint, value, name)
-
-
-def _unfit(hint: Any, value: Any, name: str) -> TrainingError:
-    expected = getattr(hint, "__name__", str(hint))
-    return TrainingError(f"setting {name} must be {expected}, not {value!r}")
-
-
-def _choose(choices: tuple[Any, ...], value: Any, name: str) -> Any:
-    if value in choices:
-        return value
-    raise TrainingError(
-        f"setting {name} must be one of {', '.join(map(str, choices))}, not {value!r}"
-    )
+def _part(kind: type[Settings], path: Sequence[str]) -> type[Settings]:
+    for name in path:
+        kind = cast(type[Settings], kind.model_fields[name].annotation)
+    return kind

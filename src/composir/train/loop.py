@@ -13,23 +13,23 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
 from composir.train.checkpoint import check_finite, check_optimiser, load_checkpoint
+from composir.train.config import Between, Every, Settings, Share, Steps, Weight
 from composir.train.run_folder import refuse_taken_over
 from composir.train.watch import Curves, Watch
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
-_LEAST = {"steps": 0, "warmup": 0, "weight_decay": 0, "evaluate_every": 1, "checkpoint_every": 1}
 
 
-@dataclass(frozen=True, slots=True)
-class LoopConfig:
+class LoopConfig(Settings):
     """How to step.
 
     Attributes:
@@ -42,33 +42,16 @@ class LoopConfig:
         checkpoint_every: Steps between checkpoints.
     """
 
-    steps: int = 600
-    warmup: int = 50
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    average: float = 0.99
-    evaluate_every: int = 100
-    checkpoint_every: int = 50
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range; no steps at all leave the weights as they begin.
-
-        Raises:
-            TrainingError: Naming the setting and its value.
-        """
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not value >= least:  # so that NaN is refused too
-                raise TrainingError(f"the loop's {name} is {value}: it must be {least} or more")
-        if not self.clip > 0 or not 0 <= self.average <= 1:
-            raise TrainingError(
-                f"the loop's clip must be above 0 and its average from 0 to 1, "
-                f"not {self.clip} and {self.average}"
-            )
+    steps: Steps = 600
+    warmup: Steps = 50
+    weight_decay: Weight = 0.05
+    clip: Annotated[float, Between(1e-9, 1e9)] = 1.0
+    average: Share = 0.99
+    evaluate_every: Every = 100
+    checkpoint_every: Every = 50
 
 
-@dataclass(frozen=True, slots=True)
-class LoopOptions:
+class LoopOptions(Settings):
     """What a run may add to its loop; apart from `LoopConfig`, which old run folders record.
 
     Attributes:
@@ -82,17 +65,14 @@ class LoopOptions:
 
     precision: Literal["auto", "float32"] = "auto"
     watch: str = ""
-    patience: int = 0
+    patience: Steps = 0
     tensorboard: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse patience without a figure to wait for.
-
-        Raises:
-            TrainingError: If so.
-        """
-        if self.patience < 0 or (self.patience and not self.watch):
-            raise TrainingError("options.patience >= 0, and it needs options.watch, a dev figure")
+    @model_validator(mode="after")
+    def _waits_for_something(self) -> Self:
+        if self.patience and not self.watch:
+            raise ValueError("patience needs watch, a dev figure")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

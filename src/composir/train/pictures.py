@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from composir.errors import TrainingError
+from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
 from composir.train.images import TrainingImage, is_dev, told_training_images
 from composir.triplets.caption_file import read_captions
@@ -40,8 +41,7 @@ class MapPicture:
     licence: str = NOT_STATED
 
 
-@dataclass(frozen=True, slots=True)
-class PictureSources:
+class PictureSources(Settings):
     """Where pictures come from.
 
     Attributes:
@@ -51,10 +51,10 @@ class PictureSources:
         dev_share: Share of pictures set aside for figures where a set has no split of its own.
     """
 
-    data: tuple[Path, ...] = ()
-    images: tuple[str, ...] = ()
-    captions: Path = Path()
-    dev_share: float = 0.03
+    data: Files = ()
+    images: Texts = ()
+    captions: File = Path()
+    dev_share: Share = 0.03
 
 
 def read_pictures(

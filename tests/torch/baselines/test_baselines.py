@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,7 @@ def test_pic2word_with_more_than_that_is_refused(tmp_path: Path) -> None:
 def test_text_map_trains_on_captions_and_serves_pictures(bundle: Path, tmp_path: Path) -> None:
     write_data_set(tmp_path / "own")
     dev = write_queries(write_data_set(tmp_path / "dev", 12))
-    config = replace(text_config(bundle, tmp_path), dev=(dev,))
+    config = text_config(bundle, tmp_path).changed(dev=(dev,))
     manifest = train_text_map(config, tmp_path / "run", lambda _: None)
     model = load_model(bundle)
     batch = QueryBatch(("in blue",), model.encode_texts(["a dog"]))
@@ -97,10 +96,10 @@ def test_text_map_trains_on_captions_and_serves_pictures(bundle: Path, tmp_path:
 def test_text_map_takes_plain_text_files_and_no_pictures(bundle: Path, tmp_path: Path) -> None:
     lines = tmp_path / "captions.txt"
     lines.write_text("a red lamp\n\na blue dog of a photo\n")
-    config = replace(text_config(bundle, tmp_path), sources=PictureSources(), texts=(lines,))
+    config = text_config(bundle, tmp_path).changed(sources=PictureSources(), texts=(lines,))
 
     assert train_text_map(config, tmp_path / "run", lambda _: None).tokens == 1
-    missing = replace(config, texts=(tmp_path / "none.txt",))
+    missing = config.changed(texts=(tmp_path / "none.txt",))
     with pytest.raises(TrainingError, match=r"none\.txt: this file is missing"):
         train_text_map(missing, tmp_path / "other", lambda _: None)
 
@@ -110,9 +109,9 @@ def test_text_map_without_captions_or_with_injection_says_what_to_do(
 ) -> None:
     config = text_config(bundle, tmp_path)
     with pytest.raises(TrainingError, match="no captions"):
-        train_text_map(replace(config, sources=PictureSources()), tmp_path / "run", lambda _: None)
+        train_text_map(config.changed(sources=PictureSources()), tmp_path / "run", lambda _: None)
     with pytest.raises(TrainingError, match="sees no patches"):
-        train_text_map(replace(config, mapper=MapperConfig()), tmp_path / "other", lambda _: None)
+        train_text_map(config.changed(mapper=MapperConfig()), tmp_path / "other", lambda _: None)
 
 
 def test_gaps_filled_with_the_words_own_embeddings_give_the_caption_back(bundle: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +143,7 @@ def test_a_step_is_a_function_of_its_number_and_moves_adapters_alone(tiny: Path)
 
 
 def test_the_anchor_is_zero_at_the_start_and_pulls_back_later(tiny: Path) -> None:
-    plain = replace(CONFIG, anchor_weight=0.0)
+    plain = CONFIG.changed(anchor_weight=0.0)
     started = value(task(tiny).loss(1)) - value(task(tiny, plain).loss(1))
     assert started == pytest.approx(0.0, abs=1e-5)
 
@@ -174,7 +173,7 @@ def test_torch_and_runtime_compose_the_same_queries(tiny: Path) -> None:
 
 
 def test_steps_take_the_query_sides_in_turn(tiny: Path) -> None:
-    plain = replace(MINING, refresh_every=0)
+    plain = MINING.changed(refresh_every=0)
     alone = [task(tiny, starts=[name], mining=plain) for name in ("map", "isa")]
     both = task(tiny, starts=["map", "isa"], mining=plain)
     for step in (1, 2, 3):
@@ -210,11 +209,11 @@ def test_a_graphs_own_vector_takes_the_place_of_the_gallerys(tiny: Path) -> None
     assert np.abs(light.vectors.numpy() - mapped.vectors.numpy()).max() > 0.1
     assert np.array_equal(vectors_of(light, foundation.model.texts).image, light.vectors)
 
-    image_alone = replace(CONFIG, blend=BlendSettings(sentence=0.0, image=1.0))
+    image_alone = CONFIG.changed(blend=BlendSettings(sentence=0.0, image=1.0))
     queries = task(tiny, image_alone, starts=["isa"]).queries(light)
     assert torch.allclose(queries, light.vectors, atol=1e-5)
 
 
 def test_fewer_triplets_than_a_batch_are_refused(tiny: Path) -> None:
     with pytest.raises(TrainingError, match="24 training triplets are fewer than a batch of 99"):
-        task(tiny, replace(CONFIG, batch=99))
+        task(tiny, CONFIG.changed(batch=99))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,4 +108,4 @@ def make_task(
 
 
 def changed(**changes: object) -> ObjectiveConfig:
-    return replace(OBJECTIVE, **changes)  # type: ignore[arg-type]
+    return OBJECTIVE.changed(**changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def config(home: Path, **changes: object) -> IsaConfig:
         dev_share=0.3,
         loop=LoopConfig(steps=3, warmup=1, evaluate_every=2, checkpoint_every=1),
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return plain.changed(**changes)
 
 
 @pytest.mark.parametrize("side", ["asymmetric", "symmetric"])
@@ -132,7 +131,7 @@ def test_the_same_command_goes_on_and_changes_nothing_when_done(home: Path, tmp_
 
 
 def test_upper_blocks_can_be_trained(home: Path, tmp_path: Path) -> None:
-    settings = config(home, light=replace(IsaConfig(images=("x",)).light, trained_blocks=1))
+    settings = config(home, light=IsaConfig(images=("x",)).light.changed(trained_blocks=1))
     manifest = train_isa(settings, tmp_path, lambda _: None)
 
     assert manifest.training["config"]["light"]["trained_blocks"] == 1
@@ -182,7 +181,7 @@ def test_no_images_all_bad_or_too_few_are_refused(home: Path, tmp_path: Path) ->
         with pytest.raises(TrainingError, match=said):
             train_isa(settings, tmp_path / f"run-{name}", lambda _: None)
     with pytest.raises(TrainingError, match="name a folder with --images"):
-        IsaConfig()
+        read_config(IsaConfig, None, [])
 
 
 @pytest.mark.parametrize("side", ["asymmetric", "symmetric"])
@@ -196,8 +195,8 @@ def test_a_model_without_spatial_features_says_so(
     with pytest.raises(ModelError, match="no spatial features"):
         train_isa(settings, tmp_path / "run", lambda _: None)
     if side == "asymmetric":
-        objective = replace(OBJECTIVE, lar=replace(OBJECTIVE.lar, weight=0.0))
-        settings = replace(settings, objective=objective)
+        objective = OBJECTIVE.changed(lar=OBJECTIVE.lar.changed(weight=0.0))
+        settings = settings.changed(objective=objective)
         assert train_isa(settings, tmp_path / "run-2", lambda _: None).kind == "sentence"
 
 

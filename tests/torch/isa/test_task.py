@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +68,7 @@ def test_frozen_parts_do_not_change_and_trained_ones_do(
 def test_a_rate_of_zero_leaves_what_is_inherited_as_it_is(
     foundation: FrozenFoundation, tmp_path: Path, chunk: int
 ) -> None:
-    objective = replace(OBJECTIVE, encoder_rate=0.0, chunk=chunk)
+    objective = OBJECTIVE.changed(encoder_rate=0.0, chunk=chunk)
     light = LightVectorConfig(width=0)
     task = make_task(foundation, blocks=1, light=light, objective=objective)
     assert task.light_vector is not None
@@ -105,7 +104,7 @@ def test_chunks_give_the_whole_batchs_gradients(foundation: FrozenFoundation, ch
 def test_a_resumed_run_equals_an_uninterrupted_one(
     foundation: FrozenFoundation, tmp_path: Path, norm: str
 ) -> None:
-    learner = replace(LEARNER, norm=norm, dropout=0.2)  # type: ignore[arg-type]
+    learner = LEARNER.changed(norm=norm, dropout=0.2)
     objective = changed(steering=SteeringConfig(phrase_share=0.5), token_dropout=0.5)
 
     def task() -> IsaTask:
@@ -225,7 +224,7 @@ def test_training_brings_sentences_to_their_pictures(
 ) -> None:
     task = make_task(foundation, symmetric=True, count=30)
     before = [float(task.loss(step).detach()) for step in range(1, 5)]
-    train(task, LoopConfig(steps=30, warmup=3, evaluate_every=30, average=0.5), tmp_path)
+    train(task, LoopConfig(steps=60, warmup=3, evaluate_every=60, average=0.5), tmp_path)
     after = [float(task.loss(step).detach()) for step in range(1, 5)]
 
     assert sum(after) < 0.8 * sum(before)
@@ -243,10 +242,10 @@ def test_without_dev_pictures_there_are_no_figures(foundation: FrozenFoundation)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch": 1}, "batch at least 2"),
-        ({"gcd": GcdConfig(temperature=0.0)}, "temperatures must be above 0"),
+        ({"batch": 1}, "batch is 1"),
+        ({"gcd": {"temperature": 0.0}}, r"gcd\.temperature is 0"),
         ({"token_dropout": 1.5}, "token_dropout"),
-        ({"lar": LarConfig(weight=-1.0)}, "weights must be at least 0"),
+        ({"lar": {"weight": -1.0}}, r"lar\.weight is -1"),
     ],
 )
 def test_numbers_out_of_range_are_named(changes: dict[str, object], said: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def first_injection(mapper: Mapper) -> Injection:
 
 def make(**changes: Any) -> Mapper:
     torch.manual_seed(0)
-    config = replace(SMALL, **changes)
+    config = SMALL.changed(**changes)
     return Mapper(D, STATISTICS, PATCH if config.injection_layers else None, config)
 
 
@@ -61,7 +60,7 @@ def test_the_gate_learns_from_the_first_step() -> None:
 
 def test_folded_projections_equal_attention_with_keys_and_values() -> None:
     torch.manual_seed(2)
-    layer = Injection(WORD, PATCH, replace(SMALL, patch_dropout=0.0, tokens=2)).eval()
+    layer = Injection(WORD, PATCH, SMALL.changed(patch_dropout=0.0, tokens=2)).eval()
     words, patches = torch.randn(3, 2, WORD), torch.randn(3, 9, PATCH)
     with torch.no_grad():
         layer.gate.fill_(0.5)
@@ -110,15 +109,15 @@ def test_token_dropout_keeps_a_word_of_every_picture() -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"tokens": 0}, "mapper.tokens"),
-        ({"injection_layers": 4}, "mapper.injection_layers"),
+        ({"tokens": 0}, "tokens is 0"),
+        ({"injection_layers": 4}, "injection_layers is 4"),
         ({"injection_heads": 4}, "no multiple"),
-        ({"dropout": 1.0}, "mapper.dropout"),
+        ({"dropout": 1.0}, "dropout is 1"),
     ],
 )
 def test_sizes_that_cannot_be_built_are_named(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(TrainingError, match=named):
-        replace(SMALL, **wrong)
+        SMALL.changed(**wrong)
 
 
 def test_injection_without_patch_tokens_says_what_to_set() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def config(bundle: Path, folder: Path, **changes: Any) -> MapConfig:
         objective=OBJECTIVE,
         loop=LOOP,
     )
-    return replace(made, **changes)
+    return made.changed(**changes)
 
 
 def test_a_run_gives_a_composer_that_composes_and_its_blend_is_chosen(
@@ -102,7 +101,7 @@ def test_plain_mapper_takes_vectors_and_the_blend_can_be_chosen_later(
 ) -> None:
     write_data_set(tmp_path / "own")
     dev = write_queries(write_data_set(tmp_path / "dev", 12))
-    plain = config(bundle, tmp_path, mapper=replace(SMALL, injection_layers=0, tokens=2))
+    plain = config(bundle, tmp_path, mapper=SMALL.changed(injection_layers=0, tokens=2))
     manifest = train_map(plain, tmp_path / "run", lambda _: None)
     folder, model = tmp_path / "run" / "composer", load_model(bundle)
     before = load_composer(folder, model).settings
@@ -126,7 +125,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(bundle: Path, tmp_path: Path)
         if line.startswith("step 2"):
             raise KeyboardInterrupt
 
-    later = replace(whole, loop=replace(LOOP, checkpoint_every=1))
+    later = whole.changed(loop=LOOP.changed(checkpoint_every=1))
     with pytest.raises(KeyboardInterrupt):
         train_map(later, tmp_path / "parts", stop)
     train_map(later, tmp_path / "parts", lambda _: None)
@@ -176,7 +175,7 @@ def test_alignment_alone_pulls_sentences_towards_the_pictures_texts(
     bundle: Path, tmp_path: Path
 ) -> None:
     write_data_set(tmp_path / "own")
-    objective = replace(OBJECTIVE, rate=0.01, alignment=5.0, negatives=0)
+    objective = OBJECTIVE.changed(rate=0.01, alignment=5.0, negatives=0)
     loop = LoopConfig(steps=30, warmup=1, evaluate_every=30, checkpoint_every=30, average=0.5)
     told: list[str] = []
     run = config(bundle, tmp_path, objective=objective, loop=loop)
@@ -184,5 +183,5 @@ def test_alignment_alone_pulls_sentences_towards_the_pictures_texts(
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
 
     assert np.isfinite(json.loads(rows[-1])["loss"])
-    with pytest.raises(TrainingError, match=r"objective\.batch must be 2"):
-        replace(objective, batch=1)
+    with pytest.raises(TrainingError, match="batch is 1: it must be from 2"):
+        objective.changed(batch=1)

@@ -41,7 +41,9 @@ def foundation(tmp_path_factory: pytest.TempPathFactory) -> FrozenFoundation:
 def make_task(foundation: FrozenFoundation, weight: float) -> MappingTask:
     torch.manual_seed(0)
     # The plain cosine, which can be compared between two mappers.
-    config = SteeringConfig(weight, phrase_share=0.5, text_weight=3, temperature=0, replaced=0.1)
+    config = SteeringConfig(
+        phrase_weight=weight, phrase_share=0.5, text_weight=3, temperature=0, replaced=0.1
+    )
     objective = MapObjective(batch=8, negatives=2, alignment=0.0, rate=0.02, steering=config)
     mapper = MapperConfig(width=16, injection_layers=0, dropout=0.0)
     vectors = torch.nn.functional.normalize(torch.randn(COUNT, foundation.dimension), dim=1)

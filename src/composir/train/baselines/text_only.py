@@ -8,7 +8,7 @@ the mapper takes a picture's vector instead of a caption's, which the noise prep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,8 +22,17 @@ from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.baselines.content_words import GAP, with_gaps
 from composir.train.blend import BlendSettings
-from composir.train.checks import check_name_and_seed
-from composir.train.config import as_dict
+from composir.train.config import (
+    Batch,
+    File,
+    Files,
+    LearningRate,
+    Length,
+    Name,
+    Seed,
+    Settings,
+    as_dict,
+)
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import feature_store
@@ -63,8 +72,7 @@ ABOUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TextObjective:
+class TextObjective(Settings):
     """What is asked of the mapper.
 
     Attributes:
@@ -74,22 +82,12 @@ class TextObjective:
             uniformly up to this.
     """
 
-    batch: int = 256
-    rate: float = 5e-4
-    noise: float = 1.5
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained.
-
-        Raises:
-            TrainingError: Naming the field.
-        """
-        if self.batch < 1 or self.rate <= 0 or self.noise < 0:
-            raise TrainingError("objective: batch and rate must be above 0, noise 0 or more")
+    batch: Batch = 256
+    rate: LearningRate = 5e-4
+    noise: Length = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class TextMapConfig:
+class TextMapConfig(Settings):
     """Everything that changes the outcome.
 
     Attributes:
@@ -110,31 +108,21 @@ class TextMapConfig:
     """
 
     model: str = DEFAULT_MODEL
-    sources: PictureSources = field(default_factory=PictureSources)
-    texts: tuple[Path, ...] = ()
-    dev: tuple[Path, ...] = ()
-    cache: Path = Path(".cache/features")
-    name: str = "text-map"
+    sources: PictureSources = PictureSources()
+    texts: Files = ()
+    dev: Files = ()
+    cache: File = Path(".cache/features")
+    name: Name = "text-map"
     image_template: str = ""
     composed_template: str = ""
-    mapper: MapperConfig = field(default_factory=lambda: MapperConfig(injection_layers=0))
-    objective: TextObjective = field(default_factory=TextObjective)
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=300, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
-        )
+    mapper: MapperConfig = MapperConfig(injection_layers=0)
+    objective: TextObjective = TextObjective()
+    loop: LoopConfig = LoopConfig(
+        steps=300, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
     )
-    options: LoopOptions = field(default_factory=LoopOptions)
-    blend: BlendSettings = field(default_factory=map_blend)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a name or seed that nothing can be made with.
-
-        Raises:
-            TrainingError: Naming the setting.
-        """
-        check_name_and_seed(self.name, self.seed)
+    options: LoopOptions = LoopOptions()
+    blend: BlendSettings = map_blend()
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +279,7 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
         seed=config.seed,
         figures=figures,
         templates=templates,
-        blend=asdict(config.blend),
+        blend=dict(config.blend),
         sources=sources,
         use="training: texts alone",
     )

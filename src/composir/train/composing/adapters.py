@@ -19,21 +19,20 @@ and a query that keeps all of the reference's finds the reference's pattern agai
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower
+from composir.train.config import Between, Dropout, Settings, Weight, Width
 
 # Layers of a block that each kind sits on: outputs of both parts, or the attention's matrices.
 PLACES = {"bottleneck": ("output", "contract"), "lora": ("query_key_value", "output")}
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterConfig:
+class AdapterConfig(Settings):
     """Which adapters.
 
     Attributes:
@@ -45,28 +44,11 @@ class AdapterConfig:
             a part has none.
     """
 
-    kind: str = "bottleneck"
-    width: int = 64
-    alpha: float = 64.0
-    dropout: float = 0.1
-    appearance: int = 64
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            TrainingError: If the kind is unknown or a number is out of range.
-        """
-        if self.kind not in PLACES:
-            raise TrainingError(
-                f"adapters.kind must be one of {', '.join(PLACES)}, not {self.kind}"
-            )
-        if self.width < 1:
-            raise TrainingError(f"adapters.width must be at least 1, not {self.width}")
-        if self.appearance < 0:
-            raise TrainingError(f"adapters.appearance must be at least 0, not {self.appearance}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise TrainingError(f"adapters.dropout must be from 0 to below 1, not {self.dropout}")
+    kind: Literal["bottleneck", "lora"] = "bottleneck"
+    width: Width = 64
+    alpha: Weight = 64.0
+    dropout: Dropout = 0.1
+    appearance: Annotated[int, Between(0, 16_384)] = 64
 
 
 class Adapter(nn.Module):

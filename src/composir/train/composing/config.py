@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import model_validator
 
 from composir.compose.trained import ComposerManifest
-from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
-from composir.train.checks import check_name_and_seed
 from composir.train.composing.adapters import AdapterConfig
 from composir.train.composing.mining import MiningConfig
 from composir.train.composing.task import ComposingConfig
-from composir.train.config import as_dict
+from composir.train.config import (
+    Between,
+    File,
+    Files,
+    Name,
+    Seed,
+    Settings,
+    Share,
+    Steps,
+    Texts,
+    as_dict,
+)
 from composir.train.loop import LoopConfig
 
 LISTS = ("triplets", "captions", "dev_sets")
@@ -31,8 +41,7 @@ def _loop() -> LoopConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ComposeConfig:
+class ComposeConfig(Settings):
     """Everything that changes the outcome.
 
     Attributes:
@@ -65,38 +74,31 @@ class ComposeConfig:
     """
 
     model: str = DEFAULT_MODEL
-    start: tuple[str, ...] = ()
-    triplets: tuple[Path, ...] = ()
+    start: Texts = ()
+    triplets: Files = ()
     images: str = ""
-    captions: tuple[Path, ...] = ()
+    captions: Files = ()
     text_only: str = ""
-    cache: Path = Path(".cache/features")
-    name: str = "compose"
-    max_triplets: int = -1
-    max_bad: float = 0.1
-    dev_sets: tuple[Path, ...] = ()
+    cache: File = Path(".cache/features")
+    name: Name = "compose"
+    max_triplets: Annotated[int, Between(-1, 10**9)] = -1
+    max_bad: Share = 0.1
+    dev_sets: Files = ()
     image_weight: Literal["auto", "chosen", "zero"] = "auto"
-    dev: float = 0.1
-    held_out: float = 0.1
-    adapters: AdapterConfig = field(default_factory=AdapterConfig)
-    mining: MiningConfig = field(default_factory=MiningConfig)
-    composing: ComposingConfig = field(default_factory=ComposingConfig)
-    loop: LoopConfig = field(default_factory=_loop)
-    patience: int = 4
-    seed: int = 0
+    dev: Annotated[float, Between(1e-6, 0.999999)] = 0.1
+    held_out: Annotated[float, Between(1e-6, 0.999999)] = 0.1
+    adapters: AdapterConfig = AdapterConfig()
+    mining: MiningConfig = MiningConfig()
+    composing: ComposingConfig = ComposingConfig()
+    loop: LoopConfig = _loop()
+    patience: Steps = 4
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run.
-
-        Raises:
-            TrainingError: If nothing names the triplets, a share is out of range, or the name or
-                seed is none.
-        """
-        check_name_and_seed(self.name, self.seed)
+    @model_validator(mode="after")
+    def _has_triplets(self) -> Self:
         if not self.triplets:
-            raise TrainingError("no triplets: name a data set folder, .jsonl or .csv (--triplets)")
-        if not (0 < self.dev < 1 and 0 < self.held_out < 1 and 0 <= self.max_bad <= 1):
-            raise TrainingError("dev and held_out must be between 0 and 1, max_bad from 0 to 1")
+            raise ValueError("no triplets: name a data set folder, .jsonl or .csv (--triplets)")
+        return self
 
     def fixed_weights(self, start: ComposerManifest) -> dict[str, float]:
         """Weights of a start's blend that are not chosen."""

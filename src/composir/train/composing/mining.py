@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
-from composir.errors import TrainingError
+from composir.train.config import Between, Count, Settings, Steps
 from composir.types import FloatArray
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -28,8 +29,7 @@ NONE = -1
 BLOCK = 256
 
 
-@dataclass(frozen=True, slots=True)
-class MiningConfig:
+class MiningConfig(Settings):
     """How many negatives of each kind a query gets at a step; 0 switches a kind off.
 
     Attributes:
@@ -43,30 +43,22 @@ class MiningConfig:
         same_picture: Images at least this similar (cosine) to a target count as the target.
     """
 
-    reference: int = 1
-    neighbours: int = 4
-    text: int = 4
-    shown: int = 4
-    pool: int = 64
-    hardest: int = 24
-    refresh_every: int = 50
-    same_picture: float = 0.98
+    reference: Annotated[int, Between(0, 1)] = 1
+    neighbours: Count = 4
+    text: Count = 4
+    shown: Count = 4
+    pool: Count = 64
+    hardest: Count = 24
+    refresh_every: Steps = 50
+    same_picture: Annotated[float, Between(-10.0, 10.0)] = 0.98
 
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range.
-
-        Raises:
-            TrainingError: If a number is out of range.
-        """
-        if self.reference not in (0, 1):
-            raise TrainingError(f"mining.reference must be 1 or 0, not {self.reference}")
-        for name in ("neighbours", "text", "shown", "refresh_every"):
-            if getattr(self, name) < 0:
-                raise TrainingError(f"mining.{name} must not be negative")
+    @model_validator(mode="after")
+    def _draws_from_enough(self) -> Self:
         if self.hardest < max(self.neighbours, self.text, self.shown):
-            raise TrainingError("mining.hardest must not be below the negatives that a step draws")
+            raise ValueError("hardest must not be below the negatives that a step draws")
         if self.pool < self.hardest:
-            raise TrainingError("mining.pool must not be below mining.hardest")
+            raise ValueError("pool must not be below hardest")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ each step takes the tokens of one of them, in turn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from composir.train.composing.mining import (
     Rows,
 )
 from composir.train.composing.ranking import recalls
+from composir.train.config import Count, Pairs, Rate, Settings, Temperature, Weight
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
@@ -37,8 +38,7 @@ WATCHED = "dev/mean_recall"
 EVALUATION_BATCH = 256
 
 
-@dataclass(frozen=True, slots=True)
-class ComposingConfig:
+class ComposingConfig(Settings):
     """What a step is made of.
 
     Attributes:
@@ -52,26 +52,13 @@ class ComposingConfig:
         anchor_weight: Of the anchor's loss; 0 switches it off.
     """
 
-    batch: int = 128
-    rate: float = 1e-3
-    temperature: float = 0.05
-    blend: BlendSettings = field(default_factory=BlendSettings)
-    anchor_texts: int = 32
-    anchor_images: int = 32
-    anchor_weight: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range.
-
-        Raises:
-            TrainingError: If a number is out of range.
-        """
-        if self.batch < 2:
-            raise TrainingError(f"composing.batch must be at least 2, not {self.batch}")
-        if self.temperature <= 0:
-            raise TrainingError(f"composing.temperature must be above 0, not {self.temperature}")
-        if min(self.anchor_texts, self.anchor_images) < 0 or self.anchor_weight < 0:
-            raise TrainingError("composing.anchor_* must not be negative")
+    batch: Pairs = 128
+    rate: Rate = 1e-3
+    temperature: Temperature = 0.05
+    blend: BlendSettings = BlendSettings()
+    anchor_texts: Count = 32
+    anchor_images: Count = 32
+    anchor_weight: Weight = 10.0
 
 
 @dataclass(frozen=True, slots=True)

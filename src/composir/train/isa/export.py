@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,7 +252,7 @@ def _fields(
             "image": config.objective.image_template,
             "composed": config.objective.composed_template,
         },
-        "settings": asdict(config.blend) if choice is None else dict(choice.settings),
+        "settings": dict(config.blend) if choice is None else dict(choice.settings),
         "licence": config.licence or model.manifest.licence,
         "sources": _sources(run, foundation),
         "training": {

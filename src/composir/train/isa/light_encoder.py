@@ -8,15 +8,16 @@ variant), nothing is left to run but the token learner.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, TrainingError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle
+from composir.train.config import Between, Layers, Settings
 from composir.train.isa.efficientnet_lite import (
     CACHE_STAGE,
     LITE_SPECS,
@@ -34,8 +35,7 @@ GALLERY_SCALE = 0.68
 STRIDE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class LightEncoderConfig:
+class LightEncoderConfig(Settings):
     """Which network, and how much of it is trained.
 
     Attributes:
@@ -49,18 +49,15 @@ class LightEncoderConfig:
     """
 
     name: str = "lite0"
-    size: int = 0
-    trained_blocks: int = 0
+    size: Annotated[int, Between(0, 4096)] = 0
+    trained_blocks: Layers = 0
     fit: Literal["squash", "centre-crop", "pad"] = "squash"
 
-    def __post_init__(self) -> None:
-        """Refuse sizes that leave no map.
-
-        Raises:
-            TrainingError: If the size is one of those.
-        """
-        if self.size and self.size < 2 * STRIDE:
-            raise TrainingError(f"light.size must be at least {2 * STRIDE}, not {self.size}")
+    @model_validator(mode="after")
+    def _leaves_a_map(self) -> Self:
+        if 0 < self.size < 2 * STRIDE:
+            raise ValueError(f"size must be at least {2 * STRIDE}, not {self.size}")
+        return self
 
 
 class LightEncoder(nn.Module):

@@ -8,24 +8,22 @@ the light network is the gallery's own (`light.name=gallery`), the head starts a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.errors import TrainingError
 from composir.foundation.appearance import Appearance
 from composir.model.bundle import Bundle
+from composir.train.config import Between, Dropout, Settings, Temperature, Weight
 from composir.train.frozen import read_weights
 from composir.train.isa.efficientnet_lite import SameConv
 from composir.train.losses import cosine_loss, distillation_loss
 
 
-@dataclass(frozen=True, slots=True)
-class LightVectorConfig:
+class LightVectorConfig(Settings):
     """The estimate of v, of the asymmetric side alone: the symmetric one has v itself.
 
     Attributes:
@@ -36,24 +34,11 @@ class LightVectorConfig:
         dropout: On the hidden units.
     """
 
-    weight: float = 1.0
-    width: int = 512
-    temperature: float = 0.05
-    cosine_weight: float = 10.0
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be computed.
-
-        Raises:
-            TrainingError: If a number is out of range.
-        """
-        if min(self.weight, self.cosine_weight) < 0 or self.width < 0 or self.temperature <= 0:
-            raise TrainingError(
-                "light_vector: weights and width of at least 0, temperature above 0"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise TrainingError("light_vector: 0 <= dropout < 1")
+    weight: Weight = 1.0
+    width: Annotated[int, Between(0, 16_384)] = 512
+    temperature: Temperature = 0.05
+    cosine_weight: Weight = 10.0
+    dropout: Dropout = 0.2
 
 
 class LightVector(nn.Module):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
-from composir.errors import TrainingError
+from pydantic import model_validator
+
+from composir.train.config import (
+    Count,
+    Pairs,
+    Rate,
+    Rows,
+    Settings,
+    Share,
+    Temperature,
+    Weight,
+    Width,
+)
 from composir.train.steering.targets import SteeringConfig
 
 
-@dataclass(frozen=True, slots=True)
-class GcdConfig:
+class GcdConfig(Settings):
     """Global contrastive distillation; a weight of 0 switches a term off.
 
     Attributes:
@@ -22,16 +32,15 @@ class GcdConfig:
         queue: Teacher vectors of earlier steps that both terms also see; 0 for the batch alone.
     """
 
-    contrastive_weight: float = 1.0
-    temperature: float = 0.05
-    distillation_weight: float = 1.0
-    teacher_temperature: float = 0.05
-    student_temperature: float = 0.05
-    queue: int = 1024
+    contrastive_weight: Weight = 1.0
+    temperature: Temperature = 0.05
+    distillation_weight: Weight = 1.0
+    teacher_temperature: Temperature = 0.05
+    student_temperature: Temperature = 0.05
+    queue: Count = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LarConfig:
+class LarConfig(Settings):
     """Local alignment regularisation.
 
     Attributes:
@@ -43,15 +52,14 @@ class LarConfig:
         group: Rows contrasted with each other; 0 for the whole batch, which costs more.
     """
 
-    weight: float = 0.2
+    weight: Weight = 0.2
     form: Literal["matching", "interaction"] = "matching"
-    temperature: float = 0.05
-    width: int = 128
-    group: int = 64
+    temperature: Temperature = 0.05
+    width: Width = 128
+    group: Rows = 64
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectiveConfig:
+class ObjectiveConfig(Settings):
     """What a step computes.
 
     Attributes:
@@ -69,32 +77,19 @@ class ObjectiveConfig:
         composed_template: Sentence with a phrase.
     """
 
-    batch: int = 256
-    chunk: int = 0
-    rate: float = 1e-3
-    encoder_rate: float = 1e-4
-    gcd: GcdConfig = field(default_factory=GcdConfig)
-    lar: LarConfig = field(default_factory=LarConfig)
-    steering: SteeringConfig = field(default_factory=SteeringConfig)
-    token_dropout: float = 0.0
+    batch: Pairs = 256
+    chunk: Rows = 0
+    rate: Rate = 1e-3
+    encoder_rate: Rate = 1e-4
+    gcd: GcdConfig = GcdConfig()
+    lar: LarConfig = LarConfig()
+    steering: SteeringConfig = SteeringConfig()
+    token_dropout: Share = 0.0
     image_template: str = "a photo of {}"
     composed_template: str = "a photo of {} that {text}"
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be computed.
-
-        Raises:
-            TrainingError: If a number is out of range, or every weight is 0.
-        """
-        gcd, lar = self.gcd, self.lar
-        if self.batch < 2 or min(self.chunk, gcd.queue, lar.group) < 0:
-            raise TrainingError("objective: batch at least 2; chunk, queue and group at least 0")
-        if min(gcd.temperature, gcd.teacher_temperature, gcd.student_temperature) <= 0:
-            raise TrainingError("objective.gcd: temperatures must be above 0")
-        if lar.temperature <= 0 or lar.width < 1:
-            raise TrainingError("objective.lar: temperature must be above 0, width at least 1")
-        if not 0 <= self.token_dropout <= 1:
-            raise TrainingError("objective: 0 <= token_dropout <= 1")
-        weights = (gcd.contrastive_weight, gcd.distillation_weight, lar.weight)
-        if min(weights) < 0 or not any(weights):
-            raise TrainingError("objective: weights must be at least 0, and not all be 0")
+    @model_validator(mode="after")
+    def _weigh_something(self) -> Self:
+        if not (self.gcd.contrastive_weight or self.gcd.distillation_weight or self.lar.weight):
+            raise ValueError("the weights of gcd and lar must not all be 0")
+        return self

@@ -7,18 +7,18 @@ the patch tokens of the gallery's encoder (symmetric). Everything else is the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import torch
+from pydantic import model_validator
 
 from composir.compose.trained import ComposerManifest
 from composir.data.problems import say_skipped
-from composir.errors import ModelError, TrainingError
+from composir.errors import ModelError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import BlendSettings, choose_blend
-from composir.train.checks import check_name_and_seed
+from composir.train.config import Between, Count, File, Files, Name, Seed, Settings, Texts
 from composir.train.dev_set import open_dev_set
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import PictureFile, gallery_features
@@ -47,8 +47,7 @@ from composir.train.workers import Workers, open_workers
 Say: TypeAlias = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class IsaConfig:
+class IsaConfig(Settings):
     """Everything that changes the outcome.
 
     Attributes:
@@ -76,41 +75,33 @@ class IsaConfig:
         seed: Of everything random.
     """
 
-    images: tuple[str, ...] = ()
-    data: tuple[Path, ...] = ()
-    dev: tuple[Path, ...] = ()
+    images: Texts = ()
+    data: Files = ()
+    dev: Files = ()
     model: str = DEFAULT_MODEL
     side: Literal["asymmetric", "symmetric"] = "asymmetric"
-    light: LightEncoderConfig = field(default_factory=LightEncoderConfig)
-    token_learner: TokenLearnerConfig = field(default_factory=TokenLearnerConfig)
-    light_vector: LightVectorConfig = field(default_factory=LightVectorConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    phrases: Path = Path()
-    views: int = 1
+    light: LightEncoderConfig = LightEncoderConfig()
+    token_learner: TokenLearnerConfig = TokenLearnerConfig()
+    light_vector: LightVectorConfig = LightVectorConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    phrases: File = Path()
+    views: Annotated[int, Between(1, 65_536)] = 1
     teacher: Literal["own", "plain"] = "own"
-    dev_share: float = 0.05
-    dev_images: int = 400
-    blend: BlendSettings = field(default_factory=lambda: BlendSettings(direction=0.5))
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=500, warmup=25, evaluate_every=50)
-    )
-    options: LoopOptions = field(default_factory=LoopOptions)
-    cache: Path = Path(".cache/features")
-    name: str = "isa"
+    dev_share: Annotated[float, Between(0.0, 0.99)] = 0.05
+    dev_images: Count = 400
+    blend: BlendSettings = BlendSettings(direction=0.5)
+    loop: LoopConfig = LoopConfig(steps=500, warmup=25, evaluate_every=50)
+    options: LoopOptions = LoopOptions()
+    cache: File = Path(".cache/features")
+    name: Name = "isa"
     licence: str = ""
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        """Refuse a name or numbers that nothing can be made with.
-
-        Raises:
-            TrainingError: If there is one.
-        """
-        check_name_and_seed(self.name, self.seed)
-        if self.views < 1 or not 0.0 <= self.dev_share < 1.0:
-            raise TrainingError("views must be at least 1, dev_share from 0 to below 1")
+    @model_validator(mode="after")
+    def _has_pictures(self) -> Self:
         if not self.images and not self.data:
-            raise TrainingError("no training images: name a folder with --images")
+            raise ValueError("no training images: name a folder with --images")
+        return self
 
     @property
     def has_light_vector(self) -> bool:
@@ -219,7 +210,9 @@ def _files(
     files: dict[PictureFile, bool] = {}
     sources: dict[str, str] = {}
     if config.data:
-        found = read_pictures(PictureSources(config.data, dev_share=config.dev_share), hidden, say)
+        found = read_pictures(
+            PictureSources(data=config.data, dev_share=config.dev_share), hidden, say
+        )
         files |= {picture.file: picture.split == "dev" for picture in found}
         sources |= {picture.source: picture.licence for picture in found}
     if config.images:

@@ -7,21 +7,20 @@ tokens in the word-embedding space. [ours] Everything that makes this concrete i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.errors import TrainingError
+from composir.train.config import Dropout, Heads, Layers, Settings, Tokens, Width
 from composir.train.words import Likeness, WordLike, WordStatistics
 
 Norm: TypeAlias = Literal["layer", "batch", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLearnerConfig:
+class TokenLearnerConfig(Settings):
     """Every choice of the token learner.
 
     Attributes:
@@ -40,31 +39,22 @@ class TokenLearnerConfig:
     """
 
     kind: Literal["attention", "mlp"] = "attention"
-    num_tokens: int = 4
-    width: int = 384
-    attention_width: int = 128
+    num_tokens: Tokens = 4
+    width: Width = 384
+    attention_width: Width = 128
     softmax: Literal["positions", "tokens"] = "positions"
-    refinement_blocks: int = 1
-    heads: int = 6
+    refinement_blocks: Layers = 1
+    heads: Heads = 6
     norm: Norm = "layer"
     activation: Literal["gelu", "relu"] = "gelu"
     output: Likeness = "statistics"
-    dropout: float = 0.1
+    dropout: Dropout = 0.1
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            TrainingError: If a number does not fit.
-        """
-        if self.num_tokens < 1 or self.width < 1 or self.attention_width < 1:
-            raise TrainingError("token_learner: num_tokens and widths must be at least 1")
-        if self.refinement_blocks < 0 or not 0.0 <= self.dropout < 1.0:
-            raise TrainingError("token_learner: refinement_blocks >= 0 and 0 <= dropout < 1")
-        if self.heads < 1 or self.width % self.heads:
-            raise TrainingError(
-                f"token_learner: width {self.width} is no multiple of {self.heads} heads"
-            )
+    @model_validator(mode="after")
+    def _splits_into_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of {self.heads} heads")
+        return self
 
 
 class TokenLearner(nn.Module):

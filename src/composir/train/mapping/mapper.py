@@ -13,20 +13,21 @@ Pic2Word (arXiv 2302.03084).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.train.config import Between, Dropout, Heads, Length, Settings, Tokens, Width
 from composir.train.words import WordLike, WordStatistics
 
 EPSILON = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class MapperConfig:
+class MapperConfig(Settings):
     """Sizes of the mapper, and what makes it robust.
 
     Attributes:
@@ -43,38 +44,25 @@ class MapperConfig:
             kept, so it does nothing for one token.
     """
 
-    tokens: int = 1
-    width: int = 1024
-    layers: int = 2
-    dropout: float = 0.1
-    injection_layers: int = 1
-    injection_heads: int = 6
-    injection_width: int = 384
-    patch_dropout: float = 0.2
-    vector_noise: float = 0.0
-    token_dropout: float = 0.0
+    tokens: Tokens = 1
+    width: Width = 1024
+    layers: Annotated[int, Between(1, 256)] = 2
+    dropout: Dropout = 0.1
+    injection_layers: Annotated[int, Between(0, 3)] = 1
+    injection_heads: Heads = 6
+    injection_width: Width = 384
+    patch_dropout: Dropout = 0.2
+    vector_noise: Length = 0.0
+    token_dropout: Dropout = 0.0
 
-    def __post_init__(self) -> None:
-        """Refuse sizes that cannot be built.
-
-        Raises:
-            TrainingError: Naming the field.
-        """
-        for name in ("tokens", "width", "layers", "injection_heads", "injection_width"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"mapper.{name} must be 1 or more, not {getattr(self, name)}")
-        if not 0 <= self.injection_layers <= 3:
-            raise TrainingError(
-                f"mapper.injection_layers must be 0 to 3, not {self.injection_layers}"
-            )
+    @model_validator(mode="after")
+    def _splits_into_heads(self) -> Self:
         if self.injection_width % self.injection_heads:
-            raise TrainingError(
-                f"mapper.injection_width {self.injection_width} is no multiple of "
-                f"mapper.injection_heads {self.injection_heads}"
+            raise ValueError(
+                f"injection_width {self.injection_width} is no multiple of injection_heads "
+                f"{self.injection_heads}"
             )
-        for name in ("dropout", "patch_dropout", "token_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise TrainingError(f"mapper.{name} must be in [0, 1), not {getattr(self, name)}")
+        return self
 
 
 class Injection(nn.Module):

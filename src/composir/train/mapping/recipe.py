@@ -7,7 +7,6 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,8 +22,7 @@ from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import BlendSettings
-from composir.train.checks import check_name_and_seed
-from composir.train.config import as_dict
+from composir.train.config import File, Files, Name, Seed, Settings, as_dict
 from composir.train.dev_set import DevSet, dev_score, open_dev_set, terms_of
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import (
@@ -67,8 +65,7 @@ def map_blend() -> BlendSettings:
     return BlendSettings(sentence=0.0, direction=1.5, image=1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class MapConfig:
+class MapConfig(Settings):
     """Everything that changes the outcome.
 
     Attributes:
@@ -91,31 +88,21 @@ class MapConfig:
     """
 
     model: str = DEFAULT_MODEL
-    sources: PictureSources = field(default_factory=PictureSources)
-    dev: tuple[Path, ...] = ()
-    cache: Path = Path(".cache/features")
-    name: str = "map"
+    sources: PictureSources = PictureSources()
+    dev: Files = ()
+    cache: File = Path(".cache/features")
+    name: Name = "map"
     image_template: str = ""
     composed_template: str = ""
-    mapper: MapperConfig = field(default_factory=MapperConfig)
-    objective: MapObjective = field(default_factory=MapObjective)
-    phrases: Path = Path()
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=600, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
-        )
+    mapper: MapperConfig = MapperConfig()
+    objective: MapObjective = MapObjective()
+    phrases: File = Path()
+    loop: LoopConfig = LoopConfig(
+        steps=600, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
     )
-    options: LoopOptions = field(default_factory=LoopOptions)
-    blend: BlendSettings = field(default_factory=map_blend)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a name or seed that nothing can be made with.
-
-        Raises:
-            TrainingError: Naming the setting.
-        """
-        check_name_and_seed(self.name, self.seed)
+    options: LoopOptions = LoopOptions()
+    blend: BlendSettings = map_blend()
+    seed: Seed = 0
 
 
 def train_map(
@@ -247,7 +234,7 @@ def dev_check(
     """Composed recall@10 of a dev set: of the sentence alone, and of the blend without choice."""
     blends = {
         "sentence": BlendWeights(),
-        "blend": BlendWeights(**asdict(settings)),
+        "blend": BlendWeights(**dict(settings)),
     }
 
     def check(mapper: Mapper) -> Mapping[str, float]:
@@ -285,7 +272,7 @@ def _described(
         seed=config.seed,
         figures=figures,
         templates=templates,
-        blend=asdict(config.blend),
+        blend=dict(config.blend),
         sources=sources,
         use="training: pictures" + (" and texts" if config.objective.alignment else ""),
     )

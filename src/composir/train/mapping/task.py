@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from composir.encode.rows import Rows
 from composir.errors import TrainingError
+from composir.train.config import Count, LearningRate, Pairs, Settings, Temperature, Texts, Weight
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
@@ -24,8 +25,7 @@ from composir.train.steering.targets import Steering, SteeringConfig, steering_l
 MOST_DEV = 512
 
 
-@dataclass(frozen=True, slots=True)
-class MapObjective:
+class MapObjective(Settings):
     """What is asked of the mapper.
 
     Attributes:
@@ -41,35 +41,18 @@ class MapObjective:
         steering: What keeps words their say beside the pseudo-word.
     """
 
-    batch: int = 256
-    rate: float = 5e-4
-    temperature: float = 0.03
-    negatives: int = 1024
-    alignment: float = 1.0
-    teacher_temperature: float = 0.03
-    student_temperature: float = 0.05
-    bank: int = 512
-    templates: tuple[str, ...] = ()
-    steering: SteeringConfig = field(
-        default_factory=lambda: SteeringConfig(
-            phrase_weight=6.0, phrase_share=0.5, text_weight=3.0, replaced=0.03
-        )
+    batch: Pairs = 256
+    rate: LearningRate = 5e-4
+    temperature: Temperature = 0.03
+    negatives: Count = 1024
+    alignment: Weight = 1.0
+    teacher_temperature: Temperature = 0.03
+    student_temperature: Temperature = 0.05
+    bank: Count = 512
+    templates: Texts = ()
+    steering: SteeringConfig = SteeringConfig(
+        phrase_weight=6.0, phrase_share=0.5, text_weight=3.0, replaced=0.03
     )
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained.
-
-        Raises:
-            TrainingError: Naming the field.
-        """
-        for name in ("temperature", "teacher_temperature", "student_temperature", "rate"):
-            if not getattr(self, name) > 0.0:
-                raise TrainingError(f"objective.{name} must be above 0, not {getattr(self, name)}")
-        for name in ("negatives", "bank", "alignment"):
-            if getattr(self, name) < 0:
-                raise TrainingError(f"objective.{name} must be 0 or more")
-        if self.batch < 2:
-            raise TrainingError("objective.batch must be 2 or more: a contrast needs two pictures")
 
 
 @dataclass(frozen=True, slots=True)

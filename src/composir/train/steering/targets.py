@@ -8,22 +8,21 @@ held near the picture's vector moved by that phrase.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from composir.errors import TrainingError
+from composir.train.config import Between, OptionalTemperature, Settings, Weight
 from composir.train.losses import contrastive_loss, cosine_loss
 from composir.train.steering.phrases import ALONE, Phrases
 
 NO_PHRASE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class SteeringConfig:
+class SteeringConfig(Settings):
     """What keeps words their say beside the pseudo-words; off for the papers' setting.
 
     Attributes:
@@ -35,27 +34,11 @@ class SteeringConfig:
             group, which that one replaces; 0 where nothing is replaced.
     """
 
-    phrase_weight: float = 0.3
-    phrase_share: float = 0.25
-    text_weight: float = 1.0
-    temperature: float = 0.05
-    replaced: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be computed.
-
-        Raises:
-            TrainingError: If a number is out of range.
-        """
-        if not 0 < self.phrase_share <= 1:
-            raise TrainingError(
-                f"objective.steering.phrase_share must be above 0, at most 1: {self.phrase_share}"
-            )
-        for name in ("phrase_weight", "text_weight", "temperature", "replaced"):
-            if not getattr(self, name) >= 0:
-                raise TrainingError(
-                    f"objective.steering.{name} must be at least 0, not {getattr(self, name)}"
-                )
+    phrase_weight: Weight = 0.3
+    phrase_share: Annotated[float, Between(1e-6, 1.0)] = 0.25
+    text_weight: Weight = 1.0
+    temperature: OptionalTemperature = 0.05
+    replaced: OptionalTemperature = 0.0
 
 
 class Steering:
