@@ -52,9 +52,9 @@ RootOption = Annotated[
     Path | None,
     typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
 ]
-SplitOption = Annotated[str | None, typer.Option("--split", help="Which split.")]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Split of the data set.")]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of intervals and tests.")
+    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of intervals and tests.")
 ]
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
@@ -67,17 +67,20 @@ VectorsOption = Annotated[
     ),
 ]
 NoCacheOption = Annotated[
-    bool, typer.Option("--no-cache", help="Encode all images anew, and keep nothing.")
+    bool, typer.Option("--no-cache", help="Encode all images again, and keep no vectors.")
 ]
 AllowMissingOption = Annotated[
     bool,
     typer.Option(
-        "--allow-missing", help="Drop queries with missing or damaged images; marked as partial."
+        "--allow-missing",
+        help="Drop queries with missing or damaged images; the result is marked partial.",
     ),
 ]
 ProxyOption = Annotated[
     bool,
-    typer.Option("--text-proxy", help="Captions in place of images: a check, not the benchmark."),
+    typer.Option(
+        "--text-proxy", help="Rank captions instead of images: a check, not the benchmark."
+    ),
 ]
 VariantOption = Annotated[
     str | None, typer.Option("--variant", help="Protocol variant; see `composir bench list`.")
@@ -91,7 +94,9 @@ def run_command(
     ],
     composers: Annotated[
         list[str] | None,
-        typer.Option("--composer", "-c", metavar="NAME[:KEY=VALUE,...]", help="May be repeated."),
+        typer.Option(
+            "--composer", "-c", metavar="NAME[:KEY=VALUE,...]", help="Composer; repeatable."
+        ),
     ] = None,
     root: RootOption = None,
     model: ModelOption = None,
@@ -106,20 +111,26 @@ def run_command(
         typer.Option(
             "--query-vectors",
             metavar="NPZ",
-            help="Your own method's query vectors, with query ids: no model, no composer.",
+            help="Query vectors of your own method, by query id, instead of a composer.",
         ),
     ] = None,
     tuned: Annotated[
         list[Path] | None,
-        typer.Option("--tuned", metavar="FILE", help="Use what `composir bench tune` found."),
+        typer.Option(
+            "--tuned", metavar="FILE", help="Use the settings that `composir bench tune` found."
+        ),
     ] = None,
     allow_missing: AllowMissingOption = False,
     submission: Annotated[
         Path | None,
-        typer.Option("--submission", metavar="FOLDER", help="Write the server's files."),
+        typer.Option(
+            "--submission",
+            metavar="FOLDER",
+            help="Write the files that the benchmark's server takes.",
+        ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Result files go here.")
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where result files go.")
     ] = Path("runs"),
     html: HtmlOption = None,
     csv: CsvOption = None,
@@ -131,7 +142,7 @@ def run_command(
         bool,
         typer.Option(
             "--read-negation",
-            help="Read `without X` in texts as searches do; else texts are taken as they are.",
+            help="Read negations such as `without X` in texts, as searches do.",
         ),
     ] = False,
     no_cache: NoCacheOption = False,
@@ -250,7 +261,7 @@ def compare(
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Compare runs on the same queries; the first is what the others are tested against."""
+    """Compare runs on the same queries; all are tested against the first."""
     from composir.bench.compare import compared
     from composir.bench.results import load_result
 
@@ -283,15 +294,19 @@ def _tasks_again(result: Result, root: Path | None) -> dict[str, Task]:
 
 @app.command()
 def tune(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name, or folder.")],
-    composer: Annotated[str, typer.Option("--composer", "-c", help="Whose settings.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="What was found.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name or folder.")],
+    composer: Annotated[str, typer.Option("--composer", "-c", help="Composer to tune.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the settings.")
+    ],
     split: SplitOption = None,
     grid: Annotated[
         list[str] | None,
-        typer.Option("--grid", metavar="NAME=START:STOP:STEP|A,B,C", help="May be repeated."),
+        typer.Option(
+            "--grid", metavar="NAME=START:STOP:STEP|A,B,C", help="Values to try; repeatable."
+        ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="What to maximise.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric to maximise.")] = None,
     root: RootOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
@@ -302,7 +317,7 @@ def tune(
     allow_missing: AllowMissingOption = False,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Choose a composer's settings on a dev split; reporting on that split is then refused."""
+    """Tune a composer's settings on a dev split, which may then not be reported on."""
     from composir.bench.run import ALLOW_MISSING, Source, load_tasks, prepare
     from composir.bench.task import LoadOptions, check_name
     from composir.bench.tune import TUNED, parse_grid
@@ -337,7 +352,7 @@ def rerun(
     device: DeviceOption = "auto",
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Run a result again from its own header, and say whether it is the same."""
+    """Repeat a run from its result's header, and say whether the result is the same."""
     from composir.bench import suite
     from composir.bench.results import load_result
 
@@ -358,7 +373,7 @@ def rerun(
 
 @app.command(name="list")
 def list_command() -> None:
-    """List the data sets with paper, licence, protocol and where the images are to be had."""
+    """List the data sets: paper, licence, protocol, and where to get the images."""
     from composir.bench.datasets import DATASETS, find_dataset
 
     for name in DATASETS:

@@ -22,13 +22,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Write what other devices need.",
+    help="Export what other devices need.",
 )
 
 
 @app.callback()
 def export() -> None:
-    """Write what other devices need."""
+    """Export what other devices need."""
 
 
 @app.command("query-side", epilog="`composir export query-side --composer isa --out device/`")
@@ -37,7 +37,9 @@ def query_side(
     composer: Annotated[
         str, typer.Option(metavar="NAME|FOLDER", help="A trained composer that takes pixels.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty, or exported before.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="A new or empty folder, or an earlier export.")
+    ],
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -53,14 +53,14 @@ def index(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="CSV, JSONL or Parquet with a column `file` and whatever you want to filter by.",
+            help="CSV, JSONL or Parquet with a column `file` and the columns to filter by.",
         ),
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=TYPE",
-            help="What a metadata column holds, where composir cannot know: text, number, "
+            help="Type of a metadata column that cannot be inferred: text, number, "
             "number:comma, number:dot, date, date:dmy, date:mdy, date:ymd or bool; repeat.",
         ),
     ] = None,
@@ -71,14 +71,14 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Skip paths that match, e.g. thumbs; repeat. Remembered for the next run.",
+            help="Skip matching paths, e.g. thumbs; repeatable. Remembered for the next run.",
         ),
     ] = None,
     no_exclude: Annotated[
-        bool, typer.Option("--no-exclude", help="Forget the patterns of earlier runs first.")
+        bool, typer.Option("--no-exclude", help="First forget the patterns of earlier runs.")
     ] = False,
     retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Try again what could not be read before.")
+        bool, typer.Option("--retry-failures", help="Retry what could not be read before.")
     ] = False,
     batch_size: Annotated[
         int | None,

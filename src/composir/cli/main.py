@@ -41,10 +41,10 @@ VERBS = {
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
     "models": Verb("composir.cli.models_verb", "List, add, check and remove models."),
     "doctor": Verb("composir.cli.doctor", "Check that everything needed is there and works."),
-    "repair": Verb("composir.cli.repair", "Keep what can be read of a damaged gallery."),
+    "repair": Verb("composir.cli.repair", "Rescue what can be read of a damaged gallery."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),
     "triplets": Verb("composir.cli.triplets", "Make triplets to train on, and look at them."),
-    "export": Verb("composir.cli.export", "Write what a phone or a browser needs to ask queries."),
+    "export": Verb("composir.cli.export", "Write what a phone or browser needs to send queries."),
     "train": Verb("composir.cli.train", "Train models (needs the train extra)."),
 }
 

@@ -36,7 +36,7 @@ class Quantise(Enum):
 
 @app.callback(invoke_without_command=True)
 def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
-    """List models: packaged ones, those that you added, and known ones that you can add."""
+    """List models: packaged, added, and known ones that you can add."""
     if ctx.invoked_subcommand is not None:
         return
     from composir.model.installed import models_folder
@@ -81,11 +81,11 @@ def add(
     ] = None,
     quantise: Annotated[
         Quantise | None,
-        typer.Option(help="Faster arithmetic, where the order of hits bears it."),
+        typer.Option(help="Quantise for speed, unless that changes the ranking."),
     ] = None,
     accept_licence: Annotated[
         bool,
-        typer.Option("--accept-licence", help="Accept a licence that restricts the use."),
+        typer.Option("--accept-licence", help="Accept a licence that restricts use."),
     ] = False,
     allow_pickle: Annotated[
         bool,
@@ -100,30 +100,37 @@ def add(
         typer.Option(
             metavar="TEXT",
             show_default="what is known to suit it",
-            help="Of a joint encoder: what it is told with a query.",
+            help="For a joint encoder: the instruction that goes with each query.",
         ),
     ] = None,
     allow_remote: Annotated[
         bool,
         typer.Option(
             "--allow-remote",
-            help="Of an endpoint on another machine: send it every picture that is indexed, and "
+            help="For an endpoint on another machine: send it every picture that is indexed, and "
             "the pictures and words of every search.",
         ),
     ] = False,
     key_variable: Annotated[
         str | None,
         typer.Option(
-            metavar="VARIABLE", help="Environment variable with the endpoint's key; never kept."
+            metavar="VARIABLE",
+            help="Environment variable that holds the endpoint's key; the key is not stored.",
         ),
     ] = None,
     key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the endpoint's key; never kept.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File that holds the endpoint's key; the key is not stored."
+        ),
     ] = None,
     timeout: Annotated[
         float,
         typer.Option(
-            min=0.1, max=86_400.0, callback=finite, help="Seconds for one answer of the endpoint."
+            min=0.1,
+            max=86_400.0,
+            callback=finite,
+            help="Seconds to wait for one answer of the endpoint.",
         ),
     ] = 120.0,
     as_json: JsonOption = False,
@@ -164,7 +171,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a model that you added; galleries that it made stay, but need it to be searched."""
+    """Remove an added model; its galleries stay, but cannot be searched without it."""
     from composir.cli.model_users import galleries_of
     from composir.model.catalogue import added_folder
     from composir.model.installed import remove_model
@@ -194,12 +201,12 @@ def check(
         str | None,
         typer.Option(
             metavar="SOURCE",
-            help="What it was made from, to compare with again (needs the extra `foundation`).",
+            help="The original, to compare with it anew (needs the extra `foundation`).",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify every file of a model, and show how near it is to the code it was made from."""
+    """Verify every file of a model, and compare its outputs with the original's."""
     from composir.model.checking import check_model
 
     checked = check_model(name, against, say=lambda line: note(printable(line)))

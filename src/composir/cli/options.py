@@ -48,7 +48,11 @@ CommercialOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, max=MOST_THREADS, show_default="all cores", help="Threads of the model."
+        "--threads",
+        min=1,
+        max=MOST_THREADS,
+        show_default="all cores",
+        help="Threads the model may use.",
     ),
 ]
 DeviceOption = Annotated[

@@ -34,7 +34,7 @@ def repair(
             "--model",
             "-m",
             metavar="NAME|FOLDER",
-            help="What made the gallery, where nothing in it tells that any more.",
+            help="The model that made the gallery, if the gallery no longer says so.",
         ),
     ] = None,
     as_json: JsonOption = False,

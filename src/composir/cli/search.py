@@ -65,7 +65,7 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="[WORDS]...",
-            help="What to look for; with an image: how the hits differ from it. "
+            help="What to look for or, with an image, how the hits should differ from it. "
             "`without the shade`, `no people`, `not red` are understood.",
         ),
     ] = None,
@@ -76,14 +76,14 @@ def search(
             "--image",
             "-i",
             metavar="FILE|-|URL|clipboard:",
-            help="The reference image; - is standard input. Repeat for the middle of several.",
+            help="The reference image; - is standard input. Repeat to average several.",
         ),
     ] = None,
     crop: Annotated[
         str | None,
         typer.Option(
             metavar="X,Y,W,H",
-            help="The part of the reference that is meant, in pixels or all four in %.",
+            help="The part of the reference to use, in pixels or all four in %.",
         ),
     ] = None,
     allow_url: Annotated[
@@ -99,11 +99,11 @@ def search(
     ] = None,
     negatives: Annotated[
         list[str] | None,
-        typer.Option("--not", metavar="WORDS", help="What must not be there; repeat for more."),
+        typer.Option("--not", metavar="WORDS", help="What hits must not show; repeatable."),
     ] = None,
     literal: Annotated[
         bool,
-        typer.Option("--literal", help="Take the words as they are: no negation is read in them."),
+        typer.Option("--literal", help="Take the text literally: read no negation in it."),
     ] = False,
     count: Annotated[int, typer.Option("-k", min=1, max=MOST_HITS, help="How many hits.")] = 10,
     where: Annotated[
@@ -114,7 +114,7 @@ def search(
         str | None,
         typer.Option(
             metavar="NAME|FOLDER[:SETTING=VALUE,…]",
-            help="How image and words become one query.",
+            help="How image and text become one query.",
             show_default="the model's",
         ),
     ] = None,
@@ -123,7 +123,7 @@ def search(
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
     include_reference: Annotated[
-        bool, typer.Option("--include-reference", help="Let the reference be among the hits.")
+        bool, typer.Option("--include-reference", help="Let the reference itself be a hit.")
     ] = False,
     no_collapse: Annotated[
         bool, typer.Option("--no-collapse", help="Show duplicates one by one.")
@@ -133,7 +133,7 @@ def search(
         typer.Option(help="Leave out hits whose files have been deleted, or show them."),
     ] = Missing.hide,
     sort: Annotated[
-        Sort, typer.Option(help="Best first; or of what is relevant the newest, or oldest, first.")
+        Sort, typer.Option(help="Best first, or the relevant hits by date, newest or oldest first.")
     ] = Sort.score,
     min_confidence: Annotated[
         float | None,
@@ -142,16 +142,17 @@ def search(
             min=0.0,
             max=1.0,
             callback=finite,
-            help=f"Exit with code {NOTHING_MATCHES} where the confidence is below.",
+            help=f"Exit with code {NOTHING_MATCHES} if the confidence is lower.",
         ),
     ] = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Only the hits' paths on stdout, one a line.")
+        bool, typer.Option("--paths", help="Only the hits' paths on stdout, one per line.")
     ] = False,
     null: Annotated[
-        bool, typer.Option("--null", "-0", help="Only the paths, each ended by a NUL: xargs -0.")
+        bool,
+        typer.Option("--null", "-0", help="Only the paths, each followed by a NUL, for xargs -0."),
     ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of the hits.")

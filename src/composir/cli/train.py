@@ -89,12 +89,12 @@ Model = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="The foundation 
 Data = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FOLDER", exists=True, help="Data set folder, or a folder of them; repeat."
+        metavar="FOLDER", exists=True, help="Data set folder, or a folder of them; repeatable."
     ),
 ]
 Images = Annotated[
     list[str] | None,
-    typer.Option(metavar="FOLDER|GLOB|TAR|PARQUET", help="Plain pictures; repeat."),
+    typer.Option(metavar="FOLDER|GLOB|TAR|PARQUET", help="Pictures without captions; repeatable."),
 ]
 Captions = Annotated[
     Path | None,
@@ -109,11 +109,13 @@ Dev = Annotated[
         "blend; what they ask about is not trained on; repeat.",
     ),
 ]
-Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Run folder; a run there goes on.")]
-Settings = Annotated[Path | None, typer.Option(metavar="TOML", help="Settings.")]
+Out = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Run folder; an unfinished run there is resumed.")
+]
+Settings = Annotated[Path | None, typer.Option(metavar="TOML", help="Settings file.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeat."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; repeatable."),
 ]
 
 
@@ -152,7 +154,7 @@ def mapping(
     "`composir train baseline text-map --data data/flickr8k-train --out runs/text-map`"
 )
 def baseline(
-    name: Annotated[Literal["pic2word", "text-map"], typer.Argument(help="Which.")],
+    name: Annotated[Literal["pic2word", "text-map"], typer.Argument(help="Baseline to train.")],
     *,
     out: Out,
     model: Model = DEFAULT_MODEL,
@@ -163,7 +165,7 @@ def baseline(
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
-    """Train a published mapping to compare with: pic2word from pictures, text-map from captions."""
+    """Train a published baseline: pic2word from pictures, text-map from captions."""
     from composir.train.baselines import pic2word, text_only
     from composir.train.config import read_config
     from composir.train.mapping.recipe import MapConfig
@@ -190,7 +192,7 @@ def blend(
     fixed: Annotated[
         list[str] | None,
         typer.Option(
-            "--fix", metavar="WEIGHT=VALUE", help="Keep a weight as it is, e.g. image=0; repeat."
+            "--fix", metavar="WEIGHT=VALUE", help="Fix a weight, e.g. image=0; repeatable."
         ),
     ] = None,
     cache: Annotated[

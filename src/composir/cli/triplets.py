@@ -65,7 +65,10 @@ class PairName(StrEnum):
 )
 def make(
     *,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="New data set; an unfinished run there is resumed."),
+    ],
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures.")
     ] = None,
@@ -82,36 +85,34 @@ def make(
     ] = 1000,
     seed: Annotated[
         int,
-        typer.Option(
-            min=0, max=LARGEST_SEED, help="Of all choices: the same seed, the same triplets."
-        ),
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed: the same one gives the same triplets."),
     ] = 0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     only: Annotated[
-        Path | None, typer.Option(metavar="FILE", exists=True, help="Ids to use, one a line.")
+        Path | None, typer.Option(metavar="FILE", exists=True, help="Ids to use, one per line.")
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Use rows of --data whose column `split` says so.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split of --data.")] = None,
     pairs: Annotated[
         list[PairName] | None,
-        typer.Option(help="Kinds of pairs; repeat. Default: all that the data allows."),
+        typer.Option(help="Kinds of pairs; repeatable. Default: all that the data allows."),
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="What differs in a pair, e.g. colour; repeat."),
+        typer.Option(metavar="COLUMN", help="What differs within a pair, e.g. colour; repeatable."),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="What is the same in a pair, e.g. title; repeat."),
+        typer.Option(
+            metavar="COLUMN", help="What is the same within a pair, e.g. title; repeatable."
+        ),
     ] = None,
     caption_column: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Columns of descriptions; default: caption(s), ..."),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option(min=1, max=100, help="Nearest pictures to choose a target from.")
+        int, typer.Option(min=1, max=100, help="How many nearest pictures a target is chosen from.")
     ] = 16,
     margin: Annotated[
         float,
@@ -119,46 +120,64 @@ def make(
             min=-10.0,
             max=10.0,
             callback=finite,
-            help="By how much (cosine) the text must fit the target better.",
+            help="How much better (cosine) the text must fit the target than the reference.",
         ),
     ] = 0.0,
     max_similarity: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.01, callback=finite, help="Pictures this alike are near duplicates."
+            min=0.0,
+            max=1.01,
+            callback=finite,
+            help="Cosine from which two pictures are near duplicates.",
         ),
     ] = 0.97,
     per_reference: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Most triplets of one picture.")
+        int, typer.Option(min=1, max=10_000, help="Most triplets per reference.")
     ] = 4,
-    writer: Annotated[WriterName, typer.Option(help="Who writes.")] = WriterName.TEMPLATES,
+    writer: Annotated[
+        WriterName, typer.Option(help="What writes the texts.")
+    ] = WriterName.TEMPLATES,
     base_url: Annotated[
-        str, typer.Option(metavar="URL", help="Of --writer openai, e.g. http://localhost:8000/v1.")
+        str, typer.Option(metavar="URL", help="For --writer openai, e.g. http://localhost:8000/v1.")
     ] = "",
     language_model: Annotated[
-        str, typer.Option(metavar="NAME", help="Of --writer openai, as the endpoint calls it.")
+        str,
+        typer.Option(
+            metavar="NAME", help="For --writer openai: the model, as the endpoint names it."
+        ),
     ] = "",
     key_variable: Annotated[
-        str, typer.Option(metavar="VARIABLE", help="Environment variable with the endpoint's key.")
+        str,
+        typer.Option(
+            metavar="VARIABLE", help="Environment variable that holds the endpoint's key."
+        ),
     ] = "OPENAI_API_KEY",
     max_requests: Annotated[int, typer.Option(min=1, max=10**8, help="Budget of requests.")] = 5000,
-    concurrency: Annotated[int, typer.Option(min=1, max=128, help="Requests at a time.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, max=128, help="Concurrent requests.")] = 8,
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=86_400.0, callback=finite, help="Seconds for one answer.")
+        float,
+        typer.Option(
+            min=0.1, max=86_400.0, callback=finite, help="Seconds to wait for one answer."
+        ),
     ] = 60.0,
     request: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="More fields of each request; null takes one out."),
+        typer.Option(
+            metavar="KEY=VALUE", help="Additional field of each request; null removes one."
+        ),
     ] = None,
     price_in: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1e9, callback=finite, help="Of a million tokens read."),
+        typer.Option(min=0.0, max=1e9, callback=finite, help="Price of a million input tokens."),
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1e9, callback=finite, help="Of a million tokens written."),
+        typer.Option(min=0.0, max=1e9, callback=finite, help="Price of a million output tokens."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to the budget.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to the budget without being asked.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -321,7 +340,9 @@ def look(
         Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Which ones.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the random choice.")
+    ] = 0,
 ) -> None:
     """Show triplets: reference, text, target, and where each text comes from."""
     from composir.data.outputs import PAGE, check_file, write_file
@@ -350,21 +371,22 @@ def edit(
     *,
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures; repeat."),
+        typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures; repeatable."),
     ] = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FOLDER", exists=True, help="Data set folder: what its gallery lists; repeat."
+            metavar="FOLDER", exists=True, help="Data set folder whose gallery is used; repeatable."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New data set; a run there goes on.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="New data set; an unfinished run there is resumed."),
+    ],
     count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
     seed: Annotated[
         int,
-        typer.Option(
-            min=0, max=LARGEST_SEED, help="Of all choices: the same seed, the same triplets."
-        ),
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed: the same one gives the same triplets."),
     ] = 0,
 ) -> None:
     """Make triplets from edited copies of any pictures: no captions, no labels.
