@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from composir.data.json_object import read_objects
+from composir.data.datasets import GALLERY, DatasetFolder
 from composir.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "dev", "test"]
@@ -120,17 +120,16 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
     spec = SOURCES.get(name)
     if spec is None:
         raise DatasetError(f"no training source named {name}; known: {', '.join(SOURCES)}")
-    listing = root / name / "gallery.jsonl"
-    if not listing.is_file():
-        raise DatasetError(f"{listing} is missing: unpack the data set {name} below {root}")
-    for row in read_objects(listing, DatasetError):
-        file = root / name / row.required_text("file")
+    if not (root / name / GALLERY).is_file():
+        raise DatasetError(f"{root / name / GALLERY} is missing: unpack the data set {name} first")
+    for image in DatasetFolder(root / name).images().values():
         try:
-            picture = _picture(name, spec, file, row.values)
+            picture = _picture(name, spec, image.file, image.metadata | {"file": image.name})
         except KeyError as error:
-            raise DatasetError(f"{row.where}: no {error}, or nothing that {name} knows") from error
+            told = f"no {error}, or nothing that {name} knows"
+            raise DatasetError(f"{image.where}: {told}") from error
         except (TypeError, AttributeError, ValueError) as error:
-            raise DatasetError(f"{row.where}: no row of {name} ({error})") from error
+            raise DatasetError(f"{image.where}: no row of {name} ({error})") from error
         if picture.texts:
             yield picture
 

@@ -15,7 +15,7 @@ from composir.errors import DatasetError
 def write(root: Path, name: str, *rows: dict[str, Any]) -> None:
     folder = root / name
     folder.mkdir(parents=True)
-    lines = [json.dumps({"file": f"images/{i}.jpg", **row}) for i, row in enumerate(rows)]
+    lines = [json.dumps({"id": i, "file": f"images/{i}.jpg", **row}) for i, row in enumerate(rows)]
     (folder / "gallery.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

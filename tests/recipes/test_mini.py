@@ -62,7 +62,8 @@ def _lamp(folder: Path, maker: int, colour: str) -> dict[str, str]:
     pixels = np.full((20, 16, 3), COLOURS[colour], dtype=np.uint8)
     pixels[maker % 16 : maker % 16 + 4, ::2] = 255
     Image.fromarray(pixels).save(folder / name)
-    return {"file": name, "title": f"Maker{maker} {colour} lamp", "type": "lamp", "colour": colour}
+    title = f"Maker{maker} {colour} lamp"
+    return {"id": name, "file": name, "title": title, "type": "lamp", "colour": colour}
 
 
 def _trunk(_name: str) -> EfficientNetLite:

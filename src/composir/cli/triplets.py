@@ -354,7 +354,7 @@ def look(
     chosen = choose_rows(rows, count, seed)
     if html is None:
         for row in chosen:
-            words = (str(row["reference"]), f'"{row["text"]}"', str(row["targets"][0]))
+            words = (row.reference or "", f'"{row.text}"', row.targets[0])
             echo("\t".join(printable(word) for word in words))
         return
     from composir.pages.triplet_sheet import triplet_sheet

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from composir.data.json_object import shown
-from composir.data.untrusted_json import JSON_LIMIT, read_json
+from composir.data.untrusted_json import JSON_LIMIT, parse_json, read_json, read_lines
 from composir.errors import ComposirError
 
 if TYPE_CHECKING:
@@ -67,6 +67,54 @@ def fitting(
         raise error(f"{path} is not {what}: half of a surrogate pair is no text") from fault
 
 
+def read_rows(
+    path: Path, model: type[_Model], error: type[ComposirError], *, halves: bool = True
+) -> Iterator[tuple[str, _Model]]:
+    """Read a file of one JSON object a line, line by line.
+
+    Args:
+        path: The file.
+        model: What each line must hold.
+        error: What to raise.
+        halves: As for `untrusted_json.parse_json`.
+
+    Yields:
+        Where each row is, for messages, and the row.
+
+    Raises:
+        ComposirError: `error`, if the file or one of its lines cannot be read.
+    """
+    for where, line in read_lines(path, error):
+        yield where, as_row(where, parse_json(where, line, error, halves=halves), model, error)
+
+
+def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirError]) -> _Model:
+    """A parsed value, e.g. an entry of a list, as a pydantic model.
+
+    Args:
+        where: File and place in it, for messages.
+        value: As parsed.
+        model: What it must hold.
+        error: What to raise.
+
+    Raises:
+        ComposirError: `error`, if it does not.
+    """
+    from pydantic import ValidationError
+
+    if not isinstance(value, dict):
+        raise error(f"{where}: must be an object, not {shown(value)}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as fault:
+        problem = fault.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        told = f"no {key!r}" if problem["type"] == "missing" else f"{key!r} {_told(problem)}"
+        raise error(f"{where}: {told}") from fault
+    except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
+        raise error(f"{where}: half of a surrogate pair is no text") from fault
+
+
 def first_problem(error: ValidationError) -> str:
     """The first thing that a validation found, where, and how many there are."""
     problem = error.errors(include_url=False)[0]
@@ -82,6 +130,8 @@ def _told(problem: Mapping[str, Any]) -> str:
         return f"must be {expected}, not {shown(problem['input'])}"
     if kind == "missing":
         return "missing"
+    if kind == "name":
+        return f"must be a text or a whole number, not {shown(problem['input'])}"
     if kind == "extra_forbidden":
         return "is not known here"
     said = str(problem["msg"]).removeprefix("Value error, ")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from composir.data.json_object import JsonObject, is_finite_number, read_object, read_objects
-from composir.errors import DatasetError, ImageReadError
+from composir.data.datasets import DatasetFolder, QueryRow
+from composir.data.json_object import is_finite_number
+from composir.errors import ImageReadError
 from composir.pages.render import render
-from composir.triplets.look import kind_of
 
 _SIDE = 256
 
@@ -24,7 +24,7 @@ class Thumbnail:
     problem: str = ""
 
 
-def triplet_sheet(folder: Path, rows: Sequence[JsonObject], everything: int) -> str:
+def triplet_sheet(folder: Path, rows: Sequence[QueryRow], everything: int) -> str:
     """Lay out a page.
 
     Args:
@@ -35,21 +35,17 @@ def triplet_sheet(folder: Path, rows: Sequence[JsonObject], everything: int) -> 
     Returns:
         A complete HTML document.
     """
-    files = _files(folder)
+    found = DatasetFolder(folder)
+    files = {name: image.file for name, image in found.images().items()}
     return render(
         "triplet_sheet.html",
-        title=read_object(folder / "dataset.json", DatasetError).name("name") or folder.name,
+        title=found.card().name,
         intro=f"{len(rows):,} of {everything:,} triplets, as a training run sees them.",
         rows=rows,
-        kinds=Counter(map(kind_of, rows)),
+        kinds=Counter(row.type or "" for row in rows),
         provenance=_provenance,
         thumbnail=lambda image: _thumbnail(files, image),
     )
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    rows = read_objects(folder / "gallery.jsonl", DatasetError)
-    return {row.required_name("id"): folder / row.required_text("file") for row in rows}
 
 
 def _provenance(origin: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
+from composir.data.datasets import GALLERY
 from composir.errors import TrainingError
 from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
@@ -17,7 +18,6 @@ from composir.triplets.records import Source, SourceImage
 from composir.triplets.source import CAPTION_COLUMNS, read_data_set
 
 Say: TypeAlias = Callable[[str], None]
-LISTING = "gallery.jsonl"
 NOT_STATED = "not stated"
 OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
@@ -115,12 +115,12 @@ def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[
 
 def _data_sets(folder: Path) -> list[Path]:
     absolute = folder.expanduser().absolute()
-    if (absolute / LISTING).is_file():
+    if (absolute / GALLERY).is_file():
         return [absolute]
-    inside = sorted(path.parent for path in absolute.glob(f"*/{LISTING}"))
+    inside = sorted(path.parent for path in absolute.glob(f"*/{GALLERY}"))
     if not inside:
         raise TrainingError(
-            f"{folder} is no data set folder: neither it nor a folder in it has a {LISTING}; "
+            f"{folder} is no data set folder: neither it nor a folder in it has a {GALLERY}; "
             "for plain pictures use --images"
         )
     return inside

@@ -6,11 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from composir.data.json_object import JsonObject, as_object, read_object, read_objects
+from composir.data.datasets import (
+    GALLERY,
+    DatasetFolder,
+    DatasetImage,
+    Name,
+    Row,
+    no_split,
+    splits_of,
+)
 from composir.data.problems import Problem, told_together
-from composir.data.row_examples import GALLERY_ROW
+from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.gallery.scan import scan
@@ -85,28 +92,19 @@ def read_data_set(
     Raises:
         DatasetError: If files are missing or malformed, or nothing is left.
     """
-    root = folder.expanduser().absolute()
-    rows = [_gallery_row(row) for row in read_objects(root / "gallery.jsonl", DatasetError)]
-    _refuse_twins(root / "gallery.jsonl", rows)
-    kept = [row for row in rows if split is None or str(row.get("split")) == split]
-    if not kept:
-        raise _no_rows(root / "gallery.jsonl", rows, split)
-    images = [_image(root, row, tuple(columns or CAPTION_COLUMNS)) for row in kept]
-    chosen = _only(images, only, f"in {folder}")
+    found = DatasetFolder(folder.expanduser().absolute())
+    images = found.images().values()
+    kept = [image for image in images if split is None or image.split == split]
+    if not kept and split is not None:
+        raise no_split(found.root / GALLERY, "rows", split, sorted(splits_of(images)))
+    read = [_image(image, tuple(columns or CAPTION_COLUMNS)) for image in kept]
+    chosen = _only(read, only, f"in {folder}")
     there = [image for image in chosen if image.file.is_file()]
     lost = [image.id for image in chosen if not image.file.is_file()]
     if not there:
         raise DatasetError(f"{folder}: none of its {len(lost):,} pictures is there: {_some(lost)}")
     notices = [_counted(len(lost), "pictures whose file is missing are left out", lost)]
-    return _source(root.name, there, _licence(root), notices)
-
-
-def _no_rows(path: Path, rows: Sequence[Mapping[str, Any]], split: str | None) -> DatasetError:
-    if not rows:
-        return DatasetError(f"{path}: the gallery is empty; {GALLERY_ROW}")
-    splits = ", ".join(sorted({repr(str(row["split"])) for row in rows if "split" in row}))
-    told = f"it has {splits}" if splits else "none of them names a split"
-    return DatasetError(f"{path}: no rows of split {split!r}; {told}")
+    return _source(found.root.name, there, _licence(found), notices)
 
 
 def _matched(
@@ -142,32 +140,14 @@ def _by_name(root: Path, files: Iterable[Path]) -> dict[str, Path | None]:
     return names | exact
 
 
-def _gallery_row(row: JsonObject) -> Mapping[str, Any]:
-    if not {"id", "file"} <= row.values.keys():
-        raise DatasetError(f"{row.where}: a row needs 'id' and 'file'")
-    row.required_name("id")
-    row.required_text("file")
-    return row.values
-
-
-def _refuse_twins(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    seen: set[str] = set()
-    for row in rows:
-        if str(row["id"]) in seen:
-            raise DatasetError(f"{path}: the id {str(row['id'])!r} comes twice")
-        seen.add(str(row["id"]))
-
-
-def _image(root: Path, row: Mapping[str, Any], columns: tuple[str, ...]) -> SourceImage:
-    captions = [text for name in columns for text in texts_of(row.get(name))]
+def _image(image: DatasetImage, columns: tuple[str, ...]) -> SourceImage:
+    captions = [text for name in columns for text in texts_of(image.metadata.get(name))]
     attributes = {
         name: value.strip()
-        for name, value in row.items()
+        for name, value in image.metadata.items()
         if isinstance(value, str) and value.strip() and name not in _NO_ATTRIBUTE | set(columns)
     }
-    facts = {name: value for name, value in row.items() if name not in {"id", "file"}}
-    place = root / str(row["file"])
-    return SourceImage(str(row["id"]), place, tuple(captions), attributes, facts)
+    return SourceImage(image.id, image.file, tuple(captions), attributes, image.metadata)
 
 
 def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[SourceImage]:
@@ -183,6 +163,12 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
     return chosen
 
 
+class _Id(Row):
+    """A row of which the id alone is asked."""
+
+    id: Name
+
+
 def _ids(path: Path) -> set[str]:
     """Ids of a file: one a line, plain or as JSON objects with `id`."""
     ids = set()
@@ -191,18 +177,17 @@ def _ids(path: Path) -> set[str]:
             ids.add(line.strip())
             continue
         try:
-            ids.add(as_object(where, decode_json(line), DatasetError).required_name("id"))
+            ids.add(as_row(where, decode_json(line), _Id, DatasetError).id)
         except (JsonFaultError, DatasetError) as error:
             raise DatasetError(f"{where} is neither an id nor JSON with 'id': {error}") from error
     return ids
 
 
-def _licence(root: Path) -> str:
+def _licence(folder: DatasetFolder) -> str:
     try:
-        card = read_object(root / "dataset.json", DatasetError)
+        return folder.card().licence or "not stated"
     except DatasetError:
         return "not stated"
-    return str(card.values.get("licence", "not stated"))
 
 
 def _source(

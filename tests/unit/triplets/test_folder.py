@@ -10,7 +10,7 @@ import pytest
 
 from composir.bench.datasets.folder import load
 from composir.bench.task import LoadOptions
-from composir.data.json_object import JsonObject
+from composir.data.datasets import QueryRow
 from composir.errors import DatasetError, OutputError
 from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets import Made, MakeSettings, Source, make_triplets
@@ -133,13 +133,13 @@ def test_an_unfinished_folder_says_so(tmp_path: Path) -> None:
         claim_folder(tmp_path / "new", {"seed": 1})
 
 
-def _shown(row: dict[str, Any]) -> JsonObject:
-    return JsonObject("queries.jsonl, line 1", row, DatasetError)
+def _shown(row: dict[str, Any]) -> QueryRow:
+    return QueryRow(**row)
 
 
 def test_looking_shows_every_kind() -> None:
-    rows = [_shown({"type": "a", "n": n}) for n in range(50)]
-    rows += [_shown({"type": "b", "n": n}) for n in range(2)]
-    kinds = [row["type"] for row in choose_rows(rows, 6, seed=3)]
-    assert sorted(kinds) == ["a", "a", "a", "a", "b", "b"]
+    rows = [_shown({"type": "a", "id": n}) for n in range(50)]
+    rows += [_shown({"type": "b", "id": n}) for n in range(2)]
+    kinds = [row.type for row in choose_rows(rows, 6, seed=3)]
+    assert sorted(map(str, kinds)) == ["a", "a", "a", "a", "b", "b"]
     assert choose_rows(rows, 6, 3) == choose_rows(rows, 6, 3)

@@ -21,18 +21,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from composir.data.datasets import QUERIES
 from composir.data.problems import Problem, told_together
 from composir.data.row_examples import TRIPLET_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
 from composir.train.composing.picture_names import (
-    GALLERY,
     LOST,
     LostPictureError,
     PictureNames,
 )
 
-QUERIES = "queries.jsonl"
 TARGET_KEYS = ("targets", "target", "clicked")
 SEPARATOR = "|"
 
@@ -207,7 +206,7 @@ def _opened(source: Path, images: Path | None) -> tuple[Path, PictureNames]:
         raise DatasetError(f"{source}: no such file or folder of triplets")
     if not source.is_dir():
         return source, PictureNames(source.parent, images)
-    return source / QUERIES, PictureNames.of_data_set(source, images, _rows(source / GALLERY))
+    return source / QUERIES, PictureNames.of_data_set(source, images)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from composir.data.row_examples import GALLERY_ROW
-from composir.errors import DatasetError
+from composir.data.datasets import DatasetFolder
 
-GALLERY = "gallery.jsonl"
 LOST = "a lost picture"
 """The kind of problem that all rows share whose pictures are not there."""
 
@@ -43,24 +39,19 @@ class PictureNames:
         )
 
     @classmethod
-    def of_data_set(
-        cls, folder: Path, images: Path | None, rows: Iterable[tuple[str, Any]]
-    ) -> PictureNames:
+    def of_data_set(cls, folder: Path, images: Path | None) -> PictureNames:
         """Ids of a data set folder's gallery, and names relative to it.
 
         Args:
             folder: The data set.
             images: Where pictures are that it does not hold.
-            rows: Of its gallery, each with where it is.
 
         Raises:
-            DatasetError: If a row has no id or no file, an id comes twice, or there is no row.
+            DatasetError: If its gallery is missing, empty or malformed.
         """
         names = cls(folder, images)
-        for where, row in rows:
-            names._add(where, row)
-        if not names.by_id:
-            raise DatasetError(f"{folder / GALLERY}: the gallery is empty; {GALLERY_ROW}")
+        found = DatasetFolder(folder).images().values()
+        names.by_id = {image.id: names._place(image.name) for image in found}
         return names
 
     def __call__(self, name: object) -> Path:
@@ -86,13 +77,6 @@ class PictureNames:
         """The file relative to its folder, so that splits do not depend on the machine."""
         roots = (root for root in (self._root, self._folder) if path.is_relative_to(root))
         return next((path.relative_to(root).as_posix() for root in roots), path.name)
-
-    def _add(self, where: str, row: object) -> None:
-        if not isinstance(row, Mapping) or not isinstance(row.get("file"), str) or "id" not in row:
-            raise DatasetError(f"{where}: a gallery row needs 'id' and 'file'")
-        if str(row["id"]) in self.by_id:
-            raise DatasetError(f"{where}: the gallery id {row['id']!r} comes twice")
-        self.by_id[str(row["id"])] = self._place(row["file"])
 
     def _place(self, name: str) -> Path:
         """A data set's own picture, else one of the folder that is named for other rows too."""
