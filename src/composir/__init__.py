@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from composir.gallery import Gallery, open_gallery
     from composir.images import read_image
     from composir.model import load_model, open_model
+    from composir.serve.client import AsyncClient, Client
     from composir.types import Confidence, Failure, Hit, IndexReport, Query, SearchResult
 
     __version__: str
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "ComposirError",
     "Confidence",
     "Crop",
@@ -48,6 +51,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncClient": "composir.serve.client",
+    "Client": "composir.serve.client",
     "ComposirError": "composir.errors",
     "Confidence": "composir.types",
     "Crop": "composir.crop",

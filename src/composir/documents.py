@@ -206,7 +206,10 @@ def read_result(document: ResultDocument, query: Query) -> SearchResult:
             tuple(map(Path, absent["unreachable"])),
         ),
         understood=replace(
-            query, text=understood["text"], negatives=tuple(understood["negatives"])
+            query,
+            text=understood["text"],
+            negatives=tuple(understood["negatives"]),
+            literal=True,  # as `understand` leaves it
         ),
         notices=tuple(document["notices"]),
         sort=sort,

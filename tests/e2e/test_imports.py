@@ -11,6 +11,8 @@ import composir
 from tests.e2e.commands import paint_all
 
 PUBLIC = [
+    "AsyncClient",
+    "Client",
     "ComposirError",
     "Confidence",
     "Crop",

@@ -43,6 +43,7 @@ FOLDERS_WRITTEN = {
     ("triplets edit", "out"): "triplets edit --images pictures --count 3 --out",
 }
 FILES_READ = {
+    ("serve", "key_file"): "serve gallery --port 0 --api-key-file {}.txt",
     ("search", "message"): "search --gallery gallery --message {}.cir",
     ("index", "metadata"): "index pictures --gallery new --metadata {}.csv",
     ("index", "metadata", "jsonl"): "index pictures --gallery new --metadata {}.jsonl",
@@ -67,6 +68,7 @@ FOLDERS_READ = {
     ("repair", "gallery"): "repair --gallery {}",
     ("repair", "folder"): "repair {}",
     ("forget", "gallery"): "forget pictures --yes --gallery {}",
+    ("serve", "gallery"): "serve {} --port 0",
     ("search", "gallery"): "search red --gallery {}",
     ("triplets look", "folder"): "triplets look {}",
     ("triplets make", "data"): f"{MAKE} --out new --data {{}}",
@@ -86,6 +88,10 @@ ELSEWHERE = {
     ("forget", "paths"),
     # May be a pipe, which is read within limits: test_cli_references.py.
     ("search", "images"),
+    # Pictures are kept in any folder, named by their content: test_clients.py, test_limits.py.
+    ("serve", "add_to"),
+    # Opened when a client asks for it, as those of a search are.
+    ("serve", "composers"),
     # Of a name, or of a folder with a manifest: test_bundle.py.
     ("search", "composer"),
 }

@@ -23,7 +23,7 @@ def result() -> SearchResult:
         searched=7,
         seconds=0.0125,
         absent=Absent(2, (Path("/gone"),), (Path("/disk"),)),
-        understood=Query(text="a lamp", negatives=("people", "a shade")),
+        understood=Query(text="a lamp", negatives=("people", "a shade"), literal=True),
         notices=("told",),
         min_confidence=0.75,
     )

@@ -37,6 +37,7 @@ class Verb:
 VERBS = {
     "index": Verb("composir.cli.index", "Read folders of pictures into a gallery."),
     "search": Verb("composir.cli.search", "Search a gallery by an image, words, or both."),
+    "serve": Verb("composir.cli.serve", "Serve a gallery: a page, an API, tools for assistants."),
     "forget": Verb("composir.cli.forget", "Make a gallery forget a folder or a file."),
     "info": Verb("composir.cli.info", "Show what a gallery holds and which model made it."),
     "models": Verb("composir.cli.models_verb", "List, add, check and remove models."),

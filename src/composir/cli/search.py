@@ -19,7 +19,7 @@ from composir.cli.options import (
     ThreadsOption,
     finite,
 )
-from composir.cli.paths import gallery_words
+from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.reference import command_line_references
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
@@ -146,6 +146,9 @@ def search(
         ),
     ] = None,
     commercial: CommercialOption = False,
+    no_server: Annotated[
+        bool, typer.Option("--no-server", help="Do not ask the gallery's running server.")
+    ] = False,
     as_json: JsonOption = False,
     paths: Annotated[
         bool, typer.Option("--paths", help="Only the hits' paths on stdout, one per line.")
@@ -170,22 +173,6 @@ def search(
     form = _form(as_json=as_json, paths=paths, null=null)
     _check_outputs(html, explain)
     _check_sort(sort, explain)
-    opened = models.existing_gallery(gallery, model, models.Compute(threads, device))
-    if message is None:
-        asked = Asked(
-            replace(
-                _query(words or [], negatives or [], images or [], crop, allow_url=allow_url),
-                literal=literal,
-            ),
-            _composer(composer, opened.model),
-        )
-    else:
-        _check_alone(words, images, crop, negatives, explain)
-        asked = asked_by_message(message, composer, opened.model, literal=literal)
-    if commercial:
-        used = asked.composer
-        composer_used = opened.composer(used) if used is None or isinstance(used, str) else used
-        models.refuse_uncommercial(opened.model, composer_used)
     options = SearchOptions(
         count,
         where,
@@ -195,12 +182,32 @@ def search(
         sort.value,
         min_confidence,
     )
-    opened.prepare(asked.query, asked.composer)
-    result = options.search(opened, asked)
-    if explain is not None:
-        _write_explanation(explain, result, opened, asked, options)
-    if html or show:
-        _write_page(html, result, opened, where, show)
+    query = None
+    if message is not None:
+        _check_alone(words, images, crop, negatives, explain)
+    else:
+        query = _query(words or [], negatives or [], images or [], crop, allow_url=allow_url)
+        query = replace(query, literal=literal)
+    here = html or show or explain or model or threads or commercial or no_server
+    needs_gallery = bool(here) or device != "cpu"
+    result = None if query is None or needs_gallery else _served(gallery, query, composer, options)
+    if result is None:
+        opened = models.existing_gallery(gallery, model, models.Compute(threads, device))
+        if message is None:
+            assert query is not None  # made above, as there is no message
+            asked = Asked(query, _composer(composer, opened.model))
+        else:
+            asked = asked_by_message(message, composer, opened.model, literal=literal)
+        if commercial:
+            used = asked.composer
+            known = opened.composer(used) if used is None or isinstance(used, str) else used
+            models.refuse_uncommercial(opened.model, known)
+        opened.prepare(asked.query, asked.composer)
+        result = options.search(opened, asked)
+        if explain is not None:
+            _write_explanation(explain, result, opened, asked, options)
+        if html or show:
+            _write_page(html, result, opened, where, show)
     for notice in result.notices:
         note(f"warning: {printable(notice)}")
     from composir.cli import render
@@ -243,6 +250,20 @@ class SearchOptions:
             sort=self.sort,
             min_confidence=self.min_confidence,
         )
+
+
+def _served(
+    gallery: Path | None, query: Query, composer: str | None, options: SearchOptions
+) -> SearchResult | None:
+    """The answer of the gallery's running server; None where it has none to give."""
+    from composir.serve.announced import running_server
+
+    server = running_server(gallery or default_gallery())
+    if server is None:
+        return None
+    from composir.cli.served import served_result
+
+    return served_result(server, query, composer, options)
 
 
 def asked_by_message(

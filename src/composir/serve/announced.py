@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
@@ -105,6 +104,8 @@ def _read(gallery: Path) -> RunningServer | None:
 
 
 def _answers(server: RunningServer) -> bool:
+    from http.client import HTTPConnection, HTTPException
+
     nonce = token_hex(16)
     connection = HTTPConnection(LOOPBACK, server.port, timeout=_SECONDS)
     try:

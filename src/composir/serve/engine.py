@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -145,8 +144,6 @@ class Engine:
         finally:
             answer.cancel()
             gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
 
     def check(self) -> None:
         """See that the gallery is still there, and of the same model.

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from hashlib import sha256
 from secrets import token_bytes, token_hex
 from threading import Event
@@ -204,7 +204,7 @@ class _Body:
     async def __call__(self) -> Message:
         if self._is_whole:
             return await self._receive()
-        message = await self._in_time(self._receive())
+        message = await self._in_time()
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self.received += size
@@ -214,9 +214,11 @@ class _Body:
             self._is_whole = not message.get("more_body", False)
         return message
 
-    async def _in_time(self, message: Awaitable[Message]) -> Message:
+    async def _in_time(self) -> Message:
+        # Not `wait_for`, which before Python 3.12 may lose that it is cancelled itself.
         try:
-            return await asyncio.wait_for(message, max(0.0, self._deadline - time.monotonic()))
+            async with asyncio.timeout(self._deadline - time.monotonic()):
+                return await self._receive()
         except TimeoutError:
             seconds = self._limits.body_seconds
             raise SlowRequestError(f"the request did not arrive within {seconds:g} s") from None

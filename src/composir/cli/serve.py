@@ -1,0 +1,171 @@
+"""`composir serve`: a gallery for browsers, programs and assistants."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from composir.cli import models
+from composir.cli.options import DeviceOption, ModelOption, ThreadsOption
+from composir.cli.paths import default_gallery
+from composir.cli.terminal import note, printable
+from composir.errors import QueryError
+from composir.serve.settings import PORT
+
+if TYPE_CHECKING:
+    from composir.serve.settings import ServeSettings
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="`composir serve`\n\n`composir serve ~/photos.gallery --port 0`\n\n"
+    "`composir serve ~/photos.gallery --host 0.0.0.0 --api-key-file key.txt`\n\n"
+    "`composir serve --mcp`"
+)
+def serve(
+    gallery: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[GALLERY]",
+            show_default="COMPOSIR_GALLERY, else one in your user data folder",
+            help="The gallery's folder.",
+        ),
+    ] = None,
+    *,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than loopback need a key.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for one that is free.")
+    ] = PORT,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file", metavar="FILE", help="Ask clients for the key in this file."
+        ),
+    ] = None,
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="Let other machines search without a key.")
+    ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A host name clients use; repeatable."),
+    ] = None,
+    originals: Annotated[
+        bool, typer.Option("--originals", help="Give out the files too, not only thumbnails.")
+    ] = False,
+    add_to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Take pictures from clients and keep them here."),
+    ] = None,
+    url_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-url", metavar="HOST", help="Fetch https references from here; repeatable."
+        ),
+    ] = None,
+    composers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--composer",
+            metavar="NAME=FOLDER",
+            help="A trained composer that clients may name; repeatable.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Speak with an assistant on stdin and stdout instead.")
+    ] = False,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Do not open the page in the browser.")
+    ] = False,
+) -> None:
+    """Serve a gallery: a page for people, an API for programs, tools for assistants."""
+    from composir.serve.announced import new_key
+    from composir.serve.settings import ServeSettings, read_key
+
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        api_key="" if key_file is None else read_key(key_file),
+        local_key=new_key(),
+        without_key=without_key,
+        names=frozenset(name.lower() for name in names or ()),
+        originals=originals,
+        uploads=None if add_to is None else _upload_folder(add_to),
+        url_hosts=frozenset(name.lower() for name in url_hosts or ()),
+        composers=_composers(composers or ()),
+    )
+    folder = gallery or default_gallery()
+    opened = models.existing_gallery(folder, model, models.Compute(threads, device))
+    if mcp:
+        from composir.serve.assistant import serve_assistant
+
+        serve_assistant(opened)
+        return
+    from composir.serve.app import create_app
+    from composir.serve.run import listen, serve
+
+    with listen(settings) as socket:
+        address = _address(settings, socket.getsockname()[1])
+        guard = create_app(opened.path, opened.model, settings)
+        note(f"{len(opened):,} pictures of {printable(str(opened.path))} at {address}")
+        note("Ctrl-C ends it")
+        if not no_open and settings.is_local and sys.stderr.isatty():
+            _open_when_ready(address)
+        serve(guard, opened.path, settings, socket)
+
+
+def _upload_folder(folder: Path) -> Path:
+    from composir.data.outputs import check_folder
+
+    check_folder(folder)
+    return folder
+
+
+def _address(settings: ServeSettings, port: int) -> str:
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _composers(said: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for one in said:
+        name, equals, folder = one.partition("=")
+        if not name or not equals or not folder:
+            raise QueryError(f"--composer takes NAME=FOLDER here, not {one!r}")
+        found[name] = Path(folder).expanduser()
+    return found
+
+
+def _open_when_ready(address: str) -> None:
+    """Open the page, if there is one, as soon as it can be searched."""
+    from threading import Thread
+
+    from composir.serve.routes.page import STATIC
+
+    if (STATIC / "index.html").is_file():
+        Thread(target=_open, args=(address,), daemon=True).start()
+
+
+def _open(address: str) -> None:
+    import time
+    from urllib.error import URLError
+    from urllib.request import ProxyHandler, build_opener
+
+    direct = build_opener(ProxyHandler({}))
+    for _ in range(600):
+        try:
+            direct.open(f"{address}/readyz", timeout=1).close()
+        except (URLError, OSError):
+            time.sleep(0.1)
+        else:
+            typer.launch(address)
+            return

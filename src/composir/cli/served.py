@@ -1,0 +1,87 @@
+"""Searching through the running server of a gallery, whose model is warm."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+
+from composir.cli.terminal import note, printable
+from composir.compose import parse_composer
+from composir.errors import ComposerNotFoundError
+from composir.serve import calls
+from composir.serve.announced import LOOPBACK, RunningServer
+from composir.serve.settings import MOST_HITS
+from composir.types import Query, SearchResult
+
+if TYPE_CHECKING:
+    from composir.cli.search import SearchOptions
+
+_SECONDS = 60.0
+
+
+def served_result(
+    server: RunningServer, query: Query, composer: str | None, options: SearchOptions
+) -> SearchResult | None:
+    """Ask the running server of a gallery.
+
+    Args:
+        server: Of the gallery.
+        query: The query.
+        composer: As `--composer`.
+        options: How to search.
+
+    Returns:
+        Its answer; None where this is nothing that it does, or it is too busy: the gallery is to be
+        asked itself then.
+
+    Raises:
+        ComposirError: As the gallery would.
+    """
+    name, settings = (None, {}) if composer is None else parse_composer(composer)
+    if options.count > MOST_HITS:
+        return None
+    call = calls.search(
+        query,
+        k=options.count,
+        where=options.where,
+        composer=name,
+        settings=settings,
+        include_reference=options.include_reference,
+        collapse_duplicates=options.collapse_duplicates,
+        missing=options.missing,
+        sort=options.sort,
+        min_confidence=options.min_confidence,
+    )
+    try:
+        status, content = _asked(server, call)
+    except (OSError, HTTPException) as error:
+        note(f"the running server does not answer ({error}); searching without it")
+        return None
+    if status == 200:
+        return call.read(content)
+    _refused(status, content)
+    return None
+
+
+def _asked(server: RunningServer, call: calls.Call[SearchResult]) -> tuple[int, bytes]:
+    connection = HTTPConnection(LOOPBACK, server.port, timeout=_SECONDS)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {server.key}"}
+    try:
+        connection.request(call.method, call.path, json.dumps(call.body).encode(), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _refused(status: int, content: bytes) -> None:
+    """Raise what the gallery would raise as well; tell of what only the server refuses."""
+    from composir.serve.problems import RequestError
+
+    error = calls.failure(status, content)
+    if isinstance(error, ComposerNotFoundError):
+        return  # perhaps a folder, which servers do not open
+    if not isinstance(error, RequestError | calls.RemoteError):
+        raise error
+    note(f"the running server: {printable(str(error))}; searching without it")

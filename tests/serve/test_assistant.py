@@ -1,0 +1,47 @@
+"""The tools of an assistant, asked through the protocol's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+
+from composir.gallery import open_gallery
+from composir.serve.assistant import make_assistant_server
+from tests.e2e.commands import paint
+from tests.fakes import ColourModel
+from tests.serve.live import colours
+
+
+def test_an_assistant_searches_explains_and_indexes(tmp_path: Path) -> None:
+    gallery = open_gallery(colours(tmp_path), ColourModel())
+    paint(tmp_path / "pictures" / "late.png", "red", (12, 9))
+
+    async def ask() -> None:
+        async with Client(make_assistant_server(gallery)) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            assert set(tools) == {"search", "explain", "index"}
+            assert tools["search"].annotations is not None
+            assert tools["search"].annotations.read_only_hint
+            first = await told(client, "search", text="red", k=1)
+            assert Path(first["hits"][0]["path"]).stem == "red"
+            asked = {"image": first["hits"][0]["id"], "text": "blue", "k": 1}
+            assert (
+                Path((await told(client, "search", **asked))["hits"][0]["path"]).stem == "magenta"
+            )
+            assert (await told(client, "explain", text="red"))["phrases"][0]["phrase"] == "red"
+            assert (await told(client, "index"))["total"] == 9
+            refused = await client.call_tool("search", {"text": "red", "where": "nothing = 1"})
+            assert refused.is_error
+            assert "filter: " in str(refused.content)
+
+    async def told(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+        answer = await client.call_tool(tool, arguments)
+        assert not answer.is_error, answer.content
+        document: dict[str, Any] = json.loads(answer.content[0].text)  # type: ignore[union-attr]
+        return document
+
+    asyncio.run(ask())
