@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from composir.cli import models
-from composir.serve.announced import RunningServer, announced, running_server
+from composir.data.announced import RunningServer, announced, running_server
 from tests.e2e.commands import composir
 from tests.fakes import ColourModel
 from tests.serve.live import colours

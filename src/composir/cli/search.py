@@ -256,7 +256,7 @@ def _served(
     gallery: Path | None, query: Query, composer: str | None, options: SearchOptions
 ) -> SearchResult | None:
     """The answer of the gallery's running server; None where it has none to give."""
-    from composir.serve.announced import running_server
+    from composir.data.announced import running_server
 
     server = running_server(gallery or default_gallery())
     if server is None:

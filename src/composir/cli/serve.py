@@ -88,7 +88,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve a gallery: a page for people, an API for programs, tools for assistants."""
-    from composir.serve.announced import new_key
+    from composir.data.announced import new_key
     from composir.serve.settings import ServeSettings, read_key
 
     settings = ServeSettings(

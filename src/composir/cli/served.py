@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from composir.cli.terminal import note, printable
 from composir.compose import parse_composer
+from composir.data.announced import LOOPBACK, RunningServer
 from composir.errors import ComposerNotFoundError
 from composir.serve import calls
-from composir.serve.announced import LOOPBACK, RunningServer
 from composir.serve.settings import MOST_HITS
 from composir.types import Query, SearchResult
 

@@ -1,4 +1,4 @@
-"""The server, what it is spoken to with, and how both find each other.
+"""The server of a gallery, and the clients that ask it.
 
-Nothing is imported here: `announced` and `client` are used without the extra `serve`.
+Nothing is imported here: `calls` and `client` are used without the extra `serve`.
 """

@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 
-from composir.serve.announced import RunningServer, announced
+from composir.data.announced import RunningServer, announced
 from composir.serve.guard import Guard
 from composir.serve.protocol import timed_protocol
 from composir.serve.settings import ServeError, ServeSettings

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from composir.data.announced import NONCE_HEADER, PROOF_HEADER, proof
 from composir.serve import metrics
-from composir.serve.announced import NONCE_HEADER, PROOF_HEADER, proof
 from composir.serve.answers import Json, Responses, problems
 from composir.serve.guard import SESSION
 from composir.serve.problems import ClosingError
