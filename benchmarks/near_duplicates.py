@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
-from composir.gallery.scan import FoundFile, scan
 from composir.images import read_image
+from composir.images.scan import FoundFile, scan
 from composir.model import load_model
 from composir.types import FloatArray
 

@@ -393,7 +393,7 @@ def edit(
 
     A recoloured, darkened, multiplied or drawn copy differs in exactly what the words say.
     """
-    from composir.gallery.scan import scan
+    from composir.images.scan import scan
     from composir.triplets.edited import EditSettings, make_edited
     from composir.triplets.source import read_data_set
     from composir.types import Failure

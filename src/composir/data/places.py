@@ -10,6 +10,9 @@ from pathlib import Path
 from composir.data.outputs import check_folder
 from composir.errors import ComposirError, OutputError
 
+GALLERY_MANIFEST = "composir-gallery.json"
+"""The file by which a gallery is known, wherever it lies."""
+
 _SET_HOME = "set COMPOSIR_HOME to a folder that can be written"
 
 

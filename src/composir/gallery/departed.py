@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from composir.data.volumes import lies_below
 from composir.gallery import rows
 from composir.gallery.known import ContentSet, KnownFiles, content_key
 from composir.gallery.manifest import Manifest
 from composir.gallery.presence import Presence, Whereabouts
-from composir.gallery.scan import ScanNotes
 from composir.gallery.store import Store
-from composir.gallery.volumes import lies_below
+from composir.images.scan import ScanNotes
 
 _MISSING = {Presence.DELETED, Presence.ROOT_MISSING}
 _SAMPLE = 64

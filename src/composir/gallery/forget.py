@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from composir.data.volumes import lies_below
 from composir.errors import GalleryError
 from composir.gallery import rows
 from composir.gallery.failures import read_failures, write_failures
 from composir.gallery.manifest import Manifest
 from composir.gallery.store import Store
-from composir.gallery.volumes import lies_below
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from composir.compose.base import ComposedQueries, Composer
 from composir.data.files import absolute, remove_abandoned
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import (
     BundleMismatchError,
     DatasetError,
@@ -28,7 +29,7 @@ from composir.gallery.failures import FAILURES_NAME, read_failures
 from composir.gallery.images import IndexedImage, indexed_images, stored_thumbnails
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
-from composir.gallery.manifest import MANIFEST_NAME, Manifest, read_manifest
+from composir.gallery.manifest import Manifest, read_manifest
 from composir.gallery.matrix import MatrixDamagedError, forget_matrices
 from composir.gallery.origin import identity_of, load_origin
 from composir.gallery.presence import Absentees, Whereabouts
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
     from composir.gallery.sidecar import SidecarTable
 
-NAMES = frozenset({MANIFEST_NAME, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
+NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
 
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
@@ -118,7 +119,7 @@ class Gallery:
         """
         folder = absolute(path)
         if manifests.has_lost_manifest(folder):
-            raise damaged(folder, f"its {manifests.MANIFEST_NAME} is missing")
+            raise damaged(folder, f"its {GALLERY_MANIFEST} is missing")
         if folder.is_dir() and not manifests.is_gallery(folder) and not manifests.is_free(folder):
             raise GalleryError(
                 f"{folder} holds other things and is not a gallery; nothing was touched. "

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.errors import DatasetError
-from composir.gallery.scan import ScanNotes
 from composir.images.formats import PICTURE_SUFFIXES
+from composir.images.scan import ScanNotes
 
 if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable

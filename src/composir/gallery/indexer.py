@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from composir.data.excludes import Excludes
+from composir.data.volumes import lies_below, volume_of
 from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
 from composir.gallery.departed import Looked, departed, former_root, moved_elsewhere
 from composir.gallery.environment import decoder_signature, may_be_readable_now
-from composir.gallery.excludes import Excludes
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
 from composir.gallery.known import ContentSet, KnownFiles
@@ -23,10 +24,9 @@ from composir.gallery.origin import identity_of
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
-from composir.gallery.scan import FoundFile, ScanNotes, scan
 from composir.gallery.store import Store
-from composir.gallery.volumes import lies_below, volume_of
 from composir.gallery.writer import RowWriter
+from composir.images.scan import FoundFile, ScanNotes, scan
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, WORTH_IT
 from composir.types import Failure, FloatArray, IndexReport, PixelArray

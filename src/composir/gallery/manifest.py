@@ -15,13 +15,13 @@ from composir.data.files import (
 )
 from composir.data.json_object import JsonObject, as_object
 from composir.data.outputs import write_inside
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_json
+from composir.data.volumes import Volume
 from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
 from composir.gallery.damage import damaged
 from composir.gallery.disk_errors import cleared, is_trouble
-from composir.gallery.volumes import Volume
 
-MANIFEST_NAME = "composir-gallery.json"
 SCHEMA_VERSION = 1
 _TABLE_NAME = "images.lance"
 MOST_DIMENSION = 65_536
@@ -115,12 +115,12 @@ class Manifest:
             OSError: If it cannot be written.
         """
         text = json.dumps({"kind": "composir-gallery", **asdict(self)}, indent=2)
-        write_inside(folder, MANIFEST_NAME, text)
+        write_inside(folder, GALLERY_MANIFEST, text)
 
 
 def is_gallery(folder: Path) -> bool:
     """Whether a folder carries a manifest, readable or not."""
-    return (folder / MANIFEST_NAME).exists()
+    return (folder / GALLERY_MANIFEST).exists()
 
 
 def is_free(folder: Path) -> bool:
@@ -151,14 +151,14 @@ def read_manifest(folder: Path) -> Manifest:
         )
     if not folder.is_dir():
         raise GalleryError(f"{folder} is a file; a gallery is a folder: choose another --gallery")
-    path = folder / MANIFEST_NAME
+    path = folder / GALLERY_MANIFEST
     try:
         text = read_regular(path, limit=MANIFEST_LIMIT, follow=False).decode("utf-8-sig")
     except FileNotFoundError:
         if has_lost_manifest(folder):
-            raise damaged(folder, f"its {MANIFEST_NAME} is missing") from None
+            raise damaged(folder, f"its {GALLERY_MANIFEST} is missing") from None
         raise GalleryNotFoundError(
-            f"{folder} is not a gallery (it has no {MANIFEST_NAME}); "
+            f"{folder} is not a gallery (it has no {GALLERY_MANIFEST}); "
             f"make one in a new folder: composir index FOLDER --gallery NEW"
         ) from None
     except UnicodeDecodeError as error:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from composir.data.volumes import Volume, lies_below
 from composir.gallery.manifest import Manifest
-from composir.gallery.volumes import Volume, lies_below
 from composir.types import Absent
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from composir.data.files import TEMPORARY_PREFIX, absolute, open_regular
 from composir.data.outputs import inside
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.untrusted_json import decode_json
 from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
@@ -25,7 +26,6 @@ from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import (
-    MANIFEST_NAME,
     BundleIdentity,
     Manifest,
     has_lost_manifest,
@@ -154,7 +154,7 @@ class _Repair:
         known = manifest.bundle if manifest else told
         if salvage.dimension and known and known.dimension != salvage.dimension:
             self._faults.append(
-                f"{MANIFEST_NAME} says {known.dimension} numbers a vector, the table has "
+                f"{GALLERY_MANIFEST} says {known.dimension} numbers a vector, the table has "
                 f"{salvage.dimension}"
             )
             known = replace(known, dimension=salvage.dimension)
@@ -196,7 +196,7 @@ class _Repair:
         batches = pa.RecordBatchReader.from_batches(schema, salvage.batches(schema))
         lance.write_dataset(batches, str(building), mode="create")
         building.rename(self._folder / REPAIRED_NAME)
-        for name in (MANIFEST_NAME, FAILURES_NAME):
+        for name in (GALLERY_MANIFEST, FAILURES_NAME):
             self._keep_copy(name)
         for name in (remains.DATASET_NAME, remains.CACHE_NAME):
             self._move_aside(name)
@@ -213,7 +213,7 @@ class _Repair:
     def _write_manifest(
         self, old: Manifest | None, made_by: BundleIdentity, store: Store
     ) -> Manifest:
-        self._keep_copy(MANIFEST_NAME)
+        self._keep_copy(GALLERY_MANIFEST)
         if old is not None:
             manifest = replace(old, bundle=made_by)
         else:
@@ -248,7 +248,7 @@ class _Repair:
 
 def _told_identity(folder: Path, dimension: int | None) -> BundleIdentity | None:
     """What a damaged manifest still tells of the bundle."""
-    text = _text_of(folder / MANIFEST_NAME)
+    text = _text_of(folder / GALLERY_MANIFEST)
     found = {
         key: match.group(1)
         for key in ("name", "fingerprint", "dimension")
@@ -264,7 +264,7 @@ def _told_identity(folder: Path, dimension: int | None) -> BundleIdentity | None
 
 def _told_roots(folder: Path) -> tuple[str, ...]:
     """The roots that a damaged manifest still names."""
-    listed = re.search(r'"roots":\s*(\[[^\]]*\])', _text_of(folder / MANIFEST_NAME))
+    listed = re.search(r'"roots":\s*(\[[^\]]*\])', _text_of(folder / GALLERY_MANIFEST))
     try:
         roots = decode_json(listed.group(1)) if listed else []
     except ValueError:

@@ -19,8 +19,8 @@ from composir.data.problems import say_skipped
 from composir.data.untrusted_tables import column_names, read_table
 from composir.encode.pictures import ImageFile
 from composir.errors import TrainingError
-from composir.gallery.scan import scan
 from composir.images.formats import PICTURE_SUFFIXES
+from composir.images.scan import scan
 from composir.types import Failure
 
 PATH_COLUMNS = ("path", "file_path", "image_path", "file_name", "filename", "image")

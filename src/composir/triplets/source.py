@@ -20,7 +20,7 @@ from composir.data.problems import Problem, told_together
 from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
-from composir.gallery.scan import scan
+from composir.images.scan import scan
 from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
 from composir.triplets.records import Source, SourceImage
 from composir.types import Failure

@@ -15,10 +15,10 @@ import lance
 import numpy as np
 import pytest
 
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import BundleMismatchError, GalleryError, OutputError, QueryError
 from composir.explain import explain_search
 from composir.gallery import Gallery, open_gallery
-from composir.gallery.manifest import MANIFEST_NAME
 from composir.pages.contact_sheet import contact_sheet, gather
 from composir.types import Query
 from tests.fakes import ColourModel
@@ -122,7 +122,7 @@ def test_a_folder_with_other_things_is_left_alone(pictures: Path) -> None:
     [[], {"/a": []}, {"/a": {"exclude": [], "volumes": [{"folder": "/", "device": "x"}]}}],
 )
 def test_damaged_facts_of_roots_are_named(gallery: Gallery, facts: object) -> None:
-    path = gallery.path / MANIFEST_NAME
+    path = gallery.path / GALLERY_MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "root_facts": facts}))
 
     with pytest.raises(GalleryError, match=r"composir-gallery\.json is damaged"):
@@ -130,7 +130,7 @@ def test_damaged_facts_of_roots_are_named(gallery: Gallery, facts: object) -> No
 
 
 def test_a_manifest_of_an_earlier_version_is_read(gallery: Gallery, pictures: Path) -> None:
-    path = gallery.path / MANIFEST_NAME
+    path = gallery.path / GALLERY_MANIFEST
     content = json.loads(path.read_text())
     del content["root_facts"]
     path.write_text(json.dumps(content))
@@ -143,14 +143,14 @@ def test_a_manifest_of_an_earlier_version_is_read(gallery: Gallery, pictures: Pa
     "damage", [b"", b"{", b"[]", b"{}", b'{"kind": "other", "schema_version": 1}', b"\xff\xfe"]
 )
 def test_a_damaged_manifest_is_named(gallery: Gallery, damage: bytes) -> None:
-    (gallery.path / MANIFEST_NAME).write_bytes(damage)
+    (gallery.path / GALLERY_MANIFEST).write_bytes(damage)
 
     with pytest.raises(GalleryError, match=r"composir-gallery\.json is damaged"):
         open_gallery(gallery.path)
 
 
 def test_a_manifest_without_a_field_is_damaged(gallery: Gallery) -> None:
-    path = gallery.path / MANIFEST_NAME
+    path = gallery.path / GALLERY_MANIFEST
     content = json.loads(path.read_text())
     del content["bundle"]
     path.write_text(json.dumps(content))
@@ -160,7 +160,7 @@ def test_a_manifest_without_a_field_is_damaged(gallery: Gallery) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(gallery: Gallery) -> None:
-    path = gallery.path / MANIFEST_NAME
+    path = gallery.path / GALLERY_MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
 
     with pytest.raises(GalleryError, match="pip install --upgrade"):
@@ -372,7 +372,7 @@ def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, pictures: Path)
         os.umask(before)
 
     modes = {path: path.stat().st_mode & 0o777 for path in gallery.path.rglob("*")}
-    assert gallery.path / MANIFEST_NAME in modes
+    assert gallery.path / GALLERY_MANIFEST in modes
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
 
 

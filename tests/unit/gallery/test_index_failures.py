@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from composir.data.files import read_regular
+from composir.data.volumes import Volume
 from composir.errors import GalleryError, ImageReadError, ModelError
 from composir.gallery import Gallery, IndexProgress, reader
 from composir.gallery.manifest import RootFacts, read_manifest
-from composir.gallery.volumes import Volume
 from composir.types import FloatArray, PixelArray, Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scene, scenes
@@ -120,7 +120,7 @@ def test_a_link_to_another_disk_is_remembered_and_missed(
         return os.stat_result((*status[:2], status.st_dev + 1, *status[3:10]))
 
     with monkeypatch.context() as other_disk:
-        other_disk.setattr("composir.gallery.scan.os.stat", numbered)
+        other_disk.setattr("composir.images.scan.os.stat", numbered)
         assert world.index().total == 7
     disk.rename(tmp_path / "away")
 
@@ -143,7 +143,7 @@ def test_an_unreadable_folder_drops_nothing_beneath(
             raise PermissionError(13, "Permission denied")
         return original(path)
 
-    monkeypatch.setattr("composir.gallery.scan.os.scandir", refuse)
+    monkeypatch.setattr("composir.images.scan.os.scandir", refuse)
     report = world.index()
 
     assert (report.dropped, report.total) == (0, 8)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from composir.data.volumes import Volume
 from composir.errors import QueryError
 from composir.gallery import Gallery
 from composir.gallery.manifest import RootFacts, read_manifest
-from composir.gallery.volumes import Volume
 from composir.types import Absent, Query, SearchResult
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.gallery.pictures import plain

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composir.data.volumes import Volume
 from composir.gallery import Gallery
 from composir.gallery.manifest import RootFacts, read_manifest
-from composir.gallery.volumes import Volume
 from composir.types import IndexReport, Query
 from tests.unit.gallery.pictures import scene, scenes
 from tests.unit.gallery.world import World, counts

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import BundleError, BundleMismatchError, ModelNotFoundError
 from composir.gallery import Gallery, open_gallery
-from composir.gallery.manifest import MANIFEST_NAME, read_manifest
+from composir.gallery.manifest import read_manifest
 from composir.gallery.origin import identity_of
 from composir.model import load_model
 from tests.e2e.commands import paint
@@ -72,7 +73,7 @@ def test_indexing_again_notes_where_it_lies_now(gallery: Path, home: Path) -> No
 
 
 def test_galleries_of_earlier_versions_open_by_name(gallery: Path, home: Path) -> None:
-    path = gallery / MANIFEST_NAME
+    path = gallery / GALLERY_MANIFEST
     manifest = json.loads(path.read_text())
     del manifest["bundle"]["folder"]
     path.write_text(json.dumps(manifest))
@@ -108,7 +109,7 @@ def test_a_damaged_bundle_is_told_unless_there_is_a_sound_one(gallery: Path, hom
 
 def test_a_name_in_a_gallery_is_never_taken_for_a_path(gallery: Path, home: Path) -> None:
     """Galleries come from elsewhere too; only a folder that is noted as such is looked into."""
-    path = gallery / MANIFEST_NAME
+    path = gallery / GALLERY_MANIFEST
     manifest = json.loads(path.read_text())
     for name in (str(home / "bundle"), "bundle", "./bundle"):
         manifest["bundle"] |= {"name": name, "folder": "bundle"}

@@ -10,10 +10,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from composir.data.volumes import lies_below
 from composir.documents import plain_value
 from composir.errors import ImageNotFoundError
 from composir.gallery.images import IndexedImage
-from composir.gallery.volumes import lies_below
 from composir.serve.adding import add_pictures
 from composir.serve.answers import CHECKED, IMMUTABLE, Json, Responses, problems, with_etag
 from composir.serve.engine import Engine

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from composir.data.files import absolute
-from composir.gallery.volumes import lies_below
+from composir.data.volumes import lies_below
 from composir.serve.answers import Json, Responses, problems
 from composir.serve.engine import Engine
 from composir.serve.forms import read_json

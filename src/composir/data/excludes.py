@@ -18,8 +18,8 @@ from fnmatch import translate
 from pathlib import Path
 from posixpath import normpath
 
+from composir.data.volumes import lies_below
 from composir.errors import GalleryError
-from composir.gallery.volumes import lies_below
 
 
 @dataclass(slots=True)

@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from composir.data.excludes import Excludes, RootPatterns
+from composir.data.places import GALLERY_MANIFEST
+from composir.data.volumes import Volume, device_of, lies_below
 from composir.errors import GalleryError
-from composir.gallery.excludes import Excludes, RootPatterns
-from composir.gallery.manifest import MANIFEST_NAME
-from composir.gallery.volumes import Volume, device_of, lies_below
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
@@ -124,7 +124,7 @@ def _check_root(root: Path) -> None:
         raise GalleryError(
             f"cannot index {root}: {error.strerror}; check the spelling, and that its disk is there"
         ) from error
-    if (root / MANIFEST_NAME).exists():
+    if (root / GALLERY_MANIFEST).exists():
         raise GalleryError(
             f"{root} is a gallery that composir made, not a folder of pictures; "
             "name the folder with your pictures"
@@ -166,7 +166,7 @@ class _Scan:
     ) -> list[tuple[str, _Kind]]:
         """What to look at in a folder, by name; nothing where it was seen or is a gallery."""
         identity = _identity(os.stat(folder))
-        if identity in self._folders or os.path.lexists(os.path.join(folder, MANIFEST_NAME)):
+        if identity in self._folders or os.path.lexists(os.path.join(folder, GALLERY_MANIFEST)):
             return []
         self._folders.add(identity)
         if identity[0] != device:
@@ -231,7 +231,7 @@ class _Scan:
             return False
         path = root
         for part in relative.split(os.sep):
-            if os.path.lexists(os.path.join(path, MANIFEST_NAME)):
+            if os.path.lexists(os.path.join(path, GALLERY_MANIFEST)):
                 return False
             path = os.path.join(path, part)
             if _is_left_out(part) or patterns.match(path, root):

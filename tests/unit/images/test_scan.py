@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import GalleryError
-from composir.gallery.manifest import MANIFEST_NAME
-from composir.gallery.scan import FoundFile, scan
+from composir.images.scan import FoundFile, scan
 from composir.types import Failure
 from tests import pictures
 
@@ -70,14 +70,14 @@ def test_relative_roots_become_absolute(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_hidden_system_and_gallery_folders_are_left_out(tmp_path: Path) -> None:
     plant(tmp_path, "a.jpg", ".hidden/b.jpg", "._a.jpg", "@eaDir/a.jpg", "sub/.git/x.png")
-    plant(tmp_path, f"gallery/{MANIFEST_NAME}", "gallery/thumbnail.jpg", "gallery/deep/b.jpg")
+    plant(tmp_path, f"gallery/{GALLERY_MANIFEST}", "gallery/thumbnail.jpg", "gallery/deep/b.jpg")
     assert names(scan([tmp_path]), tmp_path) == ["a.jpg"]
     assert names(scan([tmp_path / ".hidden"]), tmp_path) == [".hidden/b.jpg"]
 
 
 def test_a_gallery_as_root_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="is a gallery that composir made"):
-        scan([plant(tmp_path, MANIFEST_NAME)])
+        scan([plant(tmp_path, GALLERY_MANIFEST)])
 
 
 def test_a_missing_root_is_refused_before_anything_is_found(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from composir.data.excludes import Excludes
+from composir.data.volumes import Volume, volume_of
 from composir.errors import GalleryError
-from composir.gallery.excludes import Excludes
-from composir.gallery.scan import FoundFile, ScanNotes, scan
-from composir.gallery.volumes import Volume, volume_of
+from composir.images.scan import FoundFile, ScanNotes, scan
 
 FILES = ("photos/raw/1.jpg", "photos/sub/raw/2.jpg", "photos/3.jpg", "photos/4.gif")
 
