@@ -2,9 +2,9 @@
 
 - **Formats**: CSV (`,`, `;` or tab, whichever the header holds most of; UTF-8 or UTF-16), JSONL
   and Parquet, by the file's ending.
-- **Key**: the first of `KEY_COLUMNS` there is, upper and lower case alike. A row belongs to the
-  file whose absolute path, or path relative to the root, it names. A row that leads to no file in
-  this way belongs to files by base name, or by base name without ending, provided that no other
+- **Key**: the first of `KEY_COLUMNS` (`data.tables`) there is, upper and lower case alike. A row
+  belongs to the file whose absolute path, or path relative to the root, it names. A row that leads
+  to no file in this way belongs to files by base name, or by base name without ending, provided that no other
   row has the same one.
 - **Columns**: names become lower case with `_` for everything that is no letter or digit, so that
   `where` takes them unquoted; a name that the gallery itself uses gets the prefix `meta_` (`id` ->
@@ -21,9 +21,10 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
 from composir.errors import DatasetError
 from composir.gallery.column_types import (
     COLUMN_TYPES,
@@ -35,36 +36,10 @@ from composir.gallery.column_types import (
     read_texts,
 )
 from composir.gallery.rows import OWN_COLUMNS, WIDENED
-from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
-
-KEY_COLUMNS = (
-    "file",
-    "path",
-    "file_path",
-    "filepath",
-    "file_name",
-    "filename",
-    "image",
-    "image_path",
-    "image_file",
-    "image_name",
-    "img",
-    "id",
-    "image_id",
-    "name",
-)
-"""Names under which the key column is looked for, first come, first served."""
 
 RESERVED_COLUMNS = frozenset(OWN_COLUMNS) | {"root", "format", "rank", "score", "duplicates"}
 """Names that the gallery or a search result uses itself."""
 
-_READERS: Mapping[str, Callable[[Path], RawTable]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": read_parquet,
-}
 _AMBIGUOUS = -1
 
 
@@ -157,34 +132,23 @@ def read_metadata(path: Path, types: Mapping[str, str] | None = None) -> Sidecar
             line.
     """
     _check_types(types or {})
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DatasetError(
-            f"cannot read metadata from {path}: its name must end in one of {', '.join(_READERS)}"
-        )
-    try:
-        raw = reader(path)
-    except OSError as error:
-        raise DatasetError(
-            f"cannot read metadata from {path}: {error.strerror or error}"
-        ) from error
-    key_column = _key_column(path, list(raw.columns))
-    keys = _check_keys(path, raw, key_column)
-    return SidecarTable(path, key_column, keys, _typed(path, raw, key_column, types or {}))
+    raw = read_table(path)
+    key = _key_column(path, list(raw.columns))
+    keys = _check_keys(path, raw, key)
+    return SidecarTable(path, key, keys, _typed(path, raw, key, types or {}))
 
 
 def _key_column(path: Path, names: list[str]) -> str:
-    spelled = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
-    for candidate in KEY_COLUMNS:
-        if candidate in spelled:
-            return spelled[candidate]
+    found = key_column(names)
+    if found is not None:
+        return found
     raise DatasetError(
         f"{path} does not say which picture a row is for: it needs a column named "
         f"{', '.join(KEY_COLUMNS[:-1])} or {KEY_COLUMNS[-1]}; it has {', '.join(names) or 'none'}"
     )
 
 
-def _check_keys(path: Path, raw: RawTable, key_column: str) -> list[str]:
+def _check_keys(path: Path, raw: Table, key_column: str) -> list[str]:
     first_lines: dict[str, int] = {}
     for value, line in zip(raw.columns[key_column], raw.lines, strict=True):
         if value is None or isinstance(value, (list, dict)) or not str(value).strip():
@@ -221,9 +185,7 @@ def _check_types(types: Mapping[str, str]) -> None:
             )
 
 
-def _typed(
-    path: Path, raw: RawTable, key_column: str, types: Mapping[str, str]
-) -> dict[str, Reading]:
+def _typed(path: Path, raw: Table, key_column: str, types: Mapping[str, str]) -> dict[str, Reading]:
     columns: dict[str, Reading] = {}
     spelled: dict[str, str] = {}
     said = dict(types)
@@ -257,7 +219,7 @@ def _column_name(path: Path, name: str) -> str:
 
 
 def _read_column(
-    path: Path, name: str, values: Sequence[object], raw: RawTable, wanted: str | None
+    path: Path, name: str, values: Sequence[object], raw: Table, wanted: str | None
 ) -> Reading:
     """One type for a whole column: said, or found in text cells, or as the file itself has it."""
     if wanted is not None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from composir.data.files import check_regular
+from composir.data.parquet import column_names, read_table
 from composir.data.problems import say_skipped
-from composir.data.untrusted_tables import column_names, read_table
 from composir.encode.pictures import ImageFile
 from composir.errors import TrainingError
 from composir.images.formats import PICTURE_SUFFIXES

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from composir.data.row_examples import CAPTION_ROW
+from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
 from composir.errors import DatasetError
-from composir.gallery.sidecar import KEY_COLUMNS
-from composir.gallery.sidecar_files import RawTable, read_csv, read_jsonl, read_parquet
-
-_READERS: Mapping[str, Callable[[Path], RawTable]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": read_parquet,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +32,8 @@ def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
     Raises:
         DatasetError: If the file is missing or malformed, or has no column of names.
     """
-    table = _read(path)
-    key = next((name for name in KEY_COLUMNS for own in table.columns if own.lower() == name), None)
+    table = read_table(path)
+    key = key_column(list(table.columns))
     if key is None:
         raise DatasetError(
             f"{path}: no column names the pictures; call it 'file' (or one of "
@@ -50,12 +41,11 @@ def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
         )
     if not table.lines:
         raise DatasetError(f"{path}: it has no rows; {CAPTION_ROW}")
-    own_key = next(name for name in table.columns if name.lower() == key)
     rows: dict[str, CaptionRow] = {}
-    for place, name in enumerate(table.columns[own_key]):
+    for place, name in enumerate(table.columns[key]):
         if name is None or not str(name).strip():
-            raise DatasetError(f"{path}:{table.lines[place]}: the column {own_key!r} is empty")
-        row = _row(table, place, own_key, columns)
+            raise DatasetError(f"{path}:{table.lines[place]}: the column {key!r} is empty")
+        row = _row(table, place, key, columns)
         rows[str(name)] = merged(rows.get(str(name), CaptionRow()), row)
     return rows
 
@@ -66,17 +56,7 @@ def merged(known: CaptionRow, more: CaptionRow) -> CaptionRow:
     return CaptionRow(tuple(captions), {**more.attributes, **known.attributes})
 
 
-def _read(path: Path) -> RawTable:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DatasetError(f"{path}: captions come as {', '.join(_READERS)}")
-    try:
-        return reader(path)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: there is no such file of captions") from error
-
-
-def _row(table: RawTable, place: int, key: str, columns: Sequence[str]) -> CaptionRow:
+def _row(table: Table, place: int, key: str, columns: Sequence[str]) -> CaptionRow:
     cells = {name: values[place] for name, values in table.columns.items() if name != key}
     captions = tuple(text for name in columns for text in texts_of(cells.get(name)))
     attributes = {

@@ -18,12 +18,12 @@ from composir.bench.suite import Plan, parse_method, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned
 from composir.bench.vectors import load_vectors
+from composir.data.tables import read_csv, read_jsonl
 from composir.encode.rows import Kind
 from composir.encode.store import INDEX, Store
 from composir.errors import DatasetError
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
-from composir.gallery.sidecar_files import read_csv, read_jsonl
 from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets.answers import AnswerCache
 from composir.triplets.caption_file import read_captions
@@ -141,7 +141,7 @@ def test_captions_and_other_metadata(colours: Path) -> None:
 
 
 def test_names_without_end_do_not_fill_the_memory(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("composir.gallery.sidecar_files.MOST_CELLS", 1000)
+    monkeypatch.setattr("composir.data.tables.MOST_CELLS", 1000)
     place = tmp_path / "wide.jsonl"
     place.write_text("".join(json.dumps({f"n{n}": 1}) + "\n" for n in range(100)))
     with pytest.raises(DatasetError, match=r"100 names in 100 rows make more cells"):

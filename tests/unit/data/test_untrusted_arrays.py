@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from composir.bench.packed import MOST_OUTCOMES, Packed
-from composir.data import untrusted_tables
+from composir.data import parquet
+from composir.data.parquet import read_table
 from composir.data.untrusted_arrays import ArrayFaultError, read_array, read_arrays
-from composir.data.untrusted_tables import read_table
 from composir.errors import BenchError, BundleError
 from tests.hostile import array_variants, bomb, described, npy, refusals, zipped
 
@@ -118,10 +118,10 @@ def test_a_table_that_unpacks_to_too_much_is_refused(
     pq.write_table(pa.table({"a": ["x" * 1000] * 20_000}), path)
     assert path.stat().st_size < 10_000
     assert read_table(path, BundleError).num_rows == 20_000
-    monkeypatch.setattr(untrusted_tables, "MOST_TABLE", 1_000_000)
+    monkeypatch.setattr(parquet, "MOST_TABLE", 1_000_000)
     with pytest.raises(BundleError, match=r"t\.parquet: unpacks to more than"):
         read_table(path, BundleError)
-    monkeypatch.setattr(untrusted_tables, "MOST_ROWS", 100)
+    monkeypatch.setattr(parquet, "MOST_ROWS", 100)
     with pytest.raises(BundleError, match="20,000 rows and 1 columns; at most 100"):
         read_table(path, BundleError)
 

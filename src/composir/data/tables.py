@@ -1,4 +1,4 @@
-"""The three kinds of metadata file as raw columns; `sidecar` gives them types and keys."""
+"""Tables of people: CSV, JSONL and Parquet as columns, with the line that each row stands in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from composir.data.files import open_regular
+from composir.data.parquet import read_table as read_arrow
 from composir.data.untrusted_json import LINES_LIMIT, MOST_LINE, JsonFaultError, decode_json
-from composir.data.untrusted_tables import read_table
 from composir.errors import DatasetError
 
+KEY_COLUMNS = (
+    "file",
+    "path",
+    "file_path",
+    "filepath",
+    "file_name",
+    "filename",
+    "image",
+    "image_path",
+    "image_file",
+    "image_name",
+    "img",
+    "id",
+    "image_id",
+    "name",
+)
+"""Names under which the column that names pictures is looked for, first come, first served."""
+
 MOST_CELLS = 200_000_000
-"""Of one table of metadata."""
+"""Of one table."""
 _UNREADABLE = (ValueError, OverflowError, KeyError)
 """What Arrow raises of dates beyond the calendar, bytes that are no text, unknown time zones."""
 # Not those that stand for bytes of a file name that is no UTF-8: by them a row finds its picture.
@@ -27,8 +45,8 @@ _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
-class RawTable:
-    """Columns as the file has them.
+class Table:
+    """Columns as a file has them.
 
     Attributes:
         columns: Values by column name as spelled; all of one length.
@@ -41,7 +59,30 @@ class RawTable:
     is_text: bool
 
 
-def read_csv(path: Path) -> RawTable:
+def read_table(path: Path) -> Table:
+    """Read a table by its ending: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`.
+
+    Raises:
+        DatasetError: If it is missing, of another kind or damaged; the message says in which line.
+    """
+    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
+    readers[".parquet"] = read_parquet
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(f"{path}: the name of a table must end in one of {', '.join(readers)}")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def key_column(names: Sequence[str]) -> str | None:
+    """The first of `KEY_COLUMNS` among the names of a table's columns, as the table spells it."""
+    spelled = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+    return next((spelled[known] for known in KEY_COLUMNS if known in spelled), None)
+
+
+def read_csv(path: Path) -> Table:
     """Read a CSV or TSV file with a header line."""
     with _opened(path, newline="") as stream:
         try:
@@ -50,7 +91,7 @@ def read_csv(path: Path) -> RawTable:
             raise _not_unicode(path, error) from error
 
 
-def _csv_table(path: Path, stream: Iterable[str]) -> RawTable:
+def _csv_table(path: Path, stream: Iterable[str]) -> Table:
     lines = iter(stream)
     header_line = next(lines, "")
     if not header_line.strip():
@@ -72,7 +113,7 @@ def _csv_table(path: Path, stream: Iterable[str]) -> RawTable:
         rows.append(row)
         numbers.append(number)
     columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
-    return RawTable(dict(columns), numbers, is_text=True)
+    return Table(dict(columns), numbers, is_text=True)
 
 
 def _numbered(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -90,7 +131,7 @@ def _numbered(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, li
         number = reader.line_num + 2  # type: ignore[attr-defined]
 
 
-def read_jsonl(path: Path) -> RawTable:
+def read_jsonl(path: Path) -> Table:
     """Read a file with one JSON object a line."""
     rows: list[dict[str, object]] = []
     numbers: list[int] = []
@@ -112,7 +153,7 @@ def read_jsonl(path: Path) -> RawTable:
         )
     if not names:
         raise DatasetError(f"{path} is empty: it must hold one JSON object a line")
-    return RawTable({name: [row.get(name) for row in rows] for name in names}, numbers, False)
+    return Table({name: [row.get(name) for row in rows] for name in names}, numbers, False)
 
 
 def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
@@ -137,15 +178,15 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def read_parquet(path: Path) -> RawTable:
+def read_parquet(path: Path) -> Table:
     """Read a Parquet file."""
-    table = read_table(path, DatasetError)
+    table = read_arrow(path, DatasetError)
     _refuse_twins(path, table.column_names)
     columns = {
         name: _values(path, name, column)
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
-    return RawTable(columns, range(1, table.num_rows + 1), is_text=False)
+    return Table(columns, range(1, table.num_rows + 1), is_text=False)
 
 
 def _values(path: Path, name: str, column: Any) -> Sequence[object]:
