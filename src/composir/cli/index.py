@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,9 @@ from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
 from composir.limits import MOST_BATCH
 from composir.types import Failure, IndexReport
+
+if TYPE_CHECKING:
+    from composir.model.base import EmbeddingModel
 
 _SHOWN_ROWS = 5
 _SHOWN_COLUMNS = 30
@@ -106,6 +109,7 @@ def index(
     encoder = models.gallery_model(folder, model, models.Compute(threads, device))
     if commercial:
         models.refuse_uncommercial(encoder)
+    before = _switched(folder, encoder) if model is not None else None
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
         opened = Gallery.create_or_open(folder, encoder)
         try:
@@ -124,12 +128,35 @@ def index(
             note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
             raise typer.Exit(_INTERRUPTED) from stop
     if as_json:
-        print_json({"gallery": folder.absolute(), **_as_dict(report)})
+        print_json({"gallery": folder.absolute(), "model_before": before, **_as_dict(report)})
     else:
         lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
         lines += _columns(report.columns)
         lines += [*_unmatched(report.unmatched), *_failures(report.failures)]
         echo("\n".join(lines))
+
+
+def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
+    """Give the gallery another model, where it has another; the name of the one before."""
+    from composir.gallery.beside import is_of_another_model, switch_model
+    from composir.gallery.manifest import is_gallery, read_manifest
+
+    if not is_gallery(folder) or not is_of_another_model(folder, encoder):
+        return None
+    before = printable(read_manifest(folder).bundle.name)
+    note(
+        f"the gallery is the model {before}'s: indexing its pictures with "
+        f"{printable(encoder.name)} beside; searches go on with {before} until that is done"
+    )
+    try:
+        with index_progress() as show:
+            report = switch_model(folder, encoder, show)
+    except KeyboardInterrupt as stop:
+        note(f"stopped; the gallery is still {before}'s; the same command goes on.")
+        raise typer.Exit(_INTERRUPTED) from stop
+    lost = f"; {report.dropped:,} were deleted or cannot be read" if report.dropped else ""
+    note(f"the gallery is the model {printable(encoder.name)}'s now{lost}")
+    return before
 
 
 def _column_types(said: Sequence[str], metadata: Path | None) -> dict[str, str]:

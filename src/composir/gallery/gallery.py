@@ -29,15 +29,15 @@ from composir.gallery.failures import FAILURES_NAME, read_failures
 from composir.gallery.images import IndexedImage, indexed_images, stored_thumbnails
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
-from composir.gallery.manifest import Manifest, read_manifest
+from composir.gallery.manifest import TABLE_NAME, Manifest, read_manifest
 from composir.gallery.matrix import MatrixDamagedError, forget_matrices
 from composir.gallery.origin import identity_of, load_origin
 from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
-from composir.gallery.remains import CACHE_NAME
+from composir.gallery.remains import CACHE_NAME, remove_other_tables
 from composir.gallery.rows import vectors_of
 from composir.gallery.snapshot import Snapshot
-from composir.gallery.store import DATASET_NAME, EXACT_LIMIT, Store
+from composir.gallery.store import EXACT_LIMIT, Store
 from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
 from composir.types import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
     from composir.gallery.sidecar import SidecarTable
 
-NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, DATASET_NAME, CACHE_NAME})
+NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
 
 _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may follow closely
@@ -465,12 +465,23 @@ class Gallery:
             return
         roots = " ".join(shlex.quote(root) for root in self._manifest.roots) or "FOLDER"
         beside = shlex.quote(f"{self.path}-{model.name}-{model.fingerprint[:8]}")
+        other = shlex.quote(model.name)
         raise BundleMismatchError(
             f"the gallery {self.path} was made with the bundle {made_by.name} "
             f"({made_by.fingerprint[:12]}), but the model at hand is {model.name} "
             f"({model.fingerprint[:12]}); their vectors cannot be compared. Use that bundle, or "
-            f"index again beside the old gallery: composir index {roots} --gallery {beside}"
+            f"index again beside the old gallery: composir index {roots} --gallery {beside}; or "
+            f"give this gallery the other model: composir index {roots} --model {other}"
         )
+
+    def _check_unchanged(self) -> None:
+        """Refuse to go on once another process has given the gallery another model."""
+        now, mine = read_manifest(self.path).bundle, self._manifest.bundle
+        if now.fingerprint != mine.fingerprint:
+            raise BundleMismatchError(
+                f"the gallery {self.path} is the model {now.name}'s by now, and was "
+                f"{mine.name}'s when it was opened: open it again"
+            )
 
     def _tidy(self, store: Store, *, purge: bool = False) -> None:
         if store.dataset is None:
@@ -480,6 +491,7 @@ class Gallery:
             store.update_index()
         store.clean()
         forget_matrices(store, self.path)
+        remove_other_tables(self.path, self._manifest)
         for folder in (self.path, self.path / CACHE_NAME):
             remove_abandoned(folder)
 
@@ -501,6 +513,7 @@ class Gallery:
         snapshot = self._kept
         if snapshot is None or not snapshot.store.is_current():
             store = Store(self.path, self._manifest.bundle.dimension)
+            self._check_unchanged()  # by now: the store may be of a table that came meanwhile
             store.check_files(self._whole_files)
             snapshot = Snapshot(store, self.path, self._exact_limit, matrix_anew=matrix_anew)
             self._kept = snapshot

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from composir.data.files import (
@@ -22,8 +24,10 @@ from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
 from composir.gallery.damage import damaged
 from composir.gallery.disk_errors import cleared, is_trouble
 
-SCHEMA_VERSION = 1
-_TABLE_NAME = "images.lance"
+SCHEMA_VERSION = 2
+"""1 where nothing is said that earlier versions do not know."""
+TABLE_NAME = "images.lance"
+_TABLE = re.compile(r"images(-[0-9a-f]{8})?\.lance")
 MOST_DIMENSION = 65_536
 
 
@@ -74,6 +78,8 @@ class Manifest:
         created: UTC, ISO 8601.
         updated: End of the last index run; UTC, ISO 8601.
         schema_version: Of the folder's format.
+        table: Name of the dataset; another one than at first, once the gallery has changed its
+            model: naming it is what changes the model.
     """
 
     bundle: BundleIdentity
@@ -81,7 +87,8 @@ class Manifest:
     root_facts: Mapping[str, RootFacts] = field(default_factory=dict)
     created: str = field(default_factory=_now)
     updated: str = field(default_factory=_now)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
+    table: str = TABLE_NAME
 
     def facts(self, root: str) -> RootFacts:
         """What is remembered of a root; nothing, where it is not known."""
@@ -104,6 +111,10 @@ class Manifest:
         """The same manifest, with what is known of the bundle by now."""
         return replace(self, bundle=bundle)
 
+    def switched(self, bundle: BundleIdentity, table: str) -> Manifest:
+        """The same manifest, for a table of another bundle's vectors."""
+        return replace(self, bundle=bundle, table=table)
+
     def updated_now(self) -> Manifest:
         """The same manifest, updated now."""
         return replace(self, updated=_now())
@@ -114,7 +125,12 @@ class Manifest:
         Raises:
             OSError: If it cannot be written.
         """
-        text = json.dumps({"kind": "composir-gallery", **asdict(self)}, indent=2)
+        fields = asdict(self)
+        if self.table == TABLE_NAME:
+            del fields["table"]  # earlier versions know no other, and read no field that is new
+        else:
+            fields["schema_version"] = SCHEMA_VERSION
+        text = json.dumps({"kind": "composir-gallery", **fields}, indent=2)
         write_inside(folder, GALLERY_MANIFEST, text)
 
 
@@ -130,7 +146,27 @@ def is_free(folder: Path) -> bool:
 
 def has_lost_manifest(folder: Path) -> bool:
     """Whether a folder is a gallery's but for its manifest, which is written before all else."""
-    return (folder / _TABLE_NAME).is_dir() and not is_gallery(folder)
+    return any(path.is_dir() for path in tables(folder)) and not is_gallery(folder)
+
+
+def tables(folder: Path) -> list[Path]:
+    """What lies in a gallery's folder under the name of a table, the first name first."""
+    found = (path for path in folder.glob("images*.lance") if _TABLE.fullmatch(path.name))
+    return sorted(found, key=lambda path: (path.name != TABLE_NAME, path.name))
+
+
+def other_table(fingerprint: str) -> str:
+    """Name of the table of a bundle that was not the gallery's first."""
+    return f"images-{sha256(fingerprint.encode()).hexdigest()[:8]}.lance"
+
+
+def table_of(folder: Path) -> str:
+    """Name of the table that a gallery's manifest names; if that is damaged, of what is there."""
+    try:
+        return read_manifest(folder).table
+    except GalleryError:
+        found = tables(folder)
+        return found[0].name if found else TABLE_NAME
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -204,7 +240,15 @@ def _parse(content: JsonObject, path: Path) -> Manifest:
         created=content.required_text("created"),
         updated=content.required_text("updated"),
         schema_version=version,
+        table=_table(content),
     )
+
+
+def _table(content: JsonObject) -> str:
+    name = content.text("table") or TABLE_NAME
+    if not _TABLE.fullmatch(name):
+        raise content.wrong("table", f"{TABLE_NAME!r} or one like 'images-0123abcd.lance'")
+    return name
 
 
 def _all_facts(content: JsonObject) -> dict[str, RootFacts]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from composir.data.untrusted_json import decode_json
 from composir.errors import GalleryError
-from composir.gallery.manifest import BundleIdentity, read_manifest
+from composir.gallery.manifest import (
+    BundleIdentity,
+    Manifest,
+    other_table,
+    read_manifest,
+    tables,
+)
 
-DATASET_NAME = "images.lance"
-CACHE_NAME = "cache"
+CACHE_NAME, BESIDE_NAME = "cache", "beside"
 _NOTE = "composir.bundle"
 _REVERSED = 20  # digits: newer versions of the format name them by 2^64 - 1 - number
 _LARGEST = 2**64 - 1
@@ -21,13 +27,13 @@ _LARGEST = 2**64 - 1
 Signature: TypeAlias = tuple[str, int, int, int]
 
 
-def newest_version(folder: Path) -> Signature | None:
-    """Which version of a gallery's table is the newest: name, bytes, time and inode of its file.
+def newest_version(table: Path) -> Signature | None:
+    """Which version of a table is the newest: name, bytes, time and inode of its file.
 
     Another table that is put in its place has another signature, though its number be the same.
 
     Args:
-        folder: The gallery's.
+        table: Its folder.
 
     Returns:
         None where there is no version, which `had_table` explains.
@@ -35,7 +41,7 @@ def newest_version(folder: Path) -> Signature | None:
     Raises:
         OSError: If the folder cannot be read.
     """
-    versions = folder / DATASET_NAME / "_versions"
+    versions = table / "_versions"
     while True:
         try:
             names = [name for name in os.listdir(versions) if _number(name) is not None]  # noqa: PTH208 - names suffice
@@ -58,19 +64,18 @@ def _number(name: str) -> int | None:
     return None
 
 
-def versions(folder: Path) -> list[int]:
-    """Numbers of all versions of a gallery's table, the newest first."""
-    names = (path.name for path in (folder / DATASET_NAME / "_versions").glob("*.manifest"))
+def versions(table: Path) -> list[int]:
+    """Numbers of all versions of a table, the newest first."""
+    names = (path.name for path in (table / "_versions").glob("*.manifest"))
     return sorted((number for name in names if (number := _number(name)) is not None), reverse=True)
 
 
-def had_table(folder: Path) -> bool:
+def had_table(folder: Path, table: Path) -> bool:
     """Whether a gallery without a version of its table had one: then it is lost, not empty yet.
 
     The manifest names roots once a run is complete; an earlier run leaves data files, and searches
     leave a matrix.
     """
-    table = folder / DATASET_NAME
     if table.exists() and not table.is_dir():
         return True
     if any((table / "data").glob("*.lance")) or rows_of_matrices(folder):
@@ -79,6 +84,21 @@ def had_table(folder: Path) -> bool:
         return bool(read_manifest(folder).roots)
     except GalleryError:
         return False
+
+
+def remove_other_tables(folder: Path, manifest: Manifest) -> None:
+    """Remove what a change of the model has left, whenever it was stopped.
+
+    Args:
+        folder: The gallery's, under the index lock.
+        manifest: Names the table that stays.
+    """
+    for table in tables(folder):
+        if table.name != manifest.table:
+            # What another process holds open stays on some systems, until the next run.
+            shutil.rmtree(table, ignore_errors=True)
+    if manifest.table == other_table(manifest.bundle.fingerprint):
+        shutil.rmtree(folder / BESIDE_NAME, ignore_errors=True)
 
 
 def rows_of_matrices(folder: Path) -> int:

@@ -31,6 +31,7 @@ from composir.gallery.manifest import (
     has_lost_manifest,
     is_gallery,
     read_manifest,
+    table_of,
 )
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
@@ -96,6 +97,7 @@ class _Repair:
 
     def __init__(self, folder: Path, model: EmbeddingModel | None) -> None:
         self._folder, self._model = folder, model
+        self._table = table_of(folder)
         self._aside: Path | None = None
         self._faults: list[str] = []
 
@@ -129,7 +131,7 @@ class _Repair:
     def _finish_interrupted(self) -> bool:
         """Do what a repair that was killed left to do: put its table in place."""
         shutil.rmtree(self._folder / BUILDING_NAME, ignore_errors=True)
-        repaired, table = self._folder / REPAIRED_NAME, self._folder / remains.DATASET_NAME
+        repaired, table = self._folder / REPAIRED_NAME, self._folder / self._table
         if not repaired.exists():
             return False
         if (
@@ -198,9 +200,9 @@ class _Repair:
         building.rename(self._folder / REPAIRED_NAME)
         for name in (GALLERY_MANIFEST, FAILURES_NAME):
             self._keep_copy(name)
-        for name in (remains.DATASET_NAME, remains.CACHE_NAME):
+        for name in (self._table, remains.CACHE_NAME):
             self._move_aside(name)
-        (self._folder / REPAIRED_NAME).rename(self._folder / remains.DATASET_NAME)
+        (self._folder / REPAIRED_NAME).rename(self._folder / self._table)
 
     def _mend_columns(self, store: Store) -> None:
         half_done = [name for name in store.schema.names if name.endswith(rows.WIDENED)]
@@ -218,7 +220,7 @@ class _Repair:
             manifest = replace(old, bundle=made_by)
         else:
             roots = _told_roots(self._folder) or _roots_of_rows(store)
-            manifest = Manifest(made_by, roots=roots)
+            manifest = Manifest(made_by, roots=roots).switched(made_by, self._table)
             self._faults.append("patterns of --exclude remembered in it are lost: give them again")
         manifest.write(self._folder)
         return manifest

@@ -174,9 +174,7 @@ def picture_columns(pictures: Sequence[Picture], vectors: FloatArray) -> dict[st
     cameras = [None if one.camera is None else clean_text(one.camera) for one in pictures]
     return {
         "content_hash": pa.array([one.content_hash for one in pictures], pa.string()),
-        "vector": pa.FixedSizeListArray.from_arrays(
-            pa.array(vectors.astype(np.float16).ravel()), vectors.shape[1]
-        ),
+        "vector": vector_column(vectors),
         "width": pa.array([one.width for one in pictures], pa.int32()),
         "height": pa.array([one.height for one in pictures], pa.int32()),
         "taken_at": pa.array([one.taken_at for one in pictures], pa.timestamp("us")),
@@ -189,6 +187,14 @@ def picture_columns(pictures: Sequence[Picture], vectors: FloatArray) -> dict[st
             [one.signature.colour_layout for one in pictures], pa.binary(COLOUR_BYTES)
         ),
     }
+
+
+def vector_column(vectors: FloatArray) -> pa.Array:
+    """(n, D) float32, unit norm, as the table keeps them."""
+    import pyarrow as pa
+
+    flat = pa.array(vectors.astype(np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
 
 
 def as_table(columns: dict[str, Any], full: pa.Schema) -> pa.Table:

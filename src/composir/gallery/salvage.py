@@ -19,7 +19,7 @@ import numpy as np
 from composir.errors import GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import cleared
-from composir.gallery.manifest import BundleIdentity
+from composir.gallery.manifest import BundleIdentity, table_of
 from composir.gallery.matrix import fits, matrix_path, open_matrix
 from composir.gallery.row_checks import sound_rows
 from composir.gallery.store import Store
@@ -45,8 +45,8 @@ class Salvage:
     def __init__(self, folder: Path) -> None:
         """Look at a gallery's folder; nothing in it is changed."""
         self._folder = folder
-        self._table = folder / remains.DATASET_NAME
-        self._opened = [found for n in remains.versions(folder) if (found := self._open(n))]
+        self._table = folder / table_of(folder)
+        self._opened = [found for n in remains.versions(self._table) if (found := self._open(n))]
         self._seen: set[str] = set()
         self.kept = self.without_metadata = 0
         self.expected = self._expected()

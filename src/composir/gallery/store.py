@@ -16,6 +16,7 @@ from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.damage import VersionGoneError, cause_of, damaged, is_gone
 from composir.gallery.disk_errors import cleared
+from composir.gallery.manifest import table_of
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from composir.gallery.manifest import BundleIdentity
 
-DATASET_NAME = remains.DATASET_NAME
 EXACT_LIMIT = 200_000
 _CODED_TOGETHER = 8
 _IDS_A_PREDICATE = 2048
@@ -37,51 +37,56 @@ class Store:
     when another process has cleaned that version away.
     """
 
-    def __init__(self, folder: Path, dimension: int) -> None:
+    def __init__(self, folder: Path, dimension: int, table: str | None = None) -> None:
         """Open the newest version of a gallery folder's dataset, if there is one yet.
+
+        Args:
+            folder: The gallery's.
+            dimension: D, width of the vectors.
+            table: Name of the dataset; None for the one that the manifest names.
 
         Raises:
             GalleryDamagedError: If the dataset is damaged, or is missing although it was there.
             OutputError: If it is a link.
         """
         self.folder = folder
-        self._uri = str(inside(folder, DATASET_NAME))
+        self.table = table or table_of(folder)
+        self._uri = str(inside(folder, self.table))
         self._dimension = dimension
-        self._signature = remains.newest_version(folder)
+        self._signature = remains.newest_version(Path(self._uri))
         self._dataset = self._open()
 
     def _open(self) -> Any:
         import lance
 
         if self._signature is None:
-            if remains.had_table(self.folder):
-                raise damaged(self.folder, f"its table {DATASET_NAME} is gone, or part of it")
+            if remains.had_table(self.folder, Path(self._uri)):
+                raise damaged(self.folder, f"its table {self.table} is gone, or part of it")
             return None  # the first index run has not begun, or was killed at once
         with self._reading():
             return lance.dataset(self._uri)
 
     @contextmanager
-    def _reading(
-        self, where: str | None = None, name: str = f"its table {DATASET_NAME}"
-    ) -> Iterator[None]:
+    def _reading(self, where: str | None = None, name: str | None = None) -> Iterator[None]:
         """Tell files of an old version that are gone from damage, and both from a wrong filter.
 
         Lance reports them as `OSError`, `ValueError` or a panic, depending on the call.
 
         Args:
             where: A filter that may be at fault.
-            name: What is read, for people.
+            name: What is read, for people; None for the table.
 
         Raises:
             VersionGoneError: In place of what a removed version raises.
             GalleryError: In place of what a damaged gallery, or the disk, raises.
         """
+        name = name or f"its table {self.table}"
         try:
             yield
         except VersionGoneError:
             raise
         except BaseException as error:
-            if is_gone(error, DATASET_NAME):
+            if is_gone(error, self.table):
                 raise VersionGoneError(str(error)) from error
             clear = cleared(error, self.folder, reading=name)
             if clear is None and isinstance(error, ValueError):  # only Lance is called in here
@@ -102,7 +107,7 @@ class Store:
 
     def is_current(self) -> bool:
         """Whether no newer version has been committed, and no other dataset put in its place."""
-        return remains.newest_version(self.folder) == self._signature
+        return remains.newest_version(Path(self._uri)) == self._signature
 
     @property
     def identity(self) -> str:
@@ -159,13 +164,13 @@ class Store:
         except FileNotFoundError:
             raise VersionGoneError(f"Not found: {path}") from None
         if size is not None and found != size:
-            shown = f"{DATASET_NAME}/{name}"
+            shown = f"{self.table}/{name}"
             raise damaged(self.folder, f"{shown} has {found:,} bytes, {size:,} were written")
 
     def _check_opens(self, name: str) -> None:
         from lance.file import LanceFileReader
 
-        with self._reading(name=f"{DATASET_NAME}/{name}"):
+        with self._reading(name=f"{self.table}/{name}"):
             LanceFileReader(str(Path(self._uri, name)))
 
     def read_samples(self) -> None:
@@ -176,7 +181,7 @@ class Store:
             GalleryError: If one cannot be read.
         """
         for fragment in self._dataset.get_fragments() if self._dataset is not None else ():
-            names = ", ".join(f"{DATASET_NAME}/data/{f.path}" for f in fragment.metadata.files)
+            names = ", ".join(f"{self.table}/data/{f.path}" for f in fragment.metadata.files)
             with self._reading(name=names):
                 fragment.head(1)
         with self._reading():

@@ -36,7 +36,8 @@ from composir.gallery.expressions import (
 )
 from composir.gallery.filter_parser import DEEPEST, MOST_CONDITIONS
 from composir.gallery.filters import matching_positions
-from composir.gallery.store import DATASET_NAME, Store
+from composir.gallery.manifest import TABLE_NAME
+from composir.gallery.store import Store
 
 TABLE = pa.table(
     {
@@ -78,7 +79,7 @@ ROWS = TABLE.set_column(
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("filters")
-    lance.write_dataset(TABLE, str(folder / DATASET_NAME))
+    lance.write_dataset(TABLE, str(folder / TABLE_NAME))
     return Store(folder, 1)
 
 

@@ -1,0 +1,195 @@
+"""Another model for a gallery: encoded beside, while the old one answers, and switched at the end.
+
+Vectors are kept in a store of their own, `beside`, so a run that is stopped or killed goes on where
+it was. When all are there, the rows are written once more, as they are by then but with the new
+vectors, into a table of another name; and then one atomic write of the manifest names model and
+table. Before it nothing has changed, after it nothing is left to do but to remove the old table.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from composir.data.files import absolute
+from composir.data.outputs import inside
+from composir.encode.images import encode_images, image_encoder
+from composir.encode.pictures import ImageFile
+from composir.encode.store import Store as Vectors
+from composir.errors import GalleryError
+from composir.gallery import remains, rows
+from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.lock import index_lock
+from composir.gallery.manifest import other_table, read_manifest
+from composir.gallery.metadata import finish_widening
+from composir.gallery.origin import identity_of
+from composir.gallery.presence import Presence, Whereabouts
+from composir.gallery.progress import ProgressCallback, ProgressMeter
+from composir.gallery.store import Store
+from composir.model.base import EmbeddingModel
+from composir.model.pace import USUAL_BATCH, WORTH_IT
+from composir.types import FloatArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROOM = 1.2
+_UNKNOWN = {Presence.UNREACHABLE, Presence.ROOT_MISSING}
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchReport:
+    """What a change of the model did.
+
+    Attributes:
+        before: Name of the model until now.
+        images: How many the gallery holds now.
+        dropped: Rows that were left behind: their files were deleted, or cannot be read any more.
+    """
+
+    before: str
+    images: int
+    dropped: int
+
+
+def is_of_another_model(folder: Path, model: EmbeddingModel) -> bool:
+    """Whether a gallery holds vectors of another model than this one.
+
+    Raises:
+        GalleryError: If its manifest is damaged, or there is none.
+    """
+    return read_manifest(folder).bundle.fingerprint != model.fingerprint
+
+
+def switch_model(
+    folder: Path, model: EmbeddingModel, progress: ProgressCallback | None = None
+) -> SwitchReport:
+    """Encode all pictures of a gallery with another model, and make it that model's gallery.
+
+    Until the end the gallery is the old model's, and answers. A run may be stopped or killed at any
+    time; the same call goes on where it was.
+
+    Args:
+        folder: The gallery's.
+        model: The new one.
+        progress: Called at most about ten times a second.
+
+    Raises:
+        GalleryError: If pictures cannot be reached now, or there is no room.
+        GalleryBusyError: If another process is indexing the gallery.
+        ModelError: If the model fails.
+    """
+    folder = absolute(folder)
+    with clear_disk_errors(folder, writing=True), index_lock(folder):
+        return _Switch(folder, model, ProgressMeter(progress)).run()
+
+
+class _Switch:
+    """One change of the model, under the index lock."""
+
+    def __init__(self, folder: Path, model: EmbeddingModel, meter: ProgressMeter) -> None:
+        self._folder, self._model, self._meter = folder, model, meter
+        self._manifest = read_manifest(folder)
+        self._old = Store(folder, self._manifest.bundle.dimension)
+        self._whereabouts = Whereabouts(self._manifest)
+        self._encoder = image_encoder(model)
+        self._away: list[Path] = []
+
+    def run(self) -> SwitchReport:
+        """Encode, write, switch, tidy up."""
+        self._old.check_files()
+        if self._old.dataset is not None:
+            finish_widening(self._old)
+        count = len(self._old)
+        self._check_room(count)
+        self._vectors = Vectors(
+            inside(self._folder, remains.BESIDE_NAME), "delete it, and begin again"
+        )
+        self._encode_all(count)
+        self._check_reached(count)
+        new = self._write()
+        self._check_reached(count)
+        switched = self._manifest.switched(identity_of(self._model), new.table).updated_now()
+        switched.write(self._folder)
+        remains.remove_other_tables(self._folder, switched)
+        return SwitchReport(self._manifest.bundle.name, len(new), count - len(new))
+
+    def _check_room(self, count: int) -> None:
+        """The old table once more, and the new vectors: kept, in the table, and for searching."""
+        table = self._folder / self._old.table
+        size = sum(path.stat().st_size for path in table.rglob("*") if path.is_file())
+        needed = int(_ROOM * (size + count * self._model.dimension * (4 + 2 + 4)))
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise GalleryError(
+                f"to index {count:,} pictures beside takes {needed / 1e9:.2f} GB, and "
+                f"{self._folder} has {free / 1e9:.2f} GB left; nothing was changed: make room, "
+                "and the same command goes on"
+            )
+
+    def _encode_all(self, count: int) -> None:
+        self._meter.start("encoding", count)
+        if count >= WORTH_IT:
+            batch = max(USUAL_BATCH, self._model.find_batch())
+            self._encoder = replace(self._encoder, batch=batch)
+        for batch in self._old.stream(["path", "path_bytes"]):
+            begun = self._meter.done
+            self._encoded(batch, begun)
+            self._meter.done = begun + len(batch)
+        self._meter.report(force=True)
+
+    def _check_reached(self, count: int) -> None:
+        """Refuse where a disk is away: its pictures would be lost to the gallery."""
+        if self._away:
+            raise GalleryError(
+                f"{len(self._away):,} of {count:,} pictures cannot be reached now, the first is "
+                f"{self._away[0]}; the gallery stays with {self._manifest.bundle.name}. Once they "
+                "can be, the same command goes on; or forget them: composir forget FOLDER"
+            )
+
+    def _encoded(self, batch: pa.RecordBatch, begun: int = 0) -> tuple[list[int], FloatArray]:
+        """Places and vectors of those pictures of some rows that can be read."""
+        places = zip(batch["path"].to_pylist(), batch["path_bytes"].to_pylist(), strict=True)
+        paths = [rows.decode_path(text, raw) for text, raw in places]
+
+        def count(done: int, _all: int) -> None:
+            self._meter.done = begun + done
+            self._meter.report()
+
+        pictures = [ImageFile(path) for path in paths]
+        made = encode_images(pictures, self._encoder, self._vectors, progress=count)
+        lost = [paths[place] for place in made.failures]
+        self._away += [path for path in lost if self._whereabouts.of(path) in _UNKNOWN]
+        return made.kept.tolist(), np.asarray(made.rows[0])
+
+    def _write(self) -> Store:
+        """The new table: rows as they are, with other vectors."""
+        import lance
+        import pyarrow as pa
+
+        self._meter.start("tidying", None)
+        self._meter.report(force=True)
+        name = other_table(self._model.fingerprint)
+        note = remains.identity_note(identity_of(self._model))
+        own = rows.schema(self._model.dimension)
+        more = [self._old.schema.field(name) for name in self._old.metadata_columns]
+        schema = pa.schema([*own, *more], note)
+        reader = pa.RecordBatchReader.from_batches(schema, self._new_rows(schema))
+        lance.write_dataset(reader, str(inside(self._folder, name)), mode="overwrite")
+        new = Store(self._folder, self._model.dimension, name)
+        if self._old.has_index():
+            new.update_index()
+        return new
+
+    def _new_rows(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for batch in self._old.stream([name for name in schema.names if name != "vector"]):
+            kept, vectors = self._encoded(batch)
+            taken = batch.take(kept)
+            columns = {name: taken[name] for name in taken.schema.names}
+            columns["vector"] = rows.vector_column(vectors)
+            yield from rows.as_table(columns, schema).to_batches()
