@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
+from composir.model.base import Parts
 from composir.types import FloatArray, PixelArray
 
 COLOURS = {
@@ -85,3 +86,28 @@ class ColourModel:
         centred = colour / np.float32(127.5) - np.float32(1)
         constant = np.full((len(centred), 1), 0.2, dtype=np.float32)
         return _unit(np.concatenate([centred, constant], axis=1))
+
+
+class JointColours(ColourModel):
+    """Colours, which reads a picture and words as one; it remembers what it was told."""
+
+    name = "joint-colours"
+    default_composer = "joint"
+    query_instruction = "find it"
+
+    def __init__(self, fingerprint: str = "joint-colours-1") -> None:
+        super().__init__(fingerprint)
+        self.given: list[tuple[Parts, str]] = []
+
+    @property
+    def joint(self) -> JointColours:  # type: ignore[override]
+        return self
+
+    def encode(self, items: Sequence[Parts], instruction: str) -> FloatArray:
+        self.given += [(parts, instruction) for parts in items]
+        rows = [np.concatenate([self._one(part) for part in parts]).mean(0) for parts in items]
+        unit: FloatArray = np.stack([row / np.linalg.norm(row) for row in rows])
+        return unit
+
+    def _one(self, part: Image.Image | str) -> FloatArray:
+        return self.encode_texts([part]) if isinstance(part, str) else self.encode_images([part])

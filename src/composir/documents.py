@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from composir.references import reference_label
-from composir.types import Absent, Confidence, Hit, Query, SearchResult, SortOrder
+from composir.types import Absent, Confidence, Hit, Query, Reranked, SearchResult, SortOrder
 
 
 class HitDocument(TypedDict):
@@ -82,6 +82,17 @@ class AbsentDocument(TypedDict):
     """Indexed folders that cannot be reached now."""
 
 
+class RerankedDocument(TypedDict):
+    """What a joint encoder did with the first hits."""
+
+    model: str
+    """Its name."""
+    images: int
+    """How many hits it looked at; their scores are its own."""
+    thumbnails: int
+    """How many of them it saw as thumbnails."""
+
+
 class ResultDocument(TypedDict):
     """The answer to one query."""
 
@@ -106,6 +117,8 @@ class ResultDocument(TypedDict):
     """Images left after the filter and the exclusion of the reference."""
     seconds: float
     """From query to hits."""
+    reranked: RerankedDocument | None
+    """How the first hits were ordered anew; null where they were not."""
     absent: AbsentDocument
     hits: list[HitDocument]
     """Best first."""
@@ -127,6 +140,7 @@ def result_document(result: SearchResult) -> ResultDocument:
         "gallery_size": result.gallery_size,
         "searched": result.searched,
         "seconds": round(result.seconds, 4),
+        "reranked": reranked_document(result.reranked),
         "absent": {
             "left_out": absent.left_out,
             "left_out_from": [str(folder) for folder in absent.left_out_from],
@@ -173,6 +187,17 @@ def confidence_document(confidence: Confidence) -> ConfidenceDocument:
     return {"value": confidence.value, "verdict": confidence.verdict}
 
 
+def reranked_document(reranked: Reranked | None) -> RerankedDocument | None:
+    """How hits were ordered anew, for programs."""
+    if reranked is None:
+        return None
+    return {
+        "model": reranked.model,
+        "images": reranked.images,
+        "thumbnails": reranked.thumbnails,
+    }
+
+
 def plain_value(value: Any) -> Any:
     """A value of a metadata column in JSON, which knows no dates, no NaN and no infinity."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -215,6 +240,7 @@ def read_result(document: ResultDocument, query: Query) -> SearchResult:
         sort=sort,
         relevant=document["relevant"],
         min_confidence=document["min_confidence"],
+        reranked=None if document["reranked"] is None else Reranked(**document["reranked"]),
     )
 
 

@@ -199,6 +199,22 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reranked:
+    """What a joint encoder did with the first hits.
+
+    Attributes:
+        model: Its name.
+        images: How many hits it looked at; their scores are its own, those behind the gallery's.
+        thumbnails: How many of them it saw as thumbnails, because their files are gone, have
+            changed or cannot be read.
+    """
+
+    model: str
+    images: int = 0
+    thumbnails: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to one query.
 
@@ -217,6 +233,7 @@ class SearchResult:
         relevant: How many images passed for relevant before they were sorted by date, of the 5,000
             best; None where the order is that of the score, which lets everything pass.
         min_confidence: What was asked for; None for nothing.
+        reranked: How the first hits were ordered anew; None where they were not.
     """
 
     query: Query
@@ -232,6 +249,7 @@ class SearchResult:
     sort: SortOrder = "score"
     relevant: int | None = None
     min_confidence: float | None = None
+    reranked: Reranked | None = None
 
     @property
     def asked(self) -> Query:

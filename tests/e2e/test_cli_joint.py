@@ -274,3 +274,27 @@ def test_vectors_are_those_of_the_pictures_not_of_their_frames(gallery: Stub) ->
     _, vectors = open_gallery("g").vectors()
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     assert all(sizes == ((64, 48),) for words, sizes in gallery.inputs[4:] if not words and sizes)
+
+
+def test_hits_of_another_model_are_looked_at_again(gallery: Stub) -> None:
+    done("index", "photos", "--model", str(tiny()), "--gallery", "plain")
+    search = ("search", "-i", "photos/red.png", "green", "--gallery", "plain")
+    again = (*search, "--composer", "image", "--rerank", "colours", "--rerank-top", "3")
+    found = json.loads(done(*again, "--json"))
+    assert found["reranked"] == {"model": "colours", "images": 3, "thumbnails": 0}
+    assert len(found["hits"]) == 7
+    asked = len(gallery.asked)
+    told = composir(*again).stderr
+    assert "image · first 3 re-ranked by colours" in told
+    # The words that it is known by, and the query: pictures are not sent twice.
+    assert len(gallery.asked) == asked + 2
+    assert "leave one of the two out" in refused(*again, "--explain", "why.json")
+    assert "not known to allow commercial use" in refused(*again, "--commercial")
+    assert "encodes pictures and words apart" in refused(*search, "--rerank", str(tiny()))
+
+
+def tiny() -> Path:
+    """A model of two encoders, whose licence is known."""
+    if not Path("tiny").exists():
+        make_bundle(Path("tiny"), licence="MIT", default_composer="sum")
+    return Path("tiny")

@@ -14,9 +14,10 @@ from tests.fakes import ColourModel
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/quickstart.md", "docs/cli.md", "docs/models.md")
-# Of these, only the options are checked here: they take long, fetch, or need a trained composer.
+# Of these, only the options are checked here: they take long, fetch, or need a trained composer or
+# another model.
 LONG_VERBS = {"bench", "train", "triplets", "export", "models"}
-NEED_TRAINING = {"--composer", "--message"}
+NEED_MORE = {"--composer", "--message", "--rerank"}
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -67,7 +68,7 @@ def test_every_command_runs_as_written(world: Path, page: str) -> None:
     assert len(found) >= 5
     for words in found:
         at_home = [word.replace("~/", f"{world}/") for word in words]
-        if words[0] in LONG_VERBS or NEED_TRAINING & set(words):
+        if words[0] in LONG_VERBS or NEED_MORE & set(words):
             at_home.append("--help")
         result = composir(*at_home)
         assert result.exit_code == 0, f"composir {shlex.join(words)}\n{result.output}"

@@ -143,8 +143,10 @@ def summary(result: SearchResult) -> str:
     searched = f"{result.searched:,}"
     if result.searched != result.gallery_size:
         searched += f" of {result.gallery_size:,}"
+    again = result.reranked
+    looked = f" · first {again.images:,} re-ranked by {again.model}" if again else ""
     return (
-        f"{_verdict(result)} · {searched} pictures · {result.composer} · "
+        f"{_verdict(result)} · {searched} pictures · {result.composer}{looked} · "
         f"{result.seconds * 1000:.0f} ms"
     )
 

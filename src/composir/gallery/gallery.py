@@ -52,6 +52,7 @@ from composir.types import (
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
+    from composir.gallery.rerank import Reranker
     from composir.gallery.sidecar import SidecarTable
 
 NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME})
@@ -238,6 +239,9 @@ class Gallery:
         missing: Missing = "hide",
         sort: SortOrder = "score",
         min_confidence: float | None = None,
+        rerank: str | Path | EmbeddingModel | None = None,
+        rerank_top: int = 50,
+        rerank_progress: ProgressCallback | None = None,
     ) -> SearchResult:
         """Search the gallery.
 
@@ -256,6 +260,12 @@ class Gallery:
                 that are relevant by the measure of the confidence are hits then.
             min_confidence: From 0 to 1; where the confidence is below, the result's `matches` is
                 False. None lets everything match.
+            rerank: A joint encoder, its name or its bundle's folder, which looks at the first hits
+                again and orders them by its own scores. It costs one encoding a picture, seconds on
+                a CPU; what is encoded is kept in the gallery's folder. The confidence stays that of
+                the gallery's own scores.
+            rerank_top: How many of the first hits; those behind keep their order.
+            rerank_progress: Told how far the encoding of new pictures is, as in `index`.
 
         Returns:
             The hits in that order, and how far to trust the best of them.
@@ -265,6 +275,7 @@ class Gallery:
                 something, or `missing`, `sort` or `min_confidence` is nothing that there is.
             FilterError: If `where` is not understood; the message names the columns.
             GalleryError: If the gallery is empty or damaged.
+            ModelError: If there is no such joint encoder, or it fails.
         """
         from composir.gallery.search import SearchSettings, answer
 
@@ -284,8 +295,23 @@ class Gallery:
             absentees=self._absentees() if missing == "hide" else None,
             sort=sort,
             min_confidence=min_confidence,
+            reranker=self._reranker(rerank, rerank_top, rerank_progress),
         )
         return self._ask(lambda newest: answer(query, newest.ranker, model, chosen, settings))
+
+    def _reranker(
+        self,
+        model: str | Path | EmbeddingModel | None,
+        top: int,
+        progress: ProgressCallback | None,
+    ) -> Reranker | None:
+        if model is None:
+            return None
+        from composir.gallery.rerank import Reranker
+        from composir.model import open_model
+
+        opened = open_model(model) if isinstance(model, str | Path) else model
+        return Reranker(opened, top, self.path, self.thumbnails, progress)
 
     def embed_query(
         self, query: Query, *, composer: str | Path | Composer | None = None
@@ -492,6 +518,10 @@ class Gallery:
         store.clean()
         forget_matrices(store, self.path)
         remove_other_tables(self.path, self._manifest)
+        if purge:
+            from composir.gallery.rerank import forget_reranked
+
+            forget_reranked(self.path)
         for folder in (self.path, self.path / CACHE_NAME):
             remove_abandoned(folder)
 

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from PIL import Image
@@ -25,7 +25,10 @@ from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reference import Reference, encoded_references
 from composir.model.base import EmbeddingModel
-from composir.types import Absent, Confidence, Hit, Query, SearchResult, SortOrder
+from composir.types import Absent, Confidence, Hit, Query, Reranked, SearchResult, SortOrder
+
+if TYPE_CHECKING:
+    from composir.gallery.rerank import Reranker
 
 _EXTRA_CANDIDATES = 50
 _COMPARED_HITS = 256
@@ -46,6 +49,7 @@ class SearchSettings:
         absentees: Looks for the files of hits; None to show hits whose files are gone too.
         sort: Order of the hits; by date, only relevant ones are hits.
         min_confidence: Below it the result says that nothing matches; None for nowhere.
+        reranker: Orders the first hits anew; None to leave them.
     """
 
     k: int = 10
@@ -56,6 +60,7 @@ class SearchSettings:
     absentees: Absentees | None = None
     sort: SortOrder = "score"
     min_confidence: float | None = None
+    reranker: Reranker | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers and names.
@@ -73,6 +78,13 @@ class SearchSettings:
             raise QueryError(f"sort is {self.sort!r}; it can be: {orders}")
         if self.min_confidence is not None and not _is_share(self.min_confidence):
             raise QueryError(f"min_confidence is {self.min_confidence!r}; it goes from 0 to 1")
+        if self.reranker is not None and self.sort != "score":
+            raise QueryError(f"hits are re-ranked by score, and {self.sort} orders them otherwise")
+
+    @property
+    def reach(self) -> int:
+        """How many hits are needed to choose k of them."""
+        return self.k if self.reranker is None else max(self.k, self.reranker.top)
 
 
 def _is_share(number: object) -> bool:
@@ -112,7 +124,11 @@ def answer(
     opinion = Opinion(understood, composed, composer, model, settings.calibration)
     rule = NearDuplicateRule(model.copy_similarity)
     found = _Found(ranker, composed, settings, hidden, opinion, rule)
-    groups = found.groups()
+    groups, reranked = found.groups(), None
+    if settings.reranker is not None:
+        images = [reference.rgb for reference in references]
+        groups, reranked = settings.reranker.order(groups, understood, images)
+        groups = groups[: settings.k]
     return SearchResult(
         query=query,
         hits=tuple(
@@ -125,10 +141,11 @@ def answer(
         seconds=time.perf_counter() - begun,
         absent=found.absent(groups),
         understood=understood,
-        notices=(*notices, *cut),
+        notices=(*notices, *cut, *_thumbnail_notices(reranked)),
         sort=settings.sort,
         relevant=found.relevant,
         min_confidence=settings.min_confidence,
+        reranked=reranked,
     )
 
 
@@ -158,6 +175,16 @@ def _cut_notices(text: str, model: EmbeddingModel, traits: Traits) -> tuple[str,
         return ()
     shown = lost if len(lost) <= _SHOWN_WORDS else f"{lost[: _SHOWN_WORDS - 1]}…"
     return (f"the words are more than {model.name} reads, {shown!r} was left out: use fewer",)
+
+
+def _thumbnail_notices(reranked: Reranked | None) -> tuple[str, ...]:
+    """That the joint encoder did not see all pictures as they are."""
+    if reranked is None or not reranked.thumbnails:
+        return ()
+    return (
+        f"{reranked.thumbnails:,} of {reranked.images:,} hits were re-ranked by their thumbnails: "
+        "their files are gone, have changed, or cannot be read",
+    )
 
 
 def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:
@@ -225,7 +252,7 @@ class _Found:
         return self._collapsed(by_date(relevant, self._settings.sort))
 
     def _best_groups(self) -> list[list[Candidate]]:
-        k = self._settings.k
+        k = self._settings.reach
         window = 2 * k + _EXTRA_CANDIDATES
         while True:
             candidates = self._ranking.best(window)
@@ -259,13 +286,13 @@ class _Found:
         self._gone = []
         if not self._settings.collapse_duplicates:
             there = (candidate for candidate in candidates if not self._is_gone(candidate))
-            return [[candidate] for candidate in islice(there, self._settings.k)]
+            return [[candidate] for candidate in islice(there, self._settings.reach)]
         groups: list[list[Candidate]] = []
         by_content: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             content = candidate.appearance.content_hash or candidate.id
             group = by_content.get(content) or self._group_of(candidate, groups)
-            if group is None and len(groups) == self._settings.k:
+            if group is None and len(groups) == self._settings.reach:
                 continue
             if self._is_gone(candidate):
                 continue

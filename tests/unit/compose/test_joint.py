@@ -11,35 +11,7 @@ from PIL import Image
 
 from composir.compose import QueryBatch, composer_names, load_composer
 from composir.errors import ModelError, QueryError
-from composir.model.base import Parts
-from composir.types import FloatArray
-from tests.fakes import COLOURS, ColourModel
-
-
-class JointColours(ColourModel):
-    """Colours, which reads a picture and words as one; it remembers what it was told."""
-
-    name = "joint-colours"
-    default_composer = "joint"
-    query_instruction = "find it"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[tuple[Parts, str]] = []
-
-    @property
-    def joint(self) -> JointColours:  # type: ignore[override]
-        return self
-
-    def encode(self, items: Sequence[Parts], instruction: str) -> FloatArray:
-        self.given += [(parts, instruction) for parts in items]
-        rows = [np.concatenate([self._one(part) for part in parts]).mean(0) for parts in items]
-        unit: FloatArray = np.stack([row / np.linalg.norm(row) for row in rows])
-        return unit
-
-    def _one(self, part: Image.Image | str) -> FloatArray:
-        return self.encode_texts([part]) if isinstance(part, str) else self.encode_images([part])
-
+from tests.fakes import COLOURS, ColourModel, JointColours
 
 RED = Image.new("RGB", (8, 8), COLOURS["red"])
 

@@ -27,7 +27,7 @@ BACKENDS: dict[str, str] = {
 
 PADDING = (1, 254, 3)
 """What no picture is framed with, so that what was padded can be told and cut off again."""
-_PROBED_WORDS = 2  # which of the probe's vectors is that of its words
+PROBED_WORDS = slice(2, 3)  # which of the probe's vectors is that of its words
 
 
 class Backend(Protocol):
@@ -158,7 +158,8 @@ class JointModel:
             (n, D) float32, unit norm.
 
         Raises:
-            ModelError: If the backend cannot, or gives no vectors of this width.
+            ModelError: If the backend cannot, gives no vectors of this width, or runs another model
+                than the one that was added: their vectors must not be mixed.
         """
         if not items:
             return np.empty((0, self.dimension), dtype=np.float32)
@@ -168,10 +169,8 @@ class JointModel:
         """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32.
 
         Raises:
-            ModelError: As `encode`, or if an endpoint's model is another than the one added: its
-                vectors would be mixed with those of a gallery.
+            ModelError: As `encode`.
         """
-        self._recognise()
         items = [(Image.fromarray(unpadded(picture)),) for picture in pixels]
         instruction = self.bundle.manifest.instructions.picture
         return self._rows(items, instruction)
@@ -187,15 +186,15 @@ class JointModel:
         return self.encode([(text,) for text in texts], self.query_instruction)
 
     def _rows(self, items: Sequence[Parts], instruction: str) -> FloatArray:
+        if not self._is_known:
+            asked = self._asked([(WORDS,)], self.bundle.manifest.instructions.picture)
+            check_same(asked, self.bundle.probe[PROBED_WORDS], self.name)
+            self._is_known = True
+        return self._asked(items, instruction)
+
+    def _asked(self, items: Sequence[Parts], instruction: str) -> FloatArray:
         vectors = self._backend.encode(items, instruction)
         return unit_rows(vectors, len(items), self.dimension, f"the model {self.name}")
-
-    def _recognise(self) -> None:
-        if not self._is_known:
-            instruction = self.bundle.manifest.instructions.picture
-            then = self.bundle.probe[_PROBED_WORDS : _PROBED_WORDS + 1]
-            check_same(self.encode([(WORDS,)], instruction), then, self.name)
-            self._is_known = True
 
     @once_property
     def _backend(self) -> Backend:

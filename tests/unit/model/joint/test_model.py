@@ -17,7 +17,7 @@ from composir.model.base import Parts
 from composir.model.joint import model as joint
 from composir.model.joint.bundle import JointBundle, save_joint
 from composir.model.joint.model import JointModel, unpadded
-from composir.model.joint.probe import landmarks, probe
+from composir.model.joint.probe import WORDS, landmarks, probe
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
 
@@ -73,7 +73,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 @pytest.fixture
 def model(tmp_path: Path, backend: Backend) -> JointModel:
-    return JointModel(bundle(tmp_path / "colours"))
+    """One that was known again already."""
+    made = JointModel(bundle(tmp_path / "colours"))
+    made.encode_texts(["red"])
+    backend.given.clear()
+    return made
 
 
 def painted(width: int, height: int, colour: str = "red") -> Image.Image:
@@ -96,7 +100,7 @@ def test_pictures_keep_their_shape_and_a_gallerys_equal_a_querys(
     picture = painted(*size)
     model.encode_pixels(model.image_spec.apply(picture)[None])
     model.encode([(picture,)], "see")
-    (_, told), (indexed, _), (asked, _) = backend.given[0], *backend.given[1:]
+    (indexed, told), (asked, _) = backend.given
     assert told == "see"
     first, second = indexed[0], asked[0]
     assert isinstance(first, Image.Image)
@@ -140,13 +144,15 @@ def test_answers_that_are_no_vectors_are_refused(
         model.encode_texts(["red", "blue"])
 
 
-def test_another_model_behind_the_endpoint_is_told_before_a_picture_is_encoded(
+def test_another_model_behind_the_endpoint_is_told_before_anything_is_encoded(
     model: JointModel, backend: Backend
 ) -> None:
+    anew = JointModel(model.bundle)
     backend.answer = _rows(4)
-    with pytest.raises(ModelError, match="gives other vectors than when it was added"):
-        model.encode_pixels(model.image_spec.apply(painted(9, 9))[None])
-    assert len(backend.given) == 1  # words alone: no picture was sent
+    for encode in (anew.encode_images, anew.encode_images):
+        with pytest.raises(ModelError, match="gives other vectors than when it was added"):
+            encode([painted(9, 9)])
+    assert [parts for parts, _ in backend.given] == [(WORDS,), (WORDS,)]  # no picture was sent
 
 
 def test_the_space_is_known_again_wherever_it_is(tmp_path: Path) -> None:
