@@ -189,7 +189,7 @@ def search(
     _check_sort(sort, explain)
     _check_rerank(rerank, explain)
     compute = models.Compute(threads, device)
-    reranker = None if rerank is None else models.resolve_model(rerank, compute)
+    reranker = None if rerank is None else models.resolve_model(rerank, models.Compute(threads))
     options = SearchOptions(
         count,
         where,
