@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -165,7 +164,7 @@ async def _from_form(form: FormData, limits: Limits) -> SearchRequest:
     images: list[dict[str, Any]] = []
     for name, value in form.multi_items():
         if name in _FILES:
-            content = b64encode(await _content(name, value, limits))  # as JSON would have it
+            content = await _content(name, value, limits)
             if name == "message":
                 fields["message"] = content
             else:

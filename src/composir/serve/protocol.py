@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from composir.errors import ComposirError
 from composir.serve.problems import InvalidRequestError, SlowRequestError, problem
 
-_LINGER_SECONDS = 10.0
+_LINGER_SECONDS = 1.0
 
 
 def timed_protocol(header_seconds: float) -> type[H11Protocol]:

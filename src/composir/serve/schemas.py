@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from composir.documents import ResultDocument
@@ -12,11 +21,25 @@ from composir.references import MOST_REFERENCES
 from composir.serve.problems import ProblemDocument
 from composir.serve.settings import MOST_HITS, MOST_QUERIES
 
+
+def _decoded(given: object) -> object:
+    try:
+        return b64decode(given, validate=True) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ValueError("no base64") from error
+
+
 MOST_TEXT = 2000
 MOST_FILTER = 4000
 MOST_NEGATIVES = 16
 MOST_FEEDBACK = 32
 ImageId = Annotated[str, Field(pattern=r"^[0-9a-f]{1,32}$", examples=["3f2a9c0d11e4b756"])]
+Encoded = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    WithJsonSchema({"type": "string", "format": "byte", "contentEncoding": "base64"}),
+]
+"""Bytes: in JSON as base64, in forms as they are."""
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
 # A query that a search answers as well as one from the command line.
 EXAMPLE_TEXT: dict[str, JsonValue] = {"text": "a purple vase on the grass", "k": 5}
@@ -40,7 +63,7 @@ class ImageInput(Strict):
 
     id: ImageId | None = None
     """An image of the gallery."""
-    data: Base64Bytes | None = None
+    data: Encoded | None = None
     """The bytes of a picture file, base64."""
     url: Annotated[str, Field(max_length=2000)] | None = None
     """An https address; only hosts that the server was started with are asked."""
@@ -72,7 +95,7 @@ class QueryRequest(Strict):
 
     images: Annotated[list[ImageInput], Field(max_length=MOST_REFERENCES)] = []
     """The reference; of several, the middle of them."""
-    message: Base64Bytes | None = None
+    message: Encoded | None = None
     """A device's query message instead of an image, base64 (docs/device.md)."""
     text: Text = ""
     """The modification text (with an image), or a description (without)."""
