@@ -170,7 +170,7 @@ class _Id(Row):
 
 
 def _ids(path: Path) -> set[str]:
-    """Ids of a file: one a line, plain or as JSON objects with `id`."""
+    """Ids of a file: one per line, plain or as JSON objects with `id`."""
     ids = set()
     for where, line in read_lines(path, DatasetError):
         if not line.lstrip().startswith("{"):

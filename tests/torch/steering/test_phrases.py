@@ -38,7 +38,7 @@ def test_fewer_than_two_phrases_are_refused(tmp_path: Path, content: str) -> Non
     own = tmp_path / "own.txt"
     own.write_text(content)
 
-    with pytest.raises(TrainingError, match=r"own\.txt holds [01]; write one a line"):
+    with pytest.raises(TrainingError, match=r"own\.txt holds [01]; write one per line"):
         read_phrases(own)
 
 

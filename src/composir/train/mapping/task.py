@@ -38,7 +38,7 @@ class MapObjective(Settings):
         student_temperature: Of its sentence's fit to texts.
         bank: Texts of the bank drawn a step, besides one of each picture of the batch.
         templates: Sentences of training, one drawn a step; none for the bundle's own alone.
-        steering: What keeps words their say beside the pseudo-word.
+        steering: Text faithfulness: words still count beside the pseudo-word.
     """
 
     batch: Pairs = 256

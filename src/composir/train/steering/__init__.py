@@ -1,1 +1,1 @@
-"""[ours] What keeps words their say beside pseudo-words, without labels; for ISA and stage 1."""
+"""[ours] Text faithfulness: words still count beside pseudo-words; without labels."""

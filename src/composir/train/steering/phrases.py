@@ -48,5 +48,5 @@ def read_phrases(file: Path) -> Phrases:
         elif line and not line.startswith("#"):
             found.setdefault(line, group)
     if len(found) < 2:
-        raise TrainingError(f"phrases: {path} holds {len(found)}; write one a line, two or more")
+        raise TrainingError(f"phrases: {path} holds {len(found)}; write one per line, two or more")
     return Phrases(tuple(found), tuple(found.values()))

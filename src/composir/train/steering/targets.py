@@ -23,7 +23,7 @@ NO_PHRASE = -1
 
 
 class SteeringConfig(Settings):
-    """What keeps words their say beside the pseudo-words; off for the papers' setting.
+    """Text faithfulness: words still count beside pseudo-words; off for the papers' setting.
 
     Attributes:
         phrase_weight: Of the loss of sentences with a random phrase; 0 switches it off.
