@@ -6,16 +6,15 @@ out, and what else a row of the gallery says is its metadata.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, StrictStr, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, StrictBool
 
 from composir.data.row_examples import GALLERY_ROW
+from composir.data.rows import Name, Row, Text, Told
 from composir.data.schema import as_row, read_rows
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import DatasetError
@@ -23,46 +22,15 @@ from composir.errors import DatasetError
 CARD, GALLERY, QUERIES = "dataset.json", "gallery.jsonl", "queries.jsonl"
 
 
-def _as_name(value: object) -> str:
-    # `bool` is an `int` to Python, but nobody calls an image `true`.
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return str(value)
-    raise PydanticCustomError("name", "no name")
-
-
-Name = Annotated[str, BeforeValidator(_as_name)]
-"""A name, which may be written as a whole number."""
-
-
-def _as_told(value: object) -> str | None:
-    # Nothing hangs on these but what people read, so lists and the like are let through.
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-Told = Annotated[str, BeforeValidator(_as_told)]
-"""What people read; other values than texts are spelled out."""
-
-
-class Row(BaseModel):
-    """A row of somebody's file: null is as good as left out, and other keys are let pass."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, row: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in row.items() if value is not None}
-
-
 class DatasetCard(BaseModel):
     """What `dataset.json` says; `metrics` and `headline` are checked by who computes them."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: StrictStr
+    name: Text
     exclude_reference: StrictBool = True
-    metrics: tuple[StrictStr, ...] | None = None
-    headline: StrictStr | None = None
+    metrics: tuple[Text, ...] | None = None
+    headline: Text | None = None
     reference: Told | None = None
     source: Told | None = None
     licence: Told | None = None
@@ -76,7 +44,7 @@ class GalleryRow(Row):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     id: Name
-    file: StrictStr
+    file: Text
     split: Name | None = None
 
 
@@ -85,7 +53,7 @@ class QueryRow(Row):
 
     id: Name
     reference: Name | None = None
-    text: StrictStr = ""
+    text: Text = ""
     targets: tuple[Name, ...] = ()
     subset: tuple[Name, ...] = ()
     aspects: tuple[Name, ...] | None = None

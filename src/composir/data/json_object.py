@@ -1,4 +1,7 @@
-"""The values of a JSON object, checked for their type; messages name the place and the key."""
+"""The values of a JSON object, checked for their type; messages name the place and the key.
+
+For what a search reads, which loads nothing else for it; everything else has models (`rows`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from composir.data.untrusted_json import MANIFEST_LIMIT, parse_json, read_json, read_lines
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import ComposirError
 
 _MOST_SHOWN = 40
@@ -68,56 +71,6 @@ class JsonObject:
             raise self.wrong(key, "a list of texts alone")
         return tuple(value)
 
-    def name(self, key: str) -> str | None:
-        """A name, which may be written as a whole number; None where there is none, or null.
-
-        Raises:
-            ComposirError: If it is anything else.
-        """
-        value = self.values.get(key)
-        return None if value is None else self._name(key, "a string or a whole number", value)
-
-    def required_name(self, key: str) -> str:
-        """A name that has to be there; it may be written as a whole number.
-
-        Raises:
-            ComposirError: If it is missing or anything else.
-        """
-        return self._there(key, self.name(key))
-
-    def names(self, key: str) -> tuple[str, ...]:
-        """A list of names; empty where there is none, or null.
-
-        Raises:
-            ComposirError: If it is no list, or holds anything but names.
-        """
-        value = self.values.get(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            raise self.wrong(key, "a list of names")
-        return tuple(self._name(key, "a list of names alone", item) for item in value)
-
-    def required_names(self, key: str) -> tuple[str, ...]:
-        """A list of names that has to be there.
-
-        Raises:
-            ComposirError: If it is missing, no list, or holds anything but names.
-        """
-        self.items(key)
-        return self.names(key)
-
-    def digits(self, key: str) -> str:
-        """An id that is a whole number, as text; public sets name image files after it.
-
-        Raises:
-            ComposirError: If it is missing, or not a whole number.
-        """
-        name = self.required_name(key)
-        if not (name.isascii() and name.isdecimal()):
-            raise self.wrong(key, "a whole number")
-        return name
-
     def whole_number(self, key: str, least: int, most: int) -> int:
         """A whole number that has to be there, within bounds, both included.
 
@@ -128,17 +81,6 @@ class JsonObject:
         if isinstance(value, bool) or not least <= value <= most:
             raise self.wrong(key, f"a whole number from {least:,} to {most:,}")
         return value
-
-    def numbers(self, key: str, count: int, what: str) -> tuple[float, ...]:
-        """A list of so many finite numbers that has to be there.
-
-        Raises:
-            ComposirError: If it is missing or anything else, in the words of `what`.
-        """
-        value = self._required(key, list, what)
-        if len(value) != count or not all(map(is_finite_number, value)):
-            raise self.wrong(key, what)
-        return tuple(map(float, value))
 
     def items(self, key: str) -> list[Any]:
         """A list that has to be there, of whatever it is.
@@ -166,31 +108,14 @@ class JsonObject:
         for number, entry in enumerate(entries):
             yield as_object(f"{self.where}, {what} {number}", entry, self.error)
 
-    def flag(self, key: str, default: bool) -> bool:
-        """True or false; words such as "false" are refused, for as a condition they would be true.
-
-        Raises:
-            ComposirError: If it is anything else.
-        """
-        value = self.values.get(key, default)
-        if isinstance(value, bool):
-            return value
-        raise self.wrong(key, "true or false, without quotes")
-
     def wrong(self, key: str, expected: str) -> ComposirError:
         """What to raise for a value of the wrong type."""
-        return self._wrong(key, expected, self.values.get(key))
-
-    def missing(self, key: str) -> ComposirError:
-        """What to raise for a value that is not there."""
-        return self.error(f"{self.where}: no {key!r}")
-
-    def _wrong(self, key: str, expected: str, value: object) -> ComposirError:
+        value = self.values.get(key)
         return self.error(f"{self.where}: {key!r} must be {expected}, not {shown(value)}")
 
     def _there(self, key: str, value: _Kind | None) -> _Kind:
         if value is None:
-            raise self.missing(key)
+            raise self.error(f"{self.where}: no {key!r}")
         return value
 
     def _required(self, key: str, kind: type[_Kind], expected: str) -> _Kind:
@@ -198,12 +123,6 @@ class JsonObject:
         if not isinstance(value, kind):
             raise self.wrong(key, expected)
         return value
-
-    def _name(self, key: str, expected: str, value: object) -> str:
-        # `bool` is an `int` to Python, but nobody calls an image `true`.
-        if isinstance(value, (str, int)) and not isinstance(value, bool):
-            return str(value)
-        raise self._wrong(key, expected, value)
 
 
 def as_object(where: str, value: object, error: type[ComposirError]) -> JsonObject:
@@ -233,23 +152,6 @@ def read_object(
     """Read a file of one JSON object; see `untrusted_json.read_json`."""
     value = read_json(path, error, dict, limit=limit, missing=missing, halves=halves)
     return JsonObject(str(path), value, error)
-
-
-def read_objects(
-    path: Path, error: type[ComposirError], *, halves: bool = True
-) -> Iterator[JsonObject]:
-    """Read a file of one JSON object a line, line by line.
-
-    Args:
-        path: The file.
-        error: What to raise.
-        halves: As for `untrusted_json.parse_json`.
-
-    Raises:
-        ComposirError: `error`, if the file or one of its lines cannot be read.
-    """
-    for where, line in read_lines(path, error):
-        yield as_object(where, parse_json(where, line, error, halves=halves), error)
 
 
 def is_finite_number(value: object) -> bool:

@@ -131,7 +131,7 @@ def _told(problem: Mapping[str, Any]) -> str:
     if kind == "missing":
         return "missing"
     if kind == "name":
-        return f"must be a text or a whole number, not {shown(problem['input'])}"
+        return f"{problem['msg']}, not {shown(problem['input'])}"
     if kind == "extra_forbidden":
         return "is not known here"
     said = str(problem["msg"]).removeprefix("Value error, ")

@@ -4,8 +4,8 @@
   and Parquet, by the file's ending.
 - **Key**: the first of `KEY_COLUMNS` (`data.tables`) there is, upper and lower case alike. A row
   belongs to the file whose absolute path, or path relative to the root, it names. A row that leads
-  to no file in this way belongs to files by base name, or by base name without ending, provided that no other
-  row has the same one.
+  to no file in this way belongs to files by base name, or by base name without ending, provided
+  that no other row has the same one.
 - **Columns**: names become lower case with `_` for everything that is no letter or digit, so that
   `where` takes them unquoted; a name that the gallery itself uses gets the prefix `meta_` (`id` ->
   `meta_id`). Each column has one type, which `column_types` finds in text cells or the user says.

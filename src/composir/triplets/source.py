@@ -11,12 +11,11 @@ from composir.data.datasets import (
     GALLERY,
     DatasetFolder,
     DatasetImage,
-    Name,
-    Row,
     no_split,
     splits_of,
 )
 from composir.data.problems import Problem, told_together
+from composir.data.rows import Name, Row
 from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from composir.data.json_object import JsonObject
+from composir.data.rows import Row
+from composir.data.schema import as_row
 from composir.data.untrusted_json import read_json
 from composir.errors import DatasetError
+
+_Entry = TypeVar("_Entry", bound=Row)
 
 
 def find_root(root: Path, names: Iterable[str], marker: str) -> Path:
@@ -54,17 +57,17 @@ def read_annotations(path: Path, kind: type) -> Any:
 
 
 def read_entries(
-    path: Path, keys: Iterable[str], expected: int | None = None
-) -> Iterator[JsonObject]:
+    path: Path, model: type[_Entry], expected: int | None = None
+) -> list[tuple[str, _Entry]]:
     """Read a list of annotations.
 
     Args:
         path: The file.
-        keys: What every entry has to have.
+        model: What every entry has to hold.
         expected: How many entries the version that we know has; None for any number.
 
-    Yields:
-        The entries.
+    Returns:
+        Where each entry is, for messages, and the entry.
 
     Raises:
         DatasetError: If the file is of another version: another number of entries, or keys
@@ -76,12 +79,11 @@ def read_entries(
             f"{path}: {len(entries):,} entries, but the version that this protocol is for has "
             f"{expected:,}; is it another version, or cut short?"
         )
-    for number, entry in enumerate(entries):
-        where = f"{path}, entry {number}"
-        absent = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-        if absent:
-            raise DatasetError(f"{where}: no {absent[0]!r}; is it a file of another version?")
-        yield JsonObject(where, entry, DatasetError)
+    places = [f"{path}, entry {number}" for number in range(len(entries))]
+    return [
+        (where, as_row(where, entry, model, DatasetError))
+        for where, entry in zip(places, entries, strict=True)
+    ]
 
 
 def refuse_repeated(named: Iterable[tuple[str, str]], what: str) -> None:

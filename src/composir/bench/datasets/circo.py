@@ -12,14 +12,33 @@ from composir.bench.datasets._files import (
     read_entries,
 )
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.json_object import JsonObject
+from composir.data.rows import Name, Number, Row, Text
+from composir.data.schema import as_row
 from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 GALLERY_SIZE = 123_403
 _COUNTS = {"val": 220, "test": 800}
-_KEYS = ("id", "reference_img_id", "relative_caption")
-_TRUTH = ("target_img_id", "gt_img_ids")
+
+
+class _Asked(Row):
+    id: Name
+    reference_img_id: Number
+    relative_caption: Text
+    semantic_aspects: tuple[Name, ...] = ()
+
+
+class _Answered(_Asked):
+    target_img_id: Name
+    gt_img_ids: tuple[Name, ...]
+
+
+class _Listed(Row):
+    id: Number
+
+
+class _Listing(Row):
+    images: tuple[_Listed, ...]
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -27,19 +46,18 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     split, _ = DATASET.choose(options)
     base = find_root(root, ("circo", "CIRCO"), f"annotations/{split}.json")
     file = base / "annotations" / f"{split}.json"
-    keys = _KEYS if split == "test" else _KEYS + _TRUTH
-    rows = list(read_entries(file, keys, _COUNTS[split]))
+    rows = read_entries(file, _Asked if split == "test" else _Answered, _COUNTS[split])
     coco = base / "COCO2017_unlabeled"
     gallery, notices = _gallery(coco, options)
     images = first_existing(coco, ("unlabeled2017",))
-    references = [row.digits("reference_img_id") for row in rows]
+    references = [row.reference_img_id for _, row in rows]
     task = Task(
         name="circo",
         split=split,
         variant="mAP@k over min(truths, k); recall looks at the one target; reference not removed; "
         "shared_concept is not used",
         gallery=gallery,
-        queries=tuple(map(_query, rows)),
+        queries=tuple(_query(where, row) for where, row in rows),
         pictures={
             name: ImageFile(images / f"{int(name):012d}.jpg") for name in {*gallery, *references}
         },
@@ -82,20 +100,20 @@ def _numbers(names: Iterable[str]) -> list[str]:
 
 def _listed_ids(info: Path) -> list[str]:
     """Ids of COCO's own list of images."""
-    listing = JsonObject(str(info), read_annotations(info, dict), DatasetError)
-    return [entry.digits("id") for entry in listing.objects(listing.items("images"), "image")]
+    listing = as_row(str(info), read_annotations(info, dict), _Listing, DatasetError)
+    return [image.id for image in listing.images]
 
 
-def _query(row: JsonObject) -> BenchQuery:
-    has_truth = "gt_img_ids" in row  # the test split has none
+def _query(where: str, row: _Asked) -> BenchQuery:
+    truth = row if isinstance(row, _Answered) else None  # the test split has none
     return BenchQuery(
-        id=row.required_name("id"),
-        texts=(row.required_text("relative_caption"),),
-        reference=row.digits("reference_img_id"),
-        targets=row.required_names("gt_img_ids") if has_truth else (),
-        primary=row.required_name("target_img_id") if has_truth else None,
-        aspects=row.names("semantic_aspects"),
-        source=row.where,
+        id=row.id,
+        texts=(row.relative_caption,),
+        reference=row.reference_img_id,
+        targets=truth.gt_img_ids if truth else (),
+        primary=truth.target_img_id if truth else None,
+        aspects=row.semantic_aspects,
+        source=where,
     )
 
 

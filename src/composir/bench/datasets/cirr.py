@@ -7,14 +7,38 @@ from pathlib import Path
 
 from composir.bench.datasets._files import find_root, read_annotations, read_entries
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum, without_images
-from composir.data.json_object import JsonObject
+from composir.data.rows import Name, Row, Text
+from composir.data.schema import as_row
 from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
 _COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
 _METRICS = ("recall@1", "recall@5", "recall@10", "recall@50")
 _SUBSET_METRICS = ("recall_subset@1", "recall_subset@2", "recall_subset@3")
-_KEYS = ("pairid", "reference", "caption", "img_set")
+
+
+class _Members(Row):
+    members: tuple[Name, ...]
+
+
+class _Pair(Row):
+    pairid: Name
+    reference: Name
+    caption: Text
+    img_set: _Members
+
+
+class _AnsweredPair(_Pair):
+    target_hard: Name
+
+
+class _Captions(Row):
+    candidate: Name
+    captions: tuple[Name, ...]
+
+
+class _Places(Row):
+    images: dict[str, Text]
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -25,18 +49,18 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     images = base / "image_splits" / f"split.rc2.{split}.json"
     files = [captions, images]
     entries, gallery_size = _COUNTS[split]
-    names = JsonObject(str(images), read_annotations(images, dict), DatasetError)
-    if len(names.values) != gallery_size:
-        raise DatasetError(f"{images}: {len(names.values):,} images, but rc2 has {gallery_size:,}")
-    keys = _KEYS if split == "test1" else (*_KEYS, "target_hard")
-    rows = list(read_entries(captions, keys, entries))
+    listed = {"images": read_annotations(images, dict)}
+    places = as_row(str(images), listed, _Places, DatasetError).images
+    if len(places) != gallery_size:
+        raise DatasetError(f"{images}: {len(places):,} images, but rc2 has {gallery_size:,}")
+    rows = read_entries(captions, _Pair if split == "test1" else _AnsweredPair, entries)
     task = Task(
         name="cirr",
         split=split,
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
-        gallery=tuple(sorted(names.values)),
-        queries=tuple(map(_query, rows)),
-        pictures={n: ImageFile(base / names.required_text(n)) for n in names.values},
+        gallery=tuple(sorted(places)),
+        queries=tuple(_query(where, row) for where, row in rows),
+        pictures={name: ImageFile(base / place) for name, place in places.items()},
         exclude_reference=True,
         metrics=_METRICS + _SUBSET_METRICS,
         headline="recall@5",
@@ -49,10 +73,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 
 def _text_proxy(task: Task, file: Path, files: list[Path]) -> Task:
     """Captions in place of images: checks the machinery and text composition, nothing else."""
-    captions = {
-        row.required_name("candidate"): row.required_names("captions")
-        for row in read_entries(file, ("candidate", "captions"))
-    }
+    captions = {row.candidate: row.captions for _, row in read_entries(file, _Captions)}
     absent = frozenset(name for name in task.needed if name not in captions)
     left = without_images(task, absent)
     dropped = len(task.queries) - len(left.queries)
@@ -75,17 +96,14 @@ def _version_2(path: Path) -> Path:
     return path
 
 
-def _query(row: JsonObject) -> BenchQuery:
-    has_truth = "target_hard" in row  # test1 has none
-    reference = row.required_name("reference")
-    members = row.inner("img_set").required_names("members")
+def _query(where: str, row: _Pair) -> BenchQuery:
     return BenchQuery(
-        id=row.required_name("pairid"),
-        texts=(row.required_text("caption"),),
-        reference=reference,
-        targets=(row.required_name("target_hard"),) if has_truth else (),
-        subset=tuple(m for m in members if m != reference),
-        source=row.where,
+        id=row.pairid,
+        texts=(row.caption,),
+        reference=row.reference,
+        targets=(row.target_hard,) if isinstance(row, _AnsweredPair) else (),
+        subset=tuple(name for name in row.img_set.members if name != row.reference),
+        source=where,
     )
 
 

@@ -12,7 +12,8 @@ from composir.bench.datasets._files import (
     read_entries,
 )
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.json_object import JsonObject
+from composir.data.rows import Name, Row
+from composir.data.schema import as_row
 from composir.encode.pictures import ImageFile
 from composir.errors import DatasetError
 
@@ -23,6 +24,16 @@ _VARIANTS = {
     "val": "VAL split (only images that queries use)",
     "val-one-order": "VAL split (only images that queries use)",
 }
+
+
+class _Asked(Row):
+    target: Name
+    candidate: Name
+    captions: tuple[Name, Name]
+
+
+class _Split(Row):
+    names: tuple[Name, ...]
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -40,10 +51,12 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
         folder / f"cap.{category}.{split}.json",
         base / "image_splits" / f"split.{category}.{split}.json",
     ]
-    rows = list(read_entries(files[0], ("target", "candidate", "captions"), entries))
+    rows = read_entries(files[0], _Asked, entries)
     names = _names(files[1], gallery_size)
     orders = 1 if variant.endswith("one-order") else 2
-    queries = tuple(_query(f"{category}:{number}", orders, row) for number, row in enumerate(rows))
+    queries = tuple(
+        _query(f"{category}:{number}", orders, *entry) for number, entry in enumerate(rows)
+    )
     if variant.startswith("val"):
         names = {name for query in queries for name in (str(query.reference), *query.targets)}
     told = "one caption order" if orders == 1 else "both caption orders averaged"
@@ -63,23 +76,19 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
 
 
 def _names(file: Path, expected: int) -> Collection[str]:
-    listed = {"names of images": read_annotations(file, list)}
-    names = JsonObject(str(file), listed, DatasetError).names("names of images")
+    names = as_row(str(file), {"names": read_annotations(file, list)}, _Split, DatasetError).names
     if len(names) != expected:
         raise DatasetError(f"{file}: {len(names):,} images, but the split has {expected:,}")
     return names
 
 
-def _query(name: str, orders: int, row: JsonObject) -> BenchQuery:
-    captions = row.names("captions")
-    if len(captions) != 2:
-        raise row.wrong("captions", "a list of two texts")
+def _query(name: str, orders: int, where: str, row: _Asked) -> BenchQuery:
     return BenchQuery(
         id=name,
-        texts=joined_captions(captions)[:orders],
-        reference=row.required_name("candidate"),
-        targets=(row.required_name("target"),),
-        source=row.where,
+        texts=joined_captions(row.captions)[:orders],
+        reference=row.candidate,
+        targets=(row.target,),
+        source=where,
     )
 
 

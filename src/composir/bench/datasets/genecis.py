@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
 
 from composir.bench.datasets._files import find_root, first_existing, read_entries
 from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.json_object import JsonObject
+from composir.data.rows import Finite, Name, Number, Row, Text
 from composir.encode.pictures import Crop, ImageFile
 
 _OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}
 _ATTRIBUTE_TASKS = {"focus_attribute": 2000, "change_attribute": 2112}
 _DILATION = 0.7
+
+
+class _Shown(Row):
+    val_image_id: Number | None = None
+    image_id: Name | None = None
+    instance_bbox: tuple[Finite, Finite, Finite, Finite] | None = None
+
+    @model_validator(mode="after")
+    def _is_some_image(self) -> Self:
+        if self.val_image_id is None and (self.image_id is None or self.instance_bbox is None):
+            raise ValueError("needs 'val_image_id', or 'image_id' and 'instance_bbox'")
+        return self
+
+
+class _Asked(Row):
+    condition: Text
+    reference: _Shown
+    target: _Shown
+    gallery: tuple[_Shown, ...]
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
@@ -27,9 +49,11 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
 
 def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     file = base / f"{name}.json"
-    rows = list(read_entries(file, ("condition", "gallery", "reference", "target"), count))
+    rows = read_entries(file, _Asked, count)
     pictures: dict[str, ImageFile] = {}
-    queries = tuple(_query(base, n, row, pictures) for n, row in enumerate(rows))
+    queries = tuple(
+        _query(base, str(number), *entry, pictures) for number, entry in enumerate(rows)
+    )
     gallery = sorted({member for query in queries for member in query.subset})
     return Task(
         name=f"genecis-{name.replace('_', '-')}",
@@ -47,41 +71,35 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
     )
 
 
-def _query(base: Path, number: int, row: JsonObject, pictures: dict[str, ImageFile]) -> BenchQuery:
-    entries = [row["reference"], row["target"], *row.items("gallery")]
-    reference, target, *others = (
-        _named(base, entry, pictures) for entry in row.objects(entries, "image")
-    )
+def _query(
+    base: Path, number: str, where: str, row: _Asked, pictures: dict[str, ImageFile]
+) -> BenchQuery:
+    shown = (row.reference, row.target, *row.gallery)
+    reference, target, *others = (_named(base, image, pictures) for image in shown)
     return BenchQuery(
-        id=str(number),
-        texts=(row.required_text("condition"),),
+        id=number,
+        texts=(row.condition,),
         reference=reference,
         targets=(target,),
         subset=(target, *others),
-        source=row.where,
+        source=where,
     )
 
 
-def _named(base: Path, entry: JsonObject, pictures: dict[str, ImageFile]) -> str:
+def _named(base: Path, image: _Shown, pictures: dict[str, ImageFile]) -> str:
     """Id of an image of COCO or of a cut of Visual Genome; notes where it is."""
-    if "val_image_id" in entry:
-        name = entry.digits("val_image_id")
+    if (name := image.val_image_id) is not None:
         if name not in pictures:
             folder = first_existing(base, ("val2017", "coco/val2017", "../coco/val2017"))
             pictures[name] = ImageFile(folder / f"{int(name):012d}.jpg")
         return name
-    image = entry.required_name("image_id")
-    box = _box(entry)
-    name = f"vg-{image}-{'-'.join(f'{side:g}' for side in box)}"
+    assert image.instance_bbox is not None
+    name = f"vg-{image.image_id}-{'-'.join(f'{side:g}' for side in image.instance_bbox)}"
     if name not in pictures:
         folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
-        pictures[name] = ImageFile(folder / f"{image}.jpg", Crop(box, _DILATION, square=True))
+        crop = Crop(image.instance_bbox, _DILATION, square=True)
+        pictures[name] = ImageFile(folder / f"{image.image_id}.jpg", crop)
     return name
-
-
-def _box(entry: JsonObject) -> tuple[float, float, float, float]:
-    left, top, width, height = entry.numbers("instance_bbox", 4, "four numbers")
-    return left, top, width, height
 
 
 DATASET = Dataset(

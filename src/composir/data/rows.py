@@ -1,0 +1,63 @@
+"""Types of the fields that rows of people's files have; `schema` tells what does not fit."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise PydanticCustomError("name", "must be a text")
+
+
+def _as_name(value: object) -> str:
+    # `bool` is an `int` to Python, but nobody calls an image `true`.
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    raise PydanticCustomError("name", "must be a text or a whole number")
+
+
+def _as_number(value: object) -> str:
+    name = "" if isinstance(value, bool) else str(value)
+    if not (name.isascii() and name.isdecimal()):
+        raise PydanticCustomError("name", "must be a whole number")
+    return name
+
+
+def _as_told(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# Not pydantic's own type of texts: it refuses the surrogates that stand for bytes of file names.
+Text = Annotated[str, PlainValidator(_as_text)]
+"""A text."""
+
+Name = Annotated[str, PlainValidator(_as_name)]
+"""A name, which may be written as a whole number."""
+
+Number = Annotated[str, PlainValidator(_as_number)]
+"""An id that is a whole number, as text; public sets name image files after it."""
+
+Told = Annotated[str, PlainValidator(_as_told)]
+"""What people read: nothing hangs on it, so other values than texts are spelled out."""
+
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A number that is neither NaN nor infinite."""
+
+
+class Row(BaseModel):
+    """An object of somebody's file: null is as good as left out, and other keys are let pass."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        return {key: value for key, value in row.items() if value is not None}
