@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import blake2b
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 PATCHES = "patch_tokens"
+_FEW = 8  # pictures of one call that are remembered; an index run has more
+_MOST_RECENT = 16
 
 
 class ImageEncoder:
@@ -63,7 +68,7 @@ class ImageEncoder:
         self._threads = threads or default_threads()
         self._device = device or Device(CPU)
         self._pace: Pace | None = None
-        self._last: tuple[PixelArray, dict[str, FloatArray]] | None = None
+        self._recent = _Recent()
 
     @property
     def pace(self) -> Pace:
@@ -129,7 +134,7 @@ class ImageEncoder:
         """Preprocess and encode RGB pictures, and keep what the encoder saw where.
 
         Args:
-            images: n RGB pictures; one that was encoded just before is not run again.
+            images: n RGB pictures; a few that were encoded just before are not run again.
 
         Returns:
             Vectors (n, D) float32, unit norm, and patch tokens (n, N, Dp) float32.
@@ -169,30 +174,39 @@ class ImageEncoder:
         return frozenset(output.name for output in self._session.get_outputs())
 
     def _encode(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
-        if len(pixels) == 1:
-            known = self._encode_one(pixels)
-            return [known[name].copy() for name in names]
         if not len(pixels):
             empty = np.empty((0, self._bundle.manifest.dimension), dtype=np.float32)
             return [
                 empty if name == "vector" else np.empty((0, 0, 0), np.float32) for name in names
             ]
+        return (
+            self._encode_few(pixels, names) if len(pixels) <= _FEW else self._run_all(pixels, names)
+        )
+
+    def _encode_few(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
+        """A search asks for its reference's vector, and then its composer for the patch tokens."""
+        keys = [blake2b(picture.tobytes(), digest_size=16).digest() for picture in pixels]
+        known = self._recent.find(keys)
+        places = {key: place for place, key in enumerate(keys) if key not in known}
+        if places:
+            every = sorted(self._outputs & {"vector", PATCHES})
+            made = self._run_all(pixels[list(places.values())], every)
+            new = {
+                key: {name: rows[row] for name, rows in zip(every, made, strict=True)}
+                for row, key in enumerate(places)
+            }
+            self._recent.keep(new)
+            known |= new
+        return [np.stack([known[key][name] for key in keys]) for name in names]
+
+    def _run_all(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
         _ = self._session  # open it here, once, not in several threads; it may change the pace
         size = self.pace.batch
         batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
-        parts = self._run_all(batches, names)
+        parts = self._run_side_by_side(batches, names)
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
-    def _encode_one(self, pixels: PixelArray) -> Mapping[str, FloatArray]:
-        """A search asks for its reference's vector, and then its composer for the patch tokens."""
-        last = self._last
-        if last is None or not np.array_equal(last[0], pixels):
-            names = sorted(self._outputs & {"vector", PATCHES})
-            last = pixels.copy(), dict(zip(names, self._run(pixels, names), strict=True))
-            self._last = last
-        return last[1]
-
-    def _run_all(
+    def _run_side_by_side(
         self, batches: Sequence[PixelArray], names: Sequence[str]
     ) -> list[list[FloatArray]]:
         workers = min(self.pace.runs, len(batches))
@@ -211,3 +225,21 @@ class ImageEncoder:
             width = self._bundle.manifest.dimension
             found["vector"] = checked_vectors(path, found["vector"], len(pixels), width)
         return [found[name] for name in names]
+
+
+class _Recent:
+    """What the graph gave for the last few pictures, by their pixels; safe among threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: OrderedDict[bytes, Mapping[str, FloatArray]] = OrderedDict()
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, Mapping[str, FloatArray]]:
+        with self._lock:
+            return {key: self._kept[key] for key in keys if key in self._kept}
+
+    def keep(self, made: Mapping[bytes, Mapping[str, FloatArray]]) -> None:
+        with self._lock:
+            self._kept.update(made)
+            while len(self._kept) > _MOST_RECENT:
+                self._kept.popitem(last=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from composir.errors import ModelError
-from composir.model import Model, load_model
+from composir.model import Model, image_encoder, load_model
+from composir.model.sessions import run_graph
 from composir.types import PixelArray
 
 
@@ -25,12 +28,31 @@ def pixels(model: Model) -> PixelArray:
 
 def test_one_picture_or_many_give_the_same_unit_vectors(model: Model, pixels: PixelArray) -> None:
     together = model.encode_pixels(pixels)
-    alone = np.concatenate([model.encode_pixels(one[None]) for one in pixels])
+    other = load_model("mini", threads=1)  # which remembers nothing of them
+    alone = np.concatenate([other.encode_pixels(one[None]) for one in pixels])
 
     assert together.dtype == np.float32
     assert together.shape == (5, model.dimension)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-4)
     assert np.abs(together - alone).max() < 1e-3
+
+
+def test_a_few_pictures_are_run_once_whoever_asks_in_between(
+    pixels: PixelArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, runs = load_model("mini", threads=1), []
+
+    def counted(session: Any, path: Any, outputs: Any, feeds: Any) -> list[Any]:
+        runs.append(len(feeds["pixels"]))
+        return run_graph(session, path, outputs, feeds)
+
+    monkeypatch.setattr(image_encoder, "run_graph", counted)
+    first = model.encode_pixels(pixels[:2])
+    model.encode_pixels(pixels[2:4])
+    again, patches = model.images.encode_pixel_patches(pixels[[1, 0, 2]])
+    np.testing.assert_array_equal(again[:2], first[::-1])
+    assert len(patches) == 3
+    assert sum(runs) == 4
 
 
 def test_pictures_go_through_the_bundles_preprocessing(model: Model) -> None:
