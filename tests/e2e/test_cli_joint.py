@@ -227,6 +227,15 @@ def test_doctor_and_info_know_it(gallery: Stub) -> None:
     assert "default composer  joint" in done("info", "--gallery", "g")
 
 
+def test_doctor_says_that_an_endpoint_is_down_and_blames_nothing_else(gallery: Stub) -> None:
+    gallery.reply = lambda _: fails(503, "tired")
+    checks = json.loads(composir("doctor", "--gallery", "g", "--json").stdout)["checks"]
+    gallery.reply = lambda _: None
+    (model,) = [check for check in checks if check["name"] == "model"]
+    assert "answers 503 (tired)" in model["detail"]
+    assert model["remedy"] == ""
+
+
 def breaks(after: int, with_: Reply) -> Any:
     return lambda number: with_ if number > after else None
 

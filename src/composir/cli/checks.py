@@ -189,7 +189,9 @@ def check_model_and_gallery(
     except ModelNotFoundError as error:
         yield Check("model", "broken", str(error))
     except ComposirError as error:
-        yield Check("model", "broken", str(error), "pip install --force-reinstall composir")
+        runs_here = loaded is None or loaded.joint is None
+        remedy = "pip install --force-reinstall composir" if runs_here else ""
+        yield Check("model", "broken", str(error), remedy)
     yield check_gallery(gallery, loaded, deep=deep)
 
 

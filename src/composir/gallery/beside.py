@@ -32,7 +32,7 @@ from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.store import Store
 from composir.model.base import EmbeddingModel
-from composir.model.pace import USUAL_BATCH, WORTH_IT
+from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ class _Switch:
 
     def _encode_all(self, count: int) -> None:
         self._meter.start("encoding", count)
-        if count >= WORTH_IT:
-            batch = max(USUAL_BATCH, self._model.find_batch())
+        if (batch := batch_for(self._model, count)) != USUAL_BATCH:
             self._encoder = replace(self._encoder, batch=batch)
         for batch in self._old.stream(["path", "path_bytes"]):
             begun = self._meter.done

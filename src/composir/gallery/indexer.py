@@ -28,7 +28,7 @@ from composir.gallery.store import Store
 from composir.gallery.writer import RowWriter
 from composir.images.scan import FoundFile, ScanNotes, scan
 from composir.model.base import EmbeddingModel
-from composir.model.pace import USUAL_BATCH, WORTH_IT
+from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
 
 if TYPE_CHECKING:
@@ -235,8 +235,7 @@ class IndexRun:
         if not waiting:
             return
         self._meter.start("encoding", waiting)
-        if self._settings.batch_size is None and waiting >= WORTH_IT:
-            self._batch = max(USUAL_BATCH, self._model.find_batch())
+        self._batch = self._settings.batch_size or batch_for(self._model, waiting)
         self._pipe(writer, self._places(), self._known.contents)
         while writer.unresolved:
             again, writer.unresolved = writer.unresolved, []

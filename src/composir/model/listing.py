@@ -94,8 +94,8 @@ def _host(bundle: JointBundle) -> str | None:
 
 def _costs(bundle: JointBundle) -> str:
     """What a joint encoder is good for, and at which price."""
-    seconds = bundle.manifest.training.get("probe", {}).get("seconds a picture")
-    told = f", {seconds:g} s when it was added" if isinstance(seconds, int | float) else ""
+    seconds = bundle.manifest.seconds_a_picture
+    told = "" if seconds is None else f", {seconds:g} s when it was added"
     return f"reads a picture and words as one; a picture takes seconds on a CPU{told}"
 
 

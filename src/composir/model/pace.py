@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from composir.data.json_object import read_object
 from composir.data.outputs import write_inside
@@ -21,6 +22,9 @@ from composir.data.places import user_folder, writable_user_folder
 from composir.errors import ComposirError, ModelError
 from composir.limits import MOST_BATCH, MOST_THREADS
 from composir.model.device import CPU
+
+if TYPE_CHECKING:
+    from composir.model.base import EmbeddingModel
 
 USUAL_BATCH = 32
 """Pictures in a call of the model, where nothing was measured."""
@@ -48,6 +52,18 @@ class Pace:
     def pictures(self) -> int:
         """In all runs at once."""
         return self.batch * self.runs
+
+
+def batch_for(model: EmbeddingModel, count: int) -> int:
+    """How many pictures a call of a model takes.
+
+    Args:
+        model: Any; a joint encoder knows by how long it took when it was added.
+        count: So many are to be encoded: what is measured first has to be worth it.
+    """
+    if model.joint is not None:
+        return model.find_batch()
+    return max(USUAL_BATCH, model.find_batch()) if count >= WORTH_IT else USUAL_BATCH
 
 
 def usual_pace(device: str, threads: int) -> Pace:

@@ -203,8 +203,8 @@ def _probed(backend: Backend, told: Instructions, who: str) -> tuple[FloatArray,
 
 
 def _saved(folder: Path, measured: FloatArray, seconds: float, **fields: Any) -> JointBundle:
-    training = {"probe": {"seconds a picture": round(seconds, 3)}}
-    return save_joint(folder, measured, {"preprocess": SPEC, "training": training, **fields})
+    took = max(round(seconds, 3), 0.001)
+    return save_joint(folder, measured, {"preprocess": SPEC, "seconds_a_picture": took, **fields})
 
 
 def _instructions(model: str, asked: str | None) -> Instructions:

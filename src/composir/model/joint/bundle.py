@@ -82,6 +82,7 @@ class JointManifest(_Part):
         backend: Who runs it, a name of `model.BACKENDS`.
         endpoint: Of the backend `endpoint`.
         instructions: For queries and pictures.
+        seconds_a_picture: As one took when the model was added; None where nobody measured it.
     """
 
     schema_version: int
@@ -91,6 +92,7 @@ class JointManifest(_Part):
     backend: str
     endpoint: Endpoint | None = None
     instructions: Instructions = Instructions()
+    seconds_a_picture: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     default_composer: str = "joint"
     composers: dict[str, dict[str, float | int | str]] = {}
     confidence: dict[str, dict[str, float]] = {}

@@ -27,6 +27,7 @@ BACKENDS: dict[str, str] = {
 
 PADDING = (1, 254, 3)
 """What no picture is framed with, so that what was padded can be told and cut off again."""
+_CALL = 10.0  # seconds
 PROBED_WORDS = slice(2, 3)  # which of the probe's vectors is that of its words
 
 
@@ -140,8 +141,12 @@ class JointModel:
         return (self._backend.prepare,) if image or words else ()
 
     def find_batch(self) -> int:
-        """What is usual: how many an endpoint takes at once is its own affair."""
-        return USUAL_BATCH
+        """So many as take about ten seconds, by what one took when the model was added.
+
+        A stopped run loses no more, and people see that it moves.
+        """
+        seconds = self.bundle.manifest.seconds_a_picture
+        return USUAL_BATCH if not seconds else max(1, min(USUAL_BATCH, round(_CALL / seconds)))
 
     def unread(self, _text: str) -> str:
         """Nothing that is known of: such encoders read thousands of words."""

@@ -18,6 +18,7 @@ from composir.model.joint import model as joint
 from composir.model.joint.bundle import JointBundle, save_joint
 from composir.model.joint.model import JointModel, unpadded
 from composir.model.joint.probe import WORDS, landmarks, probe
+from composir.model.pace import batch_for
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
 
@@ -184,6 +185,12 @@ def test_a_bundle_that_sends_elsewhere_has_to_be_added_first(tmp_path: Path) -> 
     bundle(tmp_path / "sent", endpoint=elsewhere)
     with pytest.raises(ModelError, match=r"to api.example.org; .*--allow-remote"):
         open_model(tmp_path / "sent")
+
+
+@pytest.mark.parametrize(("seconds", "batch"), [(None, 32), (0.01, 32), (1.0, 10), (60.0, 1)])
+def test_a_call_takes_about_ten_seconds(tmp_path: Path, seconds: float | None, batch: int) -> None:
+    model = JointModel(bundle(tmp_path / "colours", seconds_a_picture=seconds))
+    assert batch_for(model, 5) == batch_for(model, 5_000) == batch
 
 
 def test_what_needs_two_encoders_says_so(tmp_path: Path) -> None:
