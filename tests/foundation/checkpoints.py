@@ -11,7 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.pre_tokenizers import ByteLevel
 
-from tests.processors import BLIP
+from tests.foundation.formula import weights
+from tests.processors import BLIP, MOBILECLIP2
 
 WORDS = ("a", "photo", "of", "the", "red", "blue", "square", "circle", "cat", "that", "is")
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -22,6 +23,9 @@ TEXT = {
     "num_attention_heads": 4,
 }
 IMAGE = {**TEXT, "hidden_size": 24, "image_size": 32, "patch_size": 8}
+MOBILECLIP = Path(__file__).with_name("mobileclip.json")
+TINY_FASTVIT = "fastvit_tiny"
+MOBILECLIP2_PIXELS = {"preprocess_cfg": MOBILECLIP2["preprocess_cfg"]}
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -166,6 +170,37 @@ def write_open_clip(folder: Path, **model: Any) -> Path:
     return folder
 
 
+def write_mobileclip(folder: Path, *, form: str = "training") -> Path:
+    """A tiny MobileCLIP2 as open_clip keeps it; `form`: with branches, or `fused`."""
+    from safetensors.torch import save_file
+
+    shapes = json.loads(MOBILECLIP.read_text())[form]["shapes"]
+    state = {name: torch.from_numpy(value) for name, value in weights(shapes).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / "open_clip_model.safetensors")
+    tokenizer = clip_tokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    image = {
+        "timm_model_name": TINY_FASTVIT,
+        "timm_model_pretrained": False,
+        "timm_pool": "avg",
+        "timm_proj": None,
+        "timm_drop": 0.0,
+        "timm_drop_path": 0.0,
+        "image_size": 64,
+    }
+    size = tokenizer.get_vocab_size()
+    text = {"context_length": 20, "vocab_size": size, "width": 32, "heads": 4, "layers": 2}
+    made = {"embed_dim": 16, "vision_cfg": image, "text_cfg": {**text, "no_causal_mask": True}}
+    _json(
+        folder / "open_clip_config.json",
+        {"model_cfg": {**made, "custom_text": True}, **MOBILECLIP2_PIXELS},
+    )
+    card = "---\nlicense: other\nlicense_name: apple-amlr\n---\n"
+    (folder / "README.md").write_text(card)
+    return folder
+
+
 def _as_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights of transformers' CLIP under the names that open_clip 3 gives them."""
     made = {
@@ -204,6 +239,7 @@ def _as_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 WRITERS: Mapping[str, Callable[[Path], Path]] = {
     "blip": write_blip,
     "clip": write_clip,
+    "mobileclip": write_mobileclip,
     "open_clip": write_open_clip,
     "siglip": write_siglip,
     "siglip2": lambda folder: write_siglip(folder, second=True),

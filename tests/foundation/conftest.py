@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session", params=["blip", "clip", "siglip"])
+@pytest.fixture(scope="session", autouse=True)
+def tiny_fastvit() -> Iterator[None]:
+    """A FastViT as small as the other towers here, by a name that no published one has."""
+    pytest.importorskip("torch", reason="needs the train extra")
+    from composir.foundation import fastvit
+    from tests.foundation.checkpoints import TINY_FASTVIT
+
+    spec = fastvit.FastVitSpec((1, 1, 1, 1), (4, 8, 16, 32), 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fastvit.FASTVITS, TINY_FASTVIT, spec)
+        yield
+
+
+@pytest.fixture(scope="session", params=["blip", "clip", "mobileclip", "siglip"])
 def imported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:

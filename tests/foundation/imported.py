@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from composir.foundation.checkpoint import Checkpoint
-from composir.foundation.families import family_named
+from composir.foundation.families import family_named, family_of
 from composir.foundation.importer import import_model
 from composir.foundation.parts import Reference
 from composir.foundation.transformers_code import quiet
@@ -24,4 +24,5 @@ class Imported:
             self.source, folder / "bundle", name=name, quantise="int8", say=self.said.append
         )
         self.model = load_model(folder / "bundle")
-        self.reference: Reference = family_named(name).reference(Checkpoint(self.source))
+        checkpoint = Checkpoint(self.source)
+        self.reference: Reference = family_named(family_of(checkpoint)).reference(checkpoint)

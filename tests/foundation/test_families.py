@@ -76,8 +76,9 @@ def test_text_towers_give_the_vectors_of_the_familys_own_code(family: Any) -> No
 
 
 def test_image_towers_give_the_vectors_of_the_familys_own_code(family: Any) -> None:
-    _, parts, reference = family
-    noise = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    name, parts, reference = family
+    size = parts.preprocess.size
+    noise = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     noise[1] //= 3
     with quiet():
         pixels = reference.pixels([Image.fromarray(array) for array in noise])
@@ -86,7 +87,8 @@ def test_image_towers_give_the_vectors_of_the_familys_own_code(family: Any) -> N
         ours, patches = parts.image(torch.from_numpy(noise))
     assert np.abs(ours.numpy() - theirs).max() < 1e-5
     assert (theirs[0] @ theirs[1]) < 0.999
-    assert patches.shape == (3, 16, 24)  # four by four, and no class token among them
+    # Four by four, and no class token among them; or two by two of the last map.
+    assert patches.shape == ((3, 4, 64) if name == "mobileclip" else (3, 16, 24))
 
 
 def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
@@ -98,13 +100,14 @@ def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
         == {
             "blip": (1, 1, None, "cls"),
             "clip": (1, 1, None, "eot"),
+            "mobileclip": (1, 1, 20, "eot"),
             "open_clip": (1, 1, None, "eot"),
             "siglip": (0, 1, 16, "last"),
             "siglip2": (0, 1, 16, "last"),
         }[name]
     )
     assert framing.strip_punctuation == (name == "siglip")
-    assert framing.causal == name.endswith("clip")
+    assert framing.causal == (name in {"clip", "open_clip"})
     scale = None if name == "blip" else np.exp(-3.0)  # a BLIP's checkpoint states none
     assert framing.temperature == pytest.approx(scale)
 
@@ -112,15 +115,18 @@ def test_what_a_family_says_of_its_texts_is_read(family: Any) -> None:
 def test_what_a_family_says_of_its_pictures_is_read(family: Any) -> None:
     name, parts, _ = family
     spec = parts.preprocess
-    assert spec.exact == ("open_clip" if name == "open_clip" else "transformers")
+    of_open_clip = name in {"open_clip", "mobileclip"}
+    assert spec.exact == ("open_clip" if of_open_clip else "transformers")
     assert spec.fit == ("centre-crop" if name.endswith("clip") else "squash")
-    assert spec.interpolation == ("bilinear" if name == "siglip2" else "bicubic")
-    assert spec.mean[0] == pytest.approx(0.5 if name.startswith("siglip") else 0.48145466)
+    assert spec.interpolation == ("bilinear" if name in {"siglip2", "mobileclip"} else "bicubic")
+    means = {"siglip": 0.5, "siglip2": 0.5, "mobileclip": 0.0}
+    assert spec.mean[0] == pytest.approx(means.get(name, 0.48145466))
 
 
 def test_the_licence_of_the_card_is_read(family: Any) -> None:
     name, parts, _ = family
     licences = {"blip": "bsd-3-clause", "clip": "mit", "open_clip": "mit"}
+    licences["mobileclip"] = "apple-amlr"
     assert parts.licence == licences.get(name, "apache-2.0")
 
 
@@ -291,9 +297,9 @@ def test_what_is_missing_damaged_or_something_else_is_named(clip: Path, fault: s
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"vision_cfg": {"timm_model_name": "fastvit_mci0"}}, "timm_model_name='fastvit_mci0'"),
+        ({"vision_cfg": {"timm_model_name": "vit_base_mci_224"}}, "timm_model_name='vit_base"),
         ({"text_cfg": {"hf_model_name": "roberta-base"}}, "hf_model_name='roberta-base'"),
-        ({"text_cfg": {"no_causal_mask": True}}, "no_causal_mask=True"),
+        ({"text_cfg": {"pool_type": "last"}}, "pool_type='last'"),
         ({"text_cfg": None}, "no object"),
         ({"vision_cfg": {"image_size": "large"}}, "is no CLIPConfig"),
         ({"multimodal_cfg": {"width": 8}}, "multimodal_cfg"),

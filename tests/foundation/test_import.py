@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -42,7 +43,8 @@ def test_texts_and_pictures_get_the_vectors_of_the_familys_own_code(imported: Im
     assert np.abs(imported.model.encode_texts(TEXTS) - texts).max() < 1e-4
     # Pixels may be rounded otherwise by one of 255.
     assert np.abs(imported.model.encode_images(pictures[:1]) - shown).max() < 2e-3
-    assert imported.model.encode_patches(pictures)[1].shape == (6, 16, 24)
+    grid = (4, 64) if imported.manifest.name == "mobileclip" else (16, 24)
+    assert imported.model.encode_patches(pictures)[1].shape == (6, *grid)
 
 
 def test_a_texts_vector_does_not_hang_on_its_company(imported: Imported) -> None:
@@ -88,15 +90,17 @@ def run(graph: Path, feeds: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_the_manifest_tells_where_it_comes_from_and_how_near_it_is(imported: Imported) -> None:
     manifest = imported.manifest
-    assert manifest.family == manifest.name
+    of_open_clip = manifest.name == "mobileclip"
+    assert manifest.family == ("open_clip" if of_open_clip else manifest.name)
     licences = {"blip": "bsd-3-clause", "clip": "mit", "siglip": "apache-2.0"}
-    assert manifest.licence == licences[manifest.name]
+    assert manifest.licence == licences.get(manifest.name, "apple-amlr")
     assert manifest.training["imported_from"] == "some-model"
-    assert manifest.image.preprocess.exact == "transformers"
+    assert manifest.image.preprocess.exact == ("open_clip" if of_open_clip else "transformers")
     parity = stored_parity(manifest.training)
     assert parity is not None
     parity.check()
     assert parity.text < 1e-4
+    assert ("own towers" in parity.against) == of_open_clip
     lines = parity.lines()
     assert set(lines) <= set(imported.said)
     assert [line for line in lines if "vectors of texts" in line and "1e-04" in line]
@@ -124,7 +128,7 @@ def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> 
     told = imported.manifest.training["int8"]
     assert set(told) == {"gallery_image.onnx", "text.onnx"}
     assert not any(cost["kept"] for cost in told.values())
-    assert all(0.98 < cost["cosine"] < 1.0 for cost in told.values())
+    assert all(0.95 < cost["cosine"] < 1.0 for cost in told.values())
     assert sum("float32 stays" in line for line in imported.said) == 2
     matching = ["matching.safetensors"] if imported.manifest.text.matching else []
     assert sorted(path.name for path in imported.model.bundle.folder.iterdir()) == [
@@ -217,7 +221,9 @@ def test_a_bundle_that_computes_something_else_is_refused(
     bad = Parity(pixels=0, image=0.0, text=3e-3, top10_images=1, top10_texts=0.9)
     monkeypatch.setattr(export, "write_files", lambda parts, folder: None)
     monkeypatch.setattr(importer, "save_manifest", lambda folder, fields: None)
-    monkeypatch.setattr(importer, "_compared", lambda *_: bad)
+    monkeypatch.setattr(importer, "measure", lambda *_: bad)
+    monkeypatch.setattr(importer, "Bundle", SimpleNamespace(load=lambda _: None))
+    monkeypatch.setattr(importer, "Model", lambda _: None)
     destination = tmp_path / "models" / "clip"
     with pytest.raises(ModelError, match=r"of texts .* differ by 3\.0e-03.*top10_texts: 90%"):
         import_model(clip, destination, name="clip")

@@ -83,8 +83,9 @@ def _imported(
     with _beside(destination) as folder:
         fields = _exported(checkpoint, family, name, folder, say)
         save_manifest(folder, fields)
-        say("comparing with the family's own code")
-        parity = _compared(folder, family, checkpoint)
+        reference = families.family_named(family).reference(checkpoint)
+        say(f"comparing with {reference.code}")
+        parity = measure(Model(Bundle.load(folder)), reference)
         for line in parity.lines():
             say(line)
         parity.check()
@@ -150,11 +151,6 @@ def _fitted(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     return fields
 
 
-def _compared(folder: Path, family: str, checkpoint: Checkpoint) -> Parity:
-    model = Model(Bundle.load(folder))
-    return measure(model, families.family_named(family).reference(checkpoint))
-
-
 def _check_room(parts: Parts, folder: Path) -> None:
     """The text tower is written twice: as a graph, and for training."""
     written = [*_modules(parts), parts.text]
@@ -200,6 +196,6 @@ def _card(fields: Mapping[str, Any], parity: Parity) -> str:
         f"Made by `composir models add` from {fields['training']['imported_from']} "
         f"(family {fields['family']}). Licence of the weights: {fields['licence']}; it holds for "
         "whatever is trained on them.\n\n"
-        "| compared with the family's own code | figure | bound |\n|---|---|---|\n"
+        f"| compared with {parity.against} | figure | bound |\n|---|---|---|\n"
         f"{rows}\n"
     )

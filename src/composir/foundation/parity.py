@@ -44,6 +44,7 @@ class Parity(BaseModel):
         text: Largest difference of a text's vector.
         top10_images: Share of the family's ten nearest pictures of pictures that the bundle finds.
         top10_texts: Likewise, of texts.
+        against: Whose code the bundle was compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Parity(BaseModel):
     text: float
     top10_images: float
     top10_texts: float
+    against: str = "the family's own code"
 
     def check(self) -> None:
         """Refuse a bundle that computes something else.
@@ -123,6 +125,7 @@ def measure(model: Model, reference: Reference, texts: Sequence[str] = TEXTS) ->
         text=float(np.abs(found_texts - wanted_texts).max()),
         top10_images=agreement(wanted, wanted, found, found),
         top10_texts=agreement(wanted_texts, wanted, found_texts, found),
+        against=reference.code,
     )
 
 

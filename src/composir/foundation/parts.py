@@ -46,6 +46,10 @@ class Reference(Protocol):
     """A family's own code over a checkpoint."""
 
     @property
+    def code(self) -> str:
+        """Whose code it is, for people."""
+
+    @property
     def own_pixels(self) -> bool:
         """Whether `pixels` are the family's own, so that they can be compared."""
 

@@ -103,9 +103,11 @@ class TransformersReference:
 
     Attributes:
         own_pixels: Whether `pixels` are the family's own, so that they can be compared.
+        code: Whose code it is.
     """
 
     own_pixels = True
+    code = "the family's own code (transformers)"
 
     def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
         """Prepare; nothing is read yet.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
@@ -43,6 +45,8 @@ def assemble(
     preprocess: PreprocessSpec,
     *,
     family: str = "clip",
+    image: nn.Module | None = None,
+    causal: bool = True,
 ) -> Parts:
     """Put a CLIP together from what its files say.
 
@@ -53,6 +57,9 @@ def assemble(
         tokenizer: Its own.
         preprocess: How its pictures become input.
         family: Name of the reader.
+        image: Its image tower, where that is no plain vision transformer.
+        causal: Whether texts are read from left to right; if not, they are always padded, with
+            the token 0, and the padding is read.
 
     Raises:
         ModelError: If weights are missing, or tokeniser and config contradict each other.
@@ -61,17 +68,15 @@ def assemble(
     _check_end(checkpoint, config.text_config.eos_token_id, framed["closing"], tokenizer)
     return Parts(
         family=family,
-        text=_text_tower(config, source),
-        image=_image_tower(config, source, preprocess),
+        text=_text_tower(config, source, causal=causal),
+        image=image or _image_tower(config, source, preprocess),
         words=source["text_model.embeddings.token_embedding.weight"],
         tokenizer=tokenizer.to_str(),
         framing={
             **framed,
-            "length": None,
+            **({} if causal else {"pad": 0, "length": config.text_config.max_position_embeddings}),
             "pooling": "eot",
-            "causal": True,
-            "lower": False,
-            "strip_punctuation": False,
+            "causal": causal,
             "temperature": math.exp(-float(source["logit_scale"])),
         },
         preprocess=preprocess,
@@ -99,11 +104,12 @@ def _check_end(
         )
 
 
-def _text_tower(config: Any, source: Source) -> TextTower:
+def _text_tower(config: Any, source: Source, *, causal: bool) -> TextTower:
     text = config.text_config
     spec = TextTowerSpec(
         dimension=config.projection_dim,
         positions=text.max_position_embeddings,
+        causal=causal,
         **block_sizes(text),
     )
     state = {

@@ -1,8 +1,9 @@
-"""open_clip's CLIP, from its JSON config and weights, without open_clip installed.
+"""open_clip's CLIP and MobileCLIP, from JSON config and weights, without open_clip installed.
 
 Its plain vision transformers are OpenAI's CLIP under other names, so they are renamed to what
-transformers calls them and read as such. Image towers of timm and text towers of transformers,
-which its configs may name too, are not.
+transformers calls them and read as such; likewise its text towers. Of timm's image towers FastViT
+is read, MobileCLIP2's; others, and text towers of transformers, which its configs may name too,
+are not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,7 +20,9 @@ from torch import Tensor
 from composir.errors import ModelError
 from composir.foundation.checkpoint import OPEN_CLIP_CONFIG, Checkpoint
 from composir.foundation.families import clip
-from composir.foundation.parts import Parts
+from composir.foundation.fastvit import FASTVITS, FastVit, fastvit_weights
+from composir.foundation.parity import to_bytes
+from composir.foundation.parts import Parts, Reference
 from composir.foundation.preprocessing import spec_from_processor
 from composir.foundation.tokenizer_files import read_tokenizer
 from composir.foundation.transformers_code import (
@@ -28,15 +32,15 @@ from composir.foundation.transformers_code import (
 )
 from composir.foundation.weights import Source
 from composir.images.preprocess import PreprocessSpec
+from composir.model.framing import Framing
 from composir.types import FloatArray
 
-_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
+_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text"}
 _IMAGE = {"image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size"}
-_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+_FASTVIT = {"image_size", "timm_model_name", "timm_model_pretrained", "timm_drop_path"}
+_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "no_causal_mask"}
 # Options that change nothing where they have this value.
 _HARMLESS: Mapping[str, Any] = {
-    "custom_text": False,
-    "no_causal_mask": False,
     "pool_type": "argmax",
     "proj_bias": False,
     "ls_init_value": None,
@@ -49,28 +53,52 @@ _HARMLESS: Mapping[str, Any] = {
     "no_ln_pre": False,
     "attentional_pool": False,
     "final_ln_after_pool": False,
+    "timm_drop": 0.0,
 }
+_TRUNK = "visual.trunk"
 
 
 def read(checkpoint: Checkpoint) -> Parts:
     """Read a checkpoint.
 
     Raises:
-        ModelError: If files are missing or damaged, or it is more than a plain CLIP.
+        ModelError: If files are missing or damaged, or it is of a kind that is not known.
     """
-    config = _config(checkpoint)
-    source = Source(_renamed(checkpoint), str(checkpoint.folder))
-    tokenizer = read_tokenizer(checkpoint)
+    model = _model(checkpoint)
+    config = _config(checkpoint, model)
     preprocess = _preprocess(checkpoint, config.vision_config.image_size)
-    return clip.assemble(checkpoint, config, source, tokenizer, preprocess, family="open_clip")
+    return clip.assemble(
+        checkpoint,
+        config,
+        Source(_renamed(checkpoint, config), str(checkpoint.folder)),
+        read_tokenizer(checkpoint),
+        preprocess,
+        family="open_clip",
+        image=_fastvit(checkpoint, model, preprocess),
+        causal=not model["text_cfg"].get("no_causal_mask"),
+    )
+
+
+def _fastvit(
+    checkpoint: Checkpoint, model: Mapping[str, Any], preprocess: PreprocessSpec
+) -> FastVit | None:
+    """The image tower, where the config names one of timm's."""
+    name = model["vision_cfg"].get("timm_model_name")
+    if name is None:
+        return None
+    tower = FastVit(FASTVITS[name], model["embed_dim"], preprocess.mean, preprocess.std)
+    source = Source(checkpoint.state, str(checkpoint.folder))
+    return source.fill(tower, fastvit_weights(tower, source, _TRUNK))
 
 
 def reference(checkpoint: Checkpoint) -> Reference:
-    """The CLIP of transformers with the same weights; open_clip itself need not be here."""
-    return Reference(checkpoint)
+    """The CLIP of transformers with the same weights; of MobileCLIP our own towers, in torch."""
+    kind = TowersReference if _is_timm(_model(checkpoint)) else RenamedReference
+    made: Reference = kind(checkpoint)
+    return made
 
 
-class Reference(TransformersReference):
+class RenamedReference(TransformersReference):
     """As `TransformersReference`, of renamed weights.
 
     Pictures are not compared before the tower: that would need open_clip's own processor.
@@ -84,17 +112,15 @@ class Reference(TransformersReference):
 
     def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
         """RGB pictures as the bundle prepares them, (n, 3, s, s) float32, normalised."""
-        spec = _preprocess(self._checkpoint, _config(self._checkpoint).vision_config.image_size)
-        shown = torch.stack([torch.from_numpy(spec.apply(image)) for image in images]) / 255.0
-        mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
-        pixels: FloatArray = ((shown - mean) / std).permute(0, 3, 1, 2).contiguous().numpy()
-        return pixels
+        return _pixels(self._checkpoint, images)
 
     @cached_property
     def model(self) -> Any:
         """The CLIP of transformers."""
-        model = require_transformers().CLIPModel(_config(self._checkpoint)).eval()
-        model.load_state_dict({k: v.float() for k, v in _renamed(self._checkpoint).items()})
+        config = _config(self._checkpoint, _model(self._checkpoint))
+        model = require_transformers().CLIPModel(config).eval()
+        renamed = _renamed(self._checkpoint, config)
+        model.load_state_dict({name: tensor.float() for name, tensor in renamed.items()})
         return model
 
     @cached_property
@@ -104,19 +130,92 @@ class Reference(TransformersReference):
         return require_transformers().PreTrainedTokenizerFast(tokenizer_object=made, pad_token=end)
 
 
-def _config(checkpoint: Checkpoint) -> Any:
+class TowersReference:
+    """Our own towers in torch, with the tokeniser's own framing.
+
+    open_clip and timm need not be here, so what the graphs of a bundle are compared with is what
+    they were exported from; that those are timm's and open_clip's was measured in their tests.
+
+    Attributes:
+        own_pixels: False: pictures would need open_clip's own processor.
+        code: What this is.
+    """
+
+    own_pixels = False
+    code = "composir's own towers in torch"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Prepare; nothing is read yet."""
+        self._checkpoint = checkpoint
+
+    def texts(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts, (n, D) float32, unit norm."""
+        framing, length = Framing(**self._parts.framing), self._parts.text.spec.positions
+        tokenizer = read_tokenizer(self._checkpoint)
+        tokenizer.enable_truncation(length)
+        tokenizer.enable_padding(pad_id=framing.pad, length=framing.length)
+        rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+        ends = [row.index(framing.closing[0]) for row in rows]
+        words, mask = self._parts.words[torch.tensor(rows)], torch.ones(len(rows), len(rows[0]))
+        with torch.inference_mode():
+            vectors: FloatArray = self._parts.text(words, mask, torch.tensor(ends))[0].numpy()
+        return vectors
+
+    def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
+        """RGB pictures as the bundle prepares them, (n, 3, s, s) float32, normalised."""
+        return _pixels(self._checkpoint, images)
+
+    def pictures(self, pixels: FloatArray) -> FloatArray:
+        """Vectors of what `pixels` gives, (n, D) float32, unit norm."""
+        shown = np.stack([to_bytes(one, self._parts.preprocess) for one in pixels])
+        with torch.inference_mode():
+            vectors: FloatArray = self._parts.image(torch.from_numpy(shown))[0].numpy()
+        return vectors
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return read(self._checkpoint)
+
+
+def _pixels(checkpoint: Checkpoint, images: Sequence[Image.Image]) -> FloatArray:
+    spec = _preprocess(checkpoint, _config(checkpoint, _model(checkpoint)).vision_config.image_size)
+    shown = torch.stack([torch.from_numpy(spec.apply(image)) for image in images]) / 255.0
+    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
+    pixels: FloatArray = ((shown - mean) / std).permute(0, 3, 1, 2).contiguous().numpy()
+    return pixels
+
+
+def _model(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """What the config says, its options checked."""
     model = checkpoint.json(OPEN_CLIP_CONFIG).get("model_cfg")
     place = f"{checkpoint.folder / OPEN_CLIP_CONFIG}: model_cfg"
     if not isinstance(model, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
         raise ModelError(f"{place} does not state embed_dim, vision_cfg and text_cfg")
+    _refuse_more(model, _MODEL, place)
+    _refuse_more(model["text_cfg"], _TEXT, place)
+    image = model["vision_cfg"]
+    if not isinstance(image, dict) or image.get("timm_model_name") not in FASTVITS:
+        _refuse_more(image, _IMAGE, place)
+    else:
+        pool = image.get("timm_pool"), image.get("timm_proj")
+        if pool != ("avg", None):
+            raise ModelError(f"{place}: timm_pool and timm_proj are {pool}, not the mean alone")
+        _refuse_more(image, _FASTVIT | {"timm_pool"}, place)
+    return model
+
+
+def _is_timm(model: Mapping[str, Any]) -> bool:
+    return model["vision_cfg"].get("timm_model_name") is not None
+
+
+def _config(checkpoint: Checkpoint, model: Mapping[str, Any]) -> Any:
+    """The same as transformers states it; of an image tower of timm's its size alone."""
     image, text = model["vision_cfg"], model["text_cfg"]
-    for options, known in ((model, _MODEL), (image, _IMAGE), (text, _TEXT)):
-        _refuse_more(options, known, place)
     activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
     image_width, text_width = image.get("width", 768), text.get("width", 512)
     return config_from(
         "CLIPConfig",
-        place,
+        f"{checkpoint.folder / OPEN_CLIP_CONFIG}: model_cfg",
         projection_dim=model["embed_dim"],
         vision_config={
             "hidden_size": image_width,
@@ -152,31 +251,37 @@ def _refuse_more(options: Any, known: set[str], place: str) -> None:
     if more:
         raise ModelError(
             f"{place} asks for {', '.join(f'{k}={v!r}' for k, v in sorted(more.items()))}: of "
-            "open_clip's models composir reads plain vision transformers with plain text towers; "
-            "many others are published for transformers too"
+            "open_clip's models composir reads plain vision transformers and "
+            f"{', '.join(FASTVITS)}, with plain text towers; many others are published for "
+            "transformers too"
         )
 
 
-def _renamed(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Weights under transformers' names."""
-    state = Source(checkpoint.state, str(checkpoint.folder))
+def _renamed(checkpoint: Checkpoint, config: Any) -> dict[str, Tensor]:
+    """Weights under transformers' names, but those of an image tower of timm's."""
+    # Towers that open_clip calls custom are one level deeper.
+    plain = {name.removeprefix("text."): tensor for name, tensor in checkpoint.state.items()}
+    state = Source(plain, str(checkpoint.folder))
     made = {
         "logit_scale": state["logit_scale"],
         "text_projection.weight": state["text_projection"].T,
-        "visual_projection.weight": state["visual.proj"].T,
         "text_model.embeddings.token_embedding.weight": state["token_embedding.weight"],
         "text_model.embeddings.position_embedding.weight": state["positional_embedding"],
+        **state.layer("text_model.final_layer_norm", "ln_final"),
+        **_blocks(state, "transformer", "text_model", config.text_config.num_hidden_layers),
+    }
+    if any(name.startswith(_TRUNK) for name in plain):
+        return made
+    layers = config.vision_config.num_hidden_layers
+    return made | {
+        "visual_projection.weight": state["visual.proj"].T,
         "vision_model.embeddings.class_embedding": state["visual.class_embedding"],
         "vision_model.embeddings.position_embedding.weight": state["visual.positional_embedding"],
         "vision_model.embeddings.patch_embedding.weight": state["visual.conv1.weight"],
-        **state.layer("text_model.final_layer_norm", "ln_final"),
         **state.layer("vision_model.pre_layrnorm", "visual.ln_pre"),
         **state.layer("vision_model.post_layernorm", "visual.ln_post"),
+        **_blocks(state, "visual.transformer", "vision_model", layers),
     }
-    config = _config(checkpoint)
-    made |= _blocks(state, "transformer", "text_model", config.text_config.num_hidden_layers)
-    layers = config.vision_config.num_hidden_layers
-    return made | _blocks(state, "visual.transformer", "vision_model", layers)
 
 
 def _blocks(state: Source, theirs: str, ours: str, count: int) -> dict[str, Tensor]:
