@@ -64,6 +64,12 @@ class Checkpoint:
         """What `config.json` says."""
         return self.json(CONFIG)
 
+    @property
+    def is_of_open_clip(self) -> bool:
+        """Whether it is open_clip's, and none that transformers knows besides."""
+        has_config = (self.folder / OPEN_CLIP_CONFIG).is_file()
+        return has_config and "model_type" not in self.optional_json(CONFIG)
+
     def json(self, name: str) -> Mapping[str, Any]:
         """Read a JSON object.
 
@@ -110,7 +116,9 @@ class Checkpoint:
             ModelError: If there are none, one file is missing or damaged, or they are pickled and
                 that was not allowed.
         """
-        for name in (*SAFE, *PICKLED):
+        # What lies beside open_clip's weights are the same in another library's form.
+        first = -1 if self.is_of_open_clip else 1
+        for name in (*SAFE[::first], *PICKLED[::first]):
             if self._has(name):
                 return {key: value for path in self._files(name) for key, value in self._read(path)}
         raise ModelError(f"{self.folder} holds no weights: {SAFE[0]} is missing")

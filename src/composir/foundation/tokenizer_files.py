@@ -10,6 +10,7 @@ from composir.foundation.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_OLDER = ("vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 TOKENIZER, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 
 
@@ -22,6 +23,11 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     from tokenizers import Tokenizer
 
     path = checkpoint.folder / TOKENIZER
+    if not any((checkpoint.folder / name).is_file() for name in (TOKENIZER, *_OLDER)):
+        raise ModelError(
+            f"{checkpoint.folder} is incomplete: {TOKENIZER} is missing. Of open_clip's models "
+            "those that name no tokeniser have CLIP's: openai/clip-vit-base-patch32 has that file"
+        )
     try:
         return Tokenizer.from_file(str(path)) if path.is_file() else _built(checkpoint)
     except ModelError:

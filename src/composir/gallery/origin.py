@@ -85,7 +85,7 @@ def _not_to_be_had(bundle: BundleIdentity, gallery: Path) -> str:
     from composir.model.known import known_model
 
     name, known = printable(bundle.name), known_model(bundle.name)
-    source = known.source if known is not None and known.refused is None else "SOURCE"
+    source = known.source if known is not None else "SOURCE"
     where = "" if bundle.folder is None else f" (it lay in {printable(bundle.folder)})"
     return (
         f"the gallery {gallery} was made with the bundle {name} of the fingerprint "

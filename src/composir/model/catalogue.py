@@ -191,10 +191,8 @@ def _not_found(name: str) -> str:
             "path of a bundle folder; if the bundle was moved, give its new path"
         )
     known = known_model(name)
-    if known is not None and known.refused is None:
-        return f"the model {name} is not here yet; to add it: composir models add {known.source}"
     if known is not None:
-        return f"the model {name} is known, but {known.refused}"
+        return f"the model {name} is not here yet; to add it: composir models add {known.source}"
     return (
         f"no model named {name}: here there are {', '.join(sorted(named_folders()))}; composir "
         "models lists what can be added; or give the path of a bundle folder"

@@ -16,6 +16,18 @@ from composir.model.sources import Repository
 # Weights as safetensors alone: the same ones as pickles may run code, and take as much room.
 _WANTED = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*", "*.safetensors")
 _PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
+# Repositories of open_clip often keep the same weights for transformers and for timm beside them.
+_OPEN_CLIP = (
+    "open_clip_config.json",
+    "open_clip_model*.safetensors*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "*.md",
+    "LICENSE*",
+)
+_OPEN_CLIP_PICKLES = ("open_clip_pytorch_model*.bin*",)
 _UNWANTED = ("[!1]*/*", "1*/*.safetensors")  # of folders, 1_Pooling alone says something
 _CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "requests"}
 
@@ -45,7 +57,7 @@ def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> 
             hub.snapshot_download(
                 repository.name,
                 revision=repository.revision,
-                allow_patterns=[*_WANTED, *(_PICKLES if pickles else ())],
+                allow_patterns=_wanted(repository, pickles=pickles),
                 ignore_patterns=list(_UNWANTED),
                 **settings,
             )
@@ -59,6 +71,11 @@ def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> 
             f"composir models add {repository.name}@refs/pr/NUMBER; or allow them: --allow-pickle"
         )
     return folder
+
+
+def _wanted(repository: Repository, *, pickles: bool) -> list[str]:
+    wanted, also = (_OPEN_CLIP, _OPEN_CLIP_PICKLES) if repository.open_clip else (_WANTED, _PICKLES)
+    return [*wanted, *(also if pickles else ())]
 
 
 def _told(error: Exception, errors: Any, repository: Repository) -> Exception:

@@ -21,7 +21,6 @@ class KnownModel:
         parameters: Of both towers, in millions; None where that is not published.
         licence: Of the weights, as published.
         good_for: When to take it.
-        refused: Why it cannot be added today; None where it can.
     """
 
     name: str
@@ -31,10 +30,7 @@ class KnownModel:
     parameters: int | None
     licence: str
     good_for: str
-    refused: str | None = None
 
-
-_NO_OPEN_CLIP = "MobileCLIP2's image towers cannot be read yet"
 
 KNOWN: tuple[KnownModel, ...] = (
     KnownModel(
@@ -87,20 +83,18 @@ KNOWN: tuple[KnownModel, ...] = (
         "open_clip:MobileCLIP2-S0/dfndr2b",
         "MobileCLIP2",
         512,
-        None,
+        75,
         "Apple AMLR: research only, derivatives included",
         "small and fast on a CPU or phone",
-        _NO_OPEN_CLIP,
     ),
     KnownModel(
         "mobileclip2-s2",
         "open_clip:MobileCLIP2-S2/dfndr2b",
         "MobileCLIP2",
         512,
-        None,
+        99,
         "Apple AMLR: research only, derivatives included",
         "the next size of MobileCLIP2",
-        _NO_OPEN_CLIP,
     ),
     KnownModel(
         "blip-itm-base-coco",

@@ -118,5 +118,4 @@ def _known(one: KnownModel) -> ModelEntry:
         commercial=commercial_use(one.licence).answer,
         good_for=one.good_for,
         source=one.source,
-        problem=one.refused,
     )

@@ -9,11 +9,8 @@ from pathlib import Path
 from composir.errors import ModelError
 from composir.model.joint.address import EndpointAddress, is_address, parse_address
 from composir.model.known import KnownModel, known_model
+from composir.model.open_clip_names import PREFIX, REPOSITORIES
 
-_NOT_YET = {
-    "open_clip:": "open_clip's checkpoints cannot be fetched by name yet: give a folder with its "
-    "open_clip_config.json and safetensors, or a conversion for transformers",
-}
 _JOINT = "joint:"
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -21,15 +18,24 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of the hub, at a branch, tag or commit; None for its main one."""
+    """A repository of the hub.
+
+    Attributes:
+        name: Its owner and name.
+        revision: A branch, tag or commit; None for the main one.
+        open_clip: What open_clip calls the model, as it was asked for; None of others. Of such a
+            repository the files for open_clip alone are wanted.
+    """
 
     name: str
     revision: str | None = None
+    open_clip: str | None = None
 
     @property
     def words(self) -> str:
         """As it is given on the command line."""
-        return self.name if self.revision is None else f"{self.name}@{self.revision}"
+        name = self.open_clip or self.name
+        return name if self.revision is None else f"{name}@{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +68,28 @@ def parse_source(text: str) -> ModelSource:
 
     Args:
         text: A folder, a `model.safetensors`, `ORG/NAME` or `ORG/NAME@REVISION` of the hub, any of
-            these behind `joint:`, the address of an endpoint, or the name of a known model.
+            these behind `joint:`, `open_clip:ARCHITECTURE/TAG`, the address of an endpoint, or the
+            name of a known model.
 
     Raises:
         ModelError: If it is none of these, or of a kind that cannot be added.
     """
-    for kind, why in _NOT_YET.items():
-        if text.casefold().startswith(kind):
-            raise ModelError(f"{text}: {why}")
     if is_address(text):
         address = parse_address(text)
         return ModelSource(address, suggested_name(address.model), known_model(text))
     if text.casefold().startswith(_JOINT):
         inner = parse_source(text[len(_JOINT) :])
         return replace(inner, known=known_model(text), joint=True)
+    if text.casefold().startswith(PREFIX):
+        return _of_open_clip(text)
     path = Path(text).expanduser()
     if path.exists():
         folder = path if path.is_dir() else _folder_of(path)
         return ModelSource(folder, suggested_name(folder.resolve().name))
     known = known_model(text)
-    if known is not None and known.refused is not None:
-        raise ModelError(f"{text}: {known.refused}")
     # A known model may be asked for at a revision, which its entry does not name.
-    if known is not None and known.source.startswith(_JOINT) and "/" not in text:
-        return parse_source(known.source)
+    if known is not None and ":" in known.source and "/" not in text:
+        return parse_source(known.source + "".join(text.partition("@")[1:]))
     found = _REPOSITORY.fullmatch(known.source if known and "/" not in text else text)
     if found is None or text.startswith((".", "~", "/")):
         raise ModelError(
@@ -95,6 +99,23 @@ def parse_source(text: str) -> ModelSource:
     repository = Repository(found[1], found[2])
     name = known.name if known else suggested_name(found[1].partition("/")[2])
     return ModelSource(repository, name, known)
+
+
+def _of_open_clip(text: str) -> ModelSource:
+    """What open_clip calls `ARCHITECTURE/TAG`, small letters or not."""
+    asked, _, revision = text[len(PREFIX) :].partition("@")
+    found = next((name for name in REPOSITORIES if name.casefold() == asked.casefold()), None)
+    if found is None:
+        architecture = asked.partition("/")[0].casefold()
+        alike = [name for name in REPOSITORIES if name.casefold().startswith(f"{architecture}/")]
+        raise ModelError(
+            f"{text}: composir does not know where the hub has it; known ones: "
+            f"{', '.join(alike or REPOSITORIES)}. If the hub has it with an open_clip_config.json, "
+            "give ORG/NAME"
+        )
+    known = known_model(PREFIX + found)
+    repository = Repository(REPOSITORIES[found], revision or None, PREFIX + found)
+    return ModelSource(repository, known.name if known else suggested_name(found), known)
 
 
 def suggested_name(text: str) -> str:

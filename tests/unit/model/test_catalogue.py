@@ -67,7 +67,7 @@ def test_a_folder_that_holds_a_model_of_another_name_is_refused(home: Path) -> N
 def test_a_known_model_that_is_not_here_says_how_to_add_it(home: Path) -> None:
     with pytest.raises(ModelError, match=r"composir models add openai/clip-vit-base-patch32$"):
         load_model("clip-vit-base-patch32")
-    with pytest.raises(ModelError, match=r"mobileclip2-s0 is known, but .* cannot be read yet"):
+    with pytest.raises(ModelError, match=r"models add open_clip:MobileCLIP2-S0/dfndr2b$"):
         load_model("mobileclip2-s0")
 
 

@@ -2,110 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from composir.errors import ModelError
 from composir.model.hub import fetch
 from composir.model.sources import Repository
-
-COMMIT = "c0ffee" + "0" * 34
-FILES = {
-    "config.json": b'{"model_type": "clip"}',
-    "model.safetensors": b"weights " * 1000,
-    "pytorch_model.bin": b"a pickle",
-    "onnx/model.onnx": b"not wanted",
-}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """One repository, `org/name`; `org/closed` is gated, `org/half` breaks off in its weights."""
-
-    files = FILES
-    breaks_off_at = 100
-    sent: ClassVar[list[str]] = []
-
-    def do_HEAD(self) -> None:
-        self.do_GET(body=False)
-
-    def do_GET(self, body: bool = True) -> None:
-        parts = self.path.partition("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            self._api("/".join(parts[2:4]), parts[4])
-        elif parts[2:3] == ["resolve"] and "/".join(parts[4:]) in self.files:
-            self._file("/".join(parts[4:]), parts[1] == "half", body)
-        else:
-            self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
-
-    def _api(self, repository: str, asked: str) -> None:
-        if repository == "org/closed":
-            self._answer(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        elif repository not in {"org/name", "org/half", "org/pickled"}:
-            self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        elif asked == "tree":
-            self._json([_entry(name, data) for name, data in self._of(repository).items()])
-        else:
-            siblings = [{"rfilename": name} for name in self._of(repository)]
-            self._json({"id": repository, "sha": COMMIT, "siblings": siblings})
-
-    def _of(self, repository: str) -> dict[str, bytes]:
-        pickled = repository == "org/pickled"
-        return {n: d for n, d in self.files.items() if not (pickled and "safetensors" in n)}
-
-    def _file(self, name: str, half: bool, body: bool) -> None:
-        data = self.files[name]
-        headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
-        end = len(data)
-        if half and name.endswith("safetensors"):
-            self.close_connection, end = True, self.breaks_off_at
-        if body:
-            self.sent.append(name)
-        self._answer(200, data[:end] if body else b"", headers, len(data))
-
-    def _json(self, content: object) -> None:
-        self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
-
-    def _answer(
-        self, code: int, data: bytes, headers: dict[str, str], length: int | None = None
-    ) -> None:
-        self.send_response(code)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(data) if length is None else length))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_words: Any) -> None:
-        """Stay quiet."""
-
-
-def _entry(name: str, data: bytes) -> dict[str, object]:
-    return {
-        "type": "file",
-        "path": name,
-        "size": len(data),
-        "oid": hashlib.sha1(data).hexdigest(),
-    }
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.hub import COMMIT, FILES, Hub, serving
 
 
 @pytest.fixture
@@ -141,10 +47,19 @@ def test_without_a_connection_it_says_so_and_how_to_go_on(settings: dict[str, An
         fetch(Repository("org/name"), **gone, local_files_only=True)
 
 
+def test_of_a_repository_of_open_clip_its_own_files_are_fetched_alone(
+    settings: dict[str, Any],
+) -> None:
+    folder = fetch(Repository("org/open", open_clip="open_clip:A/b"), **settings)
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    assert names == {"open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"}
+
+
 @pytest.mark.parametrize(
     ("repository", "told"),
     [
         (Repository("org/closed"), "asks for its licence to be accepted: do so at https://hugg"),
+        (Repository("org/none", open_clip="open_clip:A/b"), "the hub has no model org/none"),
         (Repository("org/none"), "the hub has no model org/none, or it is private"),
         (Repository("org/pickled"), "holds no weights as safetensors, and pickles"),
     ],

@@ -9,7 +9,8 @@ import pytest
 from composir.errors import ModelError
 from composir.model.installed import is_name
 from composir.model.joint.address import EndpointAddress
-from composir.model.known import KNOWN, known_model
+from composir.model.known import KNOWN, KnownModel, known_model
+from composir.model.open_clip_names import REPOSITORIES
 from composir.model.sources import Repository, parse_source, suggested_name
 
 
@@ -39,23 +40,40 @@ def test_known_models_go_by_name_and_by_source() -> None:
 
 
 @pytest.mark.parametrize("one", KNOWN, ids=lambda one: one.name)
-def test_every_known_model_can_be_added_or_says_why_not(one: object) -> None:
-    from composir.model.known import KnownModel
-
-    assert isinstance(one, KnownModel)
+def test_every_known_model_can_be_added(one: KnownModel) -> None:
     assert is_name(one.name)
-    if one.refused is None:
-        assert parse_source(one.source).name == one.name
-    else:
-        with pytest.raises(ModelError, match="yet"):
-            parse_source(one.source)
+    for asked in (one.source, one.name):
+        found = parse_source(asked)
+        assert (found.name, found.known) == (one.name, one)
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_open_clips_names_are_repositories_of_the_hub(name: str) -> None:
+    found = parse_source(f"open_clip:{name}")
+    assert isinstance(found.place, Repository)
+    assert parse_source(REPOSITORIES[name]).place == Repository(found.place.name)
+    assert found.place.words == f"open_clip:{name}"
+    assert is_name(found.name)
+
+
+def test_open_clips_names_take_a_revision_and_small_letters() -> None:
+    found = parse_source("open_clip:vit-b-32/laion2b_s34b_b79k@main")
+    name = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+    asked = "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    assert found.place == Repository(name, "main", asked)
+    assert found.place.words == f"{asked}@main"
+    assert found.name == "vit-b-32-laion2b_s34b_b79k"
+    assert parse_source("mobileclip2-s2@main").place == Repository(
+        "timm/MobileCLIP2-S2-OpenCLIP", "main", "open_clip:MobileCLIP2-S2/dfndr2b"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("open_clip:MobileCLIP2-S2/dfndr2b", "open_clip's checkpoints cannot be fetched by name"),
-        ("open_clip:other/other", "open_clip's checkpoints cannot be fetched by name"),
+        ("open_clip:other/other", "known ones: MobileCLIP2-S0/dfndr2b, MobileCLIP2-S2/dfndr2b"),
+        ("open_clip:ViT-B-16/other", "known ones: ViT-B-16/openai, ViT-B-16/laion2b_s34b_b88k"),
+        ("open_clip:", "open_clip:: composir does not know where the hub has it"),
         ("joint:./missing/model", "there is no folder or file ./missing/model"),
         ("https://huggingface.co/openai/x", "for a model of the hub give ORG/NAME"),
         ("./missing/model", "there is no folder or file ./missing/model"),

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composir.errors import ModelError
-from composir.foundation.checkpoint import CONFIG, OPEN_CLIP_CONFIG, Checkpoint
+from composir.foundation.checkpoint import CONFIG, Checkpoint
 
 if TYPE_CHECKING:
     from composir.foundation.parts import Parts, Reference
@@ -52,7 +52,7 @@ def family_of(checkpoint: Checkpoint) -> str:
     kind = checkpoint.optional_json(CONFIG).get("model_type")
     if kind in FAMILIES:
         return str(kind)
-    if (checkpoint.folder / OPEN_CLIP_CONFIG).is_file():
+    if checkpoint.is_of_open_clip:
         return "open_clip"
     raise ModelError(
         f"{checkpoint.folder} is a model of type {kind!r}, not a dual encoder of pictures and "
