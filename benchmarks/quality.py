@@ -24,7 +24,7 @@ from held_out import write_held_out
 from composir.bench.compare import Section, sections
 from composir.bench.report.text_files import to_markdown
 from composir.bench.run import Source, load_tasks, prepare
-from composir.bench.suite import Method, Plan, Played, result_name, run_plan
+from composir.bench.suite import Method, Plan, RunOutput, result_name, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.store import Store
@@ -61,7 +61,7 @@ WORDS_ALONE = "flickr8k-dev"
 class Report:
     """What was run, and what was tuned for it."""
 
-    played: list[Played]
+    outputs: list[RunOutput]
     tuned: list[Tuned]
 
 
@@ -70,12 +70,12 @@ def main() -> None:
     model = load_model(asked.model)
     cache = Store(asked.cache)
     report = run_all(asked, model, cache)
-    played = report.played
-    shown = sections([result for one in played for result in one.results])
-    for one in played:
+    outputs = report.outputs
+    shown = sections([result for one in outputs for result in one.results])
+    for one in outputs:
         for result in one.results:
             result.save(asked.runs / result_name(result))
-    tasks = {part.task.name: part.task for one in played for part in one.prepared}
+    tasks = {part.task.name: part.task for one in outputs for part in one.prepared}
     asked.out.write_text(document(shown, report.tuned, asked.model), encoding="utf-8")
     page = asked.runs / "quality.html"
     page.write_text(bench_report(shown, tasks, title="composir: all composers"), encoding="utf-8")
@@ -102,10 +102,10 @@ def run_all(asked: argparse.Namespace, model: Model, cache: Store) -> Report:
         # Every composed sentence alone too, as papers compare mappings and composing.
         methods += tuple(Method(name, SENTENCE_ALONE) for name in model.composer_folders())
         report.tuned.extend(tuned)
-        report.played.extend(run(replace(test, methods=methods), asked, model, cache))
+        report.outputs.extend(run(replace(test, methods=methods), asked, model, cache))
     if asked.data is not None:
         for plan in sets_without_dev(asked.data):
-            report.played.extend(run(plan, asked, model, cache))
+            report.outputs.extend(run(plan, asked, model, cache))
     return report
 
 
@@ -149,7 +149,9 @@ def tuned_on(dev: Plan, model: EmbeddingModel, cache: Store) -> list[Tuned]:
     return [tune(prepared, model, name, grid, "recall@10") for name in TUNED]
 
 
-def run(plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: Store) -> list[Played]:
+def run(
+    plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: Store
+) -> list[RunOutput]:
     return (
         list(run_plan(replace(plan, model=asked.model), model, cache=cache)) if there(plan) else []
     )

@@ -1,4 +1,4 @@
-"""The one way in which every benchmark is played: compose, rank, score.
+"""The one way in which every benchmark is run: compose, rank, score.
 
 Galleries are ranked in blocks of queries, so that memory does not grow with queries times gallery.
 """
@@ -133,7 +133,7 @@ def _batch(
     vectors: Mapping[str, FloatArray],
     openers: Mapping[str, Callable[[], Image.Image]] | None,
 ) -> QueryBatch:
-    texts = tuple(_spoken(row.text, composer) for row in rows)
+    texts = tuple(_text_for(row.text, composer) for row in rows)
     negatives = tuple(row.negatives for row in rows)
     references = [queries[row.number].reference for row in rows]
     ids = [reference for reference in references if reference is not None]
@@ -143,7 +143,7 @@ def _batch(
     return QueryBatch(texts, np.stack([vectors[name] for name in ids]), images, negatives)
 
 
-def _spoken(text: str, composer: Composer) -> str:
+def _text_for(text: str, composer: Composer) -> str:
     """A text as the composer takes it: only some know a placeholder for the reference."""
     return text if composer.traits.star else without_reference(text)
 

@@ -1,4 +1,4 @@
-"""Plays one data set with one composer or several."""
+"""Evaluates one composer or several on one data set."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from composir.bench.vectors import (
     load_vectors,
 )
 from composir.compose.base import ComposedQueries, Composer
-from composir.data.problems import Problem, told_together
+from composir.data.problems import Problem, summarised
 from composir.encode.pictures import ImageFile
 from composir.encode.store import Store
 from composir.errors import BenchError, DatasetError
@@ -55,7 +55,7 @@ class Prepared:
     """A task with the vectors of its images at hand.
 
     Attributes:
-        task: What is played; without what is missing.
+        task: What is evaluated; without what is missing.
         table: Vectors of gallery and references.
         openers: The pictures, by id; None where there are only vectors.
         partial: What is missing, if anything was.
@@ -165,7 +165,7 @@ def _encoded(
 
 
 def _unreadable_notice(task: Task, unreadable: Mapping[str, str]) -> str:
-    told = told_together(Problem(repr(name), reason) for name, reason in unreadable.items())
+    told = summarised(Problem(repr(name), reason) for name, reason in unreadable.items())
     return f"{task.name}: images that cannot be read and count as missing: {'; '.join(told)}"
 
 

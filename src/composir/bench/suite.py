@@ -101,7 +101,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class RunOutput:
     """A data set that was run.
 
     Attributes:
@@ -121,7 +121,7 @@ def run_plan(
     *,
     cache: Store | None = None,
     progress: Progress | None = None,
-) -> tuple[Played, ...]:
+) -> tuple[RunOutput, ...]:
     """Run every data set with every composer.
 
     Args:
@@ -143,16 +143,16 @@ def run_plan(
     dimension = None if model is None else model.dimension
     table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
     source = Source(model, table, cache, plan.allow_missing, progress, ALLOW_MISSING)
-    return tuple(_play(plan, name, source) for name in plan.datasets)
+    return tuple(_evaluate(plan, name, source) for name in plan.datasets)
 
 
 def _refuse_unwritable(plan: Plan) -> None:
     """Before anything is computed: what a result's header says has to go into a UTF-8 file."""
-    for what, text in _told_in_headers(plan):
+    for what, text in _header_texts(plan):
         check_name(what, text)
 
 
-def _told_in_headers(plan: Plan) -> Iterator[tuple[str, str | None]]:
+def _header_texts(plan: Plan) -> Iterator[tuple[str, str | None]]:
     for name in plan.datasets:
         yield "data set", name if name in DATASETS else _absolute(Path(name))
     yield "--root", _absolute(plan.root)
@@ -165,7 +165,7 @@ def _told_in_headers(plan: Plan) -> Iterator[tuple[str, str | None]]:
             yield "--composer setting", f"{key}={value}"
 
 
-def _play(plan: Plan, name: str, source: Source) -> Played:
+def _evaluate(plan: Plan, name: str, source: Source) -> RunOutput:
     options = _options(plan, source.vectors)
     dataset, root, tasks = load_tasks(name, plan.root, options)
     _refuse_hidden(plan, dataset, tasks)
@@ -183,7 +183,7 @@ def _play(plan: Plan, name: str, source: Source) -> Played:
         result = evaluate(prepared, setup, source.model, tuning=tuning, rankings_of=on_rankings)
         results.append(result)
         written += files.paths
-    return Played(prepared, tuple(results), tuple(written))
+    return RunOutput(prepared, tuple(results), tuple(written))
 
 
 def _methods(plan: Plan) -> tuple[Method, ...]:

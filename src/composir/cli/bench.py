@@ -20,7 +20,7 @@ from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 if TYPE_CHECKING:
     from composir.bench.compare import Section
     from composir.bench.results import Result
-    from composir.bench.suite import Method, Played
+    from composir.bench.suite import Method, RunOutput
     from composir.bench.task import Task
 
 _RUN = "run"
@@ -174,10 +174,10 @@ def run_command(
         read_negation=read_negation,
     )
     with _progress() as show:
-        played = run_plan(plan, encoder, cache=vector_cache(no_cache), progress=show)
-    _save(played, out)
-    results = [result for one in played for result in one.results]
-    tasks = {part.task.name: part.task for one in played for part in one.prepared}
+        outputs = run_plan(plan, encoder, cache=vector_cache(no_cache), progress=show)
+    _save(outputs, out)
+    results = [result for one in outputs for result in one.results]
+    tasks = {part.task.name: part.task for one in outputs for part in one.prepared}
     _show(results, tasks, seed=seed, html=html, csv=csv, json=json)
 
 
@@ -191,10 +191,10 @@ def _methods(composers: Sequence[str], tuned: Sequence[Path], model: Any) -> tup
     return tuple(named or [Method(model.default_composer, {})])
 
 
-def _save(played: Sequence[Played], out: Path) -> None:
+def _save(outputs: Sequence[RunOutput], out: Path) -> None:
     from composir.bench.suite import result_path
 
-    for one in played:
+    for one in outputs:
         for result in one.results:
             path = result_path(out, result)
             result.save(path)

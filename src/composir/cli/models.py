@@ -1,4 +1,4 @@
-"""The one place where verbs get their model and gallery, so that tests can play another."""
+"""The one place where verbs get their model and gallery, so that tests can replace both."""
 
 from __future__ import annotations
 

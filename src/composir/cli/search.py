@@ -405,7 +405,7 @@ def _check_outputs(html: Path | None, explain: Path | None) -> None:
 
         check_file(html, PAGE, "--html")
     if explain is not None:
-        from composir.pages.explanation import check_explanation
+        from composir.pages.explanation_page import check_explanation
 
         check_explanation(explain, "--explain")
 
@@ -418,7 +418,7 @@ def _write_explanation(
     options: SearchOptions,
 ) -> None:
     from composir.explain import ExplainSettings, explain_search
-    from composir.pages.explanation import write_explanation
+    from composir.pages.explanation_page import write_explanation
 
     settings = ExplainSettings(
         options.where, options.include_reference, options.collapse_duplicates, options.missing

@@ -130,7 +130,7 @@ def agree_on_budget(
     typer.confirm("go on?", abort=True, err=True)
 
 
-def told_usage(writer: LanguageModelWriter, options: EndpointOptions) -> str:
+def describe_usage(writer: LanguageModelWriter, options: EndpointOptions) -> str:
     """One line on what was spent."""
     usage = writer.usage
     price = _price(options, usage.tokens_in, usage.tokens_out)

@@ -18,10 +18,10 @@ from composir.cli.terminal import echo, note, print_json, printable
 from composir.cli.triplet_writers import (
     EndpointOptions,
     agree_on_budget,
+    describe_usage,
     language_model_writer,
-    told_usage,
 )
-from composir.data.problems import Problem, told_together
+from composir.data.problems import Problem, summarised
 from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
@@ -308,7 +308,7 @@ def _report(run: _Run, made: Made) -> dict[str, Any]:
         "columns_seen": {name: round(share, 3) for name, share in made.seen.items()},
         "notices": list(run.source.notices),
         **(
-            {"usage": told_usage(cast("LanguageModelWriter", run.writer), run.endpoint)}
+            {"usage": describe_usage(cast("LanguageModelWriter", run.writer), run.endpoint)}
             if run.endpoint
             else {}
         ),
@@ -323,9 +323,9 @@ def _summary(run: _Run, made: Made, out: Path) -> list[str]:
         lines.append("dropped on the way:")
         lines += [f"  {number:>7,}  {printable(why)}" for why, number in made.dropped.items()]
     unread = [Problem(str(failure.path), failure.reason) for failure in made.failures]
-    lines += [f"cannot be read: {printable(line)}" for line in told_together(unread)]
+    lines += [f"cannot be read: {printable(line)}" for line in summarised(unread)]
     if run.endpoint is not None:
-        lines.append(told_usage(cast("LanguageModelWriter", run.writer), run.endpoint))
+        lines.append(describe_usage(cast("LanguageModelWriter", run.writer), run.endpoint))
     if len(made.triplets) < run.settings.count:
         why = "the budget of requests is used up" if run.writer.is_spent else "no pair is left"
         lines.append(f"fewer than the {run.settings.count:,} asked for: {why}")
@@ -408,5 +408,5 @@ def edit(
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")
     skipped = [Problem(file, reason) for file, reason in made.skipped]
-    for line in told_together(skipped):
+    for line in summarised(skipped):
         note(f"skipped {printable(line)}")

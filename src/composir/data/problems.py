@@ -25,7 +25,7 @@ class Problem:
     kind: str = ""
 
 
-def told_together(problems: Iterable[Problem]) -> list[str]:
+def summarised(problems: Iterable[Problem]) -> list[str]:
     """Lines for people, one for each kind of problem, the most frequent first.
 
     Args:
@@ -39,27 +39,27 @@ def told_together(problems: Iterable[Problem]) -> list[str]:
     for problem in problems:
         kinds.setdefault(problem.kind or problem.reason, []).append(problem)
     ordered = sorted(kinds.values(), key=len, reverse=True)
-    lines = [_told(alike) for alike in ordered[:_KINDS]]
+    lines = [_line(alike) for alike in ordered[:_KINDS]]
     rest = [len(alike) for alike in ordered[_KINDS:]]
     if rest:
         lines.append(f"... and {sum(rest):,} more, of {len(rest):,} other kinds")
     return lines
 
 
-def say_skipped(failures: Iterable[tuple[object, str]], say: Callable[[str], None]) -> None:
-    """Say which files are skipped.
+def log_skipped(failures: Iterable[tuple[object, str]], log: Callable[[str], None]) -> None:
+    """Log which files are skipped.
 
     Args:
         failures: Files, and why each cannot be used.
-        say: Takes lines.
+        log: Takes lines.
     """
-    for line in told_together(Problem(str(file), reason) for file, reason in failures):
-        say(f"skipping {line}")
+    for line in summarised(Problem(str(file), reason) for file, reason in failures):
+        log(f"skipping {line}")
 
 
-def _told(alike: list[Problem]) -> str:
+def _line(alike: list[Problem]) -> str:
     first = alike[0]
     named = alike[: 1 if first.kind else _NAMED]  # one's details say nothing of another's place
-    told = ", ".join(one.where for one in named)
+    places = ", ".join(one.where for one in named)
     more = len(alike) - len(named)
-    return f"{told}{f' and {more:,} more' if more else ''}: {first.reason}"
+    return f"{places}{f' and {more:,} more' if more else ''}: {first.reason}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from composir.documents import confidence_document, query_document, understood_document
+from composir.explain.attention import spread, strongest_place
 from composir.explain.effects import WINDOW, PhraseEffect
 from composir.explain.explanation import Explanation
-from composir.explain.heat import spread, strongest_place
 from composir.explain.looks import TokenLook
 from composir.types import Hit
 

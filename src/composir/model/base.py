@@ -1,4 +1,4 @@
-"""What the rest of the house may ask of a model: a protocol, so that tests can play one."""
+"""What the rest of the house may ask of a model: a protocol, so that tests can fake one."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from composir.bench.results import Result
 from composir.bench.task import BenchQuery, Task
 from composir.errors import ImageReadError
 from composir.pages.charts import Bars, Curve, aspect_bars, recall_curve
-from composir.pages.pictures import Pictures
-from composir.pages.render import render
+from composir.pages.embedded import Pictures
+from composir.pages.rendering import render
 from composir.pages.series import series_style
 
 _SIDE = 108
@@ -41,7 +41,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ShownQuery:
     """A query with the first hits of some composers: name, rank of the first target, tiles."""
 
     query: BenchQuery
@@ -50,13 +50,13 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSamples:
+class TaskQueries:
     """Queries of one task to look at, and how many each composer answered alone."""
 
     name: str
     depth: int
     alone: list[list[int]]
-    groups: list[tuple[Group, list[Sample]]]
+    groups: list[tuple[Group, list[ShownQuery]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ReportSection:
     section: Section
     curve: Curve | None
     bars: Bars | None
-    samples: list[TaskSamples]
+    samples: list[TaskQueries]
 
 
 def bench_report(sections: Sequence[Section], tasks: Mapping[str, Task], *, title: str = "") -> str:
@@ -143,11 +143,11 @@ def _section(section: Section, tasks: Mapping[str, Task], pictures: Pictures) ->
     )
 
 
-def _samples(section: Section, place: int, task: Task, pictures: Pictures) -> TaskSamples:
+def _samples(section: Section, place: int, task: Task, pictures: Pictures) -> TaskQueries:
     results = section.results
     groups = choose(results, section.methods, place, seed=results[0].header.seed)
-    sample = _Samples(section, place, task, pictures).sample
-    return TaskSamples(
+    sample = _ShownQueries(section, place, task, pictures).sample
+    return TaskQueries(
         name=task.name if len(results[0].tasks) > 1 else "",
         depth=depth_of(results[0].tasks[place]),
         alone=alone_counts(results, place).tolist() if len(results) > 1 else [],
@@ -155,7 +155,7 @@ def _samples(section: Section, place: int, task: Task, pictures: Pictures) -> Ta
     )
 
 
-class _Samples:
+class _ShownQueries:
     """Makes the samples of one task."""
 
     def __init__(self, section: Section, place: int, task: Task, pictures: Pictures) -> None:
@@ -169,7 +169,7 @@ class _Samples:
         self._pictures = pictures
         self._tiles: dict[str, Tile] = {}
 
-    def sample(self, row: int, methods: Sequence[int]) -> Sample:
+    def sample(self, row: int, methods: Sequence[int]) -> ShownQuery:
         query = self._queries[row]
         reference = None if query.reference is None else self._tile(query.reference)
         answers = tuple(
@@ -180,7 +180,7 @@ class _Samples:
             )
             for method in methods
         )
-        return Sample(query, reference, answers)
+        return ShownQuery(query, reference, answers)
 
     def _judged(self, hits: Sequence[str], query: BenchQuery) -> Iterator[Tile]:
         for hit in hits:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from composir.data.outputs import PAGE, write_file
 from composir.pages.facts import in_order_of_date, telling_facts
-from composir.pages.render import render
+from composir.pages.rendering import render
 from composir.types import Hit, Query, SearchResult
 
 _THUMBNAIL_SIDE = 256

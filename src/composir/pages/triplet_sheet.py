@@ -10,7 +10,7 @@ from pathlib import Path
 from composir.data.datasets import DatasetFolder, QueryRow
 from composir.data.json_object import is_finite_number
 from composir.errors import ImageReadError
-from composir.pages.render import render
+from composir.pages.rendering import render
 
 _SIDE = 256
 

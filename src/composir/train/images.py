@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from composir.data.files import check_regular
 from composir.data.parquet import column_names, read_table
-from composir.data.problems import say_skipped
+from composir.data.problems import log_skipped
 from composir.encode.pictures import ImageFile
 from composir.errors import TrainingError
 from composir.images.formats import PICTURE_SUFFIXES
@@ -95,7 +95,7 @@ def told_training_images(spec: Images, say: Callable[[str], None]) -> list[Train
     """
     skipped: list[Failure] = []
     images = training_images(spec, skipped.append)
-    say_skipped(((failure.path, failure.reason) for failure in skipped), say)
+    log_skipped(((failure.path, failure.reason) for failure in skipped), say)
     return images
 
 

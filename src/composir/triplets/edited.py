@@ -24,7 +24,7 @@ from composir.data.untrusted_json import MANIFEST_LIMIT
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import SIDE, apply_edit, prepare_scene
-from composir.triplets.records import pair_dice
+from composir.triplets.records import pair_rng
 
 Progress = Callable[[int, int], None]
 QUALITY = 88
@@ -157,7 +157,7 @@ def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
         rgb = read_image(job.file, min_side=SIDE).rgb
     except (ImageReadError, OSError) as error:
         return str(error)
-    edited = apply_edit(prepare_scene(rgb), pair_dice(job.seed, job.file.name, str(job.number)))
+    edited = apply_edit(prepare_scene(rgb), pair_rng(job.seed, job.file.name, str(job.number)))
     name = f"edit-{job.number:06d}"
     place = inside(out, f"{COPIES}/{name}.jpg")
     if not place.exists():

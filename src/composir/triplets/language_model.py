@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from composir.triplets.answers import AnswerCache, request_key
 from composir.triplets.chat import Answer, ChatClient, EndpointError, NoAnswer, RefusedRequest
 from composir.triplets.prompts import clean, estimated_tokens, messages, objection
-from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_dice
+from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_rng
 
 NO_BUDGET = "the budget is used up"
 _TOKENS_OF_AN_ANSWER = 20
@@ -196,13 +196,13 @@ class LanguageModelWriter:
 
     def _body(self, pair: Pair, images: tuple[SourceImage, ...], attempt: int) -> _Body:
         names = (images[pair.reference].id, images[pair.target].id)
-        dice = pair_dice(self._settings.seed, pair.label, *names, str(attempt))
+        rng = pair_rng(self._settings.seed, pair.label, *names, str(attempt))
         body: _Body = {
             "model": self._settings.model,
-            "messages": messages(pair, images, dice),
+            "messages": messages(pair, images, rng),
             "temperature": 0.7,
             "max_tokens": self._settings.max_tokens,
-            "seed": int(dice.integers(2**31)),
+            "seed": int(rng.integers(2**31)),
         }
         body |= self._settings.extra
         return {name: value for name, value in body.items() if value is not None}

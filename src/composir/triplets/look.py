@@ -9,7 +9,7 @@ from pathlib import Path
 from composir.data.datasets import QUERIES, DatasetFolder, QueryRow
 from composir.data.row_examples import QUERY_ROW
 from composir.errors import DatasetError
-from composir.triplets.records import pair_dice
+from composir.triplets.records import pair_rng
 
 
 def read_rows(folder: Path) -> list[QueryRow]:
@@ -32,7 +32,7 @@ def read_rows(folder: Path) -> list[QueryRow]:
 def choose_rows(rows: Sequence[QueryRow], count: int, seed: int) -> list[QueryRow]:
     """Some rows to look at: as many of each kind of pair as there can be, drawn by seed."""
     by_kind: dict[str, list[QueryRow]] = defaultdict(list)
-    for place in pair_dice(seed, "look").permutation(len(rows)):
+    for place in pair_rng(seed, "look").permutation(len(rows)):
         by_kind[rows[place].type or ""].append(rows[place])
     chosen: list[QueryRow] = []
     while len(chosen) < min(count, len(rows)):

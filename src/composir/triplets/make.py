@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from composir.data.problems import Problem, told_together
+from composir.data.problems import Problem, summarised
 from composir.encode.store import Store
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
@@ -28,8 +28,8 @@ class MakeSettings:
 
     Attributes:
         count: How many at most.
-        seed: Of all dice; the same seed gives the same triplets, and fewer of them are the first
-            of more.
+        seed: Of all random choices; the same seed gives the same triplets, and fewer of them are
+            the first of more.
         kinds: Which pairs; none for all that the source allows.
         vary: Columns that may differ within attribute pairs; none for all that pictures show.
         group: Columns that must agree; none for all others that pictures show.
@@ -112,7 +112,7 @@ def prepare(
         unread = [Problem(failure.path.name, failure.reason) for failure in vectors.failures]
         raise DatasetError(
             f"{source.name}: a pair needs two pictures, and {len(images)} can be read"
-            + "".join(f"; {line}" for line in told_together(unread))
+            + "".join(f"; {line}" for line in summarised(unread))
         )
     groupings, seen = _groupings(images, vectors.matrix, model, settings)
     has_captions = any(image.captions for image in images)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.triplets.columns import Grouping, groups_of
-from composir.triplets.records import Pair, PairKind, SourceImage, pair_dice
+from composir.triplets.records import Pair, PairKind, SourceImage, pair_rng
 from composir.types import FloatArray
 
 _BLOCK = 512
@@ -62,14 +62,14 @@ def near_pairs(
         return
     orders = np.stack([_order(seed, kind, image.id, near.shape[1]) for image in images])
     for turn in range(near.shape[1]):
-        for row in pair_dice(seed, kind, str(turn)).permutation(len(images)):
+        for row in pair_rng(seed, kind, str(turn)).permutation(len(images)):
             target = int(near[row, orders[row, turn]])
             if target >= 0:
                 yield Pair(kind, int(row), target)
 
 
 def _order(seed: int, kind: str, name: str, width: int) -> NDArray[np.int8]:
-    return pair_dice(seed, kind, name).permutation(width).astype(np.int8)
+    return pair_rng(seed, kind, name).permutation(width).astype(np.int8)
 
 
 def attribute_pairs(
@@ -89,25 +89,25 @@ def attribute_pairs(
     members = [(row, group, value) for group in groups for value in group for row in group[value]]
     turns = max((len(group) for group in groups), default=1) - 1
     for turn in range(turns):
-        for place in pair_dice(seed, grouping.vary, str(turn)).permutation(len(members)):
+        for place in pair_rng(seed, grouping.vary, str(turn)).permutation(len(members)):
             row, group, value = members[place]
             others = [name for name in group if name != value]
             if turn >= len(others):
                 continue
-            dice = pair_dice(seed, grouping.vary, images[row].id)
-            new = others[dice.permutation(len(others))[turn]]
-            target = _lookalike(row, group[new], matrix, below, dice)
+            rng = pair_rng(seed, grouping.vary, images[row].id)
+            new = others[rng.permutation(len(others))[turn]]
+            target = _lookalike(row, group[new], matrix, below, rng)
             if target is not None:
                 equal = tuple(group[new]) if grouping.has_context else ()
                 yield Pair("attribute", row, target, grouping.vary, value, new, equal)
 
 
 def _lookalike(
-    row: int, candidates: list[int], matrix: FloatArray, below: float, dice: np.random.Generator
+    row: int, candidates: list[int], matrix: FloatArray, below: float, rng: np.random.Generator
 ) -> int | None:
     some = np.array(candidates)
     if len(some) > _LOOKED_AT:
-        some = dice.choice(some, _LOOKED_AT, replace=False)
+        some = rng.choice(some, _LOOKED_AT, replace=False)
     scores = matrix[some] @ matrix[row]
     scores[scores >= below] = -np.inf
     best = int(np.argmax(scores))

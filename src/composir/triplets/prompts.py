@@ -45,19 +45,19 @@ _TALKS_OF_NOTES = re.compile(
 
 
 def messages(
-    pair: Pair, images: tuple[SourceImage, ...], dice: np.random.Generator
+    pair: Pair, images: tuple[SourceImage, ...], rng: np.random.Generator
 ) -> list[dict[str, str]]:
     """The conversation that asks for one text.
 
     Args:
         pair: The pair.
         images: All pictures.
-        dice: Choose style and captions.
+        rng: Choose style and captions.
     """
     reference, target = images[pair.reference], images[pair.target]
-    notes = f"A: {_notes(reference, pair, dice)}\nB: {_notes(target, pair, dice)}"
+    notes = f"A: {_notes(reference, pair, rng)}\nB: {_notes(target, pair, rng)}"
     changed = f"\nChanged: {plain(pair.column)}, {pair.old} -> {pair.new}" if pair.column else ""
-    style = _STYLES[dice.integers(len(_STYLES))]
+    style = _STYLES[rng.integers(len(_STYLES))]
     return [
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": _EXAMPLE[0]},
@@ -66,11 +66,11 @@ def messages(
     ]
 
 
-def _notes(image: SourceImage, pair: Pair, dice: np.random.Generator) -> str:
+def _notes(image: SourceImage, pair: Pair, rng: np.random.Generator) -> str:
     """Captions, and attributes where a pair was found by them or there is nothing else."""
     captions = list(image.captions)
     if len(captions) > _MOST_CAPTIONS:
-        captions = [captions[place] for place in dice.permutation(len(captions))[:_MOST_CAPTIONS]]
+        captions = [captions[place] for place in rng.permutation(len(captions))[:_MOST_CAPTIONS]]
     notes = [sentence_body(caption) for caption in captions]
     if pair.column or not notes:
         notes += [f"{plain(name)}: {value}" for name, value in image.attributes.items()]

@@ -137,7 +137,7 @@ class Triplet:
     reference_fit: float
 
 
-def pair_dice(seed: int, *parts: str) -> np.random.Generator:
+def pair_rng(seed: int, *parts: str) -> np.random.Generator:
     """Dice that depend on the seed and on names alone, not on the order of the work."""
     digest = hashlib.sha256("\x1f".join((str(seed), *parts)).encode("utf-8", "replace")).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))

@@ -14,7 +14,7 @@ from composir.data.datasets import (
     no_split,
     splits_of,
 )
-from composir.data.problems import Problem, told_together
+from composir.data.problems import Problem, summarised
 from composir.data.rows import Name, Row
 from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
@@ -65,7 +65,7 @@ def read_captioned(
     notices = [
         _counted(len(unknown), "captions without a picture", unknown),
         _counted(len(files) - len(known), "pictures without a caption are left out"),
-        *told_together(
+        *summarised(
             Problem(str(item.path), item.reason) for item in found if isinstance(item, Failure)
         ),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_dice
+from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_rng
 from composir.triplets.words import (
     content_stems,
     new_phrases,
@@ -102,7 +102,7 @@ class TemplateWriter:
     """Writes from templates, the same for the same seed."""
 
     def __init__(self, seed: int = 0) -> None:
-        """Choose the seed of all dice."""
+        """Choose the seed of all random choices."""
         self._seed = seed
 
     @property
@@ -120,10 +120,10 @@ class TemplateWriter:
         return [self._one(pair, images[pair.reference], images[pair.target]) for pair in pairs]
 
     def _one(self, pair: Pair, reference: SourceImage, target: SourceImage) -> Written | Skipped:
-        dice = pair_dice(self._seed, pair.label, reference.id, target.id)
+        rng = pair_rng(self._seed, pair.label, reference.id, target.id)
         if pair.kind == "attribute":
-            return _from_attribute(pair, reference, dice)
-        return _from_captions(reference, target, dice)
+            return _from_attribute(pair, reference, rng)
+        return _from_captions(reference, target, rng)
 
 
 def column_kind(column: str) -> str:
@@ -135,7 +135,7 @@ def column_kind(column: str) -> str:
     return fits[0] if fits else "other"
 
 
-def _from_attribute(pair: Pair, reference: SourceImage, dice: np.random.Generator) -> Written:
+def _from_attribute(pair: Pair, reference: SourceImage, rng: np.random.Generator) -> Written:
     kind = column_kind(pair.column)
     thing = "" if kind == "thing" else _thing(reference, pair.column)
     fields = {
@@ -148,7 +148,7 @@ def _from_attribute(pair: Pair, reference: SourceImage, dice: np.random.Generato
         "a_thing": with_article(thing),
     }
     fitting = [t for t in ATTRIBUTE_TEMPLATES[kind] if thing or "thing}" not in t]
-    template = fitting[dice.integers(len(fitting))]
+    template = fitting[rng.integers(len(fitting))]
     return _written(template, fields, _claim(kind, pair.new, thing))
 
 
@@ -167,15 +167,15 @@ def _thing(image: SourceImage, varied: str) -> str:
 
 
 def _from_captions(
-    reference: SourceImage, target: SourceImage, dice: np.random.Generator
+    reference: SourceImage, target: SourceImage, rng: np.random.Generator
 ) -> Written | Skipped:
     if not reference.captions or not target.captions:
         return Skipped(NO_CAPTION)
-    caption = target.captions[dice.integers(len(target.captions))]
+    caption = target.captions[rng.integers(len(target.captions))]
     phrases = new_phrases(caption, content_stems(reference.captions))
     if not phrases:
         return Skipped(NOTHING_NEW)
-    before = reference.captions[dice.integers(len(reference.captions))]
+    before = reference.captions[rng.integers(len(reference.captions))]
     gone = new_phrases(before, content_stems(target.captions))
     fields = {"caption": sentence_body(caption), "phrase": max(phrases, key=len)}
     fields |= {"old": max(gone, key=len)} if gone else {}
@@ -183,7 +183,7 @@ def _from_captions(
         {"phrase2": next(p for p in phrases if p != fields["phrase"])} if _two(phrases) else {}
     )
     fitting = [t for t in CAPTION_TEMPLATES if _needs(t) <= set(fields)]
-    template = fitting[dice.integers(len(fitting))]
+    template = fitting[rng.integers(len(fitting))]
     said = [fields[name] for name in ("caption", "phrase", "phrase2") if name in _needs(template)]
     return _written(template, fields, ", ".join(said))
 

@@ -18,7 +18,7 @@ from composir.bench.report.samples import alone_counts, choose
 from composir.bench.report.terminal import print_sections
 from composir.bench.report.text_files import to_csv, to_markdown
 from composir.bench.results import AspectFigure
-from composir.bench.suite import Plan, Played, parse_method, run_plan
+from composir.bench.suite import Plan, RunOutput, parse_method, run_plan
 from composir.pages.bench_report import bench_report
 from composir.pages.charts import aspect_bars, recall_curve
 from composir.pages.series import series_style
@@ -29,7 +29,7 @@ HOSTILE = '</style><script>alert("&")</script>'
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Played:
+def outputs(tmp_path: Path) -> RunOutput:
     """Three composers on queries that need both parts; one query's text is hostile."""
     queries = [
         QUERIES[i % 4] | {"id": f"m{i}", "type": "mixture" if i % 2 else "other"} for i in range(24)
@@ -40,8 +40,8 @@ def played(tmp_path: Path) -> Played:
     return run_plan(Plan((str(folder),), methods, model="colours"), ColourModel())[0]
 
 
-def section_of(played: Played) -> Section:
-    return sections(played.results)[0]
+def section_of(outputs: RunOutput) -> Section:
+    return sections(outputs.results)[0]
 
 
 class Tags(HTMLParser):
@@ -62,57 +62,57 @@ class Tags(HTMLParser):
         self.text += data
 
 
-def page_of(played: Played) -> str:
-    tasks = {part.task.name: part.task for part in played.prepared}
-    return bench_report([section_of(played)], tasks)
+def page_of(outputs: RunOutput) -> str:
+    tasks = {part.task.name: part.task for part in outputs.prepared}
+    return bench_report([section_of(outputs)], tasks)
 
 
-def test_the_page_needs_nothing_from_outside(played: Played) -> None:
-    page = page_of(played)
+def test_the_page_needs_nothing_from_outside(outputs: RunOutput) -> None:
+    page = page_of(outputs)
     tags = Tags(page)
     assert not {"script", "link", "iframe", "img"} & set(tags.tags)
     assert not [value for name, value in tags.attributes if name in ("src", "href")]
     assert "url(http" not in page
 
 
-def test_the_page_escapes_what_a_data_set_says(played: Played) -> None:
-    page = page_of(played)
+def test_the_page_escapes_what_a_data_set_says(outputs: RunOutput) -> None:
+    page = page_of(outputs)
     assert HOSTILE not in page
     assert HOSTILE in Tags(page).text
 
 
-def test_the_page_frames_targets_and_embeds_each_picture_once(played: Played) -> None:
-    page = page_of(played)
+def test_the_page_frames_targets_and_embeds_each_picture_once(outputs: RunOutput) -> None:
+    page = page_of(outputs)
     assert ' truth"' in page
     assert page.count("url(data:image/jpeg;base64,") <= 8
-    assert "prefers-color-scheme: dark" in page
+    assert "light-dark(" in page
 
 
-def test_the_page_holds_curves_aspects_costs_and_provenance(played: Played) -> None:
-    tags = Tags(page_of(played))
+def test_the_page_holds_curves_aspects_costs_and_provenance(outputs: RunOutput) -> None:
+    tags = Tags(page_of(outputs))
     assert "polyline" in tags.tags
     for told in ("Recall over k", "R@1 per aspect", "What it costs", "fingerprint colours-1"):
         assert told in tags.text
     assert "sum (alpha 0.5) got, image did not" in tags.text
 
 
-def test_a_page_without_the_data_has_no_queries_but_all_figures(played: Played) -> None:
-    text = Tags(bench_report([section_of(played)], {})).text
+def test_a_page_without_the_data_has_no_queries_but_all_figures(outputs: RunOutput) -> None:
+    text = Tags(bench_report([section_of(outputs)], {})).text
     assert "Queries to look at" not in text
     assert "R@1" in text
 
 
-def test_missing_pictures_are_shown_by_their_ids(played: Played) -> None:
-    for picture in played.prepared[0].task.pictures.values():
+def test_missing_pictures_are_shown_by_their_ids(outputs: RunOutput) -> None:
+    for picture in outputs.prepared[0].task.pictures.values():
         picture.path.unlink()
-    page = page_of(played)
+    page = page_of(outputs)
     assert "data:image" not in page
     assert ">yellow</div>" in page
 
 
-def test_the_terminal_shows_figures_intervals_and_marks(played: Played) -> None:
+def test_the_terminal_shows_figures_intervals_and_marks(outputs: RunOutput) -> None:
     console = Console(file=io.StringIO(), width=150)
-    print_sections([section_of(played)], console)
+    print_sections([section_of(outputs)], console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "colours, all" in shown
     assert "▲" in shown
@@ -120,26 +120,26 @@ def test_the_terminal_shows_figures_intervals_and_marks(played: Played) -> None:
     assert "corrected by Holm for 6 tests" in shown.replace("\n", "")
 
 
-def test_csv_has_one_unrounded_line_a_figure(played: Played) -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv([section_of(played)]))))
+def test_csv_has_one_unrounded_line_a_figure(outputs: RunOutput) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv([section_of(outputs)]))))
     assert len(rows) == 3 * 3
     first = rows[0]
     assert (first["composer"], first["metric"], first["p"]) == ("image", "recall@1", "")
-    expected = played.results[1].tasks[0].metrics["recall@1"].value
+    expected = outputs.results[1].tasks[0].metrics["recall@1"].value
     assert float(rows[3]["value"]) == expected
     assert float(rows[3]["p_corrected"]) >= float(rows[3]["p"])
     assert first["fingerprint"] == "colours-1"
 
 
-def test_markdown_holds_the_same_figures(played: Played) -> None:
-    text = to_markdown(section_of(played))
-    figure = played.results[1].tasks[0].metrics["recall@1"]
+def test_markdown_holds_the_same_figures(outputs: RunOutput) -> None:
+    text = to_markdown(section_of(outputs))
+    figure = outputs.results[1].tasks[0].metrics["recall@1"]
     assert f"{figure.value:.1f}" in text
     assert "| composer | R@1 | R@2 | mAP@2 |" in text
 
 
-def test_samples_are_chosen_by_outcome(played: Played) -> None:
-    section = section_of(played)
+def test_samples_are_chosen_by_outcome(outputs: RunOutput) -> None:
+    section = section_of(outputs)
     groups = {group.title: group for group in choose(section.results, section.methods, 0)}
     best = section.results[1].tasks[0].ranks.array().min(axis=1)
     assert all(best[row] == 1 for row in groups["Best of sum (alpha 0.5)"].rows)
@@ -148,17 +148,17 @@ def test_samples_are_chosen_by_outcome(played: Played) -> None:
     assert choose(section.results, section.methods, 0) == tuple(groups.values())
 
 
-def test_alone_counts_are_what_one_method_got_and_the_other_did_not(played: Played) -> None:
-    counts = alone_counts(played.results, 0)
+def test_alone_counts_are_what_one_method_got_and_the_other_did_not(outputs: RunOutput) -> None:
+    counts = alone_counts(outputs.results, 0)
     assert counts.shape == (3, 3)
     assert counts.diagonal().tolist() == [0, 0, 0]
 
 
-def test_the_curve_rises_to_everything(played: Played) -> None:
-    curve = recall_curve(played.results)
+def test_the_curve_rises_to_everything(outputs: RunOutput) -> None:
+    curve = recall_curve(outputs.results)
     assert curve is not None
     assert len(curve.lines) == 3
-    assert Tags(page_of(played)).tags.count("polyline") == 3
+    assert Tags(page_of(outputs)).tags.count("polyline") == 3
 
 
 def test_costs_are_written_with_units() -> None:

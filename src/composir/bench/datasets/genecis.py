@@ -37,7 +37,7 @@ class _Asked(Row):
 
 
 def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
-    """Read GeneCIS's files; the attribute tasks are played where their files are."""
+    """Read GeneCIS's files; the attribute tasks are run where their files are."""
     DATASET.choose(options)
     base = find_root(root, ("genecis", "GeneCIS"), "focus_object.json")
     attributes = [name for name in _ATTRIBUTE_TASKS if (base / f"{name}.json").exists()]

@@ -15,7 +15,7 @@ import torch
 
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import MANIFEST_NAME, ComposerFolder
-from composir.data.problems import say_skipped
+from composir.data.problems import log_skipped
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
@@ -153,7 +153,7 @@ def encode_images(
 
     spatial = any(start.manifest.input == "patch_tokens" for start in starts)
     features = gallery_features(cache, files, model, progress, spatial=spatial)
-    say_skipped(features.failures, say)
+    log_skipped(features.failures, say)
     row_of = {files[int(kept)]: row for row, kept in enumerate(features.kept)}
     rows = sorted(row_of[file] for file in references if file in row_of)
     made = tuple(_references(start, files, features, rows) for start in starts)

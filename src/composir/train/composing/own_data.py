@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from composir.data.datasets import QUERIES
-from composir.data.problems import Problem, told_together
+from composir.data.problems import Problem, summarised
 from composir.data.row_examples import TRIPLET_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
@@ -88,7 +88,7 @@ class TripletData:
             f"{len(self.triplets):,} triplets over {len(self.gallery):,} images; "
             f"{self.repeats:,} repeated rows, {len(self.problems):,} rows left out"
         )
-        return "\n".join([head, *(f"  {line}" for line in told_together(self.problems))])
+        return "\n".join([head, *(f"  {line}" for line in summarised(self.problems))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ def _refuse(
         raise DatasetError(f"{file}: it has no triplets; {TRIPLET_ROW}")
     if good and len(problems) <= max_bad * total:
         return
-    kinds = "".join(f"\n  {line}" for line in told_together(problems))
+    kinds = "".join(f"\n  {line}" for line in summarised(problems))
     lost = sum(problem.kind == LOST for problem in problems)
     way_out = f"\n{resolve.way_out}" if 2 * lost >= len(problems) else ""
     if not good:

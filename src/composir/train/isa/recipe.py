@@ -14,7 +14,7 @@ import torch
 from pydantic import model_validator
 
 from composir.compose.trained import ComposerManifest
-from composir.data.problems import say_skipped
+from composir.data.problems import log_skipped
 from composir.errors import ModelError
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import BlendSettings, choose_blend
@@ -259,7 +259,7 @@ def _bank(
 ) -> PictureBank:
     views = [_view(config, foundation, encoder, files, view, say) for view in range(config.views)]
     failures = views[0].gallery.failures
-    say_skipped(((getattr(file, "path", file), why) for file, why in failures), say)
+    log_skipped(((getattr(file, "path", file), why) for file, why in failures), say)
     if failures:
         say(f"{len(failures):,} of {len(files):,} pictures cannot be read")
     return PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")

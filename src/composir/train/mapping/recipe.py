@@ -16,7 +16,7 @@ import torch
 from composir.compose.blend import BlendWeights
 from composir.compose.query_side import Tokens
 from composir.compose.trained import ComposerManifest, Templates
-from composir.data.problems import say_skipped
+from composir.data.problems import log_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
@@ -337,7 +337,7 @@ def _features(
     spatial = config.mapper.injection_layers > 0
     progress = tenths("features", say)
     features = gallery_features(config.cache, files, foundation.model, progress, spatial=spatial)
-    say_skipped(((getattr(file, "path", file), why) for file, why in features.failures), say)
+    log_skipped(((getattr(file, "path", file), why) for file, why in features.failures), say)
     if features.failures:
         say(f"{len(features.failures):,} pictures cannot be read and are left out")
     return features

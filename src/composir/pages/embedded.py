@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composir.pages.render import data_uri
+from composir.pages.rendering import data_uri
 
 
 class Pictures:

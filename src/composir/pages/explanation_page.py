@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from composir.data.outputs import PAGE, OutputKind, check_file, write_file
+from composir.explain.attention import spread, strongest_place
 from composir.explain.effects import FIRST, WINDOW, Move
 from composir.explain.explanation import Explanation
-from composir.explain.heat import spread, strongest_place
 from composir.explain.looks import Looks, TokenLook
-from composir.pages.pictures import Pictures
-from composir.pages.render import render
+from composir.pages.embedded import Pictures
+from composir.pages.rendering import render
 
 _ALL_POSITIONS = 0.98  # spread from which a map says "everywhere"
 _DOCUMENT = OutputKind(
@@ -114,7 +114,7 @@ def _token(look: TokenLook, explanation: Explanation) -> tuple[TokenLook, bytes 
     looks: Looks = explanation.looks
     if look.attention is None or looks.spec is None:
         return look, None, ""
-    from composir.pages.heat import heat_overlay
+    from composir.pages.heat_map import heat_overlay
 
     share = spread(look.attention)
     place = f"{strongest_place(look.attention)}, {share:.0%} of the picture"
