@@ -15,13 +15,6 @@ export default defineConfig({
     target: "es2022",
     cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first with `light-dark`
     modulePreload: { polyfill: false },
-    rollupOptions: {
-      output: {
-        entryFileNames: "assets/[name].js",
-        chunkFileNames: "assets/[name].js",
-        assetFileNames: "assets/[name][extname]",
-      },
-    },
   },
   server: { proxy: { "/v1": "http://127.0.0.1:8732" } },
   test: { include: ["tests/**/*.test.ts"] },

@@ -17,6 +17,8 @@ import {
 } from "./api";
 
 const JSON_TYPE = "application/json";
+const SOON = 2_000; // milliseconds between looks at a running job
+const LATER = 20_000;
 const PREFERRED = "isa-compose"; // of several query sides
 
 class ServerApi implements Api {
@@ -75,8 +77,18 @@ class ServerApi implements Api {
   }
 
   follow(onJob: (job: Job) => void): () => void {
-    void onJob;
-    return () => undefined;
+    let timer = 0;
+    const look = async (): Promise<void> => {
+      let isRunning = false;
+      if (!document.hidden) {
+        const [newest] = (await this.#json<{ jobs: JobDocument[] }>("v1/jobs").catch(() => ({ jobs: [] }))).jobs;
+        if (newest) onJob(jobOf(newest));
+        isRunning = newest?.state === "running";
+      }
+      timer = window.setTimeout(look, isRunning ? SOON : LATER);
+    };
+    void look();
+    return () => clearTimeout(timer);
   }
 
   #read(answer: AnswerDocument): Answer {
@@ -134,6 +146,18 @@ interface Explanation {
     readonly phrase: string;
     readonly moves: readonly { readonly id: string; readonly rank: number; readonly rank_without: number | null }[];
   }[];
+}
+
+interface JobDocument {
+  readonly id: string;
+  readonly state: "waiting" | "running" | "done" | "failed" | "cancelled";
+  readonly progress: { readonly done: number; readonly total: number | null } | null;
+}
+
+function jobOf({ id, state, progress }: JobDocument): Job {
+  const running = state === "running" || state === "waiting";
+  const shown = running ? "running" : state === "done" ? "done" : "failed";
+  return { id, state: shown, done: progress?.done ?? 0, total: progress?.total ?? null };
 }
 
 function columnOf({ name, kind, values }: ColumnDocument): Column {
