@@ -26,7 +26,12 @@ from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
-from composir.gallery.images import IndexedImage, indexed_images, stored_thumbnails
+from composir.gallery.images import (
+    IndexedImage,
+    indexed_images,
+    sampled_images,
+    stored_thumbnails,
+)
 from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lock import LOCK_NAME, index_lock
 from composir.gallery.manifest import TABLE_NAME, Manifest, read_manifest
@@ -427,6 +432,15 @@ class Gallery:
         """
         wanted = [image_id for image_id in dict.fromkeys(image_ids) if image_id.isalnum()]
         return self._ask(lambda newest: indexed_images(newest.store, wanted))
+
+    def sample(self, count: int, seed: int = 0) -> list[IndexedImage]:
+        """Some images, e.g. to start a search from.
+
+        Args:
+            count: How many; all where the gallery has fewer.
+            seed: Chooses them.
+        """
+        return self._ask(lambda newest: sampled_images(newest.store, count, seed))
 
     def image(self, image_id: str) -> IndexedImage:
         """What the gallery holds of one image.

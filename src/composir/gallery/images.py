@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from composir.gallery import rows
 from composir.gallery.ranking import candidates
 from composir.gallery.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _IDS_AT_ONCE = 512
 
@@ -43,19 +46,35 @@ def indexed_images(store: Store, image_ids: Sequence[str]) -> dict[str, IndexedI
         image_ids: Hexadecimal; those that it lacks are missing in what comes back.
     """
     names = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
-    table = store.select("id", image_ids, names)
+    return {one.id: one for one in _images(store.select("id", image_ids, names))}
+
+
+def sampled_images(store: Store, count: int, seed: int) -> list[IndexedImage]:
+    """Some images of a store, none twice, in no order.
+
+    Args:
+        store: At some version.
+        count: How many; all where the store has fewer.
+        seed: Chooses them.
+    """
+    size = len(store)
+    chosen = np.random.default_rng(seed).choice(size, min(count, size), replace=False)
+    names = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
+    return _images(store.take(chosen.tolist(), names))
+
+
+def _images(table: pa.Table) -> list[IndexedImage]:
     nothing = np.zeros((len(table), 1), np.float32)  # of a ranking that was not made
-    found = candidates(table, nothing[:, 0], nothing)
-    return {
-        one.id: IndexedImage(
+    return [
+        IndexedImage(
             one.id,
             one.path,
             one.appearance.width,
             one.appearance.height,
             dict(one.metadata),
         )
-        for one in found
-    }
+        for one in candidates(table, nothing[:, 0], nothing)
+    ]
 
 
 def stored_thumbnails(store: Store, image_ids: list[str]) -> dict[str, bytes]:

@@ -211,6 +211,12 @@ class ImageDocument(TypedDict):
     """Where its thumbnail can be had."""
 
 
+class ImageList(TypedDict):
+    """Some images of the gallery."""
+
+    images: list[ImageDocument]
+
+
 class AddAnswer(TypedDict):
     """What became of pictures that were sent."""
 

@@ -19,6 +19,7 @@ import {
 const JSON_TYPE = "application/json";
 const SOON = 2_000; // milliseconds between looks at a running job
 const LATER = 20_000;
+const INTERNAL = ["id", "path", "content_hash", "meta_id"]; // columns that nobody filters by
 const PREFERRED = "isa-compose"; // of several query sides
 
 class ServerApi implements Api {
@@ -39,7 +40,7 @@ class ServerApi implements Api {
       images: gallery.images,
       model: model.name,
       composer: model.default_composer,
-      columns: gallery.columns.map(columnOf),
+      columns: gallery.columns.filter(({ name }) => !INTERNAL.includes(name)).map(columnOf),
       querySide: side ?? null,
       originals: this.#originals,
     };
@@ -47,7 +48,7 @@ class ServerApi implements Api {
 
   async some(count: number, seed: number): Promise<readonly Hit[]> {
     const found = await this.#json<{ images: Hit[] }>(`v1/images?sample=${count}&seed=${seed}`);
-    return found.images;
+    return found.images.map((image) => ({ ...image, rank: 0, score: 0, duplicates: [], unreachable: false }));
   }
 
   async search(asked: Asked, signal?: AbortSignal): Promise<Answer> {

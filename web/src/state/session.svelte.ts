@@ -16,7 +16,7 @@ export type EncoderState = "none" | "loading" | "ready" | "failed";
 
 export class Session {
   readonly api: Api;
-  about = $state<About | null>(null);
+  about = $state.raw<About | null>(null);
   question = $state.raw<Question>(EMPTY);
   trail = $state.raw<Trail>(NO_TRAIL);
   answer = $state.raw<Answer | null>(null);
@@ -218,12 +218,12 @@ export class Session {
   async #openEncoder(): Promise<Encoder> {
     const side = this.about?.querySide;
     if (!side) throw new ApiError("no-query-side", text.side.unavailable);
-    if (!this.#encoder) {
-      this.encoderState = "loading";
-      const runtime = new URL("./runtime/", document.baseURI).href;
-      this.#encoder = new Encoder(side.card, new URL(side.graph, document.baseURI).href, runtime);
-    }
     try {
+      if (!this.#encoder) {
+        this.encoderState = "loading";
+        const runtime = new URL("./runtime/", document.baseURI).href;
+        this.#encoder = new Encoder(side.card, new URL(side.graph, document.baseURI).href, runtime);
+      }
       this.threads = await this.#encoder.ready;
       this.encoderState = "ready";
       return this.#encoder;

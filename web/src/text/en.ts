@@ -5,10 +5,11 @@ export const en = {
   tagline: "Find a picture like this one, but different.",
   explainer:
     "Drop a picture, say what should change, and look through your own pictures for it.",
-  formula: { picture: "a picture", plus: "and words", result: "the one you mean" },
+  formula: { picture: "a picture", words: "but in brass", what: "and words", result: "the one you mean" },
   reference: {
     label: "Reference pictures",
     drop: "Drop, paste or choose a picture",
+    add: "Add another picture",
     dropNow: "Let go to search with it",
     choose: "Choose a picture",
     photograph: "Take a photo",
@@ -73,6 +74,7 @@ export const en = {
     more: "Show more",
     open: (name: string) => `Open ${name}`,
     searchFrom: "Search from here",
+    fromHere: "From here",
     moreLike: "More like this",
     lessLike: "Less like this",
     select: (name: string) => `Select ${name}`,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -20,8 +21,10 @@ from composir.serve.engine import Engine
 from composir.serve.forms import read_form, read_upload
 from composir.serve.problems import InvalidRequestError, NotAllowedError, NotFoundError
 from composir.serve.routes.state import state_of
-from composir.serve.schemas import AddAnswer, DeleteAnswer, ImageDocument, ImageId
+from composir.serve.schemas import AddAnswer, DeleteAnswer, ImageDocument, ImageId, ImageList
 
+MOST_SAMPLE = 200
+MOST_SEED = 2**32 - 1
 router = APIRouter(prefix="/v1/images", tags=["images"])
 _MEDIA_TYPES = {
     ".jpg": "image/jpeg",
@@ -58,22 +61,37 @@ _ADD = {
 }
 
 
+@router.get("", response_model=ImageList, responses=problems())
+async def sample(
+    request: Request,
+    sample: Annotated[int, Query(ge=1, le=MOST_SAMPLE)] = 12,
+    seed: Annotated[int, Query(ge=0, le=MOST_SEED)] = 0,
+) -> Response:
+    """Some images of the gallery, e.g. to start from; another seed gives others."""
+    engine = state_of(request).engine
+    found = await engine.run(partial(engine.gallery.sample, sample, seed), request)
+    return Json({"images": [_document(one, engine) for one in found]})
+
+
 @router.get("/{image_id}", response_model=ImageDocument, responses=problems())
 async def image(image_id: ImageId, request: Request) -> Response:
     """What the gallery holds of an image."""
     engine = state_of(request).engine
     found = await engine.run(partial(engine.gallery.image, image_id), request)
-    address = f"/v1/images/{found.id}"
-    document: ImageDocument = {
-        "id": found.id,
-        "path": str(found.path),
-        "width": found.width,
-        "height": found.height,
-        "metadata": {name: plain_value(value) for name, value in found.metadata.items()},
+    return Json(_document(found, engine))
+
+
+def _document(image: IndexedImage, engine: Engine) -> ImageDocument:
+    address = f"/v1/images/{image.id}"
+    return {
+        "id": image.id,
+        "path": str(image.path),
+        "width": image.width,
+        "height": image.height,
+        "metadata": {name: plain_value(value) for name, value in image.metadata.items()},
         "original": f"{address}/original" if engine.settings.originals else None,
         "thumbnail": f"{address}/thumbnail",
     }
-    return Json(document)
 
 
 @router.get("/{image_id}/thumbnail", responses={**problems(), **_JPEG}, response_class=Response)

@@ -1,0 +1,85 @@
+/** A real server over the sample catalogue, and the system's Chromium, for one file of tests. */
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+
+const ROOT = resolve(import.meta.dirname, "../../..");
+export const PICTURES = join(ROOT, "examples/catalogue/images");
+export const ARMCHAIR = join(PICTURES, "armchair-boxy-black-fabric-white-studio-front.jpg");
+const PYTHON = process.env["COMPOSIR_PYTHON"] ?? join(ROOT, ".venv-test/bin/python");
+const CHROMIUM = process.env["COMPOSIR_CHROMIUM"] ?? "/usr/bin/chromium";
+const RUN = "from composir.cli.entry import run; run()";
+const QUIET = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+export interface Stage {
+  readonly address: string;
+  readonly open: (options?: BrowserContextOptions) => Promise<Page>;
+  readonly problems: string[]; // what the console and the page complained of
+  readonly close: () => Promise<void>;
+}
+
+/** Index the catalogue's pictures, serve them at a free port, start the browser. */
+export async function staged(): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), "composir-web-"));
+  const gallery = join(folder, "gallery");
+  const metadata = join(ROOT, "examples/catalogue/gallery.jsonl");
+  await finished(composir(folder, "index", PICTURES, "--gallery", gallery, "--metadata", metadata));
+  const server = composir(folder, "serve", gallery, "--port", "0", "--originals", "--no-open");
+  const address = await announced(server);
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+  const problems: string[] = [];
+  const close = async (): Promise<void> => {
+    await browser.close();
+    server.kill();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { address, open: (options) => opened(browser, address, problems, options), problems, close };
+}
+
+function composir(home: string, ...args: string[]): ChildProcess {
+  const env = { ...process.env, COMPOSIR_HOME: home, PYTHONPATH: join(ROOT, "src"), PYTHONUNBUFFERED: "1" };
+  return spawn(PYTHON, ["-c", RUN, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+}
+
+function finished(child: ChildProcess): Promise<void> {
+  return new Promise((done, fail) => {
+    let said = "";
+    child.stderr!.on("data", (part) => (said += part));
+    child.stdout!.on("data", (part) => (said += part));
+    child.on("exit", (code) => (code === 0 ? done() : fail(new Error(said))));
+  });
+}
+
+function announced(child: ChildProcess): Promise<string> {
+  return new Promise((done, fail) => {
+    let said = "";
+    const read = (part: Buffer): void => {
+      said += part;
+      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+      if (found) done(`${found[0]}/`);
+    };
+    child.stdout!.on("data", read);
+    child.stderr!.on("data", read);
+    child.on("exit", () => fail(new Error(said)));
+  });
+}
+
+async function opened(
+  browser: Browser, address: string, problems: string[], options: BrowserContextOptions = {},
+): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) problems.push(message.text());
+  });
+  page.on("pageerror", (error) => problems.push(error.message));
+  await page.goto(address);
+  await page.locator("[data-tile]").first().waitFor();
+  return page;
+}
