@@ -1,6 +1,8 @@
 /** A real server over the sample catalogue, and the system's Chromium, for one file of tests. */
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { createServer, request as forward, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -17,8 +19,16 @@ const QUIET = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
+/** One request of the page, as it went over the wire. */
+export interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly body: Buffer;
+}
+
 export interface Stage {
   readonly address: string;
+  readonly sent: Sent[];
   readonly open: (options?: BrowserContextOptions) => Promise<Page>;
   readonly problems: string[]; // what the console and the page complained of
   readonly close: () => Promise<void>;
@@ -31,15 +41,18 @@ export async function staged(): Promise<Stage> {
   const metadata = join(ROOT, "examples/catalogue/gallery.jsonl");
   await finished(composir(folder, "index", PICTURES, "--gallery", gallery, "--metadata", metadata));
   const server = composir(folder, "serve", gallery, "--port", "0", "--originals", "--no-open");
-  const address = await announced(server);
+  const sent: Sent[] = [];
+  const recorder = await recording(await announced(server), sent);
+  const address = `http://127.0.0.1:${(recorder.address() as AddressInfo).port}/`;
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
   const problems: string[] = [];
   const close = async (): Promise<void> => {
     await browser.close();
+    recorder.close();
     server.kill();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { address, open: (options) => opened(browser, address, problems, options), problems, close };
+  return { address, sent, open: (options) => opened(browser, address, problems, options), problems, close };
 }
 
 function composir(home: string, ...args: string[]): ChildProcess {
@@ -68,6 +81,24 @@ function announced(child: ChildProcess): Promise<string> {
     child.stderr!.on("data", read);
     child.on("exit", () => fail(new Error(said)));
   });
+}
+
+/** Stands before the server and keeps every body, which a browser does not tell of forms. */
+function recording(address: string, sent: Sent[]): Promise<Server> {
+  const { hostname, port } = new URL(address);
+  const recorder = createServer((request, response) => {
+    const { method = "", url: path = "", headers } = request;
+    const parts: Buffer[] = [];
+    const onward = forward({ hostname, port, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on("error", () => response.destroy());
+    request.on("data", (part: Buffer) => parts.push(part));
+    request.on("end", () => sent.push({ method, path, body: Buffer.concat(parts) }));
+    request.pipe(onward);
+  });
+  return new Promise((done) => recorder.listen(0, "127.0.0.1", () => done(recorder)));
 }
 
 async function opened(
