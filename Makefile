@@ -71,3 +71,16 @@ bench-quality: $(DEV)/.done ## Quality: every baseline on every data set at hand
 .PHONY: clean
 clean: ## Remove environments, caches and the demo
 	rm -rf $(VENV) $(DEV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+web/node_modules/.done: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: web
+web: web/node_modules/.done ## Build the page again after changing web/ (Node 20.19 or newer)
+	cd web && npm run build
+
+# Chromium is the system's: apt-get install chromium.
+.PHONY: test-web
+test-web: web/node_modules/.done $(DEV)/.done ## The page: types, logic, and a real browser against a real server
+	cd web && npm run check && npm test && npm run test:browser

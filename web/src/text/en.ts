@@ -117,8 +117,9 @@ export const en = {
     original: "Open the original",
     neighbours: "Pictures like this one",
     why: "Why it matched",
-    whyWords: "What each word adds to its score",
-    whyNone: "There is nothing to explain without words.",
+    whyHelp: "Its rank without each part of the words, and with it",
+    moved: (before: number | null, rank: number) =>
+      before === rank ? `no change at ${rank}` : `from ${before ?? "far down"} to ${rank}`,
     unreachable: "Its disk cannot be reached at the moment.",
   },
   selection: {

@@ -119,7 +119,7 @@ test("less like this moves such pictures down", async () => {
 
 test("the details tell of a picture, its neighbours and why it matched", async () => {
   const page = await stage.open();
-  await say(page, "a green teapot");
+  await say(page, "a green teapot on the grass");
   await page.locator("#results [data-tile]").first().click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("256 × 256").waitFor();
