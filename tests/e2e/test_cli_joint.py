@@ -14,6 +14,7 @@ from composir.images.preprocess import PreprocessSpec
 from composir.model.installed import models_folder
 from composir.model.joint.endpoint import ATTEMPTS
 from composir.model.joint.model import PADDING
+from composir.model.joint.probe import WORDS
 from tests.e2e.commands import composir, paint, paint_all
 from tests.joint_stub import Reply, Stub, fails, joint_endpoint
 from tests.tiny_bundle import make_bundle, make_composer
@@ -167,7 +168,8 @@ def test_search_by_words_image_and_both_in_one(gallery: Stub) -> None:
     gallery.inputs.clear()
     both = hits("--image", "photos/red.png", "green", "--include-reference", "-k", "4")
     assert {"red", "green", "yellow"} < set(both)
-    assert ("green", ((64, 48),)) in gallery.inputs  # the picture, whole, with its words
+    # The words that it is known by, and the picture with its words: it is encoded once.
+    assert gallery.inputs == [(WORDS, ()), ("green", ((64, 48),))]
     summary = composir("search", "red", "--gallery", "g").stderr
     assert "joint" in summary
 

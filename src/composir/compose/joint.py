@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from composir.compose.arithmetic import Arithmetic
-from composir.compose.base import ComposedQueries, QueryBatch
+from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.errors import QueryError
 from composir.model.base import JointEncoder
 from composir.types import FloatArray
@@ -39,6 +39,11 @@ class Joint(Arithmetic):
                 "joint together: use another composer, e.g. sum; or let a joint encoder look at "
                 "the first hits: --rerank NAME"
             )
+
+    @property
+    def traits(self) -> Traits:
+        """It reads references itself."""
+        return Traits(needs_vectors=False)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Encode references and texts together; with one of the two missing, the other.

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from composir.compose.base import Composer
 from composir.crop import Crop
 from composir.data.files import absolute, read_regular
 from composir.errors import (
@@ -23,6 +25,8 @@ from composir.images import read_image
 from composir.model.base import EmbeddingModel
 from composir.references import LARGEST_FILE, NamedImage, ReferenceImage, reference_name
 from composir.types import DecodedImage, FloatArray, Query
+
+_UNSEEN = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,13 @@ class Reference:
 
     Attributes:
         rgb: Its pixels, of the part that is asked about.
-        vector: (D,) float32 of that part, unit norm.
+        vector: (D,) float32 of that part, unit norm; None where nobody needs it.
         id: The gallery's id for its path; None where it came without one.
         appearance: What duplicates of the whole picture look like too.
     """
 
     rgb: Image.Image
-    vector: FloatArray
+    vector: FloatArray | None
     id: str | None
     appearance: Appearance
 
@@ -65,12 +69,18 @@ class Reference:
         return candidate.id == self.id or rule.same(self.appearance, candidate.appearance)
 
 
-def encoded_references(query: Query, model: EmbeddingModel) -> tuple[Reference, ...]:
+def encoded_references(
+    query: Query, model: EmbeddingModel, composer: Composer
+) -> tuple[Reference, ...]:
     """Read and encode the references of a query.
+
+    Where neither composer nor duplicate rule needs their vectors they are not encoded: with a joint
+    encoder, which reads them together with the words, that would cost seconds more.
 
     Args:
         query: With any number of references.
         model: The gallery's.
+        composer: Of the query.
 
     Raises:
         QueryError: If one cannot be read, or the crop reaches beyond it.
@@ -78,24 +88,19 @@ def encoded_references(query: Query, model: EmbeddingModel) -> tuple[Reference, 
     opened = open_references(query)
     if not opened:
         return ()
+    if not composer.traits.needs_vectors and model.copy_similarity is None:
+        return tuple(_reference(one, None, _UNSEEN) for one in opened)
     vectors = model.encode_images([one.rgb for one in opened])
     # What is left out of the hits is the whole picture, whatever part of it was asked about.
     wholes = vectors if query.crop is None else model.encode_images([o.whole.rgb for o in opened])
-    return tuple(
-        Reference(
-            one.rgb,
-            vector,
-            one.id,
-            Appearance(
-                one.content_hash,
-                sign_picture(one.whole.rgb),
-                whole,
-                one.whole.width,
-                one.whole.height,
-            ),
-        )
-        for one, vector, whole in zip(opened, vectors, wholes, strict=True)
-    )
+    seen = zip(opened, vectors, wholes, strict=True)
+    return tuple(_reference(one, vector, whole) for one, vector, whole in seen)
+
+
+def _reference(one: OpenedReference, vector: FloatArray | None, whole: FloatArray) -> Reference:
+    width, height = one.whole.width, one.whole.height
+    looks = Appearance(one.content_hash, sign_picture(one.whole.rgb), whole, width, height)
+    return Reference(one.rgb, vector, one.id, looks)
 
 
 def open_references(query: Query, *, min_side: int | None = None) -> tuple[OpenedReference, ...]:

@@ -116,7 +116,7 @@ def answer(
     if ranker.size == 0:
         raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
     understood, notices = understand(query)
-    references = encoded_references(query, model)
+    references = encoded_references(query, model, composer)
     composed = _composed(understood, references, composer)
     beside_image = query.image is not None or query.from_device
     cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
@@ -161,7 +161,7 @@ def composed_query(query: Query, model: EmbeddingModel, composer: Composer) -> C
         QueryError: If a reference cannot be read or the composer needs what the query lacks.
     """
     understood, _ = understand(query)
-    return _composed(understood, encoded_references(query, model), composer)
+    return _composed(understood, encoded_references(query, model, composer), composer)
 
 
 def _composed(query: Query, references: Sequence[Reference], composer: Composer) -> ComposedQueries:
@@ -193,9 +193,10 @@ def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:
     texts, negatives = (query.text,) * count, (query.negatives,) * count
     if not references:
         return QueryBatch(texts, negatives=negatives)
+    vectors = [one.vector for one in references if one.vector is not None]
     return QueryBatch(
         texts,
-        image_vectors=np.stack([reference.vector for reference in references]),
+        image_vectors=np.stack(vectors) if vectors else None,
         images=[partial(_rgb, reference) for reference in references],
         negatives=negatives,
     )
