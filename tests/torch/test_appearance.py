@@ -313,7 +313,7 @@ def test_a_mapper_that_does_not_read_the_appearance_is_not_trained_by_it(tmp_pat
     torch.manual_seed(0)
     config = MapperConfig(width=8, injection_layers=0, dropout=0.0)
     mapper = Mapper(
-        foundation.dimension, foundation.word_statistics, None, config, unread=APPEARANCE
+        foundation.dimension, foundation.word_statistics, None, config, ignored=APPEARANCE
     )
     losses = []
     for seen in (vectors, other):

@@ -16,11 +16,8 @@ from composir.compose import QueryBatch, open_trained  # noqa: E402
 from composir.compose.trained import ComposerManifest  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import Model, load_model  # noqa: E402
-from composir.train.baselines.text_only import (  # noqa: E402
-    TextMapConfig,
-    TextObjective,
-    train_text_map,
-)
+from composir.train.baselines.text_map_task import TextObjective  # noqa: E402
+from composir.train.baselines.text_only import TextMapConfig, train_text_map  # noqa: E402
 from composir.train.composing.config import ComposeConfig  # noqa: E402
 from composir.train.composing.recipe import train_composing  # noqa: E402
 from composir.train.config import read_config  # noqa: E402

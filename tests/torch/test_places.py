@@ -121,5 +121,5 @@ def test_a_composer_is_not_left_through_links(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (folder / "README.md").symlink_to(tmp_path / "mine")
     with pytest.raises(OutputError, match=r"README\.md: is a link"):
-        choose_blend(model, folder, [tmp_path / "dev"], tmp_path / "cache")
+        choose_blend(model, folder, [])
     assert (tmp_path / "mine").read_text() == "mine"

@@ -202,8 +202,11 @@ def blend(
     """Choose the weights of a composer's blend on dev queries and write them into its settings."""
     from composir.model import load_model
     from composir.train.blend import choose_blend, parse_fixed
+    from composir.train.dev_set import open_dev_set
 
-    choice = choose_blend(load_model(model), composer, dev or [], cache, parse_fixed(fixed or []))
+    loaded = load_model(model)
+    sets = (open_dev_set(folder, loaded, cache) for folder in dev or [])
+    choice = choose_blend(loaded, composer, sets, parse_fixed(fixed or []))
     chosen = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
     note(f"{chosen}: mean recall@10 {choice.score:.1f} % on the dev queries")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,18 +12,16 @@ import numpy as np
 
 from composir.compose.blend import BlendWeights, Terms
 from composir.compose.trained import ComposerFolder, ComposerManifest, save_composer
-from composir.data.outputs import refuse_links, write_inside
-from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.data.outputs import refuse_links
 from composir.errors import TrainingError
 from composir.model import Model
+from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
 from composir.train.dev_set import (
     METRICS,
     DevSet,
-    Progress,
     composer_terms,
     dev_scores,
-    open_dev_set,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +36,6 @@ GRID = {
     "text": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
-CARD = "README.md"
-_BLEND_LINE = re.compile(r"^(- )?Blend: .*$", re.MULTILINE)
 # From different corners, because a search along coordinates may stop in a local best.
 STARTS: tuple[Mapping[str, float], ...] = (
     {"sentence": 1.0},
@@ -95,6 +90,15 @@ class BlendChoice:
     score: float
     scores: Mapping[str, float]
     tried: int
+
+    @property
+    def told(self) -> str:
+        """For the card, behind the weights."""
+        by_set = ", ".join(f"{name} {score:.1f}" for name, score in self.scores.items())
+        return (
+            f"chosen among {self.tried} on dev queries: mean recall@10 {self.score:.1f} % "
+            f"({by_set}). These are figures of choosing, not results"
+        )
 
     @property
     def provenance(self) -> dict[str, object]:
@@ -184,35 +188,30 @@ def best_sum(score: Score) -> dict[str, float]:
 def choose_blend(
     model: Model,
     folder: Path,
-    dev_folders: Sequence[Path],
-    cache: Path,
+    dev: Iterable[DevSet],
     fixed: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
 ) -> BlendChoice:
-    """Choose the blend of a trained composer and write it into its settings.
+    """Choose the blend of a trained composer and write it into its settings and its card.
 
     Args:
         model: The model it was trained for.
         folder: The composer; its `composer.json` is written anew.
-        dev_folders: Data set folders, none of which may be what is reported on.
-        cache: Folder of caches.
+        dev: Dev sets, none of which may be what is reported on.
         fixed: As in `choose_weights`.
-        progress: Called with (done, total) pictures.
 
     Returns:
         What was chosen.
 
     Raises:
-        TrainingError: If no dev folder is given, or one has no composed query.
+        TrainingError: If there is no dev set.
         BundleError: If the folder is no composer.
         OutputError: If there are links in it, through which the card would be written elsewhere.
-        DatasetError: If a dev folder is at fault.
     """
-    if not dev_folders:
-        raise TrainingError("the blend is chosen on dev queries: name data set folders with --dev")
     refuse_links(folder)
-    sets = [open_dev_set(dev, model, cache, progress) for dev in dev_folders]
-    choice = choose_weights([(dev, composer_terms(folder, model, dev)) for dev in sets], fixed)
+    terms = [(one, composer_terms(folder, model, one)) for one in dev]
+    if not terms:
+        raise TrainingError("the blend is chosen on dev queries: name data set folders with --dev")
+    choice = choose_weights(terms, fixed)
     record_choice(folder, choice)
     return choice
 
@@ -244,21 +243,6 @@ def record_choice(folder: Path, choice: BlendChoice) -> None:
     fields = {name: getattr(made, name) for name in ComposerManifest.model_fields}
     fields["settings"] = made.settings.changed(choice.settings)
     fields["training"] = {**made.training, "blend": choice.provenance}
-    _tell_card(folder / CARD, choice)
+    replace_blend(folder, blend_line(choice.settings, choice.told))
     told = {k: v for k, v in fields.items() if k not in {"schema_version", "files"}}
     save_composer(folder, told, made.shared)
-
-
-def _tell_card(card: Path, choice: BlendChoice) -> None:
-    """Replace the line of a card that tells the blend; a card without one stays as it is."""
-    if not card.exists():
-        return
-    weights = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
-    by_set = ", ".join(f"{name} {score:.1f}" for name, score in choice.scores.items())
-    told = (
-        f"Blend: {weights}, chosen among {choice.tried} on dev queries: mean recall@10 "
-        f"{choice.score:.1f} % ({by_set}). These are figures of choosing, not results."
-    )
-    text = read_text(card, TrainingError, limit=MANIFEST_LIMIT)
-    changed = _BLEND_LINE.sub(lambda found: (found[1] or "") + told, text, count=1)
-    write_inside(card.parent, card.name, changed)

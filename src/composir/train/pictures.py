@@ -1,4 +1,4 @@
-"""Pictures that mapping is trained on, with the texts that are known of some of them."""
+"""Pictures to train on, with the texts that are known of some of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from composir.triplets.records import Source, SourceImage
 from composir.triplets.source import CAPTION_COLUMNS, read_data_set
 
 Say: TypeAlias = Callable[[str], None]
-NOT_STATED = "not stated"
+NOT_STATED, PLAIN = "not stated", "images"
 OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
 
 @dataclass(frozen=True, slots=True)
-class MapPicture:
+class SourcePicture:
     """One picture.
 
     Attributes:
@@ -59,7 +59,7 @@ class PictureSources(Settings):
 
 def read_pictures(
     sources: PictureSources, held_out: Collection[Path], say: Say
-) -> list[MapPicture]:
+) -> list[SourcePicture]:
     """Find the pictures to train on.
 
     Data sets use the column `split` of their rows, else a hash.
@@ -96,6 +96,13 @@ def read_pictures(
     return kept
 
 
+def licences(pictures: Sequence[SourcePicture], images: Sequence[str]) -> dict[str, str]:
+    """Where training pictures come from, name to licence; plain ones by the folders' names."""
+    found = {one.source: one.licence for one in pictures if one.split == "train"}
+    plain = {Path(spec).name: NOT_STATED for spec in images} if found.pop(PLAIN, None) else {}
+    return found | plain
+
+
 def _identity(file: PictureFile) -> tuple[Path, int]:
     """What makes two mentions of a picture the same: the file behind links, and the place in it."""
     if isinstance(file, Path):
@@ -103,14 +110,14 @@ def _identity(file: PictureFile) -> tuple[Path, int]:
     return file.path.resolve(), file.begin
 
 
-def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[MapPicture]:
+def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[SourcePicture]:
     for one in _data_sets(folder):
         source = read_data_set(one)
         _tell(source, say)
         for image in source.images:
             split = _own_split(image, source.name, sources.dev_share)
             if split:
-                yield MapPicture(source.name, image.file, _texts(image), split, source.licence)
+                yield SourcePicture(source.name, image.file, _texts(image), split, source.licence)
 
 
 def _data_sets(folder: Path) -> list[Path]:
@@ -139,7 +146,7 @@ def _texts(image: SourceImage) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*image.captions, *([title] if title else [])]))
 
 
-def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
+def _plain_pictures(sources: PictureSources, say: Say) -> list[SourcePicture]:
     if not sources.images:
         if sources.captions != Path():
             raise TrainingError(
@@ -149,8 +156,8 @@ def _plain_pictures(sources: PictureSources, say: Say) -> list[MapPicture]:
     images = told_training_images(sources.images, say)
     texts = _caption_texts(sources.captions, images, say) if sources.captions != Path() else {}
     return [
-        MapPicture(
-            "images",
+        SourcePicture(
+            PLAIN,
             image.file,
             texts.get(image.name, ()),
             "dev" if is_dev(image.name, sources.dev_share) else "train",

@@ -18,6 +18,7 @@ from composir.compose import QueryBatch, load_composer, open_trained  # noqa: E4
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.blend import choose_blend  # noqa: E402
+from composir.train.dev_set import open_dev_set  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.mapper import MapperConfig  # noqa: E402
 from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
@@ -105,7 +106,9 @@ def test_plain_mapper_takes_vectors_and_the_blend_can_be_chosen_later(
     manifest = train_map(plain, tmp_path / "run", lambda _: None)
     folder, model = tmp_path / "run" / "composer", load_model(bundle)
     before = load_composer(folder, model).settings
-    choice = choose_blend(model, folder, [dev], tmp_path / "cache", {"image": 0.0})
+    choice = choose_blend(
+        model, folder, [open_dev_set(dev, model, tmp_path / "cache")], {"image": 0.0}
+    )
     after = load_composer(folder, model).settings
 
     assert (manifest.input, manifest.tokens) == ("vector", 2)

@@ -12,8 +12,8 @@ pytest.importorskip("torch", reason="needs the train extra")
 from composir.errors import TrainingError
 from composir.train.mapping.phrases import neutral_phrases
 from composir.train.pictures import (
-    MapPicture,
     PictureSources,
+    SourcePicture,
     read_pictures,
 )
 from tests.torch.mapping.data import write_data_set, write_pictures
@@ -21,7 +21,7 @@ from tests.torch.mapping.data import write_data_set, write_pictures
 pytestmark = pytest.mark.torch
 
 
-def read(*, held_out: set[Path] | None = None, **sources: object) -> list[MapPicture]:
+def read(*, held_out: set[Path] | None = None, **sources: object) -> list[SourcePicture]:
     return read_pictures(PictureSources(**sources), held_out or set(), lambda _: None)  # type: ignore[arg-type]
 
 

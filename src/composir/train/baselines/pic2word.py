@@ -10,7 +10,8 @@ from pathlib import Path
 
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
-from composir.train.mapping.recipe import MapConfig, Say, train_map
+from composir.train.mapping.recipe import MapConfig, train_map
+from composir.train.run import Say
 
 PRESET = (
     "name=pic2word",

@@ -6,24 +6,21 @@ the patch tokens of the gallery's encoder (symmetric). Everything else is the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import model_validator
 
 from composir.compose.trained import ComposerManifest
-from composir.data.problems import log_skipped
 from composir.errors import ModelError
-from composir.model.catalogue import DEFAULT_MODEL
-from composir.train.blend import BlendSettings, choose_blend
-from composir.train.config import Between, Count, File, Files, Name, Seed, Settings, Texts
-from composir.train.dev_set import open_dev_set
+from composir.model.bundle import Source
+from composir.train.blend import BlendSettings
+from composir.train.card import Card, write_composer
+from composir.train.config import Between, Count, File, Files, Name, Texts
 from composir.train.frozen import FrozenFoundation
-from composir.train.gallery_features import PictureFile, gallery_features
-from composir.train.images import is_dev, told_training_images
-from composir.train.isa.export import IsaRun, QueryParts, write_composer
+from composir.train.isa.export import QueryParts
 from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
     GALLERY,
@@ -33,29 +30,37 @@ from composir.train.isa.light_encoder import (
     load_light_encoder,
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
-from composir.train.isa.matching import load_matcher
+from composir.train.isa.matching import SentenceMatcher, load_matcher
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.pictures import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
-from composir.train.loop import LoopConfig, LoopOptions, train
-from composir.train.pictures import NOT_STATED, PictureSources, read_pictures
-from composir.train.run_folder import claim
+from composir.train.loop import LoopConfig, LoopOptions
+from composir.train.pictures import (
+    NOT_STATED,
+    PictureSources,
+    SourcePicture,
+    licences,
+    read_pictures,
+)
+from composir.train.run import COMPOSER, QUERY_GRAPH, Run, RunConfig, Say, public_command
 from composir.train.steering.phrases import read_phrases
-from composir.train.workers import Workers, open_workers
 
-Say: TypeAlias = Callable[[str], None]
+FIGURES = (
+    "Figures on dev pictures at the end (`image/…`: sentences that find their own picture, "
+    "percent; `…/both@10`: found pictures that fit a neutral phrase and stay like the reference, "
+    "both judged by the frozen model itself; `sum/…` is the untrained sum of both vectors):"
+)
 
 
-class IsaConfig(Settings):
-    """Everything that changes the outcome.
+class IsaConfig(RunConfig):
+    """Everything that changes the outcome, beside what every recipe is told.
 
     Attributes:
         images: Folders, globs, tar shards or Parquet tables of unlabelled pictures.
         data: Data set folders, or folders of such; their training parts alone are trained on.
         dev: Data set folders whose composed queries choose the blend in the end; what they ask
             about is left out of training.
-        model: The foundation model: a name or a bundle's folder.
         side: `asymmetric`, with a light network, or `symmetric`, on the gallery's patch tokens.
         light: The light network.
         token_learner: From its map to pseudo-words.
@@ -67,18 +72,13 @@ class IsaConfig(Settings):
         dev_share: Share of pictures kept for dev figures, by the hash of their names.
         dev_images: At most so many are evaluated.
         blend: Weights of a query where no `dev` chooses them.
-        loop: Steps.
         options: Precision, early stopping, curves.
-        cache: Folder of cached features.
-        name: Of the composer.
         licence: Of the weights; empty for the model's.
-        seed: Of everything random.
     """
 
     images: Texts = ()
     data: Files = ()
     dev: Files = ()
-    model: str = DEFAULT_MODEL
     side: Literal["asymmetric", "symmetric"] = "asymmetric"
     light: LightEncoderConfig = LightEncoderConfig()
     token_learner: TokenLearnerConfig = TokenLearnerConfig()
@@ -92,10 +92,8 @@ class IsaConfig(Settings):
     blend: BlendSettings = BlendSettings(direction=0.5)
     loop: LoopConfig = LoopConfig(steps=500, warmup=25, evaluate_every=50)
     options: LoopOptions = LoopOptions()
-    cache: File = Path(".cache/features")
     name: Name = "isa"
     licence: str = ""
-    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_pictures(self) -> Self:
@@ -114,7 +112,8 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
 
     Args:
         config: What to do.
-        folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`.
+        folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`, and the
+            same with float32 weights in `composer-fp32/`.
         say: Takes lines of progress.
 
     Returns:
@@ -126,19 +125,17 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         BundleError: If the foundation model is missing or damaged.
         ModelError: If it has no spatial features where those are needed.
     """
-    workers = open_workers()
-    main = workers.rank == 0
-    tell: Say = say if main else lambda _: None
     phrases = read_phrases(config.phrases)
-    if main:
-        claim(folder, config)
-    torch.manual_seed(config.seed)
-    foundation = FrozenFoundation.load(config.model, str(workers.device))
-    encoder = _encoder(config, foundation, workers)
-    with workers.main_first():
-        files, in_dev, sources = _files(config, foundation, tell)
-        bank = _bank(config, foundation, encoder, files, in_dev, tell)
-    tell(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
+    run = Run.begin(config, folder, say)
+    encoder = _encoder(config, run)
+    with run.workers.main_first():
+        dev = run.dev_sets(config.dev)
+        held_out = {file for one in dev for file in one.asked_about}
+        sources = PictureSources(data=config.data, images=config.images, dev_share=config.dev_share)
+        pictures = read_pictures(sources, held_out, run.say)
+        bank = _bank(config, run, encoder, pictures)
+    run.say(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
+    foundation = run.foundation
     learner = TokenLearner(
         encoder.channels,
         foundation.word_dimension,
@@ -148,7 +145,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
     light_vector = _light_vector(config, foundation, encoder)
     matcher = load_matcher(foundation, config.objective)
     if matcher is not None:
-        tell("LAR by the model's own matching encoder")
+        run.say("LAR by the model's own matching encoder")
     task = IsaTask(
         foundation,
         encoder,
@@ -158,75 +155,39 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         phrases,
         config.blend,
         config.seed,
-        workers=workers,
+        workers=run.workers,
         precision=config.options.precision,
         dev_images=config.dev_images,
         light_vector=light_vector,
         matcher=matcher,
     )
-    figures = train(
-        task,
-        config.loop,
-        folder,
-        config.seed,
-        lambda record: tell(_line(record)),
-        config.options,
-        writes=main,
-    )
-    run = IsaRun(config, figures, sources, len(bank.train), has_matcher=matcher is not None)
+    figures = run.train(task, config.options)
     query = QueryParts(encoder, learner, light_vector)
-    return _finish(run, foundation, query, folder / "composer", tell)
-
-
-def _finish(
-    run: IsaRun,
-    foundation: FrozenFoundation,
-    query: QueryParts,
-    folder: Path,
-    say: Say,
-) -> ComposerManifest:
-    """The composer, its blend chosen on dev queries where there are some."""
-    manifest = write_composer(run, foundation, query, folder)
-    choice = None
-    if run.config.dev:
-        # A device without a vector of its own has none to blend in.
-        fixed = {} if manifest.vector or manifest.input != "pixels" else {"image": 0.0}
-        model, cache = foundation.model, run.config.cache
-        choice = choose_blend(model, folder, run.config.dev, cache, fixed)
-        say(f"blend {dict(choice.settings)}: dev recall@10 {choice.score:.1f} %")
-        manifest = write_composer(run, foundation, query, folder, choice)
-    write_composer(
-        run, foundation, query, folder.with_name(f"{folder.name}-fp32"), choice, quantise=False
-    )
-    say(f"wrote {folder}: use it with --composer {folder}")
-    return manifest
-
-
-def _files(
-    config: IsaConfig, foundation: FrozenFoundation, say: Say
-) -> tuple[list[PictureFile], list[bool], dict[str, str]]:
-    """Files to read, whether each is for dev figures, and licences by where they come from."""
-    hidden = _held_out(config, foundation)
-    files: dict[PictureFile, bool] = {}
-    sources: dict[str, str] = {}
-    if config.data:
-        found = read_pictures(
-            PictureSources(data=config.data, dev_share=config.dev_share), hidden, say
+    composer, twin = folder / COMPOSER, folder / f"{COMPOSER}-fp32"
+    for place in (composer, twin):
+        graph = query.export(foundation, place / QUERY_GRAPH, quantise=place == composer)
+        told = graph | {"pictures": len(bank.train), "alignment": _alignment(config, matcher)}
+        used = licences(pictures, config.images)
+        fields = run.composer(
+            place, _command(config), figures, used, "training: pictures alone", **told
         )
-        files |= {picture.file: picture.split == "dev" for picture in found}
-        sources |= {picture.source: picture.licence for picture in found}
-    if config.images:
-        for image in told_training_images(config.images, say):
-            if image.offset or image.path.resolve() not in hidden:
-                files.setdefault(image.file, is_dev(image.name, config.dev_share))
-        sources |= dict.fromkeys((Path(spec).name for spec in config.images), NOT_STATED)
-    return list(files), list(files.values()), sources
+        write_composer(
+            place, fields | _fields(config, encoder, fields), _card(config, encoder, told)
+        )
+    # A device without a vector of its own has none to blend in.
+    has_vector = config.has_light_vector or config.side == "symmetric"
+    made = run.choose_blend(composer, dev, {} if has_vector else {"image": 0.0}, [twin])
+    run.say(f"wrote {composer}: use it with --composer {composer}")
+    return made
 
 
-def _held_out(config: IsaConfig, foundation: FrozenFoundation) -> set[Path]:
-    """Files that dev queries ask about."""
-    sets = [open_dev_set(folder, foundation.model, config.cache) for folder in config.dev]
-    return {file.resolve() for one in sets for file in one.asked_about}
+def _encoder(config: IsaConfig, run: Run) -> LightEncoder:
+    model = run.foundation.model
+    if config.side == "asymmetric":
+        return load_light_encoder(config.light, model.bundle).to(run.workers.device).eval()
+    size = model.image_spec.size
+    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
+    return PatchTokens(model.images.encode_pixel_patches(blank)[1].shape[2])
 
 
 def _light_vector(
@@ -241,74 +202,92 @@ def _light_vector(
     return made.to(foundation.device)
 
 
-def _encoder(config: IsaConfig, foundation: FrozenFoundation, workers: Workers) -> LightEncoder:
-    if config.side == "asymmetric":
-        return load_light_encoder(config.light, foundation.model.bundle).to(workers.device).eval()
-    size = foundation.model.image_spec.size
-    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
-    return PatchTokens(foundation.model.images.encode_pixel_patches(blank)[1].shape[2])
-
-
 def _bank(
-    config: IsaConfig,
-    foundation: FrozenFoundation,
-    encoder: LightEncoder,
-    files: Sequence[PictureFile],
-    in_dev: Sequence[bool],
-    say: Say,
+    config: IsaConfig, run: Run, encoder: LightEncoder, pictures: Sequence[SourcePicture]
 ) -> PictureBank:
-    views = [_view(config, foundation, encoder, files, view, say) for view in range(config.views)]
-    failures = views[0].gallery.failures
-    log_skipped(((getattr(file, "path", file), why) for file, why in failures), say)
-    if failures:
-        say(f"{len(failures):,} of {len(files):,} pictures cannot be read")
+    views = [_view(config, run, encoder, pictures, view) for view in range(config.views)]
+    in_dev = [picture.split == "dev" for picture in pictures]
     return PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")
 
 
 def _view(
-    config: IsaConfig,
-    foundation: FrozenFoundation,
-    encoder: LightEncoder,
-    files: Sequence[PictureFile],
-    view: int,
-    say: Say,
+    config: IsaConfig, run: Run, encoder: LightEncoder, pictures: Sequence[SourcePicture], view: int
 ) -> View:
-    spatial = config.side == "symmetric" or config.objective.lar.weight > 0
-    progress = _Progress(say, f"gallery features, view {view}")
+    files = [picture.file for picture in pictures]
+    symmetric = config.side == "symmetric"
+    spatial = symmetric or config.objective.lar.weight > 0
     try:
-        gallery = gallery_features(
-            config.cache, files, foundation.model, progress, view, spatial=spatial
-        )
+        gallery = run.features(files, f"gallery features, view {view}", view, spatial=spatial)
     except ModelError as error:
-        hint = "" if config.side == "symmetric" else "; or train without: objective.lar.weight=0"
+        hint = "" if symmetric else "; or train without: objective.lar.weight=0"
         raise ModelError(f"{error}{hint}") from error
-    if config.side == "symmetric":
+    if symmetric:
         return View.of(len(files), None, gallery)
-    light = light_features(
-        config.cache,
-        files,
-        encoder,
-        f"{config.light.name} {config.light.trained_blocks}",
-        view,
-        _Progress(say, f"light features, view {view}"),
-    )
+    name = f"{config.light.name} {config.light.trained_blocks}"
+    progress = run.progress(f"light features, view {view}")
+    light = light_features(config.cache, files, encoder, name, view, progress)
     return View.of(len(files), light, gallery)
 
 
-class _Progress:
-    """Says how far something is, about every twentieth of the way."""
-
-    def __init__(self, say: Say, what: str) -> None:
-        self._say, self._what, self._said = say, what, -1
-
-    def __call__(self, done: int, total: int) -> None:
-        if done * 20 // total > self._said:
-            self._said = done * 20 // total
-            self._say(f"{self._what}: {done:,} of {total:,}")
+def _alignment(config: IsaConfig, matcher: SentenceMatcher | None) -> str:
+    if not config.objective.lar.weight:
+        return "none"
+    return "late interaction" if matcher is None else "matching encoder"
 
 
-def _line(record: dict[str, float]) -> str:
-    step, seconds = int(record["step"]), record["seconds"]
-    shown = ("image/recall@1", "sentence/both@10", "blend/both@10", "sum/both@10")
-    figures = ", ".join(f"{name} {record[name]:.1f}" for name in shown if name in record)
-    return f"step {step}, {seconds:.0f} s, loss {record['loss']:.3f}, dev: {figures or 'none'}"
+def _command(config: IsaConfig) -> str:
+    named = {
+        "images": config.images,
+        "data": config.data,
+        "dev": config.dev,
+        "model": [config.model],
+    }
+    return public_command("isa", named)
+
+
+def _fields(config: IsaConfig, encoder: LightEncoder, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says beside what all say."""
+    asymmetric, light = config.side == "asymmetric", config.light.name
+    sources = list(fields["sources"])
+    # The gallery's own network came with the model.
+    if asymmetric and light != GALLERY:
+        known = "Apache-2.0" if ":" not in light else NOT_STATED
+        weights = Source(name=f"{light}, published weights", licence=known, use="light side")
+        sources.insert(1, weights)
+    return {
+        "kind": "sentence",
+        "input": "pixels" if asymmetric else "patch_tokens",
+        "preprocess": encoder.preprocess if asymmetric else None,
+        "tokens": config.token_learner.num_tokens,
+        "vector": config.has_light_vector,
+        "templates": {
+            "image": config.objective.image_template,
+            "composed": config.objective.composed_template,
+        },
+        "settings": dict(config.blend),
+        "licence": config.licence or fields["licence"],
+        "sources": sources,
+    }
+
+
+def _card(config: IsaConfig, encoder: LightEncoder, told: Mapping[str, Any]) -> Card:
+    reads = "the token learner reads the patch tokens of the gallery's encoder"
+    if config.side == "asymmetric":
+        own = config.light.name == GALLERY
+        light = "the gallery's own network" if own else config.light.name
+        reads = f"{light} reads the reference at {encoder.preprocess.size} px"
+    estimate = ", and a small head estimates its gallery vector" if config.has_light_vector else ""
+    return Card(
+        about=(
+            "ISA (Image2Sentence based asymmetrical composed retrieval, arXiv 2403.01431), "
+            f"{config.side}:\n{reads}; a token learner "
+            f"({config.token_learner.kind}) turns it into {config.token_learner.num_tokens} "
+            f"pseudo-words for\nthe frozen text encoder{estimate}. Trained on "
+            f"{told['pictures']:,} unlabelled pictures, without composed triplets."
+        ),
+        facts=(
+            f"Local alignment of sentences and pictures: {told['alignment']}.",
+            f"Weights {told['weights']}, arithmetic float32.",
+        ),
+        figures=FIGURES,
+    )

@@ -13,6 +13,7 @@ Pic2Word (arXiv 2302.03084).
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Self
 
 import torch
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import TrainingError
+from composir.train.composer_export import export_query_graph
 from composir.train.config import Between, Dropout, Heads, Length, Settings, Tokens, Width
+from composir.train.frozen import FrozenFoundation
 from composir.train.words import WordLike, WordStatistics
 
 EPSILON = 1e-6
@@ -142,7 +145,7 @@ class Mapper(nn.Module):
         patch_width: int | None,
         config: MapperConfig,
         *,
-        unread: int = 0,
+        ignored: int = 0,
     ) -> None:
         """Build with random weights.
 
@@ -151,7 +154,7 @@ class Mapper(nn.Module):
             statistics: Of real word embeddings, (Dw,).
             patch_width: Dp of the patch tokens; None for the plain mapper.
             config: Sizes.
-            unread: How many of the last coordinates of a vector are not looked at: the appearance,
+            ignored: How many of the last dimensions of a vector are ignored: the appearance part,
                 for a mapper that is trained on texts.
 
         Raises:
@@ -164,13 +167,27 @@ class Mapper(nn.Module):
                 "a model without them"
             )
         self.config, self.word_width = config, len(statistics.mean)
-        self.patch_width, self.unread = patch_width or 0, unread
-        self.mlp = _mlp(dimension - unread, config.tokens * self.word_width, config)
+        self.patch_width, self.ignored = patch_width or 0, ignored
+        self.mlp = _mlp(dimension - ignored, config.tokens * self.word_width, config)
         self.injections = nn.ModuleList(
             Injection(self.word_width, self.patch_width, config)
             for _ in range(config.injection_layers)
         )
         self.word_like = WordLike(statistics)
+
+    @classmethod
+    def of(
+        cls,
+        foundation: FrozenFoundation,
+        config: MapperConfig,
+        patch_width: int | None = None,
+        *,
+        ignored: int = 0,
+    ) -> Self:
+        """A mapper with random weights for a foundation's vectors and words, on its device."""
+        statistics = foundation.word_statistics
+        made = cls(foundation.dimension, statistics, patch_width, config, ignored=ignored)
+        return made.to(foundation.device)
 
     def forward(
         self, vectors: Tensor, patch_tokens: Tensor | None = None
@@ -185,8 +202,8 @@ class Mapper(nn.Module):
             Pseudo-words (n, L, Dw), and the last injection's attention (n, L, N) or None.
         """
         seen = vectors
-        if self.unread:
-            seen = functional.normalize(vectors[:, : -self.unread], dim=-1)
+        if self.ignored:
+            seen = functional.normalize(vectors[:, : -self.ignored], dim=-1)
         raw = self.mlp(self._noisy(seen)).unflatten(-1, (self.config.tokens, -1))
         attention = None
         if self.injections:
@@ -230,6 +247,27 @@ class QueryGraph(nn.Module):
         words, attention = self.mapper(vector, first)
         side = math.isqrt(first.shape[1])
         return words, attention.unflatten(-1, (side, side))
+
+
+def export_mapper(mapper: Mapper, foundation: FrozenFoundation, path: Path) -> float:
+    """Write a mapper's query graph.
+
+    Args:
+        mapper: On the CPU, in evaluation mode.
+        foundation: Gives the shape of patch tokens.
+        path: The `.onnx` file.
+
+    Returns:
+        As `export_query_graph`.
+    """
+    vector = functional.normalize(torch.randn(3, foundation.dimension), dim=-1)
+    if not mapper.injections:
+        return export_query_graph(QueryGraph(mapper), {"vector": vector}, ["tokens"], path)
+    size = foundation.model.image_spec.size
+    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
+    shape = foundation.model.images.encode_pixel_patches(blank)[1].shape[1:]
+    inputs = {"patch_tokens": torch.randn(3, *shape), "vector": vector}
+    return export_query_graph(QueryGraph(mapper), inputs, ["tokens", "attention"], path)
 
 
 def _mlp(inputs: int, outputs: int, config: MapperConfig) -> nn.Sequential:

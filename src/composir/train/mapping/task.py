@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
 from composir.train.losses import distillation_loss, symmetric_contrast
+from composir.train.mapping.dev_check import DevCheck
 from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
 from composir.train.steering.targets import Steering, SteeringConfig, steering_loss
@@ -75,12 +75,10 @@ class MapBank:
     texts: Tensor
     own: Sequence[Sequence[int]]
 
-
-class DevCheck(Protocol):
-    """Figures of a mapper on dev queries."""
-
-    def __call__(self, mapper: Mapper) -> Mapping[str, float]:
-        """The figures, by name; the mapper is in evaluation mode."""
+    @property
+    def patch_width(self) -> int | None:
+        """Dp; None for the plain mapper."""
+        return None if self.patch_tokens is None else int(self.patch_tokens.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)

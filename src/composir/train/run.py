@@ -1,0 +1,291 @@
+"""The frame of every recipe: what a run opens, how it trains, what it says and leaves behind.
+
+run = Run.begin(config, folder, say)
+... data, modules, a task (`loop.Task`) ...
+figures = run.train(task)
+... graphs into a composer's folder ...
+save(folder, run.composer(...), Card(...))
+run.choose_blend(folder, dev)
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import torch
+
+from composir.compose.trained import ComposerFolder, ComposerManifest
+from composir.data.problems import log_skipped
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.errors import TrainingError
+from composir.model.bundle import Source
+from composir.model.catalogue import DEFAULT_MODEL
+from composir.train.blend import choose_blend, record_choice
+from composir.train.config import File, Name, Seed, Settings, as_dict
+from composir.train.dev_set import DevSet, Progress, open_dev_set
+from composir.train.frozen import FrozenFoundation
+from composir.train.gallery_features import GalleryFeatures, PictureFile, gallery_features
+from composir.train.graph_costs import graph_costs
+from composir.train.loop import LoopConfig, LoopOptions, Task, train
+from composir.train.run_folder import MODEL, claim
+from composir.train.workers import Workers, open_workers
+
+COMPOSER, QUERY_GRAPH = "composer", "query.onnx"
+Say: TypeAlias = Callable[[str], None]
+
+
+class RunConfig(Settings):
+    """What every recipe is told.
+
+    Attributes:
+        model: The foundation model: a name or a bundle's folder.
+        cache: Folder of cached features.
+        name: Of the composer.
+        loop: Steps.
+        seed: Of everything random.
+    """
+
+    model: str = DEFAULT_MODEL
+    cache: File = Path(".cache/features")
+    name: Name = "composer"
+    loop: LoopConfig = LoopConfig()
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a recipe.
+
+    Attributes:
+        config: Its settings.
+        folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`.
+        foundation: The frozen model.
+        workers: The processes of the run; the first alone writes and speaks.
+        say: Takes lines of progress.
+    """
+
+    config: RunConfig
+    folder: Path
+    foundation: FrozenFoundation
+    workers: Workers
+    say: Say
+
+    @classmethod
+    def begin(
+        cls, config: RunConfig, folder: Path, say: Say, foundation: FrozenFoundation | None = None
+    ) -> Self:
+        """Make the folder this run's, or go on in it; seed torch; load the model.
+
+        Args:
+            config: What to do.
+            folder: The run folder.
+            say: Takes lines of progress.
+            foundation: The model, where it is open already.
+
+        Raises:
+            TrainingError: If the folder holds another run, or one on another model.
+            OutputError: If it holds something else.
+            BundleError: If the model is missing or damaged.
+        """
+        workers = open_workers()
+        if workers.rank == 0:
+            claim(folder, config)
+        torch.manual_seed(config.seed)
+        opened = foundation or FrozenFoundation.load(config.model, str(workers.device))
+        if workers.rank == 0:
+            _bind_model(folder, opened)
+        return cls(config, folder, opened, workers, say if workers.rank == 0 else _silent)
+
+    def progress(self, what: str) -> Progress:
+        """Progress that says a line every tenth of the way."""
+        told = [0]
+
+        def progress(done: int, total: int) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth > told[0]:
+                told[0] = tenth
+                self.say(f"{what}: {done:,} of {total:,}")
+
+        return progress
+
+    def dev_sets(self, folders: Sequence[Path]) -> list[DevSet]:
+        """Open data sets whose composed queries judge a run.
+
+        Raises:
+            DatasetError: If a folder is at fault.
+            TrainingError: If one has no composed query.
+        """
+        model, cache = self.foundation.model, self.config.cache
+        return [
+            open_dev_set(one, model, cache, self.progress(f"dev {one.name}")) for one in folders
+        ]
+
+    def features(
+        self, files: Sequence[PictureFile], what: str, view: int = 0, *, spatial: bool
+    ) -> GalleryFeatures:
+        """What the gallery's encoder gives for pictures; says what cannot be read.
+
+        Args:
+            files: The pictures.
+            what: For the lines of progress.
+            view: 0 for the plain picture, 1 and up for augmented ones.
+            spatial: Whether patch tokens are wanted.
+
+        Raises:
+            TrainingError: If none can be read.
+            ModelError: If the model has no spatial features.
+        """
+        model, progress = self.foundation.model, self.progress(what)
+        found = gallery_features(
+            self.config.cache, files, model, progress, view=view, spatial=spatial
+        )
+        if found.failures and not view:
+            failures = ((getattr(file, "path", file), why) for file, why in found.failures)
+            log_skipped(failures, self.say)
+            self.say(f"{len(found.failures):,} of {len(files):,} pictures cannot be read")
+        return found
+
+    def train(
+        self, task: Task, options: LoopOptions | None = None, stage: str = ""
+    ) -> dict[str, float]:
+        """Run the loop, or go on with it; the last dev figures.
+
+        Args:
+            task: What to train.
+            options: Precision, early stopping, curves.
+            stage: Folder within the run's for checkpoint and metrics.
+
+        Raises:
+            TrainingError: If the loss is not finite; the last checkpoint stays.
+        """
+        return train(
+            task,
+            self.config.loop,
+            self.folder / stage,
+            self.config.seed,
+            lambda record: self.say(figures_line(record)),
+            options,
+            writes=self.workers.rank == 0,
+        )
+
+    def composer(
+        self,
+        folder: Path,
+        command: str,
+        figures: Mapping[str, float],
+        sources: Mapping[str, str],
+        use: str,
+        **training: Any,
+    ) -> dict[str, Any]:
+        """What the manifests of all trained composers say; a recipe adds what is its own.
+
+        Args:
+            folder: The composer's; its query graph is there.
+            command: See `public_command`.
+            figures: The last dev figures.
+            sources: Data trained on, name to licence.
+            use: What those served for.
+            **training: More of how it was made.
+        """
+        model = self.foundation.model
+        frozen = Source(name=f"model {model.name}", licence=model.manifest.licence, use="frozen")
+        trained_on = [Source(name=n, licence=o, use=use) for n, o in sources.items()]
+        return {
+            "name": self.config.name,
+            "model": {"name": model.name, "fingerprint": model.fingerprint},
+            "text": model.text_checksum,
+            "graph": QUERY_GRAPH,
+            "word_dimension": self.foundation.word_dimension,
+            "licence": model.manifest.licence,
+            "sources": [frozen, *trained_on],
+            "training": self.record(command, figures) | training,
+            "efficiency": graph_costs(folder / QUERY_GRAPH),
+        }
+
+    def record(self, command: str, figures: Mapping[str, float]) -> dict[str, Any]:
+        """How something was made, without the paths of this machine."""
+        return {
+            "command": command,
+            "config": public_config(as_dict(self.config)),
+            "seed": self.config.seed,
+            "dev_figures": dict(figures),
+            "torch": version("torch"),
+        }
+
+    def choose_blend(
+        self,
+        folder: Path,
+        dev: Sequence[DevSet],
+        fixed: Mapping[str, float] | None = None,
+        twins: Sequence[Path] = (),
+    ) -> ComposerManifest:
+        """Choose a composer's blend on dev queries, where there are some.
+
+        Args:
+            folder: The composer.
+            dev: The dev sets.
+            fixed: As in `blend.choose_weights`.
+            twins: Composers that get the same blend.
+
+        Returns:
+            The composer's manifest.
+        """
+        if dev:
+            choice = choose_blend(self.foundation.model, folder, dev, fixed)
+            for twin in twins:
+                record_choice(twin, choice)
+            weights = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
+            self.say(f"blend of {folder.name}: {weights}; dev recall@10 {choice.score:.1f} %")
+        return ComposerFolder.load(folder).manifest
+
+
+def figures_line(record: Mapping[str, object]) -> str:
+    """Numbers of a metrics record in one line."""
+    shown = (f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items())
+    return ", ".join(shown)
+
+
+def public_command(verb: str, options: Mapping[str, Iterable[object]]) -> str:
+    """A command line from options and names of what they point to, without machine paths."""
+    named = [(option, value) for option, values in options.items() for value in values]
+    words = [word for option, value in named for word in (f"--{option}", Path(str(value)).name)]
+    return shlex.join(["composir", "train", *verb.split(), *words])
+
+
+def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what only this machine knows: of paths, the last part is kept."""
+    return {key: _public(value) for key, value in config.items() if key != "cache"}
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return public_config(value)
+    if isinstance(value, list):
+        return [_public(item) for item in value]
+    if isinstance(value, str) and ("/" in value or "\\" in value) and " " not in value:
+        return Path(value).name
+    return value
+
+
+def _bind_model(folder: Path, foundation: FrozenFoundation) -> None:
+    """Refuse to go on with a run that was started on another model of the same name."""
+    path, model = folder / MODEL, foundation.model
+    own = f"{model.name} {model.fingerprint} {model.text_checksum}\n"
+    if not path.exists():
+        path.write_text(own, encoding="utf-8")
+        return
+    known = read_text(path, TrainingError, limit=MANIFEST_LIMIT)
+    if known != own:
+        raise TrainingError(
+            f"{folder} holds a run on another model ({known.strip()[:200]}), "
+            f"this one is {own.strip()}: choose another --out"
+        )
+
+
+def _silent(_: str) -> None:
+    """Another process speaks."""
