@@ -175,7 +175,7 @@ def test_several_starts_share_one_text_encoder(tiny: Path, tmp_path: Path) -> No
     card = (out / "composer-isa" / "README.md").read_text()
     assert "`tiny-map`" in card
     assert "query graph's own" in card
-    assert "(chosen on shades)" in card
+    assert "(shades " in card
     assert "dev/isa/mean_recall" in said
     for name in ("composer", "composer-isa"):
         assert np.allclose(np.linalg.norm(composed(out, tiny, name), axis=-1), 1.0, atol=1e-5)
@@ -269,8 +269,8 @@ def test_click_logs_captions_and_text_only_costs(tiny: Path, tmp_path: Path) -> 
 
     assert "1 rows left out" in said
     assert "line 13" in (tmp_path / "run" / LEFT_OUT).read_text()
-    assert manifest.training["figures"]["text/recall@1/off"] == 100.0
-    assert manifest.training["figures"]["text/recall@1/on"] == 100.0
+    assert manifest.training["dev_figures"]["text/recall@1/off"] == 100.0
+    assert manifest.training["dev_figures"]["text/recall@1/on"] == 100.0
 
 
 def test_a_folder_of_another_configuration_is_refused(tiny: Path, tmp_path: Path) -> None:

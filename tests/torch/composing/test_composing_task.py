@@ -19,21 +19,22 @@ from composir.model.sessions import open_session  # noqa: E402
 from composir.train.blend import BlendSettings  # noqa: E402
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig  # noqa: E402
 from composir.train.composing.data import (  # noqa: E402
-    encode_images,
-    make_part,
-    make_questions,
+    encode_references,
+    freeze_triplets,
+    index_triplets,
     vectors_of,
 )
-from composir.train.composing.mining import MiningConfig, Questions  # noqa: E402
+from composir.train.composing.mining import IndexedTriplets, MiningConfig  # noqa: E402
 from composir.train.composing.own_data import read_triplets  # noqa: E402
 from composir.train.composing.ranking import ranks, recalls  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     ComposingConfig,
     ComposingTask,
-    Part,
+    FrozenTriplets,
 )
 from composir.train.frozen import FrozenFoundation  # noqa: E402
+from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,
@@ -52,7 +53,7 @@ MINING = MiningConfig(neighbours=2, text=2, shown=0, pool=6, hardest=4, refresh_
 
 
 def test_ranks_leave_the_reference_out_and_count_ties_ahead() -> None:
-    asked = Questions(
+    asked = IndexedTriplets(
         references=np.array([0, 1]),
         texts=("", ""),
         targets=(frozenset({2, 4}), frozenset({0})),
@@ -83,17 +84,16 @@ def apart(vectors: FloatArray) -> FloatArray:
 
 def parts_of(
     folder: Path, foundation: FrozenFoundation, starts: Sequence[str]
-) -> tuple[FloatArray, list[Part]]:
+) -> tuple[FloatArray, list[FrozenTriplets]]:
     """Vectors of the images, and the triplets as each start's query side puts them."""
     composers = [ComposerFolder.load(folder / start / "composer") for start in starts]
     data, model = read_triplets(folder / "triplets"), foundation.model
     references = frozenset(t.reference for t in data.triplets)
-    images = encode_images(
-        folder / "cache", data.gallery, references, composers, model, lambda _: None
-    )
-    asked = make_questions(data.triplets, images, model)
+    features = gallery_features(folder / "cache", data.gallery, model)
+    images = encode_references(data.gallery, references, composers, features)
+    asked = index_triplets(data.triplets, images, model)
     made = zip(images.references, composers, strict=True)
-    return images.vectors, [make_part(asked, one, start, model) for one, start in made]
+    return images.vectors, [freeze_triplets(asked, one, start, model) for one, start in made]
 
 
 def task(
@@ -204,7 +204,7 @@ def test_a_graphs_own_vector_takes_the_place_of_the_gallerys(tiny: Path) -> None
     pixels = SPEC.apply(read_image(reference, min_side=2 * SPEC.size).rgb)
     (own,) = open_session(graph).run(["vector"], {"pixels": pixels[None]})
 
-    assert np.array_equal(mapped.vectors, gallery[mapped.questions.references])
+    assert np.array_equal(mapped.vectors, gallery[mapped.indexed.references])
     assert np.allclose(light.vectors[0], own[0], atol=1e-5)
     assert np.abs(light.vectors.numpy() - mapped.vectors.numpy()).max() > 0.1
     assert np.array_equal(vectors_of(light, foundation.model.texts).image, light.vectors)

@@ -9,8 +9,8 @@ from composir.errors import TrainingError
 from composir.train.composing.mining import (
     NONE,
     HardNegatives,
+    IndexedTriplets,
     MiningConfig,
-    Questions,
 )
 from composir.types import FloatArray
 
@@ -23,9 +23,9 @@ def circle(count: int = 12) -> FloatArray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def questions(images: FloatArray) -> Questions:
+def questions(images: FloatArray) -> IndexedTriplets:
     """Two questions: from image 0 to 1 with a text that points at 6, from 3 to 5 pointing at 9."""
-    return Questions(
+    return IndexedTriplets(
         references=np.array([0, 3]),
         texts=("one", "two"),
         targets=(frozenset({1}), frozenset({5, 2})),
@@ -107,7 +107,7 @@ def test_missing_candidates_are_marked() -> None:
 
 def test_few_images_are_enough() -> None:
     images = circle(3)
-    asked = Questions(np.array([0]), ("x",), (frozenset({1}),), ((),), images[[2]])
+    asked = IndexedTriplets(np.array([0]), ("x",), (frozenset({1}),), ((),), images[[2]])
     found = HardNegatives(asked, images, CONFIG, seed=0)
 
     assert drawn(found, 0) == {0, 2}

@@ -13,7 +13,7 @@ import numpy as np
 
 from composir.bench.significance import Outcomes, PairedTest, bootstrap, paired_test
 from composir.errors import TrainingError
-from composir.train.composing.mining import Questions
+from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.ranking import CUTS, found_within
 from composir.types import FloatArray
 
@@ -47,7 +47,7 @@ class Row:
         recall: Percent, by `CUTS`.
         low: Lower ends of the 95 % intervals.
         high: Upper ends.
-        found: (m, len(CUTS)) float64, whether each question found a target, for paired comparisons.
+        found: (m, len(CUTS)) float64, whether each triplet found a target, for paired comparisons.
     """
 
     name: str
@@ -61,15 +61,15 @@ class Row:
 class Scores:
     """Scores of every part of a blend over all images, (m, n) each."""
 
-    def __init__(self, vectors: Vectors, images: FloatArray, questions: Questions) -> None:
+    def __init__(self, vectors: Vectors, images: FloatArray, triplets: IndexedTriplets) -> None:
         """Compute them.
 
         Args:
             vectors: To blend.
             images: (n, D) float32, unit norm.
-            questions: m of them.
+            triplets: m of them.
         """
-        self.questions = questions
+        self.triplets = triplets
         self._parts = {
             "sentence": vectors.composed @ images.T,
             "direction": (vectors.composed - vectors.sentence) @ images.T,
@@ -82,7 +82,7 @@ class Scores:
         total = sum(np.float32(w) * self._parts[name] for name, w in weights.items() if w)
         if isinstance(total, int):
             raise TrainingError("all weights of a blend are 0")
-        return found_within(total, self.questions)
+        return found_within(total, self.triplets)
 
     def mean_recall(self, weights: Weights) -> float:
         """Mean of R@1, R@5 and R@10, percent: what choices go by."""
@@ -99,7 +99,7 @@ def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
 
     Args:
         name: As shown.
-        found: (m, len(CUTS)) float64, whether each question found a target.
+        found: (m, len(CUTS)) float64, whether each triplet found a target.
         weights: Of its blend.
     """
     intervals = bootstrap([found], seed=0)
@@ -114,11 +114,11 @@ def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
 
 
 def compared(first: Row, second: Row) -> PairedTest:
-    """Difference in R@1 of two methods on the same questions, as a share."""
+    """Difference in R@1 of two methods on the same triplets, as a share."""
     return paired_test([first.found[:, :1]], [second.found[:, :1]], seed=0)[0]
 
 
-def as_markdown(rows: Sequence[Row], questions: int, images: int) -> str:
+def as_markdown(rows: Sequence[Row], triplets: int, images: int) -> str:
     """The table for card and terminal."""
     head = " | ".join(f"R@{cut}" for cut in CUTS)
     lines = [f"| method | {head} | weights |", f"|---|{'---|' * len(CUTS)}---|"]
@@ -129,7 +129,7 @@ def as_markdown(rows: Sequence[Row], questions: int, images: int) -> str:
         )
         weights = ", ".join(f"{name} {value:g}" for name, value in one.weights.items())
         lines.append(f"| {one.name} | {cells} | {weights} |")
-    note = f"{questions:,} held-out triplets, {images:,} images, percent, 95 % intervals."
+    note = f"{triplets:,} held-out triplets, {images:,} images, percent, 95 % intervals."
     return "\n".join([*lines, "", note])
 
 

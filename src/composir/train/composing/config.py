@@ -1,51 +1,24 @@
-"""Settings of stage 2, and how cards and manifests tell them."""
+"""Settings of stage 2."""
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from composir.compose.trained import ComposerManifest
-from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.composing.adapters import AdapterConfig
 from composir.train.composing.mining import MiningConfig
 from composir.train.composing.task import ComposingConfig
-from composir.train.config import (
-    Between,
-    File,
-    Files,
-    Name,
-    Seed,
-    Settings,
-    Share,
-    Steps,
-    Texts,
-    as_dict,
-)
+from composir.train.config import Between, Files, Name, Share, Steps, Texts
 from composir.train.loop import LoopConfig
-
-LISTS = ("triplets", "captions", "dev_sets")
-
-
-def _loop() -> LoopConfig:
-    return LoopConfig(
-        steps=400,
-        warmup=30,
-        weight_decay=0.01,
-        average=0.98,
-        evaluate_every=50,
-        checkpoint_every=50,
-    )
+from composir.train.run import RunConfig
 
 
-class ComposeConfig(Settings):
-    """Everything that changes the outcome.
+class ComposeConfig(RunConfig):
+    """Everything that changes the outcome, beside what every recipe is told.
 
     Attributes:
-        model: Foundation model: a name or a bundle's folder.
         start: First stages whose query sides share the adapted text encoder: run or composer
             folders, or packaged composers' names; the packaged `map` where there are none.
         triplets: Data set folders, JSONL or CSV files (`own_data`).
@@ -54,7 +27,6 @@ class ComposeConfig(Settings):
             modification texts are anchored.
         text_only: Data set folder of text-only queries, e.g. `flickr8k-dev`, on which the cost of
             adapters in plain text search is measured.
-        cache: Folder of cached features.
         name: Of the first start's composer; others are named `START-compose`.
         max_triplets: Train on so many; negative for all, 0 gives stage 1 back.
         max_bad: Largest share of unusable rows.
@@ -68,18 +40,14 @@ class ComposeConfig(Settings):
         adapters: Which adapters.
         mining: Hard negatives.
         composing: Steps.
-        loop: How many steps.
         patience: Stop after so many evaluations that are not better; 0: never.
-        seed: Of everything random.
     """
 
-    model: str = DEFAULT_MODEL
     start: Texts = ()
     triplets: Files = ()
     images: str = ""
     captions: Files = ()
     text_only: str = ""
-    cache: File = Path(".cache/features")
     name: Name = "compose"
     max_triplets: Annotated[int, Between(-1, 10**9)] = -1
     max_bad: Share = 0.1
@@ -90,9 +58,15 @@ class ComposeConfig(Settings):
     adapters: AdapterConfig = AdapterConfig()
     mining: MiningConfig = MiningConfig()
     composing: ComposingConfig = ComposingConfig()
-    loop: LoopConfig = _loop()
+    loop: LoopConfig = LoopConfig(
+        steps=400,
+        warmup=30,
+        weight_decay=0.01,
+        average=0.98,
+        evaluate_every=50,
+        checkpoint_every=50,
+    )
     patience: Steps = 4
-    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_triplets(self) -> Self:
@@ -105,21 +79,3 @@ class ComposeConfig(Settings):
         without = start.input == "pixels" and not start.vector
         zero = self.image_weight == "zero" or (self.image_weight == "auto" and without)
         return {"image": 0.0} if zero else {}
-
-
-def public_command(config: ComposeConfig, folder: Path) -> str:
-    """The command in short, without the paths of this machine; all settings are in `config`."""
-    starts = [word for start in config.start for word in ("--from", Path(start).name)]
-    named = [word for path in config.triplets for word in ("--triplets", path.name)]
-    model = ["--model", Path(config.model).name]
-    return shlex.join(
-        ["composir", "train", "compose", *starts, *named, *model, "--out", folder.name]
-    )
-
-
-def public_settings(config: ComposeConfig) -> dict[str, Any]:
-    """Settings without the paths of this machine."""
-    hidden: dict[str, Any] = {"model": Path(config.model).name, "images": "", "cache": ""}
-    hidden |= {"start": [Path(start).name for start in config.start]}
-    hidden |= {name: [p.name for p in getattr(config, name)] for name in LISTS}
-    return as_dict(config) | hidden | {"text_only": Path(config.text_only).name}

@@ -5,37 +5,34 @@ Images are encoded once; what a start's query side makes of the references, once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import MANIFEST_NAME, ComposerFolder
-from composir.data.problems import log_skipped
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.composing.before_after import Vectors
-from composir.train.composing.mining import Questions
+from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.own_data import Triplet, TripletSplit, subset
 from composir.train.composing.query_tokens import query_tokens
-from composir.train.composing.task import Part
-from composir.train.gallery_features import GalleryFeatures, gallery_features
+from composir.train.composing.task import FrozenTriplets
+from composir.train.frozen import FrozenFoundation
+from composir.train.gallery_features import GalleryFeatures
+from composir.train.run import COMPOSER
 from composir.types import FloatArray
 
-Say: TypeAlias = Callable[[str], None]
-COMPOSER = "composer"
 # More dev or held-out triplets would only cost time: R@1 is known to about 3 points by then.
 MOST_EVALUATED = 1000
-SAY_EVERY = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class EncodedImages:
     """All images of the triplets, encoded.
 
     Attributes:
@@ -46,11 +43,11 @@ class Images:
 
     vectors: FloatArray
     row_of: Mapping[Path, int]
-    references: tuple[References, ...]
+    references: tuple[EncodedReferences, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class References:
+class EncodedReferences:
     """What one query side makes of all images; zeros where an image is nobody's reference.
 
     Attributes:
@@ -64,7 +61,7 @@ class References:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class QueryVariant:
     """A start, and the triplets as its query side puts them.
 
     Attributes:
@@ -75,9 +72,31 @@ class Side:
     """
 
     start: ComposerFolder
-    train: Part
-    dev: Part
-    held_out: Part
+    train: FrozenTriplets
+    dev: FrozenTriplets
+    held_out: FrozenTriplets
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenInputs:
+    """Everything that is frozen in a run.
+
+    Attributes:
+        foundation: The model.
+        images: (n, D) float32, unit norm: vectors of all images.
+        files: The n images.
+        variants: What each start makes of the triplets.
+    """
+
+    foundation: FrozenFoundation
+    images: FloatArray
+    files: tuple[Path, ...]
+    variants: tuple[QueryVariant, ...]
+
+    @property
+    def train_count(self) -> int:
+        """Training triplets."""
+        return len(self.variants[0].train.indexed)
 
 
 def open_starts(starts: Sequence[str], model: Model) -> tuple[ComposerFolder, ...]:
@@ -128,39 +147,27 @@ def open_start(start: str, model: Model) -> ComposerFolder:
     return found
 
 
-def encode_images(
-    cache: Path,
+def encode_references(
     files: Sequence[Path],
     references: frozenset[Path],
     starts: Sequence[ComposerFolder],
-    model: Model,
-    say: Say,
-) -> Images:
-    """Encode all images, and make tokens of the references with every start.
+    features: GalleryFeatures,
+) -> EncodedImages:
+    """Make tokens of the references with every start.
 
     Args:
-        cache: Folder of cached features.
         files: All images.
         references: Those that need tokens.
         starts: Their query graphs make them.
-        model: The foundation model.
-        say: Takes notices and progress.
+        features: Of all images; with patch tokens where a start takes them.
     """
-
-    def progress(done: int, total: int) -> None:
-        if done % SAY_EVERY == 0 or done == total:
-            say(f"encoded {done:,} of {total:,} images")
-
-    spatial = any(start.manifest.input == "patch_tokens" for start in starts)
-    features = gallery_features(cache, files, model, progress, spatial=spatial)
-    log_skipped(features.failures, say)
     row_of = {files[int(kept)]: row for row, kept in enumerate(features.kept)}
     rows = sorted(row_of[file] for file in references if file in row_of)
     made = tuple(_references(start, files, features, rows) for start in starts)
-    return Images(features.vectors, row_of, made)
+    return EncodedImages(features.vectors, row_of, made)
 
 
-def readable(triplets: Sequence[Triplet], images: Images) -> tuple[Triplet, ...]:
+def readable(triplets: Sequence[Triplet], images: EncodedImages) -> tuple[Triplet, ...]:
     """Triplets without the images that cannot be read; those that lose their sense are left out."""
     kept = []
     for triplet in triplets:
@@ -181,11 +188,13 @@ def limited(split: TripletSplit, max_triplets: int) -> TripletSplit:
     )
 
 
-def make_questions(triplets: Sequence[Triplet], images: Images, model: Model) -> Questions:
+def index_triplets(
+    triplets: Sequence[Triplet], images: EncodedImages, model: Model
+) -> IndexedTriplets:
     """Triplets as rows of the images, the same for every start; may be empty."""
     references = np.array([images.row_of[t.reference] for t in triplets], dtype=np.int64)
     texts = tuple(t.text for t in triplets)
-    return Questions(
+    return IndexedTriplets(
         references=references,
         texts=texts,
         targets=tuple(frozenset(images.row_of[f] for f in t.targets) for t in triplets),
@@ -195,34 +204,36 @@ def make_questions(triplets: Sequence[Triplet], images: Images, model: Model) ->
     )
 
 
-def make_part(questions: Questions, made: References, start: ComposerFolder, model: Model) -> Part:
-    """Questions as a start puts them: with its tokens, its v and the references' sentences."""
-    tokens, vectors = made.tokens[questions.references], made.vectors[questions.references]
+def freeze_triplets(
+    triplets: IndexedTriplets, made: EncodedReferences, start: ComposerFolder, model: Model
+) -> FrozenTriplets:
+    """Triplets as a start puts them: its tokens, its v and the sentences of the references."""
+    tokens, vectors = made.tokens[triplets.references], made.vectors[triplets.references]
     templates = start.manifest.templates
     sentences, _ = model.texts.encode_spliced([templates.image] * len(tokens), list(tokens))
     frozen = (torch.from_numpy(array) for array in (tokens, sentences, vectors))
-    return Part(questions, templates, *frozen)
+    return FrozenTriplets(triplets, templates, *frozen)
 
 
-def vectors_of(part: Part, composed: TextEncoder) -> Vectors:
+def vectors_of(part: FrozenTriplets, composed: TextEncoder) -> Vectors:
     """What queries are blended from, through the runtime as at query time.
 
     Args:
         part: The triplets.
         composed: Encodes their sentences: the model's own encoder, or the adapted one.
     """
-    sentences = [filled(part.templates.composed, text) for text in part.questions.texts]
+    sentences = [filled(part.templates.composed, text) for text in part.indexed.texts]
     return Vectors(
         composed=composed.encode_spliced(sentences, list(part.tokens.numpy()))[0],
         sentence=part.sentences.numpy(),
         image=part.vectors.numpy(),
-        text=part.questions.text_vectors,
+        text=part.indexed.text_vectors,
     )
 
 
 def _references(
     start: ComposerFolder, files: Sequence[Path], features: GalleryFeatures, rows: Sequence[int]
-) -> References:
+) -> EncodedReferences:
     made, count = start.manifest, len(features.vectors)
     tokens = np.zeros((count, made.tokens, made.word_dimension), dtype=np.float32)
     vectors = np.zeros_like(features.vectors) if made.vector else features.vectors
@@ -231,7 +242,7 @@ def _references(
         tokens[rows] = given.words
         if given.vectors is not None:
             vectors[rows] = given.vectors
-    return References(tokens, vectors)
+    return EncodedReferences(tokens, vectors)
 
 
 def _start_folder(start: str, model: Model) -> Path:

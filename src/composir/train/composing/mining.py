@@ -62,7 +62,7 @@ class MiningConfig(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class IndexedTriplets:
     """Triplets as rows of the image vectors.
 
     Attributes:
@@ -87,45 +87,45 @@ class Questions:
 
 
 class HardNegatives:
-    """Candidates of every kind for every question, ordered by hardness.
+    """Candidates of every kind for every triplet, ordered by hardness.
 
     Attributes:
         pools: By kind, (m, pool) int64 rows of images, hardest first, `NONE` behind the last.
     """
 
     def __init__(
-        self, questions: Questions, images: FloatArray, config: MiningConfig, seed: int
+        self, triplets: IndexedTriplets, images: FloatArray, config: MiningConfig, seed: int
     ) -> None:
         """Find the candidates.
 
         Args:
-            questions: The training triplets.
+            triplets: The training triplets.
             images: (n, D) float32, unit norm: vectors of all images.
             config: Which and how many.
             seed: Of the draws.
         """
         self.config, self._seed, self._images = config, seed, images
-        self._references = questions.references
-        kept_back = questions.kept_back or (frozenset[int](),) * len(questions)
+        self._references = triplets.references
+        kept_back = triplets.kept_back or (frozenset[int](),) * len(triplets)
         self._answers = [
             _same(images, targets | more, config.same_picture)
-            for targets, more in zip(questions.targets, kept_back, strict=True)
+            for targets, more in zip(triplets.targets, kept_back, strict=True)
         ]
         # A reference that looks all but like its target would push the target away too.
-        pairs = zip(questions.references.tolist(), self._answers, strict=True)
+        pairs = zip(triplets.references.tolist(), self._answers, strict=True)
         self._own = np.array([NONE if row in same else row for row, same in pairs], dtype=np.int64)
         self.pools: dict[str, Rows] = {}
         if config.neighbours:
-            of_reference = images[questions.references]
+            of_reference = images[triplets.references]
             self.pools["neighbours"] = self._nearest(of_reference)
         if config.text:
-            self.pools["text"] = self._nearest(questions.text_vectors)
-        if config.shown and any(questions.shown):
-            self.pools["shown"] = self._of_lists(questions.shown)
+            self.pools["text"] = self._nearest(triplets.text_vectors)
+        if config.shown and any(triplets.shown):
+            self.pools["shown"] = self._of_lists(triplets.shown)
 
     @property
     def width(self) -> int:
-        """Negatives a question at a step."""
+        """Negatives a triplet at a step."""
         return self.config.reference + sum(self._wanted(kind) for kind in self.pools)
 
     def refresh_due(self, step: int) -> bool:
@@ -137,7 +137,7 @@ class HardNegatives:
         """Put the candidates in the order in which current queries find them.
 
         Args:
-            queries: (m, D) float32, one for each question.
+            queries: (m, D) float32, one for each triplet.
         """
         for kind, pool in self.pools.items():
             ordered = np.empty_like(pool)
@@ -151,14 +151,14 @@ class HardNegatives:
             self.pools[kind] = ordered
 
     def draw(self, rows: Rows, step: int) -> Rows:
-        """Negatives of some questions at a step, a function of order and step alone.
+        """Negatives of some triplets at a step, a function of order and step alone.
 
         Args:
-            rows: (b,) which questions.
+            rows: (b,) which triplets.
             step: Number of the step.
 
         Returns:
-            (b, width) rows of images, `NONE` where a question has too few candidates.
+            (b, width) rows of images, `NONE` where a triplet has too few candidates.
         """
         generator = np.random.default_rng((self._seed, step))
         parts = []
@@ -173,14 +173,14 @@ class HardNegatives:
         return np.concatenate(parts, axis=1) if parts else np.empty((len(rows), 0), np.int64)
 
     def answers(self, row: int) -> frozenset[int]:
-        """Images that must never be a negative of a question: its targets and their doubles."""
+        """Images that must never be a negative of a triplet: its targets and their doubles."""
         return self._answers[row]
 
     def _wanted(self, kind: str) -> int:
         return min(int(getattr(self.config, kind)), len(self.pools[kind][0]))
 
     def _nearest(self, vectors: FloatArray) -> Rows:
-        """Nearest images of each question's vector, (m, pool), without answers and reference."""
+        """Nearest images of each triplet's vector, (m, pool), without answers and reference."""
         found = np.full((len(vectors), self.config.pool), NONE, dtype=np.int64)
         for start in range(0, len(vectors), BLOCK):
             scores = vectors[start : start + BLOCK] @ self._images.T

@@ -19,7 +19,7 @@ from composir.images import read_image
 from composir.model import Model
 from composir.model.checked_files import list_files
 from composir.train.composing.before_after import Row, row_of
-from composir.train.composing.mining import Questions
+from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.ranking import found_within
 from composir.types import FloatArray
 
@@ -32,12 +32,12 @@ class HeldOut:
     """What is asked, and where the answers are.
 
     Attributes:
-        questions: The held-out triplets.
+        triplets: The held-out triplets.
         images: (n, D) float32, unit norm: vectors of all images.
         files: Their n files.
     """
 
-    questions: Questions
+    triplets: IndexedTriplets
     images: FloatArray
     files: Sequence[Path]
 
@@ -66,7 +66,7 @@ def names_for(start: str) -> tuple[str, str]:
 def measure_packaged(
     model: Model, starts: Iterable[str], held_out: HeldOut, say: Callable[[str], None]
 ) -> dict[str, Packaged]:
-    """Ask the model's own composers of stage 2 the same questions, with their own weights.
+    """Ask the model's own composers of stage 2 the same triplets, with their own weights.
 
     Args:
         model: The foundation model.
@@ -80,7 +80,7 @@ def measure_packaged(
     wanted = dict.fromkeys(name for start in starts for name in names_for(start))
     found: dict[str, Packaged] = {}
     for name in wanted:
-        if name not in packaged_composers(model) or not held_out.questions:
+        if name not in packaged_composers(model) or not held_out.triplets:
             continue
         try:
             composer = load_composer(name, model)
@@ -93,7 +93,7 @@ def measure_packaged(
 
 
 def _row(name: str, composer: SplicedComposer, held_out: HeldOut) -> Row:
-    asked = held_out.questions
+    asked = held_out.triplets
     scores = np.concatenate(
         [
             composer.compose(_batch(held_out, start)).scores(held_out.images)
@@ -105,7 +105,7 @@ def _row(name: str, composer: SplicedComposer, held_out: HeldOut) -> Row:
 
 
 def _batch(held_out: HeldOut, start: int) -> QueryBatch:
-    asked, chosen = held_out.questions, slice(start, start + _CHUNK)
+    asked, chosen = held_out.triplets, slice(start, start + _CHUNK)
     references = asked.references[chosen]
     return QueryBatch(
         texts=asked.texts[chosen],

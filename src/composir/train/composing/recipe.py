@@ -6,38 +6,52 @@ adapters (Map-to-Compose, arXiv 2504.17990). Several starts share one adapted te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
+from composir.errors import TrainingError
+from composir.model.bundle import Source
+from composir.train.card import Card, write_composer
+from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
-from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.anchors import anchor_texts, text_search_cost
+from composir.train.composing.before_after import as_records
+from composir.train.composing.comparison import Comparison, compare
 from composir.train.composing.config import ComposeConfig
 from composir.train.composing.data import (
-    Say,
-    Side,
-    encode_images,
+    FrozenInputs,
+    QueryVariant,
+    encode_references,
+    freeze_triplets,
+    index_triplets,
     limited,
-    make_part,
-    make_questions,
     open_starts,
     readable,
 )
-from composir.train.composing.finish import (
-    Ready,
-    composer_names,
-    shown,
-    write_composers,
-)
 from composir.train.composing.own_data import TripletData, read_all, split_triplets
+from composir.train.composing.packaged import HeldOut, measure_packaged
 from composir.train.composing.task import WATCHED, ComposingTask
 from composir.train.frozen import FrozenFoundation
-from composir.train.loop import LoopOptions, train
-from composir.train.run_folder import LEFT_OUT, claim
+from composir.train.loop import LoopOptions
+from composir.train.run import (
+    COMPOSER,
+    QUERY_GRAPH,
+    Run,
+    Say,
+    figures_line,
+    public_command,
+)
+from composir.train.run_folder import LEFT_OUT
 
-STAGE = "stage2"
+STAGE, TEXT_GRAPH, TABLE = "stage2", "text.onnx", "before_after"
+KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
+"""What a composer's manifest takes over from its start's."""
 
 
 def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerManifest:
@@ -55,84 +69,226 @@ def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerMa
 
     Raises:
         TrainingError: If the folder holds another run, there is no first stage, two starts have
-            the same name, or there are fewer triplets than a batch.
+            the same name, there are fewer triplets than a batch, or the text graph disagrees with
+            torch.
         ModelError: If a first stage is of another model.
-        DatasetError: If the triplets are at fault.
+        DatasetError: If the triplets, or data sets that choose the weights, are at fault.
     """
     foundation = FrozenFoundation.load(config.model)
     starts = open_starts(config.start, foundation.model)
-    composer_names(config.name, starts)
-    claim(folder, config)
-    ready = _prepare(config, folder, foundation, starts, say)
+    names = composer_names(config.name, starts)
+    run = Run.begin(config, folder, say, foundation)
+    inputs = _freeze(config, run, starts)
     torch.manual_seed(config.seed)
     tower = AdaptedTower(foundation.text, config.adapters)
-    say(f"{tower.parameter_count():,} trained parameters ({config.adapters.kind})")
-    figures = _train(config, folder / STAGE, tower, ready, say)
-    return write_composers(config, folder, tower, ready, figures, say)
+    run.say(f"{tower.parameter_count():,} trained parameters ({config.adapters.kind})")
+    figures = _train(config, run, tower, inputs)
+    places = _composer_folders(folder, starts)
+    parity = _export_text(run, tower, places)
+    adapted = foundation.model.with_text_graph(places[0] / TEXT_GRAPH)
+    if config.text_only:
+        model, data = foundation.model, Path(config.text_only)
+        costs = text_search_cost(data, model, adapted, config.cache)
+        run.say(figures_line(costs))
+        figures = {**figures, **costs}
+    held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
+    start_names = [start.manifest.name for start in starts]
+    packaged = measure_packaged(foundation.model, start_names, held_out, run.say)
+    made = {
+        "adapter_parameters": tower.parameter_count(),
+        "train_triplets": inputs.train_count,
+        "parity": parity,
+    }
+    training = run.record(_command(config, folder), figures) | made
+    for place, name, variant in zip(places, names, inputs.variants, strict=True):
+        if len(places) > 1:
+            run.say(f"{name}, on the query side of {variant.start.manifest.name}:")
+        fixed = config.fixed_weights(variant.start.manifest)
+        compared = compare(variant, inputs, adapted, packaged, fixed, place)
+        run.say(compared.markdown())
+        others = [other for other in start_names if other != variant.start.manifest.name]
+        _write(run, place, name, variant, compared, training | _shared(others))
+    dev = run.dev_sets(config.dev_sets)
+    manifests = [
+        run.choose_blend(place, dev, config.fixed_weights(start.manifest))
+        for place, start in zip(places, starts, strict=True)
+    ]
+    for place in places:
+        run.say(f"wrote {place}")
+    return manifests[0]
 
 
-def _prepare(
-    config: ComposeConfig,
-    folder: Path,
-    foundation: FrozenFoundation,
-    starts: Sequence[ComposerFolder],
-    say: Say,
-) -> Ready:
-    data = _read(config, folder, say)
+def composer_names(first: str, starts: Sequence[ComposerFolder]) -> tuple[str, ...]:
+    """Names of the composers that a run writes, one for each start.
+
+    Args:
+        first: Of the first.
+        starts: Others are named after theirs, `START-compose`.
+
+    Raises:
+        TrainingError: If the first would be named as another.
+    """
+    others = tuple(f"{start.manifest.name}-compose" for start in starts[1:])
+    if first in others:
+        raise TrainingError(
+            f"two composers of this run would be named {first}: give the first start's another "
+            "name (--set name=...)"
+        )
+    return (first, *others)
+
+
+def _freeze(config: ComposeConfig, run: Run, starts: Sequence[ComposerFolder]) -> FrozenInputs:
+    """Everything that does not change while adapters are trained."""
+    data, model = _read(config, run), run.foundation.model
     files = tuple(dict.fromkeys([*data.gallery, *(f for t in data.triplets for f in t.images)]))
     references = frozenset(t.reference for t in data.triplets)
-    model = foundation.model
-    images = encode_images(config.cache, files, references, starts, model, say)
+    spatial = any(start.manifest.input == "patch_tokens" for start in starts)
+    features = run.features(files, "images", spatial=spatial)
+    images = encode_references(files, references, starts, features)
     usable = readable(data.triplets, images)
     if len(usable) < len(data.triplets):
         lost = len(data.triplets) - len(usable)
-        say(f"{lost:,} triplets are left out because their images cannot be read")
+        run.say(f"{lost:,} triplets are left out because their images cannot be read")
     split = limited(split_triplets(usable, config.dev, config.held_out), config.max_triplets)
-    say(
+    run.say(
         f"{len(split.train):,} triplets to train on, {len(split.dev):,} dev, "
         f"{len(split.held_out):,} held out; {split.dropped:,} left out as ways back of those"
     )
-    asked = [make_questions(part, images, model) for part in split.parts]
-    sides = tuple(
-        Side(start, *(make_part(questions, made, start, model) for questions in asked))
+    parts = [index_triplets(part, images, model) for part in split.parts]
+    variants = tuple(
+        QueryVariant(start, *(freeze_triplets(part, made, start, model) for part in parts))
         for start, made in zip(starts, images.references, strict=True)
     )
     kept = tuple(sorted(images.row_of, key=lambda file: images.row_of[file]))
-    return Ready(foundation, images.vectors, kept, sides)
+    return FrozenInputs(run.foundation, images.vectors, kept, variants)
 
 
-def _read(config: ComposeConfig, folder: Path, say: Say) -> TripletData:
+def _read(config: ComposeConfig, run: Run) -> TripletData:
     """The triplets; those that cannot be used are listed in the run folder."""
     below = Path(config.images).expanduser() if config.images else None
     data = read_all(config.triplets, below, config.max_bad)
-    say(data.summary())
+    run.say(data.summary())
     left_out = "".join(f"{problem.where}: {problem.reason}\n" for problem in data.problems)
-    (folder / LEFT_OUT).write_text(left_out, encoding="utf-8")
+    (run.folder / LEFT_OUT).write_text(left_out, encoding="utf-8")
     return data
 
 
 def _train(
-    config: ComposeConfig, folder: Path, tower: AdaptedTower, ready: Ready, say: Say
+    config: ComposeConfig, run: Run, tower: AdaptedTower, inputs: FrozenInputs
 ) -> dict[str, float]:
     """Train the adapters; figures of the weights that did best on the dev triplets."""
-    if not ready.train_count:
-        say("no training triplets: the adapters stay at zero, which is stage 1")
+    if not inputs.train_count:
+        run.say("no training triplets: the adapters stay at zero, which is stage 1")
         return {}
     task = ComposingTask(
-        ready.foundation,
+        run.foundation,
         tower,
-        ready.images,
-        {side.start.manifest.name: (side.train, side.dev) for side in ready.sides},
-        anchor_texts(config.captions) or ready.sides[0].train.questions.texts,
+        inputs.images,
+        {one.start.manifest.name: (one.train, one.dev) for one in inputs.variants},
+        anchor_texts(config.captions) or inputs.variants[0].train.indexed.texts,
         (config.composing, config.mining),
         config.seed,
     )
     before = task.evaluate()
-    say(f"stage 1: {shown(before)}")
-    options = LoopOptions(watch=WATCHED, patience=config.patience)
-    after = train(task, config.loop, folder, config.seed, lambda r: say(shown(r)), options)
+    run.say(f"stage 1: {figures_line(before)}")
+    after = run.train(task, LoopOptions(watch=WATCHED, patience=config.patience), STAGE)
     if after[WATCHED] <= before[WATCHED]:
-        say("training did not help on the dev triplets: the adapters go back to zero (stage 1)")
+        run.say("training did not help on the dev triplets: the adapters go back to zero (stage 1)")
         tower.reset()
         return before
     return after
+
+
+def _composer_folders(folder: Path, starts: Sequence[ComposerFolder]) -> list[Path]:
+    """Empty folders for the composers; the query graphs are in them."""
+    names = [COMPOSER, *(f"{COMPOSER}-{start.manifest.name}" for start in starts[1:])]
+    for name, start in zip(names, starts, strict=True):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir(parents=True)
+        shutil.copyfile(start.file(start.manifest.graph), folder / name / QUERY_GRAPH)
+    return [folder / name for name in names]
+
+
+def _export_text(run: Run, tower: AdaptedTower, places: Sequence[Path]) -> float:
+    """Write the adapted text encoder into every composer; its parity."""
+    bundle, first = run.foundation.model.bundle, places[0] / TEXT_GRAPH
+    own = bundle.file(bundle.manifest.text.graph)
+    placed = run.foundation.framing is not None
+    parity = export_adapted_text(tower.switchable(), first, own, placed=placed)
+    for place in places[1:]:
+        shutil.copyfile(first, place / TEXT_GRAPH)
+    return parity
+
+
+def _shared(others: Sequence[str]) -> dict[str, Any]:
+    return {"shared_with": list(others)} if others else {}
+
+
+def _command(config: ComposeConfig, folder: Path) -> str:
+    named = {
+        "from": config.start,
+        "triplets": config.triplets,
+        "model": [config.model],
+        "out": [folder.name],
+    }
+    return public_command("compose", named)
+
+
+def _write(
+    run: Run,
+    composer: Path,
+    name: str,
+    variant: QueryVariant,
+    compared: Comparison,
+    training: Mapping[str, Any],
+) -> None:
+    """Table, manifest and card of one composer."""
+    training = {**training, "before_after": as_records(compared.rows)}
+    record = composer.parent / f"{composer.name.replace(COMPOSER, TABLE, 1)}.json"
+    record.write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
+    start, triplets = variant.start.manifest, ", ".join(training["config"]["triplets"])
+    use = f"stage 2: {training['train_triplets']} triplets"
+    source = Source(name=f"triplets: {triplets}", licence="not stated", use=use)
+    fields = {
+        **run.composer(composer, training["command"], {}, {}, ""),
+        **{field: getattr(start, field) for field in KEPT},
+        "name": name,
+        "kind": "adapted",
+        "text_graph": TEXT_GRAPH,
+        "switchable": True,
+        "settings": compared.weights,
+        "sources": [*start.sources, source],
+        "training": {**training, "start": {"name": start.name, "training": start.training}},
+    }
+    write_composer(composer, fields, _card(start, training, compared))
+
+
+def _card(start: ComposerManifest, training: Mapping[str, Any], compared: Comparison) -> Card:
+    others = ", ".join(f"`{name}`" for name in training.get("shared_with", ()))
+    shared = (
+        "\nThe adapted text encoder was trained on this query side and on those of "
+        f"{others} in turn, and is the same file for all."
+    )
+    facts = [
+        f"Largest difference of the text graph to torch, before int8: {training['parity']:.1e}."
+    ]
+    if start.vector:
+        facts.append("Its image vector is the query graph's own, not the gallery's.")
+    return Card(
+        about=(
+            "A reference image and words become a query. Second stage of Map-to-Compose (arXiv "
+            f"2504.17990) on top of\n`{start.name}`: {training['adapter_parameters']:,} parameters "
+            f"of {training['config']['adapters']['kind']} adapters in the text encoder, trained on "
+            f"{training['train_triplets']:,} triplets.\nImages are indexed as before; queries of "
+            f"words alone use the model's own text encoder.{shared if others else ''}"
+        ),
+        facts=facts,
+        figures="Figures of the chosen weights on dev triplets:",
+        results=(
+            "## Before and after, on triplets held out by reference\n"
+            f"{compared.markdown()}\n\nHeld-out triplets come from the same data, so the table "
+            "says nothing about other pictures or other ways of asking: measure those "
+            "(`composir bench`)."
+        ),
+        blend="chosen on dev triplets",
+    )

@@ -21,8 +21,8 @@ from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.mining import (
     NONE,
     HardNegatives,
+    IndexedTriplets,
     MiningConfig,
-    Questions,
     Rows,
 )
 from composir.train.composing.ranking import recalls
@@ -62,18 +62,18 @@ class ComposingConfig(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FrozenTriplets:
     """Triplets of one split with everything that is frozen about them for one query side.
 
     Attributes:
-        questions: As rows of the image vectors.
+        indexed: As rows of the image vectors.
         templates: The query side's sentences.
         tokens: (m, L, Dw) float32 of their references.
         sentences: (m, D) float32, s: the references' image-only sentences in the frozen tower.
         vectors: (m, D) float32, v: the references' vectors, the gallery's or the query side's own.
     """
 
-    questions: Questions
+    indexed: IndexedTriplets
     templates: Templates
     tokens: Tensor
     sentences: Tensor
@@ -92,7 +92,7 @@ class ComposingTask:
         foundation: FrozenFoundation,
         tower: AdaptedTower,
         images: FloatArray,
-        sides: Mapping[str, tuple[Part, Part]],
+        sides: Mapping[str, tuple[FrozenTriplets, FrozenTriplets]],
         captions: Sequence[str],
         configs: tuple[ComposingConfig, MiningConfig],
         seed: int,
@@ -104,7 +104,7 @@ class ComposingTask:
             tower: Its text tower with adapters.
             images: (n, D) float32, unit norm: vectors of all images.
             sides: Training and dev triplets of every query side by its name; all of the same
-                questions.
+                triplets.
             captions: Plain texts for the anchor.
             configs: Of steps and of hard negatives.
             seed: Of order and draws.
@@ -115,9 +115,9 @@ class ComposingTask:
         self.foundation, self.tower, self._seed = foundation, tower, seed
         self._train = [train for train, _ in sides.values()]
         self._dev = {name: dev for name, (_, dev) in sides.items()}
-        self._questions = self._train[0].questions
+        self._triplets = self._train[0].indexed
         self._config, mining = configs
-        count = len(self._questions)
+        count = len(self._triplets)
         if count < self._config.batch:
             raise TrainingError(
                 f"{count} training triplets are fewer than a batch of {self._config.batch}: "
@@ -125,7 +125,7 @@ class ComposingTask:
             )
         self._images = images
         self._vectors = torch.from_numpy(images)
-        self._negatives = HardNegatives(self._questions, images, mining, seed)
+        self._negatives = HardNegatives(self._triplets, images, mining, seed)
         self._captions = tuple(dict.fromkeys(captions))
         self._anchors = foundation.encode_texts(self._captions) if self._captions else None
 
@@ -142,7 +142,7 @@ class ComposingTask:
         self.tower.train()
         part = self._train[step % len(self._train)]
         generator = np.random.default_rng((self._seed, step))
-        count, batch = len(self._questions), self._config.batch
+        count, batch = len(self._triplets), self._config.batch
         rows = np.asarray(drawn_rows(count, step, batch, self._seed), dtype=np.int64)
         targets = self._targets(rows, generator)
         negatives = self._negatives.draw(rows, step)
@@ -179,10 +179,10 @@ class ComposingTask:
         """Go on with the order that a checkpoint has."""
         self._negatives.pools = {kind: pool.numpy() for kind, pool in state.items()}
 
-    def queries(self, part: Part) -> Tensor:
+    def queries(self, part: FrozenTriplets) -> Tensor:
         """Blended queries of a whole part with the weights as they are, (m, D), no gradient."""
         self.tower.train(mode=False)
-        every = np.arange(len(part.questions))
+        every = np.arange(len(part.indexed))
         with torch.inference_mode():
             blocks = [
                 self._queries(part, every[at : at + EVALUATION_BATCH])
@@ -190,20 +190,20 @@ class ComposingTask:
             ]
         return torch.cat(blocks)
 
-    def _queries(self, part: Part, rows: Rows) -> Tensor:
-        texts = [part.questions.texts[row] for row in rows]
+    def _queries(self, part: FrozenTriplets, rows: Rows) -> Tensor:
+        texts = [part.indexed.texts[row] for row in rows]
         composed = encode_sentences(
             self.foundation, self.tower.adapted, part.templates.composed, part.tokens[rows], texts
         ).vectors
-        text = torch.from_numpy(part.questions.text_vectors[rows])
+        text = torch.from_numpy(part.indexed.text_vectors[rows])
         return blended(self._config.blend, composed, part.sentences[rows], part.vectors[rows], text)
 
-    def _recalls(self, part: Part) -> dict[str, float]:
-        return recalls(self.queries(part).numpy() @ self._images.T, part.questions)
+    def _recalls(self, part: FrozenTriplets) -> dict[str, float]:
+        return recalls(self.queries(part).numpy() @ self._images.T, part.indexed)
 
     def _targets(self, rows: Rows, generator: np.random.Generator) -> Rows:
-        """One of the targets of each question, (b,)."""
-        answers = [sorted(self._questions.targets[row]) for row in rows]
+        """One of the targets of each triplet, (b,)."""
+        answers = [sorted(self._triplets.targets[row]) for row in rows]
         return np.array([own[generator.integers(len(own))] for own in answers], dtype=np.int64)
 
     def _mask(self, rows: Rows, targets: Rows, negatives: Rows) -> Tensor:
@@ -213,7 +213,9 @@ class ComposingTask:
         np.fill_diagonal(others, val=True)
         return torch.from_numpy(np.concatenate([others, negatives != NONE], axis=1))
 
-    def _anchor_loss(self, part: Part, rows: Rows, generator: np.random.Generator) -> Tensor:
+    def _anchor_loss(
+        self, part: FrozenTriplets, rows: Rows, generator: np.random.Generator
+    ) -> Tensor:
         """`1 - cosine` to the frozen tower, on captions and on image-only sentences."""
         losses = []
         if self._anchors is not None and self._config.anchor_texts:
