@@ -177,7 +177,8 @@ def test_no_images_all_bad_or_too_few_are_refused(home: Path, tmp_path: Path) ->
         "few": "fewer than a batch of 4",
         "missing": "does not exist",
     }.items():
-        settings = config(home, images=(str(tmp_path / name),), cache=tmp_path / "cache")
+        images = (str(tmp_path / name),)
+        settings = config(home, images=images, dev_share=0.0, cache=tmp_path / "cache")
         with pytest.raises(TrainingError, match=said):
             train_isa(settings, tmp_path / f"run-{name}", lambda _: None)
     with pytest.raises(TrainingError, match="name a folder with --images"):
