@@ -16,10 +16,10 @@ from typing import Any
 
 from mini_recipe import describe
 
-from composir.bench.run import Prepared, Source, load_tasks, prepare
+from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     asked = parser.parse_args()
     model = load_model(asked.bundle)
-    source = Source(model, cache=Store(asked.cache))
+    source = VectorSource(model, cache=FeatureStore(asked.cache))
     places = [
         CATALOGUE,
         asked.held_out / "fashion-recolour-dev",
@@ -45,12 +45,12 @@ def main() -> None:
     rewrite(asked.bundle, model, tuned)
 
 
-def dev_set(place: Path, source: Source) -> Prepared:
+def dev_set(place: Path, source: VectorSource) -> PreparedTask:
     split = "dev" if place == CATALOGUE else None
     return prepare(load_tasks(str(place), None, LoadOptions(split))[2][0], source)
 
 
-def choose_composers(model: Model, sets: list[Prepared]) -> list[Tuned]:
+def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
     """Score each composer by the mean of the dev sets, arithmetic tuned; best first."""
     grid = parse_grid(["alpha=0:1:0.05"])
     tuned = [tune(sets, model, name, grid, "recall@10") for name in TUNED]

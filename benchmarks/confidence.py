@@ -22,7 +22,7 @@ from confidence_plot import reliability_plot
 from confidence_report import curves, report
 from mini_recipe import describe
 
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.foundation.calibration import coefficients
 from composir.model import Bundle, load_model
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write into the model's bundle")
     asked = parser.parse_args()
     model = load_model(asked.model)
-    material = gather(model, asked.data, Store(asked.cache))
+    material = gather(model, asked.data, FeatureStore(asked.cache))
     judged = [judge_kind(kind, material) for kind in KINDS]
     text = report(judged, material)
     print(text)

@@ -22,8 +22,8 @@ from PIL import Image
 from composir.bench.encode import encode_pictures
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.foundation.calibration import Numbers, logistic
 from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
 from composir.gallery.opinion import FIRST
@@ -95,7 +95,7 @@ class Material:
         return [e for e in self.examples if e.kind == kind and e.asked.kind != "copy"]
 
 
-def gather(model: Model, data: Path, cache: Store) -> Material:
+def gather(model: Model, data: Path, cache: FeatureStore) -> Material:
     """Ask all labelled queries.
 
     Args:

@@ -20,8 +20,8 @@ from mini_recipe import read_corpus
 from numpy.typing import NDArray
 
 from composir.bench.encode import encode_pictures
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.model import Model
 from composir.types import FloatArray
 
@@ -194,7 +194,7 @@ class Pools:
         return self.draw(np.concatenate(lacking + others), count)
 
 
-def load_pools(model: Model, data: Path, cache: Store) -> Pools:
+def load_pools(model: Model, data: Path, cache: FeatureStore) -> Pools:
     """Read and encode the pools.
 
     Args:
@@ -231,7 +231,7 @@ def reference_pictures(data: Path) -> list[Path]:
 
 
 def _pool(
-    name: str, begin: int, listed: Sequence[tuple[Path, Row]], model: Model, cache: Store
+    name: str, begin: int, listed: Sequence[tuple[Path, Row]], model: Model, cache: FeatureStore
 ) -> Pool:
     pictures = {str(path): ImageFile(path) for path, _ in listed}
     vectors = encode_pictures(model, pictures, cache=cache).matrix

@@ -16,9 +16,9 @@ from pathlib import Path
 from choose_defaults import CATALOGUE, ROOT, dev_set
 from held_out import write_held_out
 
-from composir.bench.run import Source
+from composir.bench.run import VectorSource
 from composir.bench.tune import Settings, parse_grid, tune
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.model import load_model
 
 CRITERION = ("recall@10", "map@10")
@@ -31,7 +31,7 @@ def main() -> None:
     asked = arguments()
     model = load_model(asked.model)
     write_held_out(asked.data, asked.held_out)
-    source = Source(model, cache=Store(asked.cache))
+    source = VectorSource(model, cache=FeatureStore(asked.cache))
     names = ("fashion-recolour-dev", "pacs-domains-dev")
     sets = [dev_set(place, source) for place in (CATALOGUE, *map(asked.held_out.joinpath, names))]
     grid = parse_grid(asked.grid)

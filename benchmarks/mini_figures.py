@@ -23,7 +23,7 @@ from quality import CATALOGUE, ROOT, own, tuned_on
 from composir.bench.results import TaskResult
 from composir.bench.suite import Method, Plan, run_plan
 from composir.bench.task import LoadOptions
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.model import Model, load_model
 
 METRICS = ("recall@1", "recall@5", "recall@10")
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     asked = parser.parse_args()
     write_held_out(asked.data, asked.held_out)
-    model, cache = load_model(asked.bundle), Store(asked.cache)
+    model, cache = load_model(asked.bundle), FeatureStore(asked.cache)
     rows = [
         words_row("flickr8k-dev, words to picture, **as shipped**", asked, model, cache),
         words_row("the same, float32", asked, load_model(asked.float32), cache),
@@ -50,12 +50,12 @@ def main() -> None:
     describe(asked.bundle, model.manifest)
 
 
-def words_row(label: str, asked: argparse.Namespace, model: Model, cache: Store) -> str:
+def words_row(label: str, asked: argparse.Namespace, model: Model, cache: FeatureStore) -> str:
     plan = Plan((str(asked.data / "flickr8k-dev"),), (Method("text", {}),), options=LoadOptions())
     return row(label, play(plan, model, cache))
 
 
-def sum_rows(asked: argparse.Namespace, model: Model, cache: Store) -> list[str]:
+def sum_rows(asked: argparse.Namespace, model: Model, cache: FeatureStore) -> list[str]:
     """Best weighted sum, tuned on each set's dev part, on its test part."""
     held_out = {name: asked.held_out / name for name in ("fashion-recolour", "pacs-domains")}
     pairs = [("sample catalogue, test", own(CATALOGUE, "dev"), own(CATALOGUE, "test"))]
@@ -76,7 +76,7 @@ def sum_rows(asked: argparse.Namespace, model: Model, cache: Store) -> list[str]
     return rows
 
 
-def play(plan: Plan, model: Model, cache: Store, *, check: bool = True) -> TaskResult:
+def play(plan: Plan, model: Model, cache: FeatureStore, *, check: bool = True) -> TaskResult:
     """Run one plan; `check` refuses queries that its settings were tuned on."""
     methods = plan.methods if check else tuple(replace(m, tuned=None) for m in plan.methods)
     named = replace(plan, model=str(model.bundle.folder), methods=methods)

@@ -42,7 +42,7 @@ from quality import ROOT
 from composir.bench.encode import encode_pictures
 from composir.bench.memo import remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
-from composir.bench.run import Source, load_tasks, prepare
+from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.significance import bootstrap
 from composir.bench.task import LoadOptions
 from composir.compose import load_composer
@@ -50,8 +50,8 @@ from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation
 from composir.compose.sphere import normalised
 from composir.compose.understand import understand
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.images import read_image
 from composir.model import load_model
 from composir.model.base import EmbeddingModel
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    model, cache = remembering_texts(load_model(options.model)), Store(options.cache)
+    model, cache = remembering_texts(load_model(options.model)), FeatureStore(options.cache)
     blocks: list[str] = []
     for name in options.sets:
         if (options.data / name / "queries.jsonl").exists() and not name.startswith("flickr8k"):
@@ -163,7 +163,7 @@ def main() -> None:
         RESULTS.write_text(text, encoding="utf-8")
 
 
-def read_set(folder: Path, model: EmbeddingModel, cache: Store) -> Pictures:
+def read_set(folder: Path, model: EmbeddingModel, cache: FeatureStore) -> Pictures:
     """Read a data set folder, or part of it: at most 1,200 pictures are encoded."""
     lines = (folder / "gallery.jsonl").read_text(encoding="utf-8").splitlines()
     step = {"flickr8k-train": 5, "ade-scenes": 2}.get(folder.name, 1)
@@ -198,7 +198,7 @@ def tables(pictures: Pictures, model: EmbeddingModel) -> Iterator[str]:
         yield table(f"{pictures.name}, {kind}", Trial(pictures, asked, composer, model))
 
 
-def own_texts(folder: Path, model: EmbeddingModel, cache: Store) -> str:
+def own_texts(folder: Path, model: EmbeddingModel, cache: FeatureStore) -> str:
     """R@10 of a set's own queries that say a negation: read, and as they are."""
     task = load_tasks(str(folder), None, LoadOptions())[2][0]
     asked = [query for query in task.queries if read_negation(query.texts[0]).negatives][:300]
@@ -207,7 +207,7 @@ def own_texts(folder: Path, model: EmbeddingModel, cache: Store) -> str:
         name for place, name in enumerate(task.gallery) if name in needed or place % 4 == 0
     )
     part = replace(task, queries=tuple(asked), gallery=gallery, pictures=task.pictures)
-    prepared = prepare(part, Source(model, cache=cache))
+    prepared = prepare(part, VectorSource(model, cache=cache))
     composer = load_composer(None, model)
     vectors = prepared.table.rows(gallery, task.name)
     lines = [

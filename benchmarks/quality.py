@@ -23,11 +23,11 @@ from held_out import write_held_out
 
 from composir.bench.compare import Section, sections
 from composir.bench.report.text_files import to_markdown
-from composir.bench.run import Source, load_tasks, prepare
+from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.suite import Method, Plan, RunOutput, result_name, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import QueryError
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
@@ -68,7 +68,7 @@ class Report:
 def main() -> None:
     asked = arguments()
     model = load_model(asked.model)
-    cache = Store(asked.cache)
+    cache = FeatureStore(asked.cache)
     report = run_all(asked, model, cache)
     outputs = report.outputs
     shown = sections([result for one in outputs for result in one.results])
@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_all(asked: argparse.Namespace, model: Model, cache: Store) -> Report:
+def run_all(asked: argparse.Namespace, model: Model, cache: FeatureStore) -> Report:
     report = Report([], [])
     for dev, test in reported_sets(asked):
         tuned = tuned_on(dev, model, cache)
@@ -142,15 +142,15 @@ def sets_without_dev(data: Path) -> list[Plan]:
     ]
 
 
-def tuned_on(dev: Plan, model: EmbeddingModel, cache: Store) -> list[Tuned]:
+def tuned_on(dev: Plan, model: EmbeddingModel, cache: FeatureStore) -> list[Tuned]:
     tasks = load_tasks(dev.datasets[0], None, dev.options)[2]
-    prepared = [prepare(task, Source(model, cache=cache)) for task in tasks]
+    prepared = [prepare(task, VectorSource(model, cache=cache)) for task in tasks]
     grid = parse_grid(["alpha=0:1:0.05"])
     return [tune(prepared, model, name, grid, "recall@10") for name in TUNED]
 
 
 def run(
-    plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: Store
+    plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: FeatureStore
 ) -> list[RunOutput]:
     return (
         list(run_plan(replace(plan, model=asked.model), model, cache=cache)) if there(plan) else []

@@ -20,14 +20,14 @@ from held_out import write_held_out
 from numpy.typing import NDArray
 
 from composir.bench.protocol import compose, outcomes, rank
-from composir.bench.run import Prepared, Source, load_tasks, prepare
+from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.significance import paired_test
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage, pack, unpack
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,8 +99,8 @@ def main() -> None:
         RESULTS.write_text(document(lines), encoding="utf-8")
 
 
-def test_parts(asked: argparse.Namespace, model: Model) -> list[Prepared]:
-    source = Source(model, cache=Store(asked.cache))
+def test_parts(asked: argparse.Namespace, model: Model) -> list[PreparedTask]:
+    source = VectorSource(model, cache=FeatureStore(asked.cache))
     sets: list[tuple[Path, str | None]] = [(ROOT / "examples" / "catalogue", "test")]
     sets += [(asked.held_out / f"{name}-test", None) for name in FOLDERS]
     found = [load_tasks(str(folder), None, LoadOptions(split))[2][0] for folder, split in sets]
@@ -114,7 +114,7 @@ def variants(asked: argparse.Namespace, model: Model) -> dict[str, Composer]:
     return {"float32 weights": plain, "int8 weights": light} | {one.name: one for one in sent}
 
 
-def rows(part: Prepared, composers: Mapping[str, Composer]) -> list[str]:
+def rows(part: PreparedTask, composers: Mapping[str, Composer]) -> list[str]:
     """One line a variant: its scores, and how they differ from the first's."""
     scored = {name: scores(part, composer) for name, composer in composers.items()}
     first = next(iter(scored.values()))
@@ -126,7 +126,7 @@ def rows(part: Prepared, composers: Mapping[str, Composer]) -> list[str]:
     ]
 
 
-def scores(part: Prepared, composer: Composer) -> NDArray[np.float64]:
+def scores(part: PreparedTask, composer: Composer) -> NDArray[np.float64]:
     """(queries, metrics), shares."""
     task = part.task
     ids = {str(query.reference) for query in task.queries}

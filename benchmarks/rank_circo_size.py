@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from composir.bench.protocol import outcomes, rank
-from composir.bench.task import BenchQuery, Task
+from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import ComposedQueries
 from composir.types import FloatArray
 
@@ -30,7 +30,7 @@ _SHAPES = {
 _GOALS = {"CIRCO (val and test)": "≤ 10 s, ≤ 1.5 GB", "CIRR val": "≤ 3 s"}
 
 
-def made_task(name: str, gallery: int, queries: int, metrics: tuple[str, ...]) -> Task:
+def made_task(name: str, gallery: int, queries: int, metrics: tuple[str, ...]) -> BenchTask:
     rng = np.random.default_rng(0)
     ids = tuple(f"{number}" for number in range(gallery))
     made = []
@@ -40,7 +40,7 @@ def made_task(name: str, gallery: int, queries: int, metrics: tuple[str, ...]) -
         subset = () if "CIRCO" in name else tuple(ids[i] for i in drawn[:5])
         reference = ids[drawn[10]]
         made.append(BenchQuery(str(number), ("",), reference, targets, subset=subset))
-    return Task(
+    return BenchTask(
         name=name,
         split="made",
         variant="seeded vectors",

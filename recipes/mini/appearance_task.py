@@ -23,9 +23,9 @@ from settings import AppearanceConfig
 from torch import Tensor
 from torch.nn import functional
 
-from composir.encode.pictures import ImageFile
-from composir.encode.rows import Kind
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
+from composir.encode.stored import RowKind
 from composir.errors import TrainingError
 from composir.foundation.appearance import Appearance
 from composir.foundation.text_tower import TextTower
@@ -282,10 +282,10 @@ def averaged_features(trunk: EfficientNetLite, bank: Bank, folder: Path) -> list
         bank: A source with features of the lower trunk.
         folder: The stage's.
     """
-    store = Store(folder)
+    store = FeatureStore(folder)
     files = [ImageFile(picture.file) for picture in bank.pictures]
     spec = PreprocessSpec(size=trunk.spec.resolution)  # for the name alone
-    kind = Kind("averages", made_by(trunk, spec), (HEAD_CHANNELS,))
+    kind = RowKind("averages", made_by(trunk, spec), (HEAD_CHANNELS,))
     made = []
     for number, view in enumerate(bank.views):
         keys = store.keys(files, number)

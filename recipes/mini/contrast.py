@@ -18,7 +18,7 @@ from texts import TextBank
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.encode.rows import Rows
+from composir.encode.stored import StoredRows
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower
 from composir.train.isa.efficientnet_lite import CACHE_STAGE
@@ -33,7 +33,7 @@ class Bank:
     """One source's pictures and their cached features, a view an entry."""
 
     pictures: Sequence[TrainingPicture]
-    views: Sequence[Rows | NDArray[np.float16]]
+    views: Sequence[StoredRows | NDArray[np.float16]]
 
     def rows(self, split: Split) -> list[int]:
         """Rows of one split."""

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from composir.encode.images import Encoder, Progress, encode_images
-from composir.encode.pictures import ImageFile
-from composir.encode.rows import Kind, Rows
-from composir.encode.store import Store
+from composir.encode.encoders import Encoder, Progress, encode_images
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
+from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.images.preprocess import PreprocessSpec
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
@@ -42,7 +42,7 @@ def cached_view(
     progress: Progress | None = None,
     *,
     pooled: bool = False,
-) -> Rows:
+) -> StoredRows:
     """Open one view of the pictures below the trained stages, extracting what is not there yet.
 
     Args:
@@ -67,7 +67,7 @@ def cached_view(
 
     encoder = _encoder(trunk, spec, pooled=pooled)
     pictures = [ImageFile(file) for file in files]
-    store = Store(folder)
+    store = FeatureStore(folder)
     found = encode_images(pictures, encoder, store, view=view, progress=progress, failed=refuse)
     return found.rows[-1]
 
@@ -81,10 +81,10 @@ def made_by(trunk: EfficientNetLite, spec: PreprocessSpec) -> str:
 def _encoder(trunk: EfficientNetLite, spec: PreprocessSpec, *, pooled: bool) -> Encoder:
     """The lower trunk; if pooled, the whole of it after that."""
     maker = made_by(trunk, spec)
-    kinds = [Kind("lower", maker, _feature_shape(trunk, spec.size, pooled=False), "float16")]
+    kinds = [RowKind("lower", maker, _feature_shape(trunk, spec.size, pooled=False), "float16")]
     if pooled:
         kinds.append(
-            Kind("pooled", maker, _feature_shape(trunk, spec.size, pooled=True), "float16")
+            RowKind("pooled", maker, _feature_shape(trunk, spec.size, pooled=True), "float16")
         )
     runner = functools.cache(lambda: _lower_runner(trunk, spec.size))
 

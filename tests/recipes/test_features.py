@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 import features  # noqa: E402
 from features import cached_view  # noqa: E402
 
-from composir.encode.images import Encoder  # noqa: E402
+from composir.encode.encoders import Encoder  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
 from composir.train.isa.efficientnet_lite import EfficientNetLite  # noqa: E402
@@ -65,7 +65,7 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(
     with pytest.raises(KeyboardInterrupt):
         cached_view(tmp_path / "parts", files, trunk, SPEC, 0, stop)
     reads: list[Path] = []
-    monkeypatch.setattr("composir.encode.pictures.read_image", counted(reads))
+    monkeypatch.setattr("composir.encode.image_files.read_image", counted(reads))
 
     resumed = cached_view(tmp_path / "parts", files, trunk, SPEC, 0)
 

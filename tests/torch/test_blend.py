@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from composir.bench.run import Prepared
-from composir.bench.task import BenchQuery, Task
+from composir.bench.run import PreparedTask
+from composir.bench.task import BenchQuery, BenchTask
 from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.sphere import normalised
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
 from composir.train.blend import (
     BlendSettings,
@@ -39,7 +39,7 @@ def dev_set(gallery: FloatArray, name: str = "dev") -> DevSet:
         BenchQuery(id=i, texts=("in blue",), reference=i, targets=(str((int(i) + 1) % COUNT),))
         for i in ids
     )
-    task = Task(
+    task = BenchTask(
         name=name,
         split="all",
         variant="",
@@ -52,7 +52,7 @@ def dev_set(gallery: FloatArray, name: str = "dev") -> DevSet:
         checksum="",
         images_from="",
     )
-    prepared = Prepared(task, VectorTable(ids, gallery, "made"), None, None)
+    prepared = PreparedTask(task, VectorTable(ids, gallery, "made"), None, None)
     rows = tuple((number, "in blue") for number in range(COUNT))
     return DevSet(prepared, gallery, rows, ids, np.arange(COUNT), gallery, unit(9))
 

@@ -78,7 +78,7 @@ def test_features_are_read_and_not_made_again(
     def unread(*_: object, **__: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("composir.encode.pictures.read_image", unread)
+    monkeypatch.setattr("composir.encode.image_files.read_image", unread)
     np.testing.assert_array_equal(open_features(tmp_path / "cache", files), first)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from composir.bench.protocol import compose
-from composir.bench.task import BenchQuery, Task
+from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import ComposedQueries, Composer
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
@@ -58,7 +58,7 @@ class Efficiency(BaseModel):
 
 
 def measure(
-    task: Task,
+    task: BenchTask,
     model: EmbeddingModel,
     composer: Composer,
     vectors: Mapping[str, FloatArray],
@@ -133,7 +133,7 @@ def _time_one(
     return time.perf_counter() - start
 
 
-def _gallery_ms(task: Task, model: EmbeddingModel, openers: Openers) -> float:
+def _gallery_ms(task: BenchTask, model: EmbeddingModel, openers: Openers) -> float:
     pictures = [openers[name]() for name in task.gallery[:_IMAGES]]
     times = []
     for _ in range(4):

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from composir.bench.vectors import VectorTable
-from composir.encode.images import Progress, encode_images, image_encoder
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.encoders import Progress, encode_images, image_encoder
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError, ImageReadError
 from composir.model.base import EmbeddingModel
 
@@ -20,7 +20,7 @@ def encode_pictures(
     model: EmbeddingModel,
     pictures: Mapping[str, ImageFile],
     *,
-    cache: Store | None = None,
+    cache: FeatureStore | None = None,
     progress: Progress | None = None,
     unreadable: dict[str, str] | None = None,
 ) -> VectorTable:

@@ -23,7 +23,7 @@ from composir.bench.metrics import (
     target_ranks,
     top_columns,
 )
-from composir.bench.task import BenchQuery, Task
+from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation as read_negation_of
 from composir.compose.template import without_reference
@@ -189,7 +189,7 @@ def _ruled_out(
     return tuple(Unwanted.together(own, width) for own in found)
 
 
-def rank(task: Task, composed: ComposedQueries, gallery: FloatArray) -> Rankings:
+def rank(task: BenchTask, composed: ComposedQueries, gallery: FloatArray) -> Rankings:
     """Rank a task's gallery for every query.
 
     Args:
@@ -244,7 +244,7 @@ def _score_blocks(
         yield start, composed.part(start, start + block).scores(gallery)
 
 
-def rank_scores(task: Task, scores: NDArray[np.floating]) -> Rankings:
+def rank_scores(task: BenchTask, scores: NDArray[np.floating]) -> Rankings:
     """Rank from scores, whoever computed them.
 
     Args:
@@ -261,7 +261,7 @@ def rank_scores(task: Task, scores: NDArray[np.floating]) -> Rankings:
 
 
 def _rank_block(
-    task: Task, column: Mapping[str, int], scores: NDArray[np.floating], start: int
+    task: BenchTask, column: Mapping[str, int], scores: NDArray[np.floating], start: int
 ) -> Rankings:
     """Rank the queries from `start` on."""
     refuse_unranked(scores, task.name)
@@ -280,12 +280,12 @@ def _rank_block(
     )
 
 
-def ranks_whole_gallery(task: Task) -> bool:
+def ranks_whole_gallery(task: BenchTask) -> bool:
     """Whether any metric of the task looks at the whole gallery, not at subsets alone."""
     return any(parse_metric(name)[0] != "recall_subset" for name in task.metrics)
 
 
-def _columns(task: Task) -> dict[str, int]:
+def _columns(task: BenchTask) -> dict[str, int]:
     return {name: index for index, name in enumerate(task.gallery)}
 
 

@@ -21,7 +21,7 @@ from composir.bench.metrics import parse_metric
 from composir.bench.packed import Packed
 from composir.bench.protocol import Rankings, outcomes
 from composir.bench.significance import Interval, bootstrap
-from composir.bench.task import Task
+from composir.bench.task import BenchTask
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model
 from composir.errors import BenchError
@@ -276,7 +276,7 @@ def load_result(path: Path) -> Result:
 
 
 def task_result(
-    task: Task, rankings: Rankings, partial: Partial | None, *, seed: int, resamples: int
+    task: BenchTask, rankings: Rankings, partial: Partial | None, *, seed: int, resamples: int
 ) -> TaskResult:
     """Turn a task's rankings into figures."""
     metrics = () if task.hidden_truth else task.metrics
@@ -305,7 +305,9 @@ def task_result(
     )
 
 
-def _aspects(task: Task, rankings: Rankings, seed: int, resamples: int) -> dict[str, AspectFigure]:
+def _aspects(
+    task: BenchTask, rankings: Rankings, seed: int, resamples: int
+) -> dict[str, AspectFigure]:
     scores = outcomes(rankings, [task.headline])
     figures = {}
     for aspect in task.aspects:

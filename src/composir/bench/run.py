@@ -29,7 +29,7 @@ from composir.bench.results import (
     mean_figures,
     task_result,
 )
-from composir.bench.task import Dataset, LoadOptions, Task, without_images
+from composir.bench.task import BenchTask, Dataset, LoadOptions, without_images
 from composir.bench.vectors import (
     VectorTable,
     first_ten,
@@ -37,8 +37,8 @@ from composir.bench.vectors import (
 )
 from composir.compose.base import ComposedQueries, Composer
 from composir.data.problems import Problem, summarised
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
 from composir.model.base import EmbeddingModel
 
@@ -51,7 +51,7 @@ ALLOW_MISSING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedTask:
     """A task with the vectors of its images at hand.
 
     Attributes:
@@ -61,14 +61,14 @@ class Prepared:
         partial: What is missing, if anything was.
     """
 
-    task: Task
+    task: BenchTask
     table: VectorTable
     openers: dict[str, Callable[[], Image.Image]] | None
     partial: Partial | None
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VectorSource:
     """Where images' vectors come from, and what to do about those that are missing.
 
     Attributes:
@@ -82,7 +82,7 @@ class Source:
 
     model: EmbeddingModel | None
     vectors: VectorTable | None = None
-    cache: Store | None = None
+    cache: FeatureStore | None = None
     allow_missing: bool = False
     progress: Progress | None = None
     way_out: str = ""
@@ -90,7 +90,7 @@ class Source:
 
 def load_tasks(
     name: str, root: Path | None, options: LoadOptions
-) -> tuple[Dataset, Path, tuple[Task, ...]]:
+) -> tuple[Dataset, Path, tuple[BenchTask, ...]]:
     """Read a data set's annotations.
 
     Args:
@@ -111,7 +111,7 @@ def load_tasks(
     return dataset, root, dataset.load(root, options)
 
 
-def prepare(task: Task, source: Source) -> Prepared:
+def prepare(task: BenchTask, source: VectorSource) -> PreparedTask:
     """Get the vectors of a task's images.
 
     Args:
@@ -134,21 +134,21 @@ def prepare(task: Task, source: Source) -> Prepared:
     needed = task.needed
     if source.vectors is not None:
         rows = source.vectors.rows(needed, task.name)
-        return Prepared(task, VectorTable(needed, rows, source.vectors.source), None, partial)
+        return PreparedTask(task, VectorTable(needed, rows, source.vectors.source), None, partial)
     if source.model is None:
         raise BenchError(f"{task.name}: without a model, image vectors are needed (--vectors)")
     if task.captions is not None:
-        return Prepared(task, _caption_vectors(task, source.model), None, partial)
+        return PreparedTask(task, _caption_vectors(task, source.model), None, partial)
     pictures = {name: task.pictures[name] for name in needed}
     table, unreadable = _encoded(pictures, source.model, source)
     if unreadable:
         task, partial = _reduced(whole, frozenset((*absent, *unreadable)))
         task = replace(task, notices=(*task.notices, _unreadable_notice(task, unreadable)))
-    return Prepared(task, table, openers(pictures), partial)
+    return PreparedTask(task, table, openers(pictures), partial)
 
 
 def _encoded(
-    pictures: Mapping[str, ImageFile], model: EmbeddingModel, source: Source
+    pictures: Mapping[str, ImageFile], model: EmbeddingModel, source: VectorSource
 ) -> tuple[VectorTable, dict[str, str]]:
     """Vectors of pictures, and why others cannot be read where they may be left out."""
     unreadable: dict[str, str] = {}
@@ -164,12 +164,12 @@ def _encoded(
     return table, unreadable
 
 
-def _unreadable_notice(task: Task, unreadable: Mapping[str, str]) -> str:
+def _unreadable_notice(task: BenchTask, unreadable: Mapping[str, str]) -> str:
     told = summarised(Problem(repr(name), reason) for name, reason in unreadable.items())
     return f"{task.name}: images that cannot be read and count as missing: {'; '.join(told)}"
 
 
-def _missing(task: Task, source: Source) -> tuple[list[str], str]:
+def _missing(task: BenchTask, source: VectorSource) -> tuple[list[str], str]:
     """Ids that cannot be had, and what is missing of them."""
     if source.vectors is not None:
         at_hand = set(source.vectors.ids)
@@ -180,7 +180,7 @@ def _missing(task: Task, source: Source) -> tuple[list[str], str]:
     return absent, "images"
 
 
-def missing_message(task: Task, absent: Sequence[str], what: str, way_out: str = "") -> str:
+def missing_message(task: BenchTask, absent: Sequence[str], what: str, way_out: str = "") -> str:
     """Say how many images are missing, which, where they are to be had, and what else helps."""
     shown = [str(task.pictures[name].path) if what == "images" else name for name in absent]
     return (
@@ -189,7 +189,7 @@ def missing_message(task: Task, absent: Sequence[str], what: str, way_out: str =
     ).rstrip()
 
 
-def _reduced(task: Task, absent: frozenset[str]) -> tuple[Task, Partial]:
+def _reduced(task: BenchTask, absent: frozenset[str]) -> tuple[BenchTask, Partial]:
     left = without_images(task, absent)
     partial = Partial(
         missing_images=len(absent),
@@ -199,7 +199,7 @@ def _reduced(task: Task, absent: frozenset[str]) -> tuple[Task, Partial]:
     return left, partial
 
 
-def _caption_vectors(task: Task, model: EmbeddingModel) -> VectorTable:
+def _caption_vectors(task: BenchTask, model: EmbeddingModel) -> VectorTable:
     """The normalised mean of each image's caption vectors, in place of the image's."""
     assert task.captions is not None
     texts = [(name, text) for name in task.needed for text in task.captions[name]]
@@ -211,7 +211,7 @@ def _caption_vectors(task: Task, model: EmbeddingModel) -> VectorTable:
     return VectorTable(task.needed, unit, f"captions (text proxy), encoded by {model.name}")
 
 
-def precomputed_queries(task: Task, path: Path) -> ComposedQueries:
+def precomputed_queries(task: BenchTask, path: Path) -> ComposedQueries:
     """Query vectors that somebody else's method made: `ids` are those of the queries.
 
     Raises:
@@ -223,12 +223,12 @@ def precomputed_queries(task: Task, path: Path) -> ComposedQueries:
 
 
 def evaluate(
-    prepared: Sequence[Prepared],
+    prepared: Sequence[PreparedTask],
     setup: Setup,
     model: EmbeddingModel | None,
     *,
     tuning: Tuning | None = None,
-    rankings_of: Callable[[Task, Rankings], None] | None = None,
+    rankings_of: Callable[[BenchTask, Rankings], None] | None = None,
 ) -> Result:
     """Score one composer on a data set's tasks.
 
@@ -262,7 +262,7 @@ def evaluate(
     )
 
 
-def _composed(part: Prepared, setup: Setup, composer: Composer | None) -> ComposedQueries:
+def _composed(part: PreparedTask, setup: Setup, composer: Composer | None) -> ComposedQueries:
     if setup.query_vectors is not None:
         return precomputed_queries(part.task, Path(setup.query_vectors))
     if composer is None:
@@ -276,7 +276,7 @@ def _composed(part: Prepared, setup: Setup, composer: Composer | None) -> Compos
     )
 
 
-def _scored(part: Prepared, rankings: Rankings, setup: Setup) -> TaskResult:
+def _scored(part: PreparedTask, rankings: Rankings, setup: Setup) -> TaskResult:
     return task_result(
         part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
     )
@@ -289,7 +289,7 @@ def _composer(setup: Setup, model: EmbeddingModel) -> Composer:
 
 
 def _header(
-    prepared: Sequence[Prepared],
+    prepared: Sequence[PreparedTask],
     setup: Setup,
     model: EmbeddingModel | None,
     composer: Composer | None,
@@ -326,6 +326,6 @@ def _fingerprint(composer: Composer | None) -> str | None:
     return folder.fingerprint if folder else None
 
 
-def _joint_checksum(prepared: Sequence[Prepared]) -> str:
+def _joint_checksum(prepared: Sequence[PreparedTask]) -> str:
     sums = [part.task.checksum for part in prepared]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composir.bench.protocol import Rankings
-from composir.bench.task import Task
+from composir.bench.task import BenchTask
 from composir.data.files import read_regular
 from composir.data.json_object import read_object
 from composir.data.outputs import check_folder, inside, write_inside
@@ -35,14 +35,14 @@ class SubmissionFile:
     content: str
 
 
-def submission_names(kind: str, task: Task) -> tuple[str, ...]:
+def submission_names(kind: str, task: BenchTask) -> tuple[str, ...]:
     """How a server's files will be called, see `submission_files`."""
     if kind == "circo":
         return (f"circo_{task.split}.json",)
     return tuple(f"cirr_{task.split}_{metric}.json" for metric in _CIRR_LENGTHS)
 
 
-def submission_files(kind: str, task: Task, rankings: Rankings) -> tuple[SubmissionFile, ...]:
+def submission_files(kind: str, task: BenchTask, rankings: Rankings) -> tuple[SubmissionFile, ...]:
     """Make a server's files.
 
     Args:
@@ -65,14 +65,14 @@ def submission_files(kind: str, task: Task, rankings: Rankings) -> tuple[Submiss
     return cirr_file(lists, "recall", task), cirr_file(subset, "recall_subset", task)
 
 
-def _lists(task: Task, rows: Sequence[Sequence[int]]) -> Lists:
+def _lists(task: BenchTask, rows: Sequence[Sequence[int]]) -> Lists:
     return {
         query.id: [task.gallery[column] for column in row if column >= 0]
         for query, row in zip(task.queries, rows, strict=True)
     }
 
 
-def cirr_file(lists: Lists, metric: str, task: Task) -> SubmissionFile:
+def cirr_file(lists: Lists, metric: str, task: BenchTask) -> SubmissionFile:
     """CIRR's file for one metric.
 
     Args:
@@ -102,7 +102,7 @@ def cirr_file(lists: Lists, metric: str, task: Task) -> SubmissionFile:
     return SubmissionFile(f"cirr_{task.split}_{metric}.json", content)
 
 
-def circo_file(lists: Lists, task: Task) -> SubmissionFile:
+def circo_file(lists: Lists, task: BenchTask) -> SubmissionFile:
     """CIRCO's file: 50 whole-number ids a query.
 
     Raises:
@@ -118,7 +118,7 @@ def circo_file(lists: Lists, task: Task) -> SubmissionFile:
     return SubmissionFile(f"circo_{task.split}.json", json.dumps(numbers))
 
 
-def _check_lists(lists: Mapping[str, Sequence[str]], task: Task, length: int) -> None:
+def _check_lists(lists: Mapping[str, Sequence[str]], task: BenchTask, length: int) -> None:
     wanted = {query.id for query in task.queries}
     if wanted != set(lists):
         odd = sorted(wanted ^ set(lists))

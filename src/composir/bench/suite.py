@@ -14,9 +14,9 @@ from composir.bench.protocol import Rankings
 from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
 from composir.bench.run import (
     ALLOW_MISSING,
-    Prepared,
+    PreparedTask,
     Progress,
-    Source,
+    VectorSource,
     evaluate,
     load_tasks,
     prepare,
@@ -27,12 +27,12 @@ from composir.bench.submission import (
     submission_names,
     write_files,
 )
-from composir.bench.task import Dataset, LoadOptions, Task, check_name
+from composir.bench.task import BenchTask, Dataset, LoadOptions, check_name
 from composir.bench.tune import Tuned, apply_tuned
 from composir.bench.vectors import VectorTable, load_vectors
 from composir.compose import parse_composer
 from composir.data.outputs import check_file
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import BenchError, OutputError, QueryError
 from composir.model.base import EmbeddingModel
 
@@ -110,7 +110,7 @@ class RunOutput:
         submissions: Files written for a server.
     """
 
-    prepared: tuple[Prepared, ...]
+    prepared: tuple[PreparedTask, ...]
     results: tuple[Result, ...]
     submissions: tuple[Path, ...] = ()
 
@@ -119,7 +119,7 @@ def run_plan(
     plan: Plan,
     model: EmbeddingModel | None,
     *,
-    cache: Store | None = None,
+    cache: FeatureStore | None = None,
     progress: Progress | None = None,
 ) -> tuple[RunOutput, ...]:
     """Run every data set with every composer.
@@ -142,7 +142,7 @@ def run_plan(
     _refuse_unwritable(plan)
     dimension = None if model is None else model.dimension
     table = load_vectors(plan.vectors, dimension=dimension) if plan.vectors else None
-    source = Source(model, table, cache, plan.allow_missing, progress, ALLOW_MISSING)
+    source = VectorSource(model, table, cache, plan.allow_missing, progress, ALLOW_MISSING)
     return tuple(_evaluate(plan, name, source) for name in plan.datasets)
 
 
@@ -165,7 +165,7 @@ def _header_texts(plan: Plan) -> Iterator[tuple[str, str | None]]:
             yield "--composer setting", f"{key}={value}"
 
 
-def _evaluate(plan: Plan, name: str, source: Source) -> RunOutput:
+def _evaluate(plan: Plan, name: str, source: VectorSource) -> RunOutput:
     options = _options(plan, source.vectors)
     dataset, root, tasks = load_tasks(name, plan.root, options)
     _refuse_hidden(plan, dataset, tasks)
@@ -194,7 +194,9 @@ def _methods(plan: Plan) -> tuple[Method, ...]:
     return plan.methods
 
 
-def _tuning(method: Method, tasks: Sequence[Task], model: EmbeddingModel | None) -> Tuning | None:
+def _tuning(
+    method: Method, tasks: Sequence[BenchTask], model: EmbeddingModel | None
+) -> Tuning | None:
     if method.tuned is None or model is None:
         return None
     return apply_tuned(method.tuned, tasks, model)
@@ -204,7 +206,7 @@ def _options(plan: Plan, table: VectorTable | None) -> LoadOptions:
     return replace(plan.options, available=None if table is None else frozenset(table.ids))
 
 
-def _refuse_hidden(plan: Plan, dataset: Dataset, tasks: Sequence[Task]) -> None:
+def _refuse_hidden(plan: Plan, dataset: Dataset, tasks: Sequence[BenchTask]) -> None:
     hidden = any(task.hidden_truth for task in tasks)
     if hidden and plan.submission is None:
         raise BenchError(
@@ -255,13 +257,13 @@ class _Submissions:
             self._folder = plan.submission / slug(method.composer, method.settings)
         self.paths: tuple[Path, ...] = ()
 
-    def check(self, tasks: Sequence[Task]) -> None:
+    def check(self, tasks: Sequence[BenchTask]) -> None:
         """Before anything is computed: what lies where the files go has to be composir's."""
         if self._folder is not None and self._kind is not None:
             names = [name for task in tasks for name in submission_names(self._kind, task)]
             check_submission(names, self._folder)
 
-    def take(self, task: Task, rankings: Rankings) -> None:
+    def take(self, task: BenchTask, rankings: Rankings) -> None:
         assert self._kind is not None
         assert self._folder is not None
         self.paths = write_files(submission_files(self._kind, task, rankings), self._folder)
@@ -323,7 +325,7 @@ def rerun(
     load_model: Callable[[str], EmbeddingModel],
     *,
     root: Path | None = None,
-    cache: Store | None = None,
+    cache: FeatureStore | None = None,
 ) -> Result:
     """Run a result again from its own header.
 

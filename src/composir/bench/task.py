@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
 
 
@@ -39,7 +39,7 @@ class BenchQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BenchTask:
     """Queries over one gallery, with everything that decides the score.
 
     Attributes:
@@ -161,7 +161,7 @@ class Dataset:
     protocol: str
     images_from: str
     splits: tuple[str, ...]
-    load: Callable[[Path, LoadOptions], tuple[Task, ...]]
+    load: Callable[[Path, LoadOptions], tuple[BenchTask, ...]]
     variants: tuple[str, ...] = ("standard",)
     submission: str | None = None
     text_proxy: bool = False
@@ -185,7 +185,7 @@ class Dataset:
         return split, variant
 
 
-def without_images(task: Task, absent: frozenset[str]) -> Task:
+def without_images(task: BenchTask, absent: frozenset[str]) -> BenchTask:
     """Leave out images, and the queries that need them.
 
     Raises:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.results import Tuning
-from composir.bench.run import Prepared
-from composir.bench.task import BenchQuery, Task
+from composir.bench.run import PreparedTask
+from composir.bench.task import BenchQuery, BenchTask
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model
 from composir.errors import BenchError
@@ -124,7 +124,7 @@ def _points(grid: Mapping[str, Sequence[float]]) -> Iterator[Settings]:
 
 
 def tune(
-    prepared: Sequence[Prepared],
+    prepared: Sequence[PreparedTask],
     model: EmbeddingModel,
     composer: str,
     grid: Mapping[str, Sequence[float]],
@@ -175,7 +175,7 @@ def tune(
     )
 
 
-def query_keys(tasks: Sequence[Task]) -> set[str]:
+def query_keys(tasks: Sequence[BenchTask]) -> set[str]:
     """Digests that tell queries apart by what they ask, whatever the split is called."""
     return {_key(query) for task in tasks for query in task.queries}
 
@@ -185,7 +185,7 @@ def _key(query: BenchQuery) -> str:
     return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
 
 
-def apply_tuned(tuned: Tuned, tasks: Sequence[Task], model: EmbeddingModel) -> Tuning:
+def apply_tuned(tuned: Tuned, tasks: Sequence[BenchTask], model: EmbeddingModel) -> Tuning:
     """Check that tuned settings may be used for a report.
 
     Args:

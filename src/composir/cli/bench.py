@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from composir.bench.compare import Section
     from composir.bench.results import Result
     from composir.bench.suite import Method, RunOutput
-    from composir.bench.task import Task
+    from composir.bench.task import BenchTask
 
 _RUN = "run"
 
@@ -205,7 +205,7 @@ def _save(outputs: Sequence[RunOutput], out: Path) -> None:
 
 def _show(
     results: Sequence[Result],
-    tasks: dict[str, Task],
+    tasks: dict[str, BenchTask],
     *,
     seed: int,
     html: Path | None,
@@ -272,7 +272,7 @@ def compare(
     _show(loaded, tasks, seed=seed, html=html, csv=csv, json=json, sections=(section,))
 
 
-def _tasks_again(result: Result, root: Path | None) -> dict[str, Task]:
+def _tasks_again(result: Result, root: Path | None) -> dict[str, BenchTask]:
     """Read the data set of a result again, for its texts and pictures."""
     from composir.bench.datasets import DATASETS
     from composir.bench.run import load_tasks
@@ -318,7 +318,7 @@ def tune(
     no_cache: NoCacheOption = False,
 ) -> None:
     """Tune a composer's settings on a dev split, which may then not be reported on."""
-    from composir.bench.run import ALLOW_MISSING, Source, load_tasks, prepare
+    from composir.bench.run import ALLOW_MISSING, VectorSource, load_tasks, prepare
     from composir.bench.task import LoadOptions, check_name
     from composir.bench.tune import TUNED, parse_grid
     from composir.bench.tune import tune as search
@@ -332,7 +332,9 @@ def tune(
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
     with _progress() as show:
-        source = Source(encoder, table, vector_cache(no_cache), allow_missing, show, ALLOW_MISSING)
+        source = VectorSource(
+            encoder, table, vector_cache(no_cache), allow_missing, show, ALLOW_MISSING
+        )
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)

@@ -12,7 +12,7 @@ from composir.data.places import user_folder, writable_user_folder
 from composir.errors import ComposirError, OutputError
 
 if TYPE_CHECKING:
-    from composir.encode.store import Store
+    from composir.encode.feature_store import FeatureStore
 
 
 def gallery_words(folder: Path | None) -> str:
@@ -48,13 +48,13 @@ def writable_default_gallery() -> Path:
     return gallery
 
 
-def vector_cache(off: bool) -> Store | None:
+def vector_cache(off: bool) -> FeatureStore | None:
     """Where vectors are kept between commands; None for `--no-cache`.
 
     Raises:
         CacheError: If it cannot be used.
     """
-    from composir.encode.store import Store
+    from composir.encode.feature_store import FeatureStore
 
     way_out = "delete it, or run with --no-cache"
-    return None if off else Store(writable_user_folder() / "vectors", way_out)
+    return None if off else FeatureStore(writable_user_folder() / "vectors", way_out)

@@ -19,7 +19,7 @@ from composir.errors import ComposirError
 if TYPE_CHECKING:
     from composir.triplets import MakeSettings
     from composir.triplets.language_model import LanguageModelWriter
-    from composir.triplets.make import Prepared
+    from composir.triplets.make import TripletMaterial
 
 _LOOKED_AT = 50
 
@@ -102,7 +102,7 @@ def _warn_of_open_key(base_url: str, key: str, variable: str) -> None:
 def agree_on_budget(
     writer: LanguageModelWriter,
     options: EndpointOptions,
-    prepared: Prepared,
+    prepared: TripletMaterial,
     settings: MakeSettings,
 ) -> None:
     """Show what may be spent, and ask.

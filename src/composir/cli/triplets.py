@@ -26,11 +26,11 @@ from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
 if TYPE_CHECKING:
-    from composir.encode.store import Store
+    from composir.encode.feature_store import FeatureStore
     from composir.model.base import EmbeddingModel
-    from composir.triplets import Made, MakeSettings, Source
+    from composir.triplets import ImageSet, Made, MakeSettings
     from composir.triplets.language_model import LanguageModelWriter
-    from composir.triplets.make import Prepared
+    from composir.triplets.make import TripletMaterial
     from composir.triplets.templates import TemplateWriter
 
 app = typer.Typer(
@@ -216,12 +216,12 @@ def make(
 class _Run:
     """Everything that one run needs."""
 
-    source: Source
+    source: ImageSet
     settings: MakeSettings
     model: EmbeddingModel
     writer: TemplateWriter | LanguageModelWriter
     endpoint: EndpointOptions | None
-    cache: Store | None
+    cache: FeatureStore | None
 
 
 def _read(
@@ -231,7 +231,7 @@ def _read(
     columns: list[str],
     only: Path | None,
     split: str | None,
-) -> Source:
+) -> ImageSet:
     from composir.triplets import read_captioned, read_data_set
 
     if data is not None and images is None and captions is None:
@@ -257,7 +257,7 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
     recipe = recipe_of(run.source, run.model, run.writer, run.settings)
     is_writing = False
 
-    def ready(prepared: Prepared) -> None:
+    def ready(prepared: TripletMaterial) -> None:
         nonlocal is_writing
         _before_writing(run, prepared)
         is_writing = True
@@ -283,14 +283,14 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
         echo("\n".join(_summary(run, made, out)))
 
 
-def _before_writing(run: _Run, prepared: Prepared) -> None:
+def _before_writing(run: _Run, prepared: TripletMaterial) -> None:
     _tell_columns(prepared)
     if run.endpoint is not None:
         writer = cast("LanguageModelWriter", run.writer)
         agree_on_budget(writer, run.endpoint, prepared, run.settings)
 
 
-def _tell_columns(prepared: Prepared) -> None:
+def _tell_columns(prepared: TripletMaterial) -> None:
     for name, share in prepared.seen.items():
         note(f"column {printable(name)}: the model sees it in {100 * share:.0f} % (50 is chance)")
     for grouping in prepared.groupings:

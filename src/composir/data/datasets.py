@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
+from composir.data.fields import FileRow, Name, Text, Told
 from composir.data.row_examples import GALLERY_ROW
-from composir.data.rows import Name, Row, Text, Told
 from composir.data.schema import as_row, read_rows
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import DatasetError
@@ -38,7 +38,7 @@ class DatasetCard(BaseModel):
     images_from: Told | None = None
 
 
-class GalleryRow(Row):
+class GalleryRow(FileRow):
     """One image; what else the row says is in `model_extra`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -48,7 +48,7 @@ class GalleryRow(Row):
     split: Name | None = None
 
 
-class QueryRow(Row):
+class QueryRow(FileRow):
     """One query, or one triplet."""
 
     id: Name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.model.sessions import default_threads
 from composir.types import PixelArray
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from composir.encode.images import Progress
-from composir.encode.rows import Kind
-from composir.encode.store import Memory, Store
+from composir.encode.encoders import Progress
+from composir.encode.feature_store import FeatureStore, Memory
+from composir.encode.stored import RowKind
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
@@ -20,7 +20,7 @@ _PROBE = "a red bicycle beside two dogs on a wooden bridge, seen from above"
 def encode_texts(
     texts: Sequence[str],
     model: EmbeddingModel,
-    store: Store | None = None,
+    store: FeatureStore | None = None,
     *,
     progress: Progress | None = None,
     batch: int = BATCH,
@@ -42,7 +42,7 @@ def encode_texts(
     """
     keeper = store or Memory()
     side = _text_side(model) if store else ""
-    kind = Kind("texts", side, (model.dimension,), is_unit=True)
+    kind = RowKind("texts", side, (model.dimension,), is_unit=True)
     keys = {text: _key(text) for text in texts}
     with keeper.filling(kind):
         known = keeper.known(kind, keys.values())

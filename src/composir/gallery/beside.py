@@ -18,9 +18,9 @@ import numpy as np
 
 from composir.data.files import absolute
 from composir.data.outputs import inside
-from composir.encode.images import encode_images, image_encoder
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store as Vectors
+from composir.encode.encoders import encode_images, image_encoder
+from composir.encode.feature_store import FeatureStore as Vectors
+from composir.encode.image_files import ImageFile
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import clear_disk_errors

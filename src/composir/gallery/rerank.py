@@ -21,8 +21,8 @@ from composir.compose.base import QueryBatch
 from composir.compose.joint import Joint
 from composir.data.files import read_regular
 from composir.data.outputs import inside
-from composir.encode.rows import Kind
-from composir.encode.store import Memory, Store
+from composir.encode.feature_store import FeatureStore, Memory
+from composir.encode.stored import RowKind
 from composir.errors import CacheError, ImageReadError, ModelError, QueryError
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.ranking import Candidate
@@ -120,7 +120,7 @@ class Reranker:
 
     def _vectors(self, candidates: Sequence[Candidate]) -> tuple[FloatArray, int]:
         """(n, D) float32, unit norm, and how many of them are those of thumbnails."""
-        kind = Kind("vectors", self.model.fingerprint, (self.model.dimension,), is_unit=True)
+        kind = RowKind("vectors", self.model.fingerprint, (self.model.dimension,), is_unit=True)
         store = self._store()
         whole = store.known(kind, [_key(one) for one in candidates])
         chosen = {one.id: _key(one) for one in candidates if _key(one) in whole}
@@ -167,10 +167,10 @@ class Reranker:
     def _thumbnail(self, candidate: Candidate) -> Image.Image:
         return read_image(self.thumbnails([candidate.id])[candidate.id]).rgb
 
-    def _store(self) -> Store | Memory:
+    def _store(self) -> FeatureStore | Memory:
         """What keeps vectors; for this search alone where the gallery cannot be written."""
         try:
-            return Store(inside(self.folder, RERANKED_NAME))
+            return FeatureStore(inside(self.folder, RERANKED_NAME))
         except CacheError:
             return Memory()
 

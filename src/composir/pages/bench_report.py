@@ -19,7 +19,7 @@ from composir.bench.report.figures import (
 )
 from composir.bench.report.samples import Group, alone_counts, best_rank, choose, depth_of
 from composir.bench.results import Result
-from composir.bench.task import BenchQuery, Task
+from composir.bench.task import BenchQuery, BenchTask
 from composir.errors import ImageReadError
 from composir.pages.charts import Bars, Curve, aspect_bars, recall_curve
 from composir.pages.embedded import Pictures
@@ -69,7 +69,9 @@ class ReportSection:
     samples: list[TaskQueries]
 
 
-def bench_report(sections: Sequence[Section], tasks: Mapping[str, Task], *, title: str = "") -> str:
+def bench_report(
+    sections: Sequence[Section], tasks: Mapping[str, BenchTask], *, title: str = ""
+) -> str:
     """Lay out a page.
 
     Args:
@@ -127,7 +129,7 @@ def _listed(facts: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def _section(section: Section, tasks: Mapping[str, Task], pictures: Pictures) -> ReportSection:
+def _section(section: Section, tasks: Mapping[str, BenchTask], pictures: Pictures) -> ReportSection:
     parts = section.results[0].tasks
     aspects = [result.tasks[0].aspects for result in section.results]
     samples = [
@@ -143,7 +145,7 @@ def _section(section: Section, tasks: Mapping[str, Task], pictures: Pictures) ->
     )
 
 
-def _samples(section: Section, place: int, task: Task, pictures: Pictures) -> TaskQueries:
+def _samples(section: Section, place: int, task: BenchTask, pictures: Pictures) -> TaskQueries:
     results = section.results
     groups = choose(results, section.methods, place, seed=results[0].header.seed)
     sample = _ShownQueries(section, place, task, pictures).sample
@@ -158,7 +160,7 @@ def _samples(section: Section, place: int, task: Task, pictures: Pictures) -> Ta
 class _ShownQueries:
     """Makes the samples of one task."""
 
-    def __init__(self, section: Section, place: int, task: Task, pictures: Pictures) -> None:
+    def __init__(self, section: Section, place: int, task: BenchTask, pictures: Pictures) -> None:
         outcomes = [result.tasks[place] for result in section.results]
         by_id = {query.id: query for query in task.queries}
         self._methods = section.methods
@@ -201,7 +203,7 @@ class _ShownQueries:
         return Tile(name, "", self._pictures.add(f"{self._task.name} {name}", jpeg))
 
 
-def _jpeg(task: Task, name: str) -> bytes | None:
+def _jpeg(task: BenchTask, name: str) -> bytes | None:
     """A small picture; None where it is not at hand, so that its id is shown instead."""
     picture = task.pictures.get(name)
     if picture is None or not picture.path.is_file():

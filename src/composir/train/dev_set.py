@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.bench.protocol import outcomes, rank
-from composir.bench.run import Prepared, Source, load_tasks, prepare
+from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
@@ -23,7 +23,7 @@ from composir.compose.query_side import Tokens
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import Templates
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.base import SplicingEncoder
@@ -49,7 +49,7 @@ class DevSet:
         texts: (r, D) float32, the modifications' vectors.
     """
 
-    prepared: Prepared
+    prepared: PreparedTask
     gallery: FloatArray
     rows: tuple[tuple[int, str], ...]
     references: tuple[str, ...]
@@ -96,7 +96,8 @@ def open_dev_set(
     if not asked:
         raise TrainingError(f"{root}: no dev query has both a reference image and a text")
     prepared = prepare(
-        replace(task, queries=asked), Source(model=model, cache=Store(cache), progress=progress)
+        replace(task, queries=asked),
+        VectorSource(model=model, cache=FeatureStore(cache), progress=progress),
     )
     rows = tuple((number, text) for number, query in enumerate(asked) for text in query.texts)
     references = tuple(dict.fromkeys(str(query.reference) for query in asked))

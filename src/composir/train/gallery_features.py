@@ -15,10 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.encode.images import Encoder, Progress, encode_images, image_encoder
-from composir.encode.pictures import ImageFile
-from composir.encode.rows import Kind, Rows
-from composir.encode.store import Store
+from composir.encode.encoders import Encoder, Progress, encode_images, image_encoder
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
+from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.types import FloatArray
@@ -40,18 +40,18 @@ class GalleryFeatures:
     """
 
     vectors: FloatArray
-    patch_tokens: Rows | HalfArray
+    patch_tokens: StoredRows | HalfArray
     kept: NDArray[np.int64]
     failures: tuple[tuple[PictureFile, str], ...]
 
 
-def feature_store(cache: Path) -> Store:
+def feature_store(cache: Path) -> FeatureStore:
     """The store in a run's folder of caches; made if missing.
 
     Raises:
         CacheError: If it cannot be used.
     """
-    return Store(cache, "delete it, or name another folder: --set cache=FOLDER")
+    return FeatureStore(cache, "delete it, or name another folder: --set cache=FOLDER")
 
 
 def image_files(files: Sequence[PictureFile]) -> list[ImageFile]:
@@ -106,6 +106,6 @@ def _spatial(model: Model) -> Encoder:
     plain = image_encoder(model)
     blank = np.zeros((1, plain.spec.size, plain.spec.size, 3), dtype=np.uint8)
     _, example = model.images.encode_pixel_patches(blank)
-    patches = Kind("patches", model.fingerprint, example.shape[1:], "float16")
+    patches = RowKind("patches", model.fingerprint, example.shape[1:], "float16")
     kinds = (*plain.kinds, patches)
     return Encoder(kinds, plain.spec, model.images.encode_pixel_patches)

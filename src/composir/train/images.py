@@ -17,7 +17,7 @@ from typing import TypeAlias
 from composir.data.files import check_regular
 from composir.data.parquet import column_names, read_table
 from composir.data.problems import log_skipped
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import scan

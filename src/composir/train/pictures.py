@@ -14,7 +14,7 @@ from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
 from composir.train.images import TrainingImage, is_dev, told_training_images
 from composir.triplets.caption_file import read_captions
-from composir.triplets.records import Source, SourceImage
+from composir.triplets.records import ImageSet, SourceImage
 from composir.triplets.source import CAPTION_COLUMNS, read_data_set
 
 Say: TypeAlias = Callable[[str], None]
@@ -206,6 +206,6 @@ def _names(images: Sequence[TrainingImage]) -> dict[str, str | None]:
     return names
 
 
-def _tell(source: Source, say: Say) -> None:
+def _tell(source: ImageSet, say: Say) -> None:
     for notice in source.notices:
         say(f"{source.name}: {notice}")

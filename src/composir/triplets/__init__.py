@@ -7,16 +7,16 @@ what does not hold, and `folder` writes a data set folder that `composir bench` 
 """
 
 from composir.triplets.make import Made, MakeSettings, make_triplets
-from composir.triplets.records import Pair, Source, SourceImage, Triplet
+from composir.triplets.records import ImageSet, Pair, SourceImage, SyntheticTriplet
 from composir.triplets.source import read_captioned, read_data_set
 
 __all__ = [
+    "ImageSet",
     "Made",
     "MakeSettings",
     "Pair",
-    "Source",
     "SourceImage",
-    "Triplet",
+    "SyntheticTriplet",
     "make_triplets",
     "read_captioned",
     "read_data_set",

@@ -28,7 +28,7 @@ _SEEN_FROM = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnRoles:
     """Columns by what they are good for.
 
     Attributes:
@@ -66,7 +66,7 @@ def value_of(image: SourceImage, column: str) -> str:
     return "" if value in _NOTHING else value
 
 
-def find_columns(images: Sequence[SourceImage]) -> Columns:
+def find_columns(images: Sequence[SourceImage]) -> ColumnRoles:
     """Sort a source's attributes by what they are good for.
 
     Args:
@@ -83,7 +83,7 @@ def find_columns(images: Sequence[SourceImage]) -> Columns:
         if counts.total() * 2 < len(images) or len(counts) < 2 or set(counts) <= _SWITCHES:
             continue
         (values if _repeats(counts) else titles).append(name)
-    return Columns(tuple(values), tuple(titles))
+    return ColumnRoles(tuple(values), tuple(titles))
 
 
 def _repeats(counts: Counter[str]) -> bool:
@@ -124,7 +124,7 @@ def visibility(
 def choose_groupings(
     images: Sequence[SourceImage],
     seen: Mapping[str, float],
-    columns: Columns,
+    columns: ColumnRoles,
     vary: Sequence[str],
     group: Sequence[str],
 ) -> tuple[Grouping, ...]:
@@ -154,7 +154,7 @@ def _grouping(
     images: Sequence[SourceImage],
     vary: str,
     shown: tuple[str, ...],
-    columns: Columns,
+    columns: ColumnRoles,
     group: Sequence[str],
 ) -> Grouping:
     if group:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from composir.triplets.records import Pair, Skipped, SourceImage, Triplet, Written
+from composir.triplets.records import Pair, Skipped, SourceImage, SyntheticTriplet, WrittenText
 from composir.triplets.words import words_of
 from composir.types import FloatArray
 
@@ -84,11 +84,11 @@ class Sieve:
         return float(self._matrix[pair.reference] @ self._matrix[pair.target])
 
     def passing(
-        self, pairs: Sequence[Pair], texts: Sequence[Written | Skipped], limit: int
-    ) -> list[Triplet]:
+        self, pairs: Sequence[Pair], texts: Sequence[WrittenText | Skipped], limit: int
+    ) -> list[SyntheticTriplet]:
         """Triplets that pass, at most `limit`; what comes after the last one is not looked at."""
         fits = self._fits(pairs, texts)
-        kept: list[Triplet] = []
+        kept: list[SyntheticTriplet] = []
         for pair, text, fit in zip(pairs, texts, fits, strict=True):
             if len(kept) == limit:
                 break
@@ -99,23 +99,25 @@ class Sieve:
                 self.dropped[reason] += 1
                 continue
             self._remember(pair, text)
-            kept.append(Triplet(pair, text, self._similarity(pair), *fit))
+            kept.append(SyntheticTriplet(pair, text, self._similarity(pair), *fit))
         return kept
 
     def _fits(
-        self, pairs: Sequence[Pair], texts: Sequence[Written | Skipped]
+        self, pairs: Sequence[Pair], texts: Sequence[WrittenText | Skipped]
     ) -> list[tuple[float, float]]:
         """Cosines of each claim with target and reference."""
-        claims = [text.claim for text in texts if isinstance(text, Written)]
+        claims = [text.claim for text in texts if isinstance(text, WrittenText)]
         vectors = iter(self._encode(claims) if claims else ())
         fits = []
         for pair, text in zip(pairs, texts, strict=True):
-            claim = next(vectors) if isinstance(text, Written) else np.zeros(self._matrix.shape[1])
+            claim = (
+                next(vectors) if isinstance(text, WrittenText) else np.zeros(self._matrix.shape[1])
+            )
             target, reference = self._matrix[pair.target], self._matrix[pair.reference]
             fits.append((float(claim @ target), float(claim @ reference)))
         return fits
 
-    def _against_text(self, pair: Pair, text: Written) -> str:
+    def _against_text(self, pair: Pair, text: WrittenText) -> str:
         if self._per_reference[pair.reference] >= self._settings.per_reference:
             return PER_REFERENCE
         key = _key(text.text)
@@ -125,7 +127,7 @@ class Sieve:
             return SAYS_REFERENCE
         return ""
 
-    def _remember(self, pair: Pair, text: Written) -> None:
+    def _remember(self, pair: Pair, text: WrittenText) -> None:
         self._per_reference[pair.reference] += 1
         self._texts.add((pair.reference, _key(text.text)))
 

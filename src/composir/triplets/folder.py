@@ -13,7 +13,7 @@ from composir.data.outputs import check_own_folder, write_inside
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.make import Made, MakeSettings
-from composir.triplets.records import Source, Triplet, Writer
+from composir.triplets.records import ImageSet, SyntheticTriplet, TextWriter
 
 RECIPE = "recipe.json"
 _MOST_TARGETS = 200
@@ -21,7 +21,7 @@ _METRICS = ["recall@1", "recall@5", "recall@10", "map@10"]
 
 
 def recipe_of(
-    source: Source, model: EmbeddingModel, writer: Writer, settings: MakeSettings
+    source: ImageSet, model: EmbeddingModel, writer: TextWriter, settings: MakeSettings
 ) -> dict[str, Any]:
     """Everything that decides the triplets, as plain values."""
     return {
@@ -77,7 +77,7 @@ def _refuse_other_recipe(folder: Path, old: Mapping[str, Any], new: Mapping[str,
 
 
 def write_triplets(
-    folder: Path, source: Source, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
+    folder: Path, source: ImageSet, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
 ) -> None:
     """Write the data set; each file is replaced in one go, `queries.jsonl` last.
 
@@ -107,7 +107,7 @@ def write_triplets(
 
 
 def _card(
-    source: Source, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
+    source: ImageSet, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
         "name": f"{source.name}-triplets",
@@ -133,7 +133,7 @@ def _place(file: Path, folder: Path) -> str:
 
 
 def _query(
-    number: int, triplet: Triplet, names: list[str], recipe: Mapping[str, Any]
+    number: int, triplet: SyntheticTriplet, names: list[str], recipe: Mapping[str, Any]
 ) -> dict[str, Any]:
     pair, written = triplet.pair, triplet.written
     also = (place for place in pair.equal if place not in {pair.target, pair.reference})

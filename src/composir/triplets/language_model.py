@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from composir.triplets.answers import AnswerCache, request_key
 from composir.triplets.chat import Answer, ChatClient, EndpointError, NoAnswer, RefusedRequest
 from composir.triplets.prompts import clean, estimated_tokens, messages, objection
-from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_rng
+from composir.triplets.records import Pair, Skipped, SourceImage, WrittenText, pair_rng
 
 NO_BUDGET = "the budget is used up"
 _TOKENS_OF_AN_ANSWER = 20
@@ -139,14 +139,16 @@ class LanguageModelWriter:
         mean = sum(sizes) / max(1, len(sizes))
         return Budget(requests, round(requests * mean), requests * _TOKENS_OF_AN_ANSWER)
 
-    def write(self, pairs: list[Pair], images: tuple[SourceImage, ...]) -> list[Written | Skipped]:
+    def write(
+        self, pairs: list[Pair], images: tuple[SourceImage, ...]
+    ) -> list[WrittenText | Skipped]:
         """One text, or the reason for none, a pair, in order.
 
         Raises:
             EndpointError: If the endpoint is not usable, or down for long; what was answered so
                 far is kept.
         """
-        futures: list[Future[Written | Skipped]] = [Future() for _ in pairs]
+        futures: list[Future[WrittenText | Skipped]] = [Future() for _ in pairs]
         jobs: SimpleQueue[int | None] = SimpleQueue()
         for place in (*range(len(pairs)), *[None] * self._settings.concurrency):
             jobs.put(place)
@@ -168,7 +170,7 @@ class LanguageModelWriter:
             self._client.stop()
             raise
 
-    def _one(self, pair: Pair, images: tuple[SourceImage, ...]) -> Written | Skipped:
+    def _one(self, pair: Pair, images: tuple[SourceImage, ...]) -> WrittenText | Skipped:
         reason = ""
         for attempt in range(self._settings.attempts):
             body = self._body(pair, images, attempt)
@@ -179,7 +181,7 @@ class LanguageModelWriter:
             text = clean(answer.text)
             reason = objection(text, images[pair.reference].captions)
             if not reason:
-                return Written(text, text, self._origin(request, attempt))
+                return WrittenText(text, text, self._origin(request, attempt))
             with self._lock:
                 self.usage.nonsense += 1
         return Skipped(f"nonsense {self._settings.attempts} times: {reason}")

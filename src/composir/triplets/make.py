@@ -8,13 +8,20 @@ from itertools import islice
 from typing import Any
 
 from composir.data.problems import Problem, summarised
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.columns import Grouping, choose_groupings, find_columns, visibility
 from composir.triplets.filters import FilterSettings, Sieve
 from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
-from composir.triplets.records import Pair, PairKind, Source, SourceImage, Triplet, Writer
+from composir.triplets.records import (
+    ImageSet,
+    Pair,
+    PairKind,
+    SourceImage,
+    SyntheticTriplet,
+    TextWriter,
+)
 from composir.triplets.vectors import ImageVectors, Progress, caption_vectors, image_vectors
 from composir.types import Failure, FloatArray
 
@@ -64,7 +71,7 @@ class Made:
     """
 
     images: tuple[SourceImage, ...]
-    triplets: tuple[Triplet, ...]
+    triplets: tuple[SyntheticTriplet, ...]
     groupings: tuple[Grouping, ...]
     seen: Mapping[str, float]
     dropped: Mapping[str, int]
@@ -76,7 +83,7 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class TripletMaterial:
     """Everything that is known before the first text is written."""
 
     images: tuple[SourceImage, ...]
@@ -87,13 +94,13 @@ class Prepared:
 
 
 def prepare(
-    source: Source,
+    source: ImageSet,
     model: EmbeddingModel,
     settings: MakeSettings,
     *,
-    cache: Store | None = None,
+    cache: FeatureStore | None = None,
     progress: Progress = _silent,
-) -> Prepared:
+) -> TripletMaterial:
     """Encode pictures and captions and look at the columns.
 
     Args:
@@ -122,7 +129,7 @@ def prepare(
         if has_captions and _wants(settings, "caption")
         else None
     )
-    return Prepared(images, vectors, groupings, seen, captions)
+    return TripletMaterial(images, vectors, groupings, seen, captions)
 
 
 def _groupings(
@@ -143,7 +150,7 @@ def _wants(settings: MakeSettings, kind: PairKind) -> bool:
 
 
 def _refuse_silence(
-    source: Source, settings: MakeSettings, groupings: Sequence[Grouping], has_captions: bool
+    source: ImageSet, settings: MakeSettings, groupings: Sequence[Grouping], has_captions: bool
 ) -> None:
     if groupings or (has_captions and {"image", "caption"} & set(settings.kinds or KINDS)):
         return
@@ -155,14 +162,14 @@ def _refuse_silence(
 
 
 def make_triplets(
-    source: Source,
+    source: ImageSet,
     model: EmbeddingModel,
-    writer: Writer,
+    writer: TextWriter,
     settings: MakeSettings,
     *,
-    cache: Store | None = None,
+    cache: FeatureStore | None = None,
     progress: Progress = _silent,
-    ready: Callable[[Prepared], None] | None = None,
+    ready: Callable[[TripletMaterial], None] | None = None,
 ) -> Made:
     """Make triplets.
 
@@ -200,7 +207,7 @@ def make_triplets(
     )
 
 
-def propose(prepared: Prepared, settings: MakeSettings) -> Iterator[Pair]:
+def propose(prepared: TripletMaterial, settings: MakeSettings) -> Iterator[Pair]:
     """All pairs, one of each kind in turn.
 
     Args:
@@ -222,12 +229,12 @@ def propose(prepared: Prepared, settings: MakeSettings) -> Iterator[Pair]:
 def _written(
     pairs: Iterator[Pair],
     sieve: Sieve,
-    writer: Writer,
+    writer: TextWriter,
     images: tuple[SourceImage, ...],
     count: int,
     progress: Progress,
-) -> list[Triplet]:
-    kept: list[Triplet] = []
+) -> list[SyntheticTriplet]:
+    kept: list[SyntheticTriplet] = []
     while len(kept) < count and not writer.is_spent:
         size = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, round(1.3 * (count - len(kept)))))
         batch = list(islice(pairs, size))

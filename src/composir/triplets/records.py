@@ -33,7 +33,7 @@ class SourceImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageSet:
     """Pictures to make triplets of.
 
     Attributes:
@@ -81,7 +81,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenText:
     """A modification text.
 
     Attributes:
@@ -103,7 +103,7 @@ class Skipped:
     reason: str
 
 
-class Writer(Protocol):
+class TextWriter(Protocol):
     """Writes texts for pairs."""
 
     @property
@@ -114,12 +114,14 @@ class Writer(Protocol):
     def is_spent(self) -> bool:
         """Whether it will write no more: its budget is used up."""
 
-    def write(self, pairs: list[Pair], images: tuple[SourceImage, ...]) -> list[Written | Skipped]:
+    def write(
+        self, pairs: list[Pair], images: tuple[SourceImage, ...]
+    ) -> list[WrittenText | Skipped]:
         """One text, or the reason for none, a pair, in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Triplet:
+class SyntheticTriplet:
     """A pair with its text, past all filters.
 
     Attributes:
@@ -131,7 +133,7 @@ class Triplet:
     """
 
     pair: Pair
-    written: Written
+    written: WrittenText
     image_similarity: float
     target_fit: float
     reference_fit: float

@@ -14,14 +14,14 @@ from composir.data.datasets import (
     no_split,
     splits_of,
 )
+from composir.data.fields import FileRow, Name
 from composir.data.problems import Problem, summarised
-from composir.data.rows import Name, Row
 from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.images.scan import scan
 from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
-from composir.triplets.records import Source, SourceImage
+from composir.triplets.records import ImageSet, SourceImage
 from composir.types import Failure
 
 CAPTION_COLUMNS = ("captions", "caption", "description", "sentence", "text")
@@ -33,7 +33,7 @@ _NAMED = 10
 
 def read_captioned(
     images: Path, captions: Path, *, columns: Sequence[str] = (), only: Path | None = None
-) -> Source:
+) -> ImageSet:
     """Read a folder of pictures and a table of captions.
 
     Args:
@@ -75,7 +75,7 @@ def read_captioned(
 
 def read_data_set(
     folder: Path, *, columns: Sequence[str] = (), only: Path | None = None, split: str | None = None
-) -> Source:
+) -> ImageSet:
     """Read a data set folder: `gallery.jsonl` with `id`, `file` and any metadata.
 
     Args:
@@ -162,7 +162,7 @@ def _only(images: Sequence[SourceImage], only: Path | None, where: str) -> list[
     return chosen
 
 
-class _Id(Row):
+class _Id(FileRow):
     """A row of which the id alone is asked."""
 
     id: Name
@@ -191,7 +191,7 @@ def _licence(folder: DatasetFolder) -> str:
 
 def _source(
     name: str, images: Sequence[SourceImage], licence: str, notices: Sequence[str]
-) -> Source:
+) -> ImageSet:
     if len(images) < 2:
         raise DatasetError(f"{name}: a pair needs two pictures, and there is {len(images)} to use")
     digest = hashlib.sha256()
@@ -199,7 +199,7 @@ def _source(
         facts = [image.id, image.captions, sorted(image.attributes.items())]
         digest.update(json.dumps(facts).encode())
     told = tuple(notice for notice in notices if notice)
-    return Source(name, tuple(images), licence, digest.hexdigest(), told)
+    return ImageSet(name, tuple(images), licence, digest.hexdigest(), told)
 
 
 def _counted(count: int, what: str, names: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from composir.triplets.records import Pair, Skipped, SourceImage, Written, pair_rng
+from composir.triplets.records import Pair, Skipped, SourceImage, WrittenText, pair_rng
 from composir.triplets.words import (
     content_stems,
     new_phrases,
@@ -115,11 +115,15 @@ class TemplateWriter:
         """Never: templates cost nothing."""
         return False
 
-    def write(self, pairs: list[Pair], images: tuple[SourceImage, ...]) -> list[Written | Skipped]:
+    def write(
+        self, pairs: list[Pair], images: tuple[SourceImage, ...]
+    ) -> list[WrittenText | Skipped]:
         """One text, or the reason for none, a pair, in order."""
         return [self._one(pair, images[pair.reference], images[pair.target]) for pair in pairs]
 
-    def _one(self, pair: Pair, reference: SourceImage, target: SourceImage) -> Written | Skipped:
+    def _one(
+        self, pair: Pair, reference: SourceImage, target: SourceImage
+    ) -> WrittenText | Skipped:
         rng = pair_rng(self._seed, pair.label, reference.id, target.id)
         if pair.kind == "attribute":
             return _from_attribute(pair, reference, rng)
@@ -135,7 +139,7 @@ def column_kind(column: str) -> str:
     return fits[0] if fits else "other"
 
 
-def _from_attribute(pair: Pair, reference: SourceImage, rng: np.random.Generator) -> Written:
+def _from_attribute(pair: Pair, reference: SourceImage, rng: np.random.Generator) -> WrittenText:
     kind = column_kind(pair.column)
     thing = "" if kind == "thing" else _thing(reference, pair.column)
     fields = {
@@ -168,7 +172,7 @@ def _thing(image: SourceImage, varied: str) -> str:
 
 def _from_captions(
     reference: SourceImage, target: SourceImage, rng: np.random.Generator
-) -> Written | Skipped:
+) -> WrittenText | Skipped:
     if not reference.captions or not target.captions:
         return Skipped(NO_CAPTION)
     caption = target.captions[rng.integers(len(target.captions))]
@@ -196,6 +200,6 @@ def _needs(template: str) -> set[str]:
     return {part.partition("}")[0] for part in template.split("{")[1:]}
 
 
-def _written(template: str, fields: Mapping[str, str], claim: str) -> Written:
+def _written(template: str, fields: Mapping[str, str], claim: str) -> WrittenText:
     origin = {"writer": "template", "template": template}
-    return Written(template.format(**fields), claim, origin)
+    return WrittenText(template.format(**fields), claim, origin)

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from composir.encode.images import encode_images, image_encoder
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.encoders import encode_images, image_encoder
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.encode.texts import encode_texts
 from composir.model.base import EmbeddingModel
 from composir.triplets.records import SourceImage
@@ -39,7 +39,7 @@ class ImageVectors:
 def image_vectors(
     model: EmbeddingModel,
     images: Sequence[SourceImage],
-    cache: Store | None,
+    cache: FeatureStore | None,
     progress: Progress,
 ) -> ImageVectors:
     """Encode pictures with the gallery side of a model.
@@ -63,7 +63,7 @@ def image_vectors(
 def caption_vectors(
     model: EmbeddingModel,
     images: Sequence[SourceImage],
-    cache: Store | None,
+    cache: FeatureStore | None,
     progress: Progress,
 ) -> FloatArray:
     """Mean vector of each picture's captions.

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from composir.bench.task import BenchQuery, Task
-from composir.encode.pictures import ImageFile
+from composir.bench.task import BenchQuery, BenchTask
+from composir.encode.image_files import ImageFile
 from tests.fakes import COLOURS
 
 CARD: dict[str, Any] = {
@@ -56,10 +56,10 @@ def make_task(
     *,
     metrics: Sequence[str] = ("recall@1",),
     exclude_reference: bool = False,
-) -> Task:
+) -> BenchTask:
     """A task without files."""
     references = [query.reference for query in queries if query.reference]
-    return Task(
+    return BenchTask(
         name="made",
         split="all",
         variant="made for a test",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from composir.bench.task import Task
+from composir.bench.task import BenchTask
 
 _REPOSITORY = Path(__file__).parents[3]
 _DATA = Path(os.environ.get("COMPOSIR_DATA", _REPOSITORY.parent / "shared" / "data"))
@@ -57,7 +57,7 @@ def features(names: Sequence[str], salt: str = "dev") -> NDArray[np.float64]:
     return _unit(np.array(rows))
 
 
-def query_vectors(task: Task, salt: str = "dev") -> NDArray[np.float64]:
+def query_vectors(task: BenchTask, salt: str = "dev") -> NDArray[np.float64]:
     """The recipe's queries, from target, reference and id; (n, 32)."""
     targets = [query.primary or query.targets[0] for query in task.queries]
     references = [str(query.reference) for query in task.queries]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from composir.bench.datasets import find_dataset
-from composir.bench.task import LoadOptions, Task
+from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.unit.bench.makers import CARD, QUERIES, write_folder, write_lines
 from tests.unit.bench.shared import data_folder
 
 
-def load(folder: Path, split: str | None = None) -> Task:
+def load(folder: Path, split: str | None = None) -> BenchTask:
     return find_dataset(str(folder))[0].load(folder, LoadOptions(split))[0]
 
 

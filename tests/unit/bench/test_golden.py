@@ -10,14 +10,14 @@ import pytest
 
 from composir.bench.datasets import find_dataset
 from composir.bench.protocol import outcomes, rank_scores
-from composir.bench.task import LoadOptions, Task
+from composir.bench.task import BenchTask, LoadOptions
 from tests.unit.bench.shared import annotation_folder, features, golden, query_vectors
 
 OURS = 1e-6
 SINGLE_PRECISION = 1e-4
 
 
-def percentages(task: Task) -> dict[str, float]:
+def percentages(task: BenchTask) -> dict[str, float]:
     salt = golden()["salt"]
     scores = query_vectors(task, salt) @ features(task.gallery, salt).T
     figures = outcomes(rank_scores(task, scores), task.metrics)
@@ -48,7 +48,7 @@ def test_fashioniq_val(place: int) -> None:
         )
 
 
-def circo_val() -> Task:
+def circo_val() -> BenchTask:
     golden()
     circo = find_dataset("circo")[0]
     root = annotation_folder()

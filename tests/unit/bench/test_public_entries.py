@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from composir.bench.datasets import find_dataset
-from composir.bench.task import LoadOptions, Task
+from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.unit.bench.test_public_sets import made_cirr
 
 Rows = list[dict[str, Any]]
 
 
-def load(name: str, root: Path, **options: Any) -> tuple[Task, ...]:
+def load(name: str, root: Path, **options: Any) -> tuple[BenchTask, ...]:
     return find_dataset(name)[0].load(root, LoadOptions(**options))
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from composir.bench.datasets import find_dataset
-from composir.bench.run import Source, prepare
-from composir.bench.task import LoadOptions, Task
+from composir.bench.run import VectorSource, prepare
+from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.fakes import ColourModel
 
@@ -18,13 +18,13 @@ LINE = "1.jpg,1;2;30;40 ,tv,chair"
 QUERIES, TARGETS = "imgnet_real_query.txt", "imgnet_targets.txt"
 
 
-def composition(root: Path, content: str | bytes) -> Task:
+def composition(root: Path, content: str | bytes) -> BenchTask:
     raw = content if isinstance(content, bytes) else content.encode()
     (root / "coco_eval.csv").write_bytes(raw)
     return find_dataset("object-composition")[0].load(root, LoadOptions())[0]
 
 
-def domains(root: Path, file: str, content: str | bytes) -> Task:
+def domains(root: Path, file: str, content: str | bytes) -> BenchTask:
     """The first domain, where `file` is replaced by `content`."""
     (root / QUERIES).write_text("imgnet/real/n1/a.JPEG 5 \n")
     (root / TARGETS).write_text("imgnet/imagenet-r/n1/cartoon_0.jpg 5 \n")
@@ -93,12 +93,12 @@ def test_pictures_of_object_composition_that_are_absent_or_do_not_hold_the_regio
 ) -> None:
     task = composition(tmp_path, f"{HEADER}\n1.jpg,60;2;90;40,tv,\n")
     with pytest.raises(DatasetError, match=r"2 of 2 images are missing.*val2017_masked/1\.jpg"):
-        prepare(task, Source(ColourModel()))
+        prepare(task, VectorSource(ColourModel()))
     for folder in ("val2017", "val2017_masked"):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (50, 50)).save(tmp_path / folder / "1.jpg")
     with pytest.raises(DatasetError, match=r"'region:1\.jpg', .*masked/1\.jpg: no pixel of its 50"):
-        prepare(task, Source(ColourModel()))
+        prepare(task, VectorSource(ColourModel()))
 
 
 @pytest.mark.parametrize(

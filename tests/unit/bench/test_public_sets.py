@@ -13,14 +13,14 @@ import pytest
 from composir.bench.datasets import DATASETS, find_dataset
 from composir.bench.datasets.fashioniq import joined_captions
 from composir.bench.protocol import outcomes, rank_scores
-from composir.bench.run import Source, prepare
-from composir.bench.task import LoadOptions, Task
+from composir.bench.run import VectorSource, prepare
+from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.fakes import ColourModel
 from tests.unit.bench.shared import annotation_folder, features, query_vectors
 
 
-def load(name: str, root: Path, **options: Any) -> tuple[Task, ...]:
+def load(name: str, root: Path, **options: Any) -> tuple[BenchTask, ...]:
     return find_dataset(name)[0].load(root, LoadOptions(**options))
 
 
@@ -99,13 +99,13 @@ def test_cirr_target_outside_of_the_gallery_is_named(tmp_path: Path) -> None:
 def test_missing_images_are_counted_named_and_told_where_to_get(tmp_path: Path) -> None:
     task = load("cirr", made_cirr(tmp_path))[0]
     with pytest.raises(DatasetError) as caught:
-        prepare(task, Source(ColourModel()))
+        prepare(task, VectorSource(ColourModel()))
     message = str(caught.value)
     assert "2,297 of 2,297 images are missing" in message
     assert message.count(".png") == 10
     assert "github.com/Cuberick-Orion/CIRR" in message
     with pytest.raises(DatasetError, match="every query needs one of them"):
-        prepare(task, Source(ColourModel(), allow_missing=True))
+        prepare(task, VectorSource(ColourModel(), allow_missing=True))
 
 
 def test_unknown_splits_variants_and_roots(tmp_path: Path) -> None:

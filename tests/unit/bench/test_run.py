@@ -25,8 +25,8 @@ from composir.bench.suite import (
 )
 from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned, parse_grid, tune
-from composir.encode.pictures import ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
@@ -160,7 +160,7 @@ def test_damaged_images_are_refused_or_left_out_like_missing_ones(
     (folder / "images" / "magenta.png").write_bytes(b"")
     (folder / "images" / "black.png").unlink()
     plan = plan_for(folder, "sum")
-    cache = Store(tmp_path / "vectors") if cached else None
+    cache = FeatureStore(tmp_path / "vectors") if cached else None
     with pytest.raises(DatasetError, match=r"1 of 8 images are missing, .*--allow-missing drops"):
         run_plan(plan, ColourModel(), cache=cache)
     allowed = replace(plan, allow_missing=True)
@@ -191,7 +191,7 @@ def test_an_image_that_may_not_be_opened_is_named(
 ) -> None:
     folder = write_folder(tmp_path / "set")
     locked = folder / "images" / "red.png"
-    cache = Store(tmp_path / "vectors")
+    cache = FeatureStore(tmp_path / "vectors")
 
     digest = ImageFile.digest
 

@@ -18,13 +18,13 @@ from composir.bench.submission import (
     submission_names,
     write_files,
 )
-from composir.bench.task import LoadOptions, Task
+from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import BenchError, OutputError
 from tests.unit.bench.makers import make_task, query
 from tests.unit.bench.shared import annotation_folder
 
 
-def cirr_task() -> Task:
+def cirr_task() -> BenchTask:
     gallery = [f"test1-{i}-0-img0" for i in range(60)]
     queries = [
         query(str(12063 + i), [], reference=gallery[i], subset=tuple(gallery[i + 1 : i + 6]))
@@ -35,11 +35,11 @@ def cirr_task() -> Task:
     )
 
 
-def cirr_lists(task: Task) -> Lists:
+def cirr_lists(task: BenchTask) -> Lists:
     return {q.id: [name for name in task.gallery if name != q.reference][:50] for q in task.queries}
 
 
-def circo_task() -> Task:
+def circo_task() -> BenchTask:
     return make_task(
         [query(str(i), [], reference="1") for i in range(2)], [f"{i}" for i in range(1, 80)]
     )

@@ -12,7 +12,7 @@ import pytest
 from composir.bench.compare import sections
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.report.text_files import to_csv
-from composir.bench.run import Source, load_tasks, prepare
+from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.suite import (
     Plan,
     differences,
@@ -117,7 +117,7 @@ def test_tuning_runs_the_query_side_once(
     monkeypatch.setattr(QuerySide, "tokens", count)
     folder = make_composer(tmp_path / "c", model, "pixels")
     tasks = load_tasks(str(data), None, LoadOptions())[2]
-    prepared = [prepare(task, Source(model)) for task in tasks]
+    prepared = [prepare(task, VectorSource(model)) for task in tasks]
     grid = {"sentence": [0.0, 1.0], "direction": [0.5, 1.0], "image": [0.0, 1.0]}
     found = tune(prepared, model, str(folder), grid)
 
@@ -177,7 +177,7 @@ def test_a_reference_that_cannot_be_read_any_more_is_named(
 ) -> None:
     folder = make_composer(tmp_path / "c", model, "pixels")
     task = load_tasks(str(data), None, LoadOptions())[2][0]
-    prepared = prepare(task, Source(model))
+    prepared = prepare(task, VectorSource(model))
     (data / "images" / "red.png").write_bytes(b"no picture")
     assert prepared.openers is not None
     composer = load_composer(folder, model)

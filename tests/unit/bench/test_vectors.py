@@ -9,8 +9,8 @@ import pytest
 
 from composir.bench.encode import encode_pictures
 from composir.bench.vectors import load_vectors
-from composir.encode.pictures import Crop, ImageFile
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import CropBox, ImageFile
 from composir.errors import DatasetError
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import write_folder
@@ -126,17 +126,17 @@ def test_missing_vectors_are_counted_and_named(tmp_path: Path) -> None:
 
 def test_a_second_composer_costs_no_image_encoding(tmp_path: Path) -> None:
     files = pictures(write_folder(tmp_path / "set"))
-    cache = Store(tmp_path / "cache" / "vectors")
+    cache = FeatureStore(tmp_path / "cache" / "vectors")
     first, second = ColourModel(), ColourModel()
     one = encode_pictures(first, files, cache=cache)
-    two = encode_pictures(second, files, cache=Store(tmp_path / "cache" / "vectors"))
+    two = encode_pictures(second, files, cache=FeatureStore(tmp_path / "cache" / "vectors"))
     assert (first.encoded, second.encoded) == (8, 0)
     np.testing.assert_array_equal(one.matrix, two.matrix)
 
 
 def test_the_cache_goes_by_content_and_by_bundle(tmp_path: Path) -> None:
     files = pictures(write_folder(tmp_path / "set"))
-    cache = Store(tmp_path / "v")
+    cache = FeatureStore(tmp_path / "v")
     encode_pictures(ColourModel(), files, cache=cache)
     other_bundle = ColourModel("colours-2")
     encode_pictures(other_bundle, files, cache=cache)
@@ -152,7 +152,7 @@ def test_the_same_content_under_two_names_is_encoded_once(tmp_path: Path) -> Non
     files = pictures(write_folder(tmp_path / "set"))
     twice = {"a": files["red"], "b": files["red"]}
     model = ColourModel()
-    encode_pictures(model, twice, cache=Store(tmp_path / "v"))
+    encode_pictures(model, twice, cache=FeatureStore(tmp_path / "v"))
     assert model.encoded == 1
 
 
@@ -163,8 +163,8 @@ def test_a_crop_has_a_vector_of_its_own(tmp_path: Path) -> None:
     halves.paste((0, 0, 255), (10, 0, 20, 10))
     halves.save(tmp_path / "halves.png")
     whole = ImageFile(tmp_path / "halves.png")
-    left = ImageFile(tmp_path / "halves.png", Crop((0, 0, 10, 10)))
-    cache = Store(tmp_path / "v")
+    left = ImageFile(tmp_path / "halves.png", CropBox((0, 0, 10, 10)))
+    cache = FeatureStore(tmp_path / "v")
     table = encode_pictures(ColourModel(), {"whole": whole, "left": left}, cache=cache)
     red = ColourModel().encode_texts(["red"])[0]
     np.testing.assert_allclose(table.by_id()["left"], red, atol=1e-5)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from composir.data.datasets import DatasetFolder, no_split, splits_of
-from composir.data.rows import Finite, Name, Number, Row, Told
+from composir.data.fields import FileRow, Finite, Name, Number, Told
 from composir.data.schema import as_row
 from composir.errors import DatasetError, GalleryError
 
@@ -47,12 +47,12 @@ def test_a_split_that_is_not_there_says_which_are(tmp_path: Path) -> None:
     assert str(no_split(tmp_path, "rows", "dev", [])).endswith("none of them names a split")
 
 
-class Some(Row):
+class Some(FileRow):
     name: Name = ""
     number: Number = ""
     told: Told = ""
     box: tuple[Finite, Finite] = (0, 0)
-    inner: tuple[Row, ...] = ()
+    inner: tuple[FileRow, ...] = ()
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned
 from composir.bench.vectors import load_vectors
 from composir.data.tables import read_csv, read_jsonl
-from composir.encode.rows import Kind
-from composir.encode.store import INDEX, Store
+from composir.encode.feature_store import INDEX, FeatureStore
+from composir.encode.stored import RowKind
 from composir.errors import DatasetError
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
@@ -199,9 +199,9 @@ def test_caches_of_vectors_and_answers(tmp_path: Path) -> None:
     variants = text_variants("SQLite format 3\0") | {"a table": _database("CREATE TABLE rows (a)")}
 
     def look_up(path: Path) -> None:
-        store = Store(path.parent / "store")
+        store = FeatureStore(path.parent / "store")
         path.replace(store.folder / INDEX)
-        Store(store.folder).known(Kind("vectors", "bundle", (4,)), ["content"])
+        FeatureStore(store.folder).known(RowKind("vectors", "bundle", (4,)), ["content"])
 
     def ask(path: Path) -> None:
         AnswerCache(path).get("request")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.encode.texts import encode_texts
 from composir.types import FloatArray
 from tests.fakes import ColourModel
@@ -35,9 +35,13 @@ def test_texts_are_encoded_once_and_repeats_are_free(tmp_path: Path) -> None:
     first, second = Encoder(), Encoder()
     told: list[tuple[int, int]] = []
     before = encode_texts(
-        [*TEXTS, TEXTS[0]], first, Store(tmp_path), progress=lambda *at: told.append(at), batch=3
+        [*TEXTS, TEXTS[0]],
+        first,
+        FeatureStore(tmp_path),
+        progress=lambda *at: told.append(at),
+        batch=3,
     )
-    after = encode_texts(TEXTS, second, Store(tmp_path))
+    after = encode_texts(TEXTS, second, FeatureStore(tmp_path))
     np.testing.assert_array_equal(before, [*after, after[0]])
     assert (first.asked, second.asked, told) == (TEXTS, [], [(3, 4), (4, 4)])
     np.testing.assert_array_equal(encode_texts(TEXTS, Encoder()), after)
@@ -45,23 +49,23 @@ def test_texts_are_encoded_once_and_repeats_are_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [Encoder("colours-2"), Encoder(weight=0.5)])
 def test_another_model_or_text_side_has_its_own(tmp_path: Path, other: Encoder) -> None:
-    encode_texts(TEXTS, Encoder(), Store(tmp_path))
-    encode_texts(TEXTS, other, Store(tmp_path))
+    encode_texts(TEXTS, Encoder(), FeatureStore(tmp_path))
+    encode_texts(TEXTS, other, FeatureStore(tmp_path))
     assert other.asked == TEXTS
 
 
 def test_a_file_cut_short_anywhere_is_computed_anew(tmp_path: Path) -> None:
-    wanted = encode_texts(TEXTS, Encoder(), Store(tmp_path))
+    wanted = encode_texts(TEXTS, Encoder(), FeatureStore(tmp_path))
     [file] = tmp_path.glob("*.rows")
     for end in range(0, file.stat().st_size, 5):
         os.truncate(file, end)
         encoder = Encoder()
-        np.testing.assert_array_equal(encode_texts(TEXTS, encoder, Store(tmp_path)), wanted)
+        np.testing.assert_array_equal(encode_texts(TEXTS, encoder, FeatureStore(tmp_path)), wanted)
         assert encoder.asked
 
 
 def test_numbers_that_are_no_vectors_are_computed_anew(tmp_path: Path) -> None:
-    wanted = encode_texts(TEXTS, Encoder(), Store(tmp_path))
+    wanted = encode_texts(TEXTS, Encoder(), FeatureStore(tmp_path))
     [file] = tmp_path.glob("*.rows")
     for rows in (
         np.zeros((4, 4), "f4"),
@@ -69,4 +73,6 @@ def test_numbers_that_are_no_vectors_are_computed_anew(tmp_path: Path) -> None:
         np.full((4, 4), 7e30, "f4"),
     ):
         file.write_bytes(rows.tobytes())
-        np.testing.assert_array_equal(encode_texts(TEXTS, Encoder(), Store(tmp_path)), wanted)
+        np.testing.assert_array_equal(
+            encode_texts(TEXTS, Encoder(), FeatureStore(tmp_path)), wanted
+        )

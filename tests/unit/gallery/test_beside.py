@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from composir.encode.images import Encoder, image_encoder
+from composir.encode.encoders import Encoder, image_encoder
 from composir.errors import BundleMismatchError, GalleryError
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.beside import is_of_another_model, switch_model

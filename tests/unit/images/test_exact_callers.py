@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composir.bench.encode import encode_pictures
-from composir.encode.pictures import ImageFile, read_pixels
+from composir.encode.image_files import ImageFile, read_pixels
 from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image

@@ -9,7 +9,7 @@ import pytest
 
 from composir.errors import DatasetError
 from composir.triplets.columns import (
-    Columns,
+    ColumnRoles,
     Grouping,
     choose_groupings,
     find_columns,
@@ -21,12 +21,12 @@ from tests.unit.triplets.world import SHOWN, THINGS, picture, shop_source
 
 
 def test_columns_are_told_apart(tmp_path: Path) -> None:
-    assert find_columns(shop_source(tmp_path).images) == Columns(("colour", "kind"), ("title",))
+    assert find_columns(shop_source(tmp_path).images) == ColumnRoles(("colour", "kind"), ("title",))
 
 
 def test_switches_and_placeholders_are_no_columns() -> None:
     rows = [picture(str(n), kids=str(n % 2 == 0), kind="Not sure") for n in range(8)]
-    assert find_columns(rows) == Columns((), ())
+    assert find_columns(rows) == ColumnRoles((), ())
 
 
 def test_titles_agree_without_the_colours_words(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from composir.triplets import filters
 from composir.triplets.filters import FilterSettings, Sieve
-from composir.triplets.records import Pair, Skipped, Written
+from composir.triplets.records import Pair, Skipped, WrittenText
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.triplets.world import picture
 
@@ -22,11 +22,11 @@ def sieve(**settings: float) -> Sieve:
     return Sieve(FilterSettings(**settings), IMAGES, MATRIX, MODEL.encode_texts)  # type: ignore[arg-type]
 
 
-def text(words: str) -> Written:
-    return Written(words, words, {"writer": "test"})
+def text(words: str) -> WrittenText:
+    return WrittenText(words, words, {"writer": "test"})
 
 
-def outcome(the_sieve: Sieve, pair: Pair, written: Written | Skipped) -> str:
+def outcome(the_sieve: Sieve, pair: Pair, written: WrittenText | Skipped) -> str:
     """`kept`, or the reason why not."""
     if the_sieve.is_worth_writing(pair) and the_sieve.passing([pair], [written], 1):
         return "kept"
@@ -40,7 +40,7 @@ def test_a_text_must_fit_the_target() -> None:
 
 
 def test_the_claim_counts_and_not_what_is_gone() -> None:
-    both = Written("blue instead of red red red", "blue", {"writer": "test"})
+    both = WrittenText("blue instead of red red red", "blue", {"writer": "test"})
     assert outcome(sieve(), Pair("image", 0, 2), both) == "kept"
 
 

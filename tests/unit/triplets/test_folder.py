@@ -13,11 +13,11 @@ from composir.bench.task import LoadOptions
 from composir.data.datasets import QueryRow
 from composir.errors import DatasetError, OutputError
 from composir.pages.triplet_sheet import triplet_sheet
-from composir.triplets import Made, MakeSettings, Source, make_triplets
+from composir.triplets import ImageSet, Made, MakeSettings, make_triplets
 from composir.triplets.filters import FilterSettings
 from composir.triplets.folder import claim_folder, recipe_of, write_triplets
 from composir.triplets.look import choose_rows, read_rows
-from composir.triplets.records import Pair, Triplet, Written
+from composir.triplets.records import Pair, SyntheticTriplet, WrittenText
 from composir.triplets.templates import TemplateWriter
 from tests.fakes import ColourModel
 from tests.unit.triplets.world import rows_of, shop_source
@@ -27,7 +27,7 @@ SETTINGS = MakeSettings(
 )
 
 
-def written(folder: Path) -> tuple[Path, Source, Made]:
+def written(folder: Path) -> tuple[Path, ImageSet, Made]:
     source, model, writer = shop_source(folder), ColourModel(), TemplateWriter()
     recipe = recipe_of(source, model, writer, SETTINGS)
     out = folder / "triplets"
@@ -83,7 +83,7 @@ def test_names_of_no_encoding_and_half_characters_survive(tmp_path: Path) -> Non
     first = replace(source.images[0], id="caf\udce9", file=renamed, row=row)
     recipe = {"model": "m", "seed": 0}
     pair = Pair("image", 1, 0)
-    triplet = Triplet(pair, Written("in \udce9", "in \udce9", {}), 0.5, 0.5, 0.5)
+    triplet = SyntheticTriplet(pair, WrittenText("in \udce9", "in \udce9", {}), 0.5, 0.5, 0.5)
     made = Made((first, *source.images[1:]), (triplet,), (), {}, {}, ())
     write_triplets(tmp_path, source, made, recipe, {})
     (query,) = rows_of(tmp_path / "queries.jsonl")

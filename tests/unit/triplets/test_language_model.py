@@ -17,7 +17,7 @@ from composir.triplets.language_model import (
     WriterSettings,
 )
 from composir.triplets.prompts import clean, objection
-from composir.triplets.records import Pair, Skipped, Written
+from composir.triplets.records import Pair, Skipped, WrittenText
 from tests.unit.triplets.endpoint import Reply, Stub, endpoint, fails, says
 from tests.unit.triplets.world import picture
 
@@ -40,9 +40,9 @@ def echo(_number: int, body: dict[str, Any]) -> Reply:
 def test_texts_come_in_order_with_their_origin(tmp_path: Path) -> None:
     with endpoint(echo) as stub:
         made = writer(stub, tmp_path).write(PAIRS, IMAGES)
-    texts = [text.text for text in made if isinstance(text, Written)]
+    texts = [text.text for text in made if isinstance(text, WrittenText)]
     assert texts == [f"{n} rings, please" for n in range(1, 40)]
-    assert isinstance(made[0], Written)
+    assert isinstance(made[0], WrittenText)
     assert made[0].origin["language_model"] == "tiny"
     assert made[0].origin["attempt"] == 1
     assert stub.keys == ["Bearer sk-secret"] * 39
@@ -61,7 +61,7 @@ def test_requests_run_side_by_side(tmp_path: Path) -> None:
 
     with endpoint(reply) as stub:
         made = writer(stub, tmp_path, attempts=1).write(PAIRS[:4], IMAGES)
-    assert all(isinstance(text, Written) for text in made)
+    assert all(isinstance(text, WrittenText) for text in made)
 
 
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_nonsense_is_asked_again_then_skipped_and_counted(tmp_path: Path) -> Non
         the_writer = writer(stub, tmp_path, attempts=1, concurrency=1)
         made = the_writer.write(PAIRS[:2], IMAGES)
     assert made[0] == Skipped("nonsense 3 times: the model declines")
-    assert isinstance(made[1], Written)
+    assert isinstance(made[1], WrittenText)
     assert made[1].origin["attempt"] == 2
     assert the_writer.usage.nonsense == 4
     assert len({body["seed"] for body in stub.bodies}) == 5  # another seed each time
@@ -128,7 +128,7 @@ def test_an_endpoint_that_breaks_down_ends_the_run_and_a_later_one_goes_on(tmp_p
         later = writer(stub, tmp_path)
         made = later.write(PAIRS, IMAGES)
     assert (later.usage.cached, later.usage.requests) == (10, 29)
-    assert all(isinstance(text, Written) for text in made)
+    assert all(isinstance(text, WrittenText) for text in made)
 
 
 def test_single_requests_that_fail_are_skipped(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_single_requests_that_fail_are_skipped(tmp_path: Path) -> None:
     with endpoint(reply) as stub:
         made = writer(stub, tmp_path, concurrency=1).write(PAIRS[:5], IMAGES)
     assert made[2] == Skipped("refused by the endpoint: HTTP 400 too rude")
-    assert sum(isinstance(text, Written) for text in made) == 4
+    assert sum(isinstance(text, WrittenText) for text in made) == 4
 
 
 def test_one_odd_answer_does_not_end_the_run(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_one_odd_answer_does_not_end_the_run(tmp_path: Path) -> None:
         the_writer = writer(stub, tmp_path, attempts=1, concurrency=1)
         made = the_writer.write(PAIRS[:6], IMAGES)
     assert made[2] == Skipped("no answer from the endpoint")
-    texts = [text.text for text in made if isinstance(text, Written)]
+    texts = [text.text for text in made if isinstance(text, WrittenText)]
     assert texts == ["1 rings, please", "make it green \ufffd", "in blue"] + [
         f"{n} rings, please" for n in (5, 6)
     ]

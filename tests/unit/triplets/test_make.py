@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import DatasetError
 from composir.triplets import Made, MakeSettings, make_triplets, read_captioned
 from composir.triplets.filters import PER_REFERENCE, FilterSettings
@@ -66,7 +66,7 @@ def test_captions_make_pairs_by_look_and_by_words(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_read_are_failures(tmp_path: Path) -> None:
     photos, table = captioned(tmp_path)
     (photos / "red.png").write_bytes(b"no picture")
-    cache = Store(tmp_path / "vectors")
+    cache = FeatureStore(tmp_path / "vectors")
     source = read_captioned(photos, table)
     made = make_triplets(
         source, ColourModel(), TemplateWriter(), MakeSettings(count=9, filters=STRICT), cache=cache
@@ -83,7 +83,7 @@ def test_pictures_that_cannot_be_read_are_failures(tmp_path: Path) -> None:
 
 def test_a_second_run_encodes_no_picture(tmp_path: Path) -> None:
     source = shop_source(tmp_path)
-    cache = Store(tmp_path / "vectors")
+    cache = FeatureStore(tmp_path / "vectors")
     model = ColourModel()
     settings = MakeSettings(count=5, filters=STRICT)
     first = make_triplets(source, model, TemplateWriter(), settings, cache=cache)
@@ -97,7 +97,7 @@ def test_a_second_run_encodes_no_picture(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     photos, table = captioned(tmp_path)
     source = read_captioned(photos, table)
-    cache = Store(tmp_path / "vectors")
+    cache = FeatureStore(tmp_path / "vectors")
     model = ColourModel()
 
     def stop(stage: str, _done: int, _total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from composir.triplets.records import Pair, Skipped, Written
+from composir.triplets.records import Pair, Skipped, WrittenText
 from composir.triplets.templates import (
     ATTRIBUTE_TEMPLATES,
     CAPTION_TEMPLATES,
@@ -19,9 +19,9 @@ RED, BLUE = picture("r", kind="Track_Pants"), picture("b", kind="Track_Pants")
 COLOUR = Pair("attribute", 0, 1, "Base Colour", "red", "blue")
 
 
-def texts(pair: Pair, *images: object, seeds: int = 200) -> list[Written]:
+def texts(pair: Pair, *images: object, seeds: int = 200) -> list[WrittenText]:
     made = [TemplateWriter(seed).write([pair], images)[0] for seed in range(seeds)]  # type: ignore[arg-type]
-    return [text for text in made if isinstance(text, Written)]
+    return [text for text in made if isinstance(text, WrittenText)]
 
 
 def test_colours_are_asked_for_in_many_ways() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from composir.triplets import Source, SourceImage, read_data_set
+from composir.triplets import ImageSet, SourceImage, read_data_set
 from tests.fakes import COLOURS
 
 THINGS = ("cup", "lamp", "chair")
@@ -51,7 +51,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def shop_source(folder: Path) -> Source:
+def shop_source(folder: Path) -> ImageSet:
     return read_data_set(shop(folder / "shop"))
 
 

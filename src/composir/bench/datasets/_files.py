@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from composir.data.rows import Row
+from composir.data.fields import FileRow
 from composir.data.schema import as_row
 from composir.data.untrusted_json import read_json
 from composir.errors import DatasetError
 
-_Entry = TypeVar("_Entry", bound=Row)
+_Entry = TypeVar("_Entry", bound=FileRow)
 
 
 def find_root(root: Path, names: Iterable[str], marker: str) -> Path:

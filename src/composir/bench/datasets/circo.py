@@ -11,17 +11,17 @@ from composir.bench.datasets._files import (
     read_annotations,
     read_entries,
 )
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.rows import Name, Number, Row, Text
+from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
+from composir.data.fields import FileRow, Name, Number, Text
 from composir.data.schema import as_row
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 
 GALLERY_SIZE = 123_403
 _COUNTS = {"val": 220, "test": 800}
 
 
-class _Asked(Row):
+class _Asked(FileRow):
     id: Name
     reference_img_id: Number
     relative_caption: Text
@@ -33,15 +33,15 @@ class _Answered(_Asked):
     gt_img_ids: tuple[Name, ...]
 
 
-class _Listed(Row):
+class _Listed(FileRow):
     id: Number
 
 
-class _Listing(Row):
+class _Listing(FileRow):
     images: tuple[_Listed, ...]
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read CIRCO in its official layout (`annotations/`, `COCO2017_unlabeled/`)."""
     split, _ = DATASET.choose(options)
     base = find_root(root, ("circo", "CIRCO"), f"annotations/{split}.json")
@@ -51,7 +51,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     gallery, notices = _gallery(coco, options)
     images = first_existing(coco, ("unlabeled2017",))
     references = [row.reference_img_id for _, row in rows]
-    task = Task(
+    task = BenchTask(
         name="circo",
         split=split,
         variant="mAP@k over min(truths, k); recall looks at the one target; reference not removed; "

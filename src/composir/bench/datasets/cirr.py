@@ -6,10 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, read_annotations, read_entries
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum, without_images
-from composir.data.rows import Name, Row, Text
+from composir.bench.task import (
+    BenchQuery,
+    BenchTask,
+    Dataset,
+    LoadOptions,
+    checksum,
+    without_images,
+)
+from composir.data.fields import FileRow, Name, Text
 from composir.data.schema import as_row
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 
 _COUNTS = {"val": (4181, 2297), "test1": (4148, 2315)}
@@ -17,11 +24,11 @@ _METRICS = ("recall@1", "recall@5", "recall@10", "recall@50")
 _SUBSET_METRICS = ("recall_subset@1", "recall_subset@2", "recall_subset@3")
 
 
-class _Members(Row):
+class _Members(FileRow):
     members: tuple[Name, ...]
 
 
-class _Pair(Row):
+class _Pair(FileRow):
     pairid: Name
     reference: Name
     caption: Text
@@ -32,16 +39,16 @@ class _AnsweredPair(_Pair):
     target_hard: Name
 
 
-class _Captions(Row):
+class _Captions(FileRow):
     candidate: Name
     captions: tuple[Name, ...]
 
 
-class _Places(Row):
+class _Places(FileRow):
     images: dict[str, Text]
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read CIRR rc2 in its official layout (`captions/`, `image_splits/`)."""
     split, _ = DATASET.choose(options)
     base = find_root(root, ("cirr", "CIRR", "cirr_dataset"), "captions")
@@ -54,7 +61,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     if len(places) != gallery_size:
         raise DatasetError(f"{images}: {len(places):,} images, but rc2 has {gallery_size:,}")
     rows = read_entries(captions, _Pair if split == "test1" else _AnsweredPair, entries)
-    task = Task(
+    task = BenchTask(
         name="cirr",
         split=split,
         variant="rc2, whole split as gallery, reference removed; subset: the other five",
@@ -71,7 +78,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     return (_text_proxy(task, base / "image_captions.json", files) if options.text_proxy else task,)
 
 
-def _text_proxy(task: Task, file: Path, files: list[Path]) -> Task:
+def _text_proxy(task: BenchTask, file: Path, files: list[Path]) -> BenchTask:
     """Captions in place of images: checks the machinery and text composition, nothing else."""
     captions = {row.candidate: row.captions for _, row in read_entries(file, _Captions)}
     absent = frozenset(name for name in task.needed if name not in captions)

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, refuse_repeated
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
+from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
 from composir.data.untrusted_json import read_lines
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 
 DOMAINS = ("cartoon", "origami", "toy", "sculpture")
@@ -20,7 +20,7 @@ _LINE = re.compile(r"(?:imgnet/)?(\S+)\s+(\d{1,4})", re.ASCII)
 _MOST_SHOWN = 80
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read Pic2Word's two lists; a target's label is its class plus 1,000 times its domain."""
     split, _ = DATASET.choose(options)
     base = find_root(root, ("imgnet", "imagenet-r", "domain-conversion"), "imgnet_targets.txt")
@@ -30,7 +30,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     for _, name, label in targets:
         by_label.setdefault(label, []).append(name)
     return tuple(
-        Task(
+        BenchTask(
             name=f"domain-conversion-{domain}",
             split=split,
             variant='"a {domain} of *"; set recall (hits / positives), not hit rate',

@@ -11,10 +11,10 @@ from composir.bench.datasets._files import (
     read_annotations,
     read_entries,
 )
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.rows import Name, Row
+from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
+from composir.data.fields import FileRow, Name
 from composir.data.schema import as_row
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 
 _COUNTS = {"dress": (2017, 3817), "shirt": (2038, 6346), "toptee": (1961, 5373)}
@@ -26,17 +26,17 @@ _VARIANTS = {
 }
 
 
-class _Asked(Row):
+class _Asked(FileRow):
     target: Name
     candidate: Name
     captions: tuple[Name, Name]
 
 
-class _Split(Row):
+class _Split(FileRow):
     names: tuple[Name, ...]
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read FashionIQ in its official layout (`captions/` or `json/`, `image_splits/`)."""
     split, variant = DATASET.choose(options)
     names = ("fashioniq", "fashionIQ", "fashion-iq", "fiq", "FashionIQ", "fashionIQ_dataset")
@@ -44,7 +44,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     return tuple(_category(base, category, split, variant) for category in _COUNTS)
 
 
-def _category(base: Path, category: str, split: str, variant: str) -> Task:
+def _category(base: Path, category: str, split: str, variant: str) -> BenchTask:
     entries, gallery_size = _COUNTS[category]
     folder = first_existing(base, ("captions", "json"))
     files = [
@@ -60,7 +60,7 @@ def _category(base: Path, category: str, split: str, variant: str) -> Task:
     if variant.startswith("val"):
         names = {name for query in queries for name in (str(query.reference), *query.targets)}
     told = "one caption order" if orders == 1 else "both caption orders averaged"
-    return Task(
+    return BenchTask(
         name=f"fashioniq-{category}",
         split=split,
         variant=f"{_VARIANTS[variant]}, {told}, reference not removed",

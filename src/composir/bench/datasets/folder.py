@@ -8,9 +8,9 @@ from pathlib import Path
 from composir.bench.metrics import parse_metric
 from composir.bench.task import (
     BenchQuery,
+    BenchTask,
     Dataset,
     LoadOptions,
-    Task,
     checksum,
     refuse_duplicates,
 )
@@ -25,7 +25,7 @@ from composir.data.datasets import (
     splits_of,
 )
 from composir.data.row_examples import QUERY_ROW
-from composir.encode.pictures import ImageFile
+from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
 
 ALL = "all"
@@ -59,7 +59,7 @@ def folder_dataset(folder: Path) -> Dataset:
     )
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read a folder's queries of one split over its whole gallery."""
     folder = DatasetFolder(root)
     card = folder.card()
@@ -67,7 +67,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     split = options.split or ALL
     images = folder.images(halves=False)
     excluded = card.exclude_reference
-    task = Task(
+    task = BenchTask(
         name=card.name,
         split=split,
         variant=f"folder format, reference {'' if excluded else 'not '}removed",

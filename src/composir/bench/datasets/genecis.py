@@ -8,16 +8,16 @@ from typing import Self
 from pydantic import model_validator
 
 from composir.bench.datasets._files import find_root, first_existing, read_entries
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
-from composir.data.rows import Finite, Name, Number, Row, Text
-from composir.encode.pictures import Crop, ImageFile
+from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
+from composir.data.fields import FileRow, Finite, Name, Number, Text
+from composir.encode.image_files import CropBox, ImageFile
 
 _OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}
 _ATTRIBUTE_TASKS = {"focus_attribute": 2000, "change_attribute": 2112}
 _DILATION = 0.7
 
 
-class _Shown(Row):
+class _Shown(FileRow):
     val_image_id: Number | None = None
     image_id: Name | None = None
     instance_bbox: tuple[Finite, Finite, Finite, Finite] | None = None
@@ -29,14 +29,14 @@ class _Shown(Row):
         return self
 
 
-class _Asked(Row):
+class _Asked(FileRow):
     condition: Text
     reference: _Shown
     target: _Shown
     gallery: tuple[_Shown, ...]
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read GeneCIS's files; the attribute tasks are run where their files are."""
     DATASET.choose(options)
     base = find_root(root, ("genecis", "GeneCIS"), "focus_object.json")
@@ -47,7 +47,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     return tuple(_task(base, name, count, notices) for name, count in counts.items())
 
 
-def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
+def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> BenchTask:
     file = base / f"{name}.json"
     rows = read_entries(file, _Asked, count)
     pictures: dict[str, ImageFile] = {}
@@ -55,7 +55,7 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> Task:
         _query(base, str(number), *entry, pictures) for number, entry in enumerate(rows)
     )
     gallery = sorted({member for query in queries for member in query.subset})
-    return Task(
+    return BenchTask(
         name=f"genecis-{name.replace('_', '-')}",
         split="test",
         variant="each query ranks its own 15 candidates; ties against the target; no reference",
@@ -97,7 +97,7 @@ def _named(base: Path, image: _Shown, pictures: dict[str, ImageFile]) -> str:
     name = f"vg-{image.image_id}-{'-'.join(f'{side:g}' for side in image.instance_bbox)}"
     if name not in pictures:
         folder = first_existing(base, ("VG_100K", "visual_genome", "VG_100K_all"))
-        crop = Crop(image.instance_bbox, _DILATION, square=True)
+        crop = CropBox(image.instance_bbox, _DILATION, square=True)
         pictures[name] = ImageFile(folder / f"{image.image_id}.jpg", crop)
     return name
 

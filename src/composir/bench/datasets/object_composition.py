@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from composir.bench.datasets._files import find_root, refuse_repeated
-from composir.bench.task import BenchQuery, Dataset, LoadOptions, Task, checksum
+from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
 from composir.data.untrusted_json import read_lines
-from composir.encode.pictures import Crop, ImageFile
+from composir.encode.image_files import CropBox, ImageFile
 from composir.errors import DatasetError
 
 _HEADER = ["id", "query_regions", "query_class", "classes"]
 _MOST_SHOWN = 80
 
 
-def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
+def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     """Read `coco_eval.csv`, which Pic2Word's `prepare_data.py` writes with the masked images."""
     split, _ = DATASET.choose(options)
     base = find_root(root, ("coco", "object-composition"), "coco_eval.csv")
@@ -26,7 +26,7 @@ def load(root: Path, options: LoadOptions) -> tuple[Task, ...]:
     queries = tuple(_query(base, where, row, pictures) for where, row in rows)
     gallery = tuple(row["id"] for _, row in rows)
     pictures |= {name: ImageFile(base / "val2017" / name) for name in gallery}
-    task = Task(
+    task = BenchTask(
         name="object-composition",
         split=split,
         variant='"a photo of * and {class} and {others}"; reference: the masked object, cut out',
@@ -85,7 +85,7 @@ def _query(
     base: Path, where: str, row: dict[str, str], pictures: dict[str, ImageFile]
 ) -> BenchQuery:
     name = f"region:{row['id']}"
-    crop = Crop(_box(where, row["query_regions"]))
+    crop = CropBox(_box(where, row["query_regions"]))
     pictures[name] = ImageFile(base / "val2017_masked" / row["id"], crop)
     others = [row["query_class"], *filter(None, row["classes"].split(";"))]
     return BenchQuery(

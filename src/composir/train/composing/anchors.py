@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from composir.bench.protocol import outcomes, rank
-from composir.bench.run import Source, load_tasks, prepare
+from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.compose.base import ComposedQueries
 from composir.data.untrusted_json import read_lines
-from composir.encode.store import Store
+from composir.encode.feature_store import FeatureStore
 from composir.errors import DatasetError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
@@ -77,8 +77,8 @@ def text_search_cost(
     asked = tuple(query for query in task.queries if query.reference is None)
     if not asked:
         raise DatasetError(f"{folder}: no query is of words alone")
-    vectors = Store(cache)
-    prepared = prepare(replace(task, queries=asked), Source(model=model, cache=vectors))
+    vectors = FeatureStore(cache)
+    prepared = prepare(replace(task, queries=asked), VectorSource(model=model, cache=vectors))
     gallery = prepared.table.rows(task.gallery, task.name)
     texts = [query.texts[0] for query in asked]
     figures: dict[str, float] = {}

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from composir.encode.images import Encoder, Progress, encode_images
-from composir.encode.rows import Kind, Rows
+from composir.encode.encoders import Encoder, Progress, encode_images
+from composir.encode.stored import RowKind, StoredRows
 from composir.train.gallery_features import PictureFile, feature_store, image_files
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.tracing import trace_to_onnx
@@ -40,7 +40,7 @@ class LightFeatures:
         failures: Reason by row, for pictures that cannot be read; their rows say nothing.
     """
 
-    rows: Rows | Array
+    rows: StoredRows | Array
     failures: Mapping[int, str]
 
 
@@ -66,7 +66,7 @@ def light_features(
     dtype = "uint8" if example.dtype == torch.uint8 else "float16"
     weights = float(sum(p.detach().double().abs().sum() for p in encoder.parameters()))
     made_by = f"{name} {encoder.preprocess.model_dump_json()} {weights:.6e}"
-    kind = Kind("light", made_by, tuple(example.shape[1:]), dtype)
+    kind = RowKind("light", made_by, tuple(example.shape[1:]), dtype)
     run = functools.cache(lambda: _runner(encoder))
     light = Encoder((kind,), encoder.preprocess, lambda pixels: (run()(pixels),), BATCH)
     store = feature_store(cache)

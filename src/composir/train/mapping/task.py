@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from composir.encode.rows import Rows
+from composir.encode.stored import StoredRows
 from composir.errors import TrainingError
 from composir.train.config import Count, LearningRate, Pairs, Settings, Temperature, Texts, Weight
 from composir.train.draws import drawn_rows
@@ -69,7 +69,7 @@ class MapBank:
     """
 
     vectors: Tensor
-    patch_tokens: Rows | NDArray[np.float16] | None
+    patch_tokens: StoredRows | NDArray[np.float16] | None
     train: NDArray[np.int64]
     dev: NDArray[np.int64]
     texts: Tensor

@@ -11,17 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from composir.encode.images import Encoder, encode_images, image_encoder
-from composir.encode.pictures import ImageFile, read_pixels
-from composir.encode.rows import Kind
-from composir.encode.store import Store
+from composir.encode.encoders import Encoder, encode_images, image_encoder
+from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile, read_pixels
+from composir.encode.stored import RowKind
 from composir.encode.stream import decoded
 from composir.images.preprocess import PreprocessSpec
 from composir.types import PixelArray
 from tests.fakes import ColourModel
 
 SPEC = PreprocessSpec(size=8, fit="squash")
-KINDS = (Kind("vectors", "m", (3,)), Kind("patches", "m", (2, 3), "float16"))
+KINDS = (RowKind("vectors", "m", (3,)), RowKind("patches", "m", (2, 3), "float16"))
 
 
 class Counting:
@@ -51,7 +51,7 @@ def test_all_kinds_come_in_order_and_failures_by_place(tmp_path: Path, kept: boo
     files[1].path.write_bytes(b"no picture")
     told: list[int] = []
     encoder = Encoder(KINDS, SPEC, Counting(), batch=2)
-    store = Store(tmp_path / "store") if kept else None
+    store = FeatureStore(tmp_path / "store") if kept else None
     found = encode_images(files, encoder, store, failed=lambda place, _: told.append(place))
     assert found.kept.tolist() == [0, 2, 3, 4]
     assert sorted(found.failures) == sorted(told) == [1, 5]
@@ -63,7 +63,7 @@ def test_all_kinds_come_in_order_and_failures_by_place(tmp_path: Path, kept: boo
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    files, store = paint(tmp_path / "set"), Store(tmp_path / "store")
+    files, store = paint(tmp_path / "set"), FeatureStore(tmp_path / "store")
 
     def stop(done: int, _total: int) -> None:
         if done == 4:
@@ -80,14 +80,14 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_one_more_picture_costs_one_more(tmp_path: Path) -> None:
-    files, store, run = paint(tmp_path / "set"), Store(tmp_path / "store"), Counting()
+    files, store, run = paint(tmp_path / "set"), FeatureStore(tmp_path / "store"), Counting()
     encode_images(files[:4], Encoder(KINDS, SPEC, run), store)
     encode_images([files[4], *files[:4]], Encoder(KINDS, SPEC, run), store)
     assert run.asked == [4, 1]
 
 
 def test_a_second_kind_leaves_the_first_as_it_is(tmp_path: Path) -> None:
-    files, store = paint(tmp_path / "set"), Store(tmp_path / "store")
+    files, store = paint(tmp_path / "set"), FeatureStore(tmp_path / "store")
     first = Encoder(KINDS[:1], SPEC, lambda pixels: (np.ones((len(pixels), 3)),))
     encode_images(files, first, store)
     both = encode_images(files, Encoder(KINDS, SPEC, Counting()), store)
@@ -102,14 +102,14 @@ def test_views_are_augmented_alike_for_every_encoder_and_drawn_by_name(tmp_path:
     assert not np.array_equal(plain, one)
     assert not np.array_equal(one, two)
     np.testing.assert_array_equal(one, read_pixels(same, SPEC, 1))
-    store = Store(tmp_path / "store")
+    store = FeatureStore(tmp_path / "store")
     encoder = Encoder(KINDS, SPEC, Counting())
     rows = [encode_images([file], encoder, store, view=view).rows[0][0] for view in range(3)]
     assert len({row.tobytes() for row in rows}) == 3
 
 
 def test_no_pictures_are_no_rows(tmp_path: Path) -> None:
-    for store in (None, Store(tmp_path / "store")):
+    for store in (None, FeatureStore(tmp_path / "store")):
         found = encode_images([], image_encoder(ColourModel()), store)
         assert found.rows[0].shape == (0, 4)
 
@@ -131,5 +131,5 @@ def test_what_cannot_be_read_again_is_named_for_all_its_copies(tmp_path: Path) -
     files = paint(tmp_path / "set", 3)
     for file in files[1:]:
         file.path.write_bytes(b"no picture")
-    found = encode_images(files, image_encoder(ColourModel()), Store(tmp_path / "store"))
+    found = encode_images(files, image_encoder(ColourModel()), FeatureStore(tmp_path / "store"))
     assert list(found.failures) == [1, 2]

@@ -19,7 +19,7 @@ _PART = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class CropBox:
     """Part of a picture, as GeneCIS cuts instances out of Visual Genome.
 
     Attributes:
@@ -46,7 +46,7 @@ class ImageFile:
     """
 
     path: Path
-    crop: Crop | None = None
+    crop: CropBox | None = None
     begin: int = 0
     size: int | None = None
     member: str = ""
@@ -94,7 +94,7 @@ class ImageFile:
             raise ImageReadError(f"its shard cannot be read: {error.strerror}") from error
 
 
-def cut(rgb: Image.Image, crop: Crop) -> Image.Image:
+def cut(rgb: Image.Image, crop: CropBox) -> Image.Image:
     """Cut a box out of a picture, dilated and squared as the crop says.
 
     Raises:

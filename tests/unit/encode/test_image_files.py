@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 
 from composir.bench.encode import openers
-from composir.encode.pictures import Crop, ImageFile, cut
+from composir.encode.image_files import CropBox, ImageFile, cut
 from composir.errors import ImageReadError
 
 
 def test_a_crop_is_dilated_within_the_picture_and_squared() -> None:
     picture = Image.new("RGB", (100, 60), (0, 200, 0))
-    part = cut(picture, Crop((40, 20, 20, 10), dilation=0.7, square=True))
+    part = cut(picture, CropBox((40, 20, 20, 10), dilation=0.7, square=True))
     assert part.size == (34, 34)
     assert part.getpixel((17, 17)) == (0, 200, 0)
     assert part.getpixel((17, 0)) == (0, 0, 0)
@@ -20,7 +20,7 @@ def test_a_crop_is_dilated_within_the_picture_and_squared() -> None:
 
 def test_a_crop_at_the_border_does_not_leave_the_picture() -> None:
     picture = Image.new("RGB", (30, 30), (9, 9, 9))
-    part = cut(picture, Crop((20, 20, 10, 10), dilation=0.7))
+    part = cut(picture, CropBox((20, 20, 10, 10), dilation=0.7))
     assert part.size == (17, 17)
     assert part.getcolors() == [(17 * 17, (9, 9, 9))]
 
@@ -32,7 +32,7 @@ def test_a_crop_without_a_pixel_of_the_picture_is_refused(
 ) -> None:
     picture = Image.new("RGB", (20, 30))
     with pytest.raises(ImageReadError, match=r"no pixel of its 20 x 30 lies within the box"):
-        cut(picture, Crop(box, square=square))
+        cut(picture, CropBox(box, square=square))
 
 
 def test_openers_open_each_its_own_picture(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from composir.encode.pictures import Crop, ImageFile
-from composir.encode.rows import Kind
-from composir.encode.store import INDEX, Store
+from composir.encode.feature_store import INDEX, FeatureStore
+from composir.encode.image_files import CropBox, ImageFile
+from composir.encode.stored import RowKind
 from composir.errors import CacheError, OutputError
 
-VECTORS = Kind("vectors", "model", (4,), is_unit=True)
-PATCHES = Kind("patches", "model", (2, 3), "float16")
+VECTORS = RowKind("vectors", "model", (4,), is_unit=True)
+PATCHES = RowKind("patches", "model", (2, 3), "float16")
 
 
 def unit(number: int) -> NDArray[np.float32]:
@@ -36,24 +36,24 @@ def rows(*names: str) -> dict[str, NDArray[np.float32]]:
 
 
 def test_rows_are_found_by_key_in_any_order(tmp_path: Path) -> None:
-    Store(tmp_path).put(VECTORS, rows("a", "bb"))
-    Store(tmp_path).put(VECTORS, rows("ccc"))
-    found = Store(tmp_path).rows(VECTORS, ["ccc", "a", "a"])
+    FeatureStore(tmp_path).put(VECTORS, rows("a", "bb"))
+    FeatureStore(tmp_path).put(VECTORS, rows("ccc"))
+    found = FeatureStore(tmp_path).rows(VECTORS, ["ccc", "a", "a"])
     np.testing.assert_array_equal(np.asarray(found), [unit(3), unit(1), unit(1)])
-    assert set(Store(tmp_path).known(VECTORS, ["a", "bb", "d", ""])) == {"a", "bb"}
+    assert set(FeatureStore(tmp_path).known(VECTORS, ["a", "bb", "d", ""])) == {"a", "bb"}
 
 
 def test_kinds_share_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = FeatureStore(tmp_path)
     store.put(VECTORS, rows("a"))
     store.put(PATCHES, {"a": np.ones((2, 3))})
-    others = [Kind("vectors", "other", (4,)), Kind("vectors", "model", (5,)), PATCHES]
+    others = [RowKind("vectors", "other", (4,)), RowKind("vectors", "model", (5,)), PATCHES]
     assert [len(store.known(kind, ["a"])) for kind in others] == [0, 0, 1]
     assert store.rows(PATCHES, ["a"])[0].dtype == np.float16
 
 
 def test_rows_are_read_where_they_are_indexed(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = FeatureStore(tmp_path)
     store.put(VECTORS, rows("a", "bb", "ccc"))
     found = store.rows(VECTORS, ["ccc", "bb", "a"])
     assert (len(found), found.shape) == (3, (3, 4))
@@ -66,7 +66,7 @@ def test_rows_are_read_where_they_are_indexed(tmp_path: Path) -> None:
 
 def test_rows_of_another_shape_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="vectors are"):
-        Store(tmp_path).put(VECTORS, {"a": np.ones(3)})
+        FeatureStore(tmp_path).put(VECTORS, {"a": np.ones(3)})
 
 
 def delete(path: Path) -> None:
@@ -85,7 +85,7 @@ def zero(path: Path) -> None:
 def test_rows_that_are_lost_cut_or_damaged_are_not_believed(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    store = Store(tmp_path)
+    store = FeatureStore(tmp_path)
     store.put(VECTORS, rows("a", "bb"))
     damage(tmp_path / VECTORS.file)
     assert "bb" not in store.known(VECTORS, ["a", "bb"])
@@ -96,7 +96,7 @@ def test_rows_that_are_lost_cut_or_damaged_are_not_believed(
 
 @pytest.mark.parametrize("place", [-1, 10**9, "text", None])
 def test_places_that_are_none_are_not_believed(tmp_path: Path, place: object) -> None:
-    store = Store(tmp_path)
+    store = FeatureStore(tmp_path)
     store.put(VECTORS, rows("a"))
     with closing(sqlite3.connect(tmp_path / INDEX)) as index, index:
         index.execute("UPDATE rows SET place = ?", (place,))
@@ -108,21 +108,21 @@ def test_places_that_are_none_are_not_believed(tmp_path: Path, place: object) ->
 def test_a_process_killed_between_rows_and_index_loses_that_batch_alone(tmp_path: Path) -> None:
     code = f"""
 import os, numpy as np
-from composir.encode.store import Store
-from tests.unit.encode.test_store import VECTORS, rows
+from composir.encode.feature_store import FeatureStore
+from tests.unit.encode.test_feature_store import VECTORS, rows
 from pathlib import Path
-store = Store(Path({str(tmp_path)!r}))
+store = FeatureStore(Path({str(tmp_path)!r}))
 store.put(VECTORS, rows("a"))
-write = Store._write
+write = FeatureStore._write
 def killed(self, *given):
     write(self, *given)
     os._exit(9)
-Store._write = killed
+FeatureStore._write = killed
 store.put(VECTORS, rows("bb"))
 """
     ended = subprocess.run([sys.executable, "-c", code], check=False)
     assert ended.returncode == 9
-    store = Store(tmp_path)
+    store = FeatureStore(tmp_path)
     assert set(store.known(VECTORS, ["a", "bb"])) == {"a"}
     store.put(VECTORS, rows("ccc"))
     np.testing.assert_array_equal(np.asarray(store.rows(VECTORS, ["a", "ccc"])), [unit(1), unit(3)])
@@ -130,11 +130,11 @@ store.put(VECTORS, rows("bb"))
 
 
 def test_processes_that_write_at_once_keep_all_their_rows(tmp_path: Path) -> None:
-    store, names = Store(tmp_path), [[f"{n}" * (k + 1) for k in range(6)] for n in range(4)]
+    store, names = FeatureStore(tmp_path), [[f"{n}" * (k + 1) for k in range(6)] for n in range(4)]
 
     def write(own: list[str]) -> None:
         for name in own:
-            Store(tmp_path).put(VECTORS, rows(name))
+            FeatureStore(tmp_path).put(VECTORS, rows(name))
 
     writers = [Thread(target=write, args=(own,)) for own in names]
     for writer in writers:
@@ -149,10 +149,10 @@ def test_processes_that_write_at_once_keep_all_their_rows(tmp_path: Path) -> Non
 def test_who_needs_what_another_run_computes_waits_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, held = Store(tmp_path), []
+    store, held = FeatureStore(tmp_path), []
 
     def wait() -> None:
-        with Store(tmp_path).filling(VECTORS):
+        with FeatureStore(tmp_path).filling(VECTORS):
             held.append(True)
 
     waiting = Thread(target=wait)
@@ -171,8 +171,8 @@ def test_a_file_system_without_locks_is_told(
     def refuse(_: int) -> bool:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("composir.encode.store.try_lock", refuse)
-    store = Store(tmp_path, "choose another")
+    monkeypatch.setattr("composir.encode.feature_store.try_lock", refuse)
+    store = FeatureStore(tmp_path, "choose another")
     with (
         pytest.raises(CacheError, match=r"cannot be locked: .*No locks.* disk: choose another"),
         store.filling(VECTORS),
@@ -183,21 +183,21 @@ def test_a_file_system_without_locks_is_told(
 def test_a_store_that_is_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text("this is not a data base, it is a text of some length")
     with pytest.raises(CacheError, match="run with --no-cache"):
-        Store(tmp_path, "delete it, or run with --no-cache")
+        FeatureStore(tmp_path, "delete it, or run with --no-cache")
     with pytest.raises(CacheError, match="cannot be used"):
-        Store(tmp_path / INDEX / "below")
+        FeatureStore(tmp_path / INDEX / "below")
 
 
 def test_a_store_is_not_left_through_links(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / INDEX).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OutputError, match="a link"):
-        Store(tmp_path / "store")
+        FeatureStore(tmp_path / "store")
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_damage_within_the_index_says_what_to_do(tmp_path: Path) -> None:
-    store = Store(tmp_path, "delete it")
+    store = FeatureStore(tmp_path, "delete it")
     store.put(VECTORS, {f"{number:05}": unit(number) for number in range(500)})
     file = tmp_path / INDEX
     content = bytearray(file.read_bytes())
@@ -221,11 +221,11 @@ def paint(file: Path, colour: str) -> Path:
 
 
 def test_keys_go_by_content_cut_and_view(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = FeatureStore(tmp_path / "store")
     red = ImageFile(paint(tmp_path / "a/red.bmp", "red"))
     again = ImageFile(paint(tmp_path / "b/red.bmp", "red"))
     other = ImageFile(paint(tmp_path / "c/red.bmp", "blue"))
-    part = ImageFile(red.path, Crop((0, 0, 9, 9)))
+    part = ImageFile(red.path, CropBox((0, 0, 9, 9)))
     keys = store.keys([red, again, other, part])
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
@@ -236,7 +236,7 @@ def test_keys_go_by_content_cut_and_view(tmp_path: Path) -> None:
 def test_a_file_that_did_not_change_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, file = Store(tmp_path / "store"), paint(tmp_path / "a.bmp", "red")
+    store, file = FeatureStore(tmp_path / "store"), paint(tmp_path / "a.bmp", "red")
     os.utime(file, ns=(1, 1))
     [red] = store.keys([ImageFile(file)])
     size = file.stat().st_size
@@ -253,7 +253,7 @@ def test_a_file_that_did_not_change_is_not_read_again(
 
 
 def test_a_moved_data_set_keeps_its_rows(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = FeatureStore(tmp_path / "store")
     keys = store.keys([ImageFile(paint(tmp_path / "here/a.bmp", "red"))])
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     assert store.keys([ImageFile(tmp_path / "there/a.bmp")]) == keys
@@ -263,7 +263,7 @@ def test_a_stretch_of_a_shard_is_the_content_alone(tmp_path: Path) -> None:
     whole = paint(tmp_path / "a.bmp", "red").read_bytes()
     (tmp_path / "shard.tar").write_bytes(b"x" * 512 + whole + b"y" * 512)
     part = ImageFile(tmp_path / "shard.tar", begin=512, size=len(whole), member="shard.tar/a.bmp")
-    store = Store(tmp_path / "store")
+    store = FeatureStore(tmp_path / "store")
     assert store.keys([part]) == store.keys([ImageFile(tmp_path / "a.bmp")])
     assert part.open().getpixel((0, 0)) == (255, 0, 0)
     assert part.name == "shard.tar/a.bmp"
@@ -271,4 +271,4 @@ def test_a_stretch_of_a_shard_is_the_content_alone(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_has_no_key(tmp_path: Path) -> None:
     odd = [ImageFile(tmp_path / "none.png"), ImageFile(Path("a\0b")), ImageFile(tmp_path)]
-    assert Store(tmp_path / "store").keys(odd) == ["", "", ""]
+    assert FeatureStore(tmp_path / "store").keys(odd) == ["", "", ""]

@@ -14,7 +14,7 @@ Index: TypeAlias = int | slice | list[int] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RowKind:
     """Rows of one shape and type that one encoder makes.
 
     Attributes:
@@ -49,7 +49,7 @@ class Kind:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
-class Rows:
+class StoredRows:
     """(n, ...) rows that lie anywhere in an array on disk; indexing reads those that are asked for.
 
     Attributes:
@@ -80,6 +80,6 @@ class Rows:
         """All rows in memory."""
         return np.asarray(self._data[self._places], dtype)
 
-    def part(self, places: NDArray[np.int64]) -> Rows:
+    def part(self, places: NDArray[np.int64]) -> StoredRows:
         """Some of the rows, still on disk."""
-        return Rows(self._data, self._places[places])
+        return StoredRows(self._data, self._places[places])

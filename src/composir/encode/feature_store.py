@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from composir.data.file_lock import try_lock
 from composir.data.outputs import open_inside, refuse_links
-from composir.encode.pictures import ImageFile
-from composir.encode.rows import Kind, Rows
+from composir.encode.image_files import ImageFile
+from composir.encode.stored import RowKind, StoredRows
 from composir.errors import CacheError
 
 INDEX = "index.sqlite"
@@ -36,7 +36,7 @@ _ROUNDING = 0.01
 _LOG = logging.getLogger(__name__)
 
 
-class Store:
+class FeatureStore:
     """Rows by kind and content key, safe to share between processes."""
 
     def __init__(self, folder: Path, way_out: str = "delete it") -> None:
@@ -88,7 +88,7 @@ class Store:
         )
 
     @contextmanager
-    def filling(self, kind: Kind) -> Iterator[None]:
+    def filling(self, kind: RowKind) -> Iterator[None]:
         """Hold a kind while its rows are computed; waits, and says so, while another process does.
 
         Raises:
@@ -101,7 +101,7 @@ class Store:
         finally:
             os.close(handle)
 
-    def _wait_for(self, handle: int, kind: Kind) -> None:
+    def _wait_for(self, handle: int, kind: RowKind) -> None:
         try:
             told = False
             while not try_lock(handle):
@@ -134,7 +134,7 @@ class Store:
                 found += [_key(index, one, view) for one in pictures[start:][:_HASHED_AT_ONCE]]
         return found
 
-    def known(self, kind: Kind, keys: Iterable[str]) -> dict[str, int]:
+    def known(self, kind: RowKind, keys: Iterable[str]) -> dict[str, int]:
         """Places of the rows that are there, and sound as far as can be told, by key.
 
         Raises:
@@ -150,7 +150,7 @@ class Store:
                 found.update(index.execute(asked, (kind.id, *part)))
         return self._sound(kind, found)
 
-    def _sound(self, kind: Kind, found: Mapping[str, int]) -> dict[str, int]:
+    def _sound(self, kind: RowKind, found: Mapping[str, int]) -> dict[str, int]:
         """Numbers have no checksum, but hardly any damage leaves every vector at unit norm."""
         count = self._count(kind)
         there = {key: place for key, place in found.items() if _is_place(place, count)}
@@ -163,7 +163,7 @@ class Store:
             good += compress(part, _are_unit(data[[there[key] for key in part]]))
         return {key: there[key] for key in good}
 
-    def put(self, kind: Kind, rows: Mapping[str, NDArray[Any]]) -> None:
+    def put(self, kind: RowKind, rows: Mapping[str, NDArray[Any]]) -> None:
         """Keep rows.
 
         Args:
@@ -192,7 +192,7 @@ class Store:
                 [(kind.id, key, begin + number) for number, key in enumerate(kept)],
             )
 
-    def _write(self, kind: Kind, begin: int, data: NDArray[Any]) -> None:
+    def _write(self, kind: RowKind, begin: int, data: NDArray[Any]) -> None:
         handle = open_inside(self.folder, kind.file, os.O_RDWR | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "r+b") as file:
             file.seek(begin * kind.row_bytes)
@@ -200,7 +200,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
 
-    def rows(self, kind: Kind, keys: Sequence[str]) -> Rows:
+    def rows(self, kind: RowKind, keys: Sequence[str]) -> StoredRows:
         """Rows in the order of keys, all of which are there; read from disk where they are used.
 
         Raises:
@@ -211,16 +211,16 @@ class Store:
             places = np.array([known[key] for key in keys], dtype=np.int64)
         except KeyError as error:
             raise self._unusable("another process has changed it meanwhile") from error
-        return Rows(self._data(kind, self._count(kind)), places)
+        return StoredRows(self._data(kind, self._count(kind)), places)
 
-    def _count(self, kind: Kind) -> int:
+    def _count(self, kind: RowKind) -> int:
         """Whole rows of a kind's file."""
         try:
             return (self.folder / kind.file).stat().st_size // kind.row_bytes
         except FileNotFoundError:
             return 0
 
-    def _data(self, kind: Kind, count: int) -> NDArray[Any]:
+    def _data(self, kind: RowKind, count: int) -> NDArray[Any]:
         shape = (count, *kind.shape)
         if not count:
             return np.empty(shape, kind.dtype)
@@ -234,7 +234,7 @@ class Memory:
         """Begin with nothing."""
         self._rows: dict[str, dict[str, NDArray[Any]]] = {}
 
-    def filling(self, _kind: Kind) -> nullcontext[None]:
+    def filling(self, _kind: RowKind) -> nullcontext[None]:
         """Nobody else fills it."""
         return nullcontext()
 
@@ -242,22 +242,22 @@ class Memory:
         """A key for each picture, whatever its content."""
         return [f"{place}" for place in range(len(pictures))]
 
-    def known(self, kind: Kind, _keys: Iterable[str]) -> dict[str, int]:
+    def known(self, kind: RowKind, _keys: Iterable[str]) -> dict[str, int]:
         """Places, by key, of the rows that are there."""
         there = self._rows.get(kind.id, {})
         return {key: place for place, key in enumerate(there)}
 
-    def put(self, kind: Kind, rows: Mapping[str, NDArray[Any]]) -> None:
+    def put(self, kind: RowKind, rows: Mapping[str, NDArray[Any]]) -> None:
         """Keep rows by key."""
         self._rows.setdefault(kind.id, {}).update(rows)
 
-    def rows(self, kind: Kind, keys: Sequence[str]) -> Rows:
+    def rows(self, kind: RowKind, keys: Sequence[str]) -> StoredRows:
         """Rows in the order of keys."""
         there = self._rows.get(kind.id, {})
         data = np.empty((len(keys), *kind.shape), kind.dtype)
         for place, key in enumerate(keys):
             data[place] = there[key]
-        return Rows(data, np.arange(len(keys)))
+        return StoredRows(data, np.arange(len(keys)))
 
 
 def _are_unit(rows: NDArray[Any]) -> NDArray[np.bool_]:

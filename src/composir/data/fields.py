@@ -50,7 +50,7 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number that is neither NaN nor infinite."""
 
 
-class Row(BaseModel):
+class FileRow(BaseModel):
     """An object of somebody's file: null is as good as left out, and other keys are let pass."""
 
     model_config = ConfigDict(frozen=True)

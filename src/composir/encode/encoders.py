@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.encode.pictures import ImageFile, read_pixels
-from composir.encode.rows import Kind, Rows
-from composir.encode.store import Memory, Store
+from composir.encode.feature_store import FeatureStore, Memory
+from composir.encode.image_files import ImageFile, read_pixels
+from composir.encode.stored import RowKind, StoredRows
 from composir.encode.stream import decoded
 from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
@@ -37,7 +37,7 @@ class Encoder:
             specification's.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[RowKind, ...]
     spec: PreprocessSpec
     run: Callable[[PixelArray], Sequence[NDArray[Any]]]
     batch: int = BATCH
@@ -55,20 +55,20 @@ class Encoded:
     """
 
     kept: NDArray[np.int64]
-    rows: tuple[Rows, ...]
+    rows: tuple[StoredRows, ...]
     failures: Mapping[int, str]
 
 
 def image_encoder(model: EmbeddingModel) -> Encoder:
     """The gallery side of a model: one kind, vectors (D,) float32."""
-    kind = Kind("vectors", model.fingerprint, (model.dimension,), is_unit=True)
+    kind = RowKind("vectors", model.fingerprint, (model.dimension,), is_unit=True)
     return Encoder((kind,), model.image_spec, lambda pixels: (model.encode_pixels(pixels),))
 
 
 def encode_images(
     pictures: Sequence[ImageFile],
     encoder: Encoder,
-    store: Store | None = None,
+    store: FeatureStore | None = None,
     *,
     view: int = 0,
     progress: Progress | None = None,
@@ -110,7 +110,7 @@ def encode_images(
 
 
 def _fill(
-    keeper: Store | Memory,
+    keeper: FeatureStore | Memory,
     pictures: Sequence[ImageFile],
     keys: Sequence[str],
     encoder: Encoder,
