@@ -38,6 +38,14 @@ setup: $(VENV)/.done ## A virtual environment with composir, torch-free
 demo: $(VENV)/.done ## Index the sample catalogue, run composed searches, write demo/index.html
 	$(VENV)/bin/python examples/demo.py
 
+$(VENV)/.serve: $(VENV)/.done
+	$(VENV)/bin/python $(PIP) install --quiet --constraint constraints-ci.txt --editable '.[serve]'
+	@touch $@
+
+.PHONY: serve
+serve: $(VENV)/.serve ## The sample catalogue's gallery, a page on http://127.0.0.1:8732
+	$(VENV)/bin/python examples/serve.py
+
 .PHONY: setup-dev
 setup-dev: $(DEV)/.done ## The environment for tests and lint, with torch (CPU)
 

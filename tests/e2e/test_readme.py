@@ -14,9 +14,10 @@ from tests.fakes import ColourModel
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/cli.md", "docs/models.md")
-# Of these, only the options are checked here: they take long, fetch, or need a trained composer or
+# Of these, only the options are checked here: they take long, serve, fetch, or need a trained
+# composer or
 # another model.
-LONG_VERBS = {"bench", "train", "triplets", "export", "models"}
+LONG_VERBS = {"bench", "train", "triplets", "export", "models", "serve"}
 NEED_MORE = {"--composer", "--message", "--rerank"}
 
 
