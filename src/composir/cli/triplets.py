@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from composir.cli import models
-from composir.cli.options import JsonOption, ModelOption, ThreadsOption, finite
+from composir.cli import triplet_options as options
+from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
 from composir.cli.stages import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
@@ -42,21 +42,6 @@ app = typer.Typer(
 )
 
 
-class WriterName(StrEnum):
-    """Who writes the texts."""
-
-    TEMPLATES = "templates"
-    OPENAI = "openai"
-
-
-class PairName(StrEnum):
-    """Which pictures are paired."""
-
-    ATTRIBUTE = "attribute"
-    IMAGE = "image"
-    CAPTION = "caption"
-
-
 @app.command(
     epilog="`composir triplets make --images photos/ --captions captions.jsonl --out triplets/`\n\n"
     "`composir triplets make --data shop/ --vary colour --group title --out triplets/`\n\n"
@@ -65,120 +50,36 @@ class PairName(StrEnum):
 )
 def make(
     *,
-    out: Annotated[
-        Path,
-        typer.Option(metavar="FOLDER", help="New data set; an unfinished run there is resumed."),
-    ],
-    images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures.")
-    ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV, JSONL or Parquet that describes the pictures."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", exists=True, help="Data set folder with gallery.jsonl."),
-    ] = None,
-    count: Annotated[
-        int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets, at most.")
-    ] = 1000,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=LARGEST_SEED, help="Seed: the same one gives the same triplets."),
-    ] = 0,
+    out: options.Out,
+    images: options.Images = None,
+    captions: options.Captions = None,
+    data: options.Data = None,
+    count: options.Count = 1000,
+    seed: options.Seed = 0,
     model: ModelOption = None,
     threads: ThreadsOption = None,
-    only: Annotated[
-        Path | None, typer.Option(metavar="FILE", exists=True, help="Ids to use, one per line.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Use only this split of --data.")] = None,
-    pairs: Annotated[
-        list[PairName] | None,
-        typer.Option(help="Kinds of pairs; repeatable. Default: all that the data allows."),
-    ] = None,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="What differs within a pair, e.g. colour; repeatable."),
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN", help="What is the same within a pair, e.g. title; repeatable."
-        ),
-    ] = None,
-    caption_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Columns of descriptions; default: caption(s), ..."),
-    ] = None,
-    neighbours: Annotated[
-        int, typer.Option(min=1, max=100, help="How many nearest pictures a target is chosen from.")
-    ] = 16,
-    margin: Annotated[
-        float,
-        typer.Option(
-            min=-10.0,
-            max=10.0,
-            callback=finite,
-            help="How much better (cosine) the text must fit the target than the reference.",
-        ),
-    ] = 0.0,
-    max_similarity: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.01,
-            callback=finite,
-            help="Cosine from which two pictures are near duplicates.",
-        ),
-    ] = 0.97,
-    per_reference: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Most triplets per reference.")
-    ] = 4,
-    writer: Annotated[
-        WriterName, typer.Option(help="What writes the texts.")
-    ] = WriterName.TEMPLATES,
-    base_url: Annotated[
-        str, typer.Option(metavar="URL", help="For --writer openai, e.g. http://localhost:8000/v1.")
-    ] = "",
-    language_model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="For --writer openai: the model, as the endpoint names it."
-        ),
-    ] = "",
-    key_variable: Annotated[
-        str,
-        typer.Option(
-            metavar="VARIABLE", help="Environment variable that holds the endpoint's key."
-        ),
-    ] = "OPENAI_API_KEY",
-    max_requests: Annotated[int, typer.Option(min=1, max=10**8, help="Budget of requests.")] = 5000,
-    concurrency: Annotated[int, typer.Option(min=1, max=128, help="Concurrent requests.")] = 8,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            min=0.1, max=86_400.0, callback=finite, help="Seconds to wait for one answer."
-        ),
-    ] = 60.0,
-    request: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE", help="Additional field of each request; null removes one."
-        ),
-    ] = None,
-    price_in: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1e9, callback=finite, help="Price of a million input tokens."),
-    ] = None,
-    price_out: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1e9, callback=finite, help="Price of a million output tokens."),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Agree to the budget without being asked.")
-    ] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors.")] = False,
+    only: options.Only = None,
+    split: options.Split = None,
+    pairs: options.Pairs = None,
+    vary: options.Vary = None,
+    group: options.Group = None,
+    caption_column: options.CaptionColumn = None,
+    neighbours: options.Neighbours = 16,
+    margin: options.Margin = 0.0,
+    max_similarity: options.MaxSimilarity = 0.97,
+    per_reference: options.PerReference = 4,
+    writer: options.Writer = options.WriterName.TEMPLATES,
+    base_url: options.BaseUrl = "",
+    language_model: options.LanguageModel = "",
+    key_variable: options.KeyVariable = "OPENAI_API_KEY",
+    max_requests: options.MaxRequests = 5000,
+    concurrency: options.Concurrency = 8,
+    timeout: options.Timeout = 60.0,
+    request: options.Request = None,
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+    yes: options.Yes = False,
+    no_cache: options.NoCache = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make triplets from captioned or labelled pictures, as a data set folder to train on.
@@ -206,7 +107,7 @@ def make(
         *(base_url, language_model, key_variable, max_requests, concurrency, timeout),
         *(request or [], price_in, price_out, yes),
     )
-    endpoint = asked if writer is WriterName.OPENAI else None
+    endpoint = asked if writer is options.WriterName.OPENAI else None
     encoder = models.resolve_model(model, models.Compute(threads))
     run = _Run(source, settings, encoder, _writer(endpoint, seed), endpoint, vector_cache(no_cache))
     _make(run, out, as_json)
