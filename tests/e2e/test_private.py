@@ -70,6 +70,31 @@ composir("bench", "data", "--composer", "sum", "--html", "table.html")
 
 
 @sealed
+def test_no_picture_goes_to_another_machine_that_nobody_allowed(tmp_path: Path) -> None:
+    """An endpoint elsewhere is added with leave alone, and so is a bundle of one."""
+    from tests.unit.model.joint.test_model import bundle
+
+    there = {"url": "http://192.0.2.1/v1", "model": "m", "shape": "chat"}
+    bundle(tmp_path / "received", endpoint=there)
+    paint_all(tmp_path / "photos")
+    code = f"""{COMMAND}
+def refused(*words):
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 2 and "--allow-remote" in done.output, (words, done.output)
+refused("models", "add", "http://192.0.2.1/v1#m")
+refused("models", "add", "received")
+refused("index", "photos", "--model", "received", "--gallery", "g")
+composir("index", "photos", "--gallery", "plain")
+refused("search", "red", "--gallery", "plain", "--rerank", "received")
+composir("models", "add", "received", "--allow-remote")
+composir("models")
+composir("models", "remove", "received", "--yes")
+"""
+    done = run_sealed(code, tmp_path, {"PYTHONPATH": _search_path()})
+    assert done.returncode == 0, done.stderr
+
+
+@sealed
 @pytest.mark.torch
 def test_training_opens_no_socket_and_writes_into_its_run_and_cache(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs the train extra")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import torch
 from composir.errors import MissingExtraError, ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.catalogue import open_model
+from composir.model.hub import fetch
 from composir.model.installed import models_folder
 from composir.model.joint import adding
 from composir.model.joint.local import LocalBackend
@@ -28,6 +31,7 @@ from composir.types import FloatArray
 from tests.e2e.commands import composir, paint_all
 from tests.foundation.checkpoints import write_clip
 from tests.foundation.joint_checkpoints import write_gemma, write_qwen
+from tests.hub import COMMIT, Hub, serving
 
 pytestmark = pytest.mark.torch
 LAST = {"pooling_mode": "lasttoken"}
@@ -162,6 +166,32 @@ def test_a_query_is_told_what_its_files_say_unless_asked_otherwise(home: Path, g
     assert open_model("m0").fingerprint == open_model("m2").fingerprint
 
 
+def test_it_comes_from_the_hub_with_what_its_pooling_needs_and_no_more(
+    home: Path, qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {p.relative_to(qwen).as_posix(): p.read_bytes() for p in qwen.rglob("*") if p.is_file()}
+    unwanted = {"onnx/model.onnx": b"no", "2_Dense/model.safetensors": b"no", "a.bin": b"no"}
+    monkeypatch.setitem(Hub.repositories, "org/Qwen3-VL-Embedding-tiny", files | unwanted)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    source = "joint:org/Qwen3-VL-Embedding-tiny"
+    with serving() as endpoint:
+        settings: dict[str, Any] = {"endpoint": endpoint, "cache_dir": home / "hub", "token": False}
+        monkeypatch.setattr("composir.model.adding.fetch", partial(fetch, **settings))
+        done = composir("models", "add", source)
+        assert done.exit_code == 0, done.output
+    folder = models_folder() / "qwen3-vl-embedding-tiny"
+    taken = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert taken == {"joint.json", "probe.npy", *(f"checkpoint/{name}" for name in files)}
+    made = json.loads((folder / "joint.json").read_text())
+    assert made["instructions"]["picture"] == "Represent the user's input."
+    assert made["training"]["imported_from"] == f"{source}@{COMMIT}"
+    shutil.rmtree(home / "hub")
+    assert len(open_model("qwen3-vl-embedding-tiny").encode_texts(["red"])) == 1
+
+
 def _lose(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).unlink()
 
@@ -211,3 +241,12 @@ def test_what_runs_it_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adding, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"composir\[foundation\]"):
         adding.load_local()
+
+
+def test_nothing_is_trained_on_it(home: Path, gemma: Path) -> None:
+    assert composir("models", "add", f"joint:{gemma}", "--name", "mine").exit_code == 0
+    paint_all(home / "photos")
+    for recipe in ("map", "isa"):
+        done = composir("train", recipe, "--model", "mine", "--images", "photos", "--out", recipe)
+        assert done.exit_code == 2, done.output
+        assert "mine is a joint encoder: it has no encoder of words of its own" in done.stderr

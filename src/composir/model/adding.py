@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -133,7 +133,13 @@ def _joint_maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], 
         adding.check_remote(place, how)
         return lambda _, building: adding.add_endpoint(place, building, name, how, known, say)
     adding.load_local()
-    return lambda folder, building: adding.add_checkpoint(folder, building, name, how, known, say)
+
+    def make(folder: Path, building: Path) -> object:
+        # The client's cache calls folders by their commits.
+        found = place if isinstance(place, Path) else replace(place, revision=folder.name).words
+        return adding.add_checkpoint(folder, building, name, how, known, say, str(found))
+
+    return make
 
 
 def check_name(name: str) -> None:

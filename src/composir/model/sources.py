@@ -25,16 +25,18 @@ class Repository:
         revision: A branch, tag or commit; None for the main one.
         open_clip: What open_clip calls the model, as it was asked for; None of others. Of such a
             repository the files for open_clip alone are wanted.
+        joint: Whether it holds a joint encoder.
     """
 
     name: str
     revision: str | None = None
     open_clip: str | None = None
+    joint: bool = False
 
     @property
     def words(self) -> str:
         """As it is given on the command line."""
-        name = self.open_clip or self.name
+        name = self.open_clip or (_JOINT * self.joint + self.name)
         return name if self.revision is None else f"{name}@{self.revision}"
 
 
@@ -79,7 +81,10 @@ def parse_source(text: str) -> ModelSource:
         return ModelSource(address, suggested_name(address.model), known_model(text))
     if text.casefold().startswith(_JOINT):
         inner = parse_source(text[len(_JOINT) :])
-        return replace(inner, known=known_model(text), joint=True)
+        place = inner.place
+        if isinstance(place, Repository):
+            place = replace(place, joint=True)
+        return replace(inner, place=place, known=known_model(text), joint=True)
     if text.casefold().startswith(PREFIX):
         return _of_open_clip(text)
     path = Path(text).expanduser()

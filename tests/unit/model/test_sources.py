@@ -100,9 +100,10 @@ def test_a_suggested_name_is_one(text: str) -> None:
 
 def test_joint_encoders_come_from_folders_the_hub_and_endpoints(tmp_path: Path) -> None:
     hub = parse_source("joint:google/embeddinggemma-2@main")
-    assert (hub.place, hub.joint) == (Repository("google/embeddinggemma-2", "main"), True)
+    assert hub.place == Repository("google/embeddinggemma-2", "main", joint=True)
+    assert hub.words == "joint:google/embeddinggemma-2@main"
     assert hub.known == known_model("embeddinggemma-2")
-    assert parse_source("embeddinggemma-2").place == Repository("google/embeddinggemma-2")
+    assert parse_source("embeddinggemma-2").words == "joint:google/embeddinggemma-2"
     (tmp_path / "Mine").mkdir()
     local = parse_source(f"joint:{tmp_path / 'Mine'}")
     assert (local.place, local.name, local.joint) == (tmp_path / "Mine", "mine", True)

@@ -114,10 +114,12 @@ def add_checkpoint(
     wishes: JointWishes,
     known: KnownModel | None,
     say: Callable[[str], None],
+    origin: str,
 ) -> JointBundle:
     """Take a checkpoint's files along, and note what it makes of the probe; as `add_endpoint`.
 
     Files are linked where the disk can do that, so that a large checkpoint takes its room once.
+    `origin` says where they come from, by which what suits the model is known.
 
     Raises:
         MissingExtraError: If what runs it is not installed.
@@ -132,8 +134,8 @@ def add_checkpoint(
     say("running it once, on two pictures and some words")
     backend = opened(folder / CHECKPOINT)
     asked = wishes.instruction if wishes.instruction is not None else backend.query_prompt
-    told = _instructions(f"{source.resolve().name} {backend.kind}", asked)
-    measured, seconds = _probed(backend, told, f"the model in {source}")
+    told = _instructions(f"{origin} {backend.kind}", asked)
+    measured, seconds = _probed(backend, told, f"the model {origin}")
     licence = backend.licence or (known.licence if known else "not stated")
     return _saved(
         folder,
@@ -144,6 +146,7 @@ def add_checkpoint(
         instructions=told,
         licence=licence,
         family=f"joint encoder ({backend.kind})",
+        training={"imported_from": origin},
     )
 
 
