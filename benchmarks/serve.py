@@ -28,10 +28,10 @@ import httpx
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
-from start_up import make_gallery
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
+from start_up import make_gallery
 
 from composir import Query, load_model, open_gallery
 from composir.documents import result_document

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from composir.cli import bench_options as options
 from composir.cli import models
 from composir.cli.options import DeviceOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
 from composir.cli.terminal import echo, note, print_json, printable
-from composir.limits import LARGEST_SEED, MOST_RESAMPLES
 
 if TYPE_CHECKING:
     from composir.bench.compare import Section
@@ -48,104 +48,30 @@ app = typer.Typer(
     "`composir bench compare runs/*.json`",
 )
 
-RootOption = Annotated[
-    Path | None,
-    typer.Option("--root", "-r", metavar="FOLDER", help="Folder of annotations and images."),
-]
-SplitOption = Annotated[str | None, typer.Option("--split", help="Split of the data set.")]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of intervals and tests.")
-]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at.")
-]
-CsvOption = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a table.")]
-VectorsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--vectors", metavar="NPZ", help="Precomputed image vectors: arrays `ids`, `matrix`."
-    ),
-]
-NoCacheOption = Annotated[
-    bool, typer.Option("--no-cache", help="Encode all images again, and keep no vectors.")
-]
-AllowMissingOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-missing",
-        help="Drop queries with missing or damaged images; the result is marked partial.",
-    ),
-]
-ProxyOption = Annotated[
-    bool,
-    typer.Option(
-        "--text-proxy", help="Rank captions instead of images: a check, not the benchmark."
-    ),
-]
-VariantOption = Annotated[
-    str | None, typer.Option("--variant", help="Protocol variant; see `composir bench list`.")
-]
-
 
 @app.command(name=_RUN)
 def run_command(
-    datasets: Annotated[
-        list[str], typer.Argument(metavar="DATASET...", help="Names, or folders of your own data.")
-    ],
-    composers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--composer", "-c", metavar="NAME[:KEY=VALUE,...]", help="Composer; repeatable."
-        ),
-    ] = None,
-    root: RootOption = None,
+    datasets: options.Datasets,
+    composers: options.Composers = None,
+    root: options.Root = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    split: SplitOption = None,
-    variant: VariantOption = None,
-    text_proxy: ProxyOption = False,
-    vectors: VectorsOption = None,
-    query_vectors: Annotated[
-        Path | None,
-        typer.Option(
-            "--query-vectors",
-            metavar="NPZ",
-            help="Query vectors of your own method, by query id, instead of a composer.",
-        ),
-    ] = None,
-    tuned: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--tuned", metavar="FILE", help="Use the settings that `composir bench tune` found."
-        ),
-    ] = None,
-    allow_missing: AllowMissingOption = False,
-    submission: Annotated[
-        Path | None,
-        typer.Option(
-            "--submission",
-            metavar="FOLDER",
-            help="Write the files that the benchmark's server takes.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where result files go.")
-    ] = Path("runs"),
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    seed: SeedOption = 0,
-    resamples: Annotated[
-        int, typer.Option(min=100, max=MOST_RESAMPLES, help="Bootstrap resamples.")
-    ] = 1000,
-    read_negation: Annotated[
-        bool,
-        typer.Option(
-            "--read-negation",
-            help="Read negations such as `without X` in texts, as searches do.",
-        ),
-    ] = False,
-    no_cache: NoCacheOption = False,
+    split: options.Split = None,
+    variant: options.Variant = None,
+    text_proxy: options.Proxy = False,
+    vectors: options.Vectors = None,
+    query_vectors: options.QueryVectors = None,
+    tuned: options.Tuned = None,
+    allow_missing: options.AllowMissing = False,
+    submission: options.Submission = None,
+    out: options.Out = Path("runs"),
+    html: options.Html = None,
+    csv: options.Csv = None,
+    seed: options.Seed = 0,
+    resamples: options.Resamples = 1000,
+    read_negation: options.ReadNegation = False,
+    no_cache: options.NoCache = False,
     json: JsonOption = False,
 ) -> None:
     """Run composers on data sets: `composir bench DATASET... --composer NAME`."""
@@ -255,10 +181,10 @@ def _summary(result: Result) -> dict[str, Any]:
 @app.command()
 def compare(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Result files.")],
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    root: RootOption = None,
-    seed: SeedOption = 0,
+    html: options.Html = None,
+    csv: options.Csv = None,
+    root: options.Root = None,
+    seed: options.Seed = 0,
     json: JsonOption = False,
 ) -> None:
     """Compare runs on the same queries; all are tested against the first."""
@@ -299,7 +225,7 @@ def tune(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the settings.")
     ],
-    split: SplitOption = None,
+    split: options.Split = None,
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -307,15 +233,15 @@ def tune(
         ),
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Metric to maximise.")] = None,
-    root: RootOption = None,
+    root: options.Root = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    vectors: VectorsOption = None,
-    variant: VariantOption = None,
-    text_proxy: ProxyOption = False,
-    allow_missing: AllowMissingOption = False,
-    no_cache: NoCacheOption = False,
+    vectors: options.Vectors = None,
+    variant: options.Variant = None,
+    text_proxy: options.Proxy = False,
+    allow_missing: options.AllowMissing = False,
+    no_cache: options.NoCache = False,
 ) -> None:
     """Tune a composer's settings on a dev split, which may then not be reported on."""
     from composir.bench.run import ALLOW_MISSING, VectorSource, load_tasks, prepare
@@ -348,11 +274,11 @@ def tune(
 @app.command()
 def rerun(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="A result file.")],
-    root: RootOption = None,
+    root: options.Root = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    no_cache: NoCacheOption = False,
+    no_cache: options.NoCache = False,
 ) -> None:
     """Repeat a run from its result's header, and say whether the result is the same."""
     from composir.bench import suite

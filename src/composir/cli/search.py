@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from composir.cli import models
+from composir.cli import search_options as flags
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,
@@ -18,14 +18,12 @@ from composir.cli.options import (
     JsonOption,
     ModelOption,
     ThreadsOption,
-    finite,
 )
 from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.reference import command_line_references
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
-from composir.limits import MOST_HITS, MOST_RERANKED
 from composir.types import Query, SearchResult, SortOrder
 
 if TYPE_CHECKING:
@@ -37,24 +35,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-class Missing(Enum):
-    """What becomes of hits whose files are gone."""
-
-    hide = "hide"
-    keep = "keep"
-
-
-class Sort(Enum):
-    """The order of the hits."""
-
-    score = "score"
-    date = "date"
-    oldest = "date:oldest"
-
-
-NOTHING_MATCHES = 4  # the exit code where --min-confidence is not reached
-
-
 @app.command(
     epilog='`composir search "a dog on a beach"`\n\n'
     '`composir search --image lamp.jpg "in brass, without the shade"`\n\n'
@@ -63,125 +43,36 @@ NOTHING_MATCHES = 4  # the exit code where --min-confidence is not reached
     '`composir search --image ref.jpg "in brass" --rerank embeddinggemma-2`'
 )
 def search(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[WORDS]...",
-            help="What to look for or, with an image, how the hits should differ from it. "
-            "`without the shade`, `no people`, `not red` are understood.",
-        ),
-    ] = None,
+    words: flags.Words = None,
     *,
-    images: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--image",
-            "-i",
-            metavar="FILE|-|URL|clipboard:",
-            help="The reference image; - is standard input. Repeat to average several.",
-        ),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,W,H",
-            help="The part of the reference to use, in pixels or all four in %.",
-        ),
-    ] = None,
-    allow_url: Annotated[
-        bool, typer.Option("--allow-url", help="Fetch an https:// reference from the network.")
-    ] = False,
-    message: Annotated[
-        Path | None,
-        typer.Option(
-            "--message",
-            metavar="FILE",
-            help="A device's query message, instead of image and words.",
-        ),
-    ] = None,
-    negatives: Annotated[
-        list[str] | None,
-        typer.Option("--not", metavar="WORDS", help="What hits must not show; repeatable."),
-    ] = None,
-    literal: Annotated[
-        bool,
-        typer.Option("--literal", help="Take the text literally: read no negation in it."),
-    ] = False,
-    count: Annotated[int, typer.Option("-k", min=1, max=MOST_HITS, help="How many hits.")] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="FILTER", help="SQL-like, e.g. `width > 1000 AND colour = 'green'`."),
-    ] = None,
-    composer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER[:SETTING=VALUE,…]",
-            help="How image and text become one query.",
-            show_default="the model's",
-        ),
-    ] = None,
+    images: flags.Images = None,
+    crop: flags.Crop = None,
+    allow_url: flags.AllowUrl = False,
+    message: flags.Message = None,
+    negatives: flags.Negatives = None,
+    literal: flags.Literal = False,
+    count: flags.Count = 10,
+    where: flags.Where = None,
+    composer: flags.Composer = None,
     gallery: GalleryOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
-    include_reference: Annotated[
-        bool, typer.Option("--include-reference", help="Let the reference itself be a hit.")
-    ] = False,
-    no_collapse: Annotated[
-        bool, typer.Option("--no-collapse", help="Show duplicates one by one.")
-    ] = False,
-    missing: Annotated[
-        Missing,
-        typer.Option(help="Leave out hits whose files have been deleted, or show them."),
-    ] = Missing.hide,
-    sort: Annotated[
-        Sort, typer.Option(help="Best first, or the relevant hits by date, newest or oldest first.")
-    ] = Sort.score,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="0…1",
-            min=0.0,
-            max=1.0,
-            callback=finite,
-            help=f"Exit with code {NOTHING_MATCHES} if the confidence is lower.",
-        ),
-    ] = None,
-    rerank: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER",
-            help="Let a joint encoder look at the first hits again, image and words read as one, "
-            "and order them. It encodes every picture once: seconds each on a CPU.",
-        ),
-    ] = None,
-    rerank_top: Annotated[
-        int,
-        typer.Option(min=1, max=MOST_RERANKED, help="How many of the first hits it looks at."),
-    ] = 50,
+    include_reference: flags.IncludeReference = False,
+    no_collapse: flags.NoCollapse = False,
+    missing: flags.WhenMissing = flags.Missing.hide,
+    sort: flags.Sorting = flags.Sort.score,
+    min_confidence: flags.MinConfidence = None,
+    rerank: flags.Rerank = None,
+    rerank_top: flags.RerankTop = 50,
     commercial: CommercialOption = False,
-    no_server: Annotated[
-        bool, typer.Option("--no-server", help="Do not ask the gallery's running server.")
-    ] = False,
+    no_server: flags.NoServer = False,
     as_json: JsonOption = False,
-    paths: Annotated[
-        bool, typer.Option("--paths", help="Only the hits' paths on stdout, one per line.")
-    ] = False,
-    null: Annotated[
-        bool,
-        typer.Option("--null", "-0", help="Only the paths, each followed by a NUL, for xargs -0."),
-    ] = False,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of the hits.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open that page in the browser.")] = False,
-    explain: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write why these are the hits: .html for people, .json for programs.",
-        ),
-    ] = None,
+    paths: flags.Paths = False,
+    null: flags.Null = False,
+    html: flags.Html = None,
+    show: flags.Show = False,
+    explain: flags.Explain = None,
 ) -> None:
     """Search a gallery by an image, words, or both."""
     form = _form(as_json=as_json, paths=paths, null=null)
@@ -235,7 +126,7 @@ def search(
 
     render.print_in(form, result, gallery_words(gallery))
     if not result.matches:
-        raise typer.Exit(NOTHING_MATCHES)
+        raise typer.Exit(flags.NOTHING_MATCHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,8 +273,8 @@ def _write_page(
         note("no browser could be opened; write the page to a file of yours with --html FILE")
 
 
-def _check_sort(sort: Sort, explain: Path | None) -> None:
-    if sort is not Sort.score and explain is not None:
+def _check_sort(sort: flags.Sort, explain: Path | None) -> None:
+    if sort is not flags.Sort.score and explain is not None:
         raise QueryError(
             f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
             "leave one of the two out"
