@@ -65,6 +65,20 @@ def test_what_is_no_composer_is_refused(place: Path, chosen: str, message: str) 
     assert message in " ".join(result.stderr.split())
 
 
+def test_a_composer_of_another_bundle_is_refused_with_both_named(place: Path) -> None:
+    other = make_bundle(place / "other", patches=False, name="other")
+    make_composer(place / "runs" / "other" / "composer", other, "pixels", name="away")
+    result = composir(
+        *("search", "red", "--gallery", "g", "--model", "tiny"),
+        *("--composer", "runs/other/composer"),
+    )
+    told = " ".join(result.stderr.split())
+    assert result.exit_code == 2
+    assert "runs/other/composer" in told
+    assert "other" in told
+    assert "another gallery encoder" in told
+
+
 def test_another_composer_of_the_same_name_is_told_by_its_run(place: Path) -> None:
     assert found("blue", "--composer", "runs/shop/composer") == ("shop/inside", "blue")
 
