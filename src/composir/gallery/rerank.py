@@ -121,8 +121,8 @@ class Reranker:
     def _vectors(self, candidates: Sequence[Candidate]) -> tuple[FloatArray, int]:
         """(n, D) float32, unit norm, and how many of them are those of thumbnails."""
         kind = RowKind("vectors", self.model.fingerprint, (self.model.dimension,), is_unit=True)
-        store = self._store()
-        whole = store.known(kind, [_key(one) for one in candidates])
+        keys = [_key(one) for one in candidates]
+        store, whole = self._store(kind, keys)
         chosen = {one.id: _key(one) for one in candidates if _key(one) in whole}
         todo = [one for one in candidates if one.id not in chosen]
         meter = ProgressMeter(self.progress)
@@ -130,12 +130,13 @@ class Reranker:
             meter.start("encoding", len(todo))
         for start in range(0, len(todo), _AT_ONCE):
             some = todo[start : start + _AT_ONCE]
-            pictures = dict(self._pictures(some))
-            chosen |= {one.id: key for one, key in zip(some, pictures, strict=True)}
+            opened = list(self._pictures(some))
+            chosen |= {one.id: key for one, (key, _) in zip(some, opened, strict=True)}
+            pictures = dict(opened)  # of several with one content once
             known = store.known(kind, pictures)
-            new = {key: opened for key, opened in pictures.items() if key not in known}
+            new = {key: picture for key, picture in pictures.items() if key not in known}
             if new:
-                encoded = self.model.encode_images([opened() for opened in new.values()])
+                encoded = self.model.encode_images([picture() for picture in new.values()])
                 store.put(kind, dict(zip(new, encoded, strict=True)))
             meter.done += len(some)
             meter.report()
@@ -167,12 +168,19 @@ class Reranker:
     def _thumbnail(self, candidate: Candidate) -> Image.Image:
         return read_image(self.thumbnails([candidate.id])[candidate.id]).rgb
 
-    def _store(self) -> FeatureStore | Memory:
-        """What keeps vectors; for this search alone where the gallery cannot be written."""
+    def _store(
+        self, kind: RowKind, keys: Sequence[str]
+    ) -> tuple[FeatureStore | Memory, Mapping[str, int]]:
+        """What keeps vectors, and what it has of some.
+
+        It keeps them for this search alone where the gallery cannot be written, or what was kept is
+        damaged.
+        """
         try:
-            return FeatureStore(inside(self.folder, RERANKED_NAME))
+            store = FeatureStore(inside(self.folder, RERANKED_NAME))
+            return store, store.known(kind, keys)
         except CacheError:
-            return Memory()
+            return Memory(), {}
 
 
 def forget_reranked(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -146,10 +147,27 @@ def test_a_gallery_that_cannot_be_written_is_re_ranked_all_the_same(
     def refuses(folder: Path) -> None:
         raise CacheError(f"{folder} cannot be written")
 
-    monkeypatch.setattr("composir.gallery.rerank.Store", refuses)
+    monkeypatch.setattr("composir.gallery.rerank.FeatureStore", refuses)
     joint = JointColours()
     assert names(gallery.search(Query(text="red"), rerank=joint))[0] == "red"
     assert not (gallery.path / RERANKED_NAME).exists()
+
+
+def test_what_was_kept_and_is_damaged_stops_no_search(gallery: Gallery) -> None:
+    gallery.search(Query(text="red"), rerank=JointColours())
+    (gallery.path / RERANKED_NAME / "index.sqlite").write_bytes(b"nothing of a database" * 99)
+    joint = JointColours()
+    assert names(gallery.search(Query(text="red"), rerank=joint))[0] == "red"
+    assert joint.encoded == 8
+
+
+def test_pictures_with_one_content_are_encoded_once(gallery: Gallery, photos: Path) -> None:
+    shutil.copyfile(photos / "red.png", photos / "again.png")
+    gallery.index([photos])
+    joint = JointColours()
+    result = gallery.search(Query(text="red"), rerank=joint, collapse_duplicates=False)
+    assert set(names(result)[:2]) == {"red", "again"}
+    assert (joint.encoded, result.reranked) == (8, Reranked("joint-colours", 9))
 
 
 def test_what_is_forgotten_leaves_no_vector_behind(gallery: Gallery, photos: Path) -> None:
