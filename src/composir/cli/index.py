@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from composir.cli import index_options as options
 from composir.cli import models
 from composir.cli.index_notes import index_notes
 from composir.cli.options import (
@@ -23,7 +24,6 @@ from composir.cli.progress import index_progress
 from composir.cli.terminal import duration, echo, note, print_json, printable
 from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
-from composir.limits import MOST_BATCH
 from composir.types import Failure, IndexReport
 
 if TYPE_CHECKING:
@@ -44,54 +44,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index ~/photos --exclude thumbs --retry-failures`"
 )
 def index(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", exists=True, help="Folders (or files) of pictures."),
-    ],
+    paths: options.Paths,
     *,
     gallery: GalleryOption = None,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="CSV, JSONL or Parquet with a column `file` and the columns to filter by.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=TYPE",
-            help="Type of a metadata column that cannot be inferred: text, number, "
-            "number:comma, number:dot, date, date:dmy, date:mdy, date:ymd or bool; repeat.",
-        ),
-    ] = None,
+    metadata: options.Metadata = None,
+    column: options.Column = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Skip matching paths, e.g. thumbs; repeatable. Remembered for the next run.",
-        ),
-    ] = None,
-    no_exclude: Annotated[
-        bool, typer.Option("--no-exclude", help="First forget the patterns of earlier runs.")
-    ] = False,
-    retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Retry what could not be read before.")
-    ] = False,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_BATCH,
-            show_default="32; of many pictures, what is fastest here, measured once",
-            help="Images a model call; a number measures nothing.",
-        ),
-    ] = None,
+    exclude: options.Exclude = None,
+    no_exclude: options.NoExclude = False,
+    retry_failures: options.RetryFailures = False,
+    batch_size: options.BatchSize = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from composir.cli.options import JsonOption, finite
+from composir.cli import models_options as options
+from composir.cli.options import JsonOption
 from composir.cli.terminal import echo, file_size, note, print_json, printable
 from composir.errors import ModelError
 
@@ -25,13 +24,6 @@ app = typer.Typer(
     epilog="`composir models`\n\n`composir models add ./my-clip --name my-clip`\n\n"
     "`composir index ~/photos --model my-clip --gallery clip.gallery`",
 )
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `composir models` lists it.")]
-
-
-class Quantise(Enum):
-    """How weights may be made smaller."""
-
-    int8 = "int8"
 
 
 @app.callback(invoke_without_command=True)
@@ -65,74 +57,17 @@ def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     "`composir models add runs/mine/bundle --name mine`"
 )
 def add(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A checkpoint's folder or its model.safetensors, a bundle's folder, ORG/NAME "
-            "(or ORG/NAME@REVISION) of the Hugging Face hub; any of these behind joint: is a joint "
-            "encoder, and so is an endpoint, http://127.0.0.1:8000/v1#NAME.",
-        ),
-    ],
+    source: options.Source,
     *,
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default="the source's", help="What to call it."),
-    ] = None,
-    quantise: Annotated[
-        Quantise | None,
-        typer.Option(help="Quantise for speed, unless that changes the ranking."),
-    ] = None,
-    accept_licence: Annotated[
-        bool,
-        typer.Option("--accept-licence", help="Accept a licence that restricts use."),
-    ] = False,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle",
-            help="Read weights from a pickle where there are no safetensors: only from where you "
-            "trust.",
-        ),
-    ] = False,
-    instruction: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            show_default="what is known to suit it",
-            help="For a joint encoder: the instruction that goes with each query.",
-        ),
-    ] = None,
-    allow_remote: Annotated[
-        bool,
-        typer.Option(
-            "--allow-remote",
-            help="For an endpoint on another machine: send it every picture that is indexed, and "
-            "the pictures and words of every search.",
-        ),
-    ] = False,
-    key_variable: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VARIABLE",
-            help="Environment variable that holds the endpoint's key; the key is not stored.",
-        ),
-    ] = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="File that holds the endpoint's key; the key is not stored."
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            max=86_400.0,
-            callback=finite,
-            help="Seconds to wait for one answer of the endpoint.",
-        ),
-    ] = 120.0,
+    name: options.NewName = None,
+    quantise: options.Quantised = None,
+    accept_licence: options.AcceptLicence = False,
+    allow_pickle: options.AllowPickle = False,
+    instruction: options.Instruction = None,
+    allow_remote: options.AllowRemote = False,
+    key_variable: options.KeyVariable = None,
+    key_file: options.KeyFile = None,
+    timeout: options.Timeout = 120.0,
     as_json: JsonOption = False,
 ) -> None:
     """Add a model: afterwards its name works wherever `--model` does.
@@ -166,9 +101,9 @@ def add(
 
 @app.command(epilog="`composir models remove my-clip --yes`")
 def remove(
-    name: Name,
+    name: options.Name,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    yes: options.Yes = False,
     as_json: JsonOption = False,
 ) -> None:
     """Remove an added model; its galleries stay, but cannot be searched without it."""
@@ -193,17 +128,9 @@ def remove(
     epilog="`composir models check mini`\n\n`composir models check my-clip --against ./my-clip`"
 )
 def check(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME|FOLDER", help="A model, or a bundle's folder.")
-    ],
+    name: options.NameOrFolder,
     *,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="The original, to compare with it anew (needs the extra `foundation`).",
-        ),
-    ] = None,
+    against: options.Against = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify every file of a model, and compare its outputs with the original's."""

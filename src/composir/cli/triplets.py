@@ -85,15 +85,12 @@ def make(
     """Make triplets from captioned or labelled pictures, as a data set folder to train on.
 
     Pictures are paired where they look or are described alike, or share all attributes but one;
-    templates or a language model write what leads from one to the other. It may be stopped at any
-    time: the same command goes on.
+    templates or a language model write what leads from one to the other. Stopped, it goes on.
     """
     from composir.triplets.filters import FilterSettings
     from composir.triplets.make import MakeSettings
 
     source = _read(images, captions, data, caption_column or [], only, split)
-    for notice in source.notices:
-        note(f"note: {notice}")
     settings = MakeSettings(
         count=count,
         seed=seed,
@@ -155,6 +152,8 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
     from composir.triplets import make_triplets
     from composir.triplets.folder import RECIPE, claim_folder, recipe_of, write_triplets
 
+    for notice in run.source.notices:
+        note(f"note: {notice}")
     recipe = recipe_of(run.source, run.model, run.writer, run.settings)
     is_writing = False
 

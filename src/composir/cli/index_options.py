@@ -1,0 +1,54 @@
+"""The options of `composir index`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from composir.limits import MOST_BATCH
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH...", exists=True, help="Folders (or files) of pictures."),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="CSV, JSONL or Parquet with a column `file` and the columns to filter by.",
+    ),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=TYPE",
+        help="Type of a metadata column that cannot be inferred: text, number, "
+        "number:comma, number:dot, date, date:dmy, date:mdy, date:ymd or bool; repeat.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Skip matching paths, e.g. thumbs; repeatable. Remembered for the next run.",
+    ),
+]
+NoExclude = Annotated[
+    bool, typer.Option("--no-exclude", help="First forget the patterns of earlier runs.")
+]
+RetryFailures = Annotated[
+    bool, typer.Option("--retry-failures", help="Retry what could not be read before.")
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_BATCH,
+        show_default="32; of many pictures, what is fastest here, measured once",
+        help="Images a model call; a number measures nothing.",
+    ),
+]
