@@ -7,8 +7,9 @@ a bundle as `composir models add` makes it, once as it is and once with `--quant
 process of its own, whose time and peak memory are measured. Random weights tell pictures hardly
 apart, so int8's gate is left out here; on real weights it decides. Then all are timed by turns, a
 few rounds of some seconds each, so that what else the machine does meets all alike; figures are
-medians. Pictures are prepared beforehand; torch runs transformers' own towers, without gradients.
-All that is made is kept in `--work`. `--write` puts the table into `results/foundations.md`.
+medians. Pictures are prepared beforehand; torch runs transformers' own towers, without gradients,
+and of MobileCLIP composir's own ones, for open_clip need not be here. All that is made is kept in
+`--work`. `--write` puts the table into `results/foundations.md`.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ import torch
 from random_checkpoints import ARCHITECTURES, write_checkpoint
 from transformers import AutoModel
 
-from composir.foundation import importer, quantise
+from composir.foundation import families, importer, quantise
+from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.transformers_code import quiet
 from composir.model import Model, load_model
+from composir.model.framing import Framing
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "foundations.md"
 TEXT = "the same mug in red, on a wooden table"
 BATCH = 16
 ROUNDS = 3
+SHORT = 12
 MINI = "mini"
 FORMS = ("fp32", "int8")
 
@@ -142,24 +146,43 @@ def ours(model: Model, form: str) -> Runner:
 
 
 def theirs(checkpoint: Path) -> Runner:
-    """The family's own towers in transformers; texts are given as the numbers of their tokens."""
+    """The same weights on torch."""
+    is_open_clip = (checkpoint / "open_clip_config.json").is_file()
+    return torch_towers(checkpoint) if is_open_clip else transformers_towers(checkpoint)
+
+
+def transformers_towers(checkpoint: Path) -> Runner:
+    """The family's own towers; texts are given as the numbers of their tokens."""
     with quiet():
         model: Any = AutoModel.from_pretrained(checkpoint).eval()
     size = model.config.vision_config.image_size
     pixels = torch.randn(BATCH, 3, size, size)
     length = model.config.text_config.max_position_embeddings
     # CLIP's tokenisers leave short texts short; SigLIP's pad all to one length.
-    ids = torch.randint(3, 500, (1, length if "siglip" in model.config.model_type else 12))
+    ids = torch.randint(3, 500, (1, length if "siglip" in model.config.model_type else SHORT))
+    return Runner(
+        "torch",
+        lambda count: without_gradients(model.get_image_features, pixel_values=pixels[:count]),
+        lambda: without_gradients(model.get_text_features, input_ids=ids),
+    )
 
-    def pictures(count: int) -> object:
-        with torch.inference_mode():
-            return model.get_image_features(pixel_values=pixels[:count])
 
-    def text() -> object:
-        with torch.inference_mode():
-            return model.get_text_features(input_ids=ids)
+def torch_towers(checkpoint: Path) -> Runner:
+    """Ours; texts are given as embeddings of words."""
+    parts = families.family_named("open_clip").read(Checkpoint(checkpoint))
+    size, length = parts.preprocess.size, Framing(**parts.framing).length or SHORT
+    pixels = torch.randint(0, 256, (BATCH, size, size, 3), dtype=torch.uint8)
+    words, end = torch.randn(1, length, parts.words.shape[1]), torch.tensor([length - 1])
+    return Runner(
+        "torch",
+        lambda count: without_gradients(parts.image, pixels[:count]),
+        lambda: without_gradients(parts.text, words, torch.ones(1, length), end),
+    )
 
-    return Runner("torch", pictures, text)
+
+def without_gradients(run: Callable[..., object], *given: Any, **named: Any) -> object:
+    with torch.inference_mode():
+        return run(*given, **named)
 
 
 def add(checkpoint: Path, bundle: Path, form: str) -> Made:
@@ -222,7 +245,7 @@ def report(rows: Sequence[Row], threads: int) -> str:
         "# Foundation models: speed and room\n",
         f"Printed by `python benchmarks/foundations.py`; {machine}, {versions}. Random weights of "
         "real sizes, pictures prepared beforehand, medians of rounds by turns; torch runs "
-        f"transformers' towers in float32 with batches of {BATCH}.\n",
+        f"transformers' towers (of MobileCLIP ours) in float32, with batches of {BATCH}.\n",
         "## Speed\n",
         speed(rows),
         "## Adding\n",

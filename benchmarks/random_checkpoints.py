@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
+
+from composir.foundation.fastvit import FASTVITS, FastVit, scaled_layers
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -26,7 +29,7 @@ class Architecture:
 
     Attributes:
         title: What people call it.
-        kind: `clip` or `siglip`.
+        kind: `clip`, `siglip`, or `fastvit` of open_clip.
         image: Fields of the picture tower's config that are not the default ones.
         text: Likewise, of the text tower's.
         projection: Width of the space; of SigLIP that of the text tower.
@@ -57,17 +60,18 @@ ARCHITECTURES = {
     "siglip2-b16": Architecture(
         "SigLIP2 B/16", "siglip", {"patch_size": 16}, {"vocab_size": 256_000}, 768
     ),
+    "mobileclip2-s0": Architecture("MobileCLIP2-S0", "fastvit", {"image_size": 256}, {}, 512),
 }
 
 
 def write_checkpoint(name: str, folder: Path) -> Path:
     """Write one of `ARCHITECTURES`, unless it is there already."""
-    if (folder / "model.safetensors").is_file():
+    if (folder / "README.md").is_file():
         return folder
     torch.manual_seed(0)
     made = ARCHITECTURES[name]
-    write = _write_clip if made.kind == "clip" else _write_siglip
-    write(made, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    WRITERS[made.kind](made, folder)
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n", encoding="utf-8")
     return folder
 
@@ -113,6 +117,64 @@ def _write_siglip(made: Architecture, folder: Path) -> None:
     _write_rest(folder, words, {"tokenizer_class": "Siglip2Tokenizer", **tokens}, processor)
 
 
+def _write_fastvit(made: Architecture, folder: Path) -> None:
+    """As open_clip keeps it once its branches are one convolution each."""
+    words = _tokenizers().clip_tokenizer()
+    words.save(str(folder / "tokenizer.json"))
+    text = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
+    image = {"timm_model_name": "fastvit_mci0", "timm_pool": "avg", "timm_proj": None}
+    model = {
+        "embed_dim": made.projection,
+        "vision_cfg": {**image, **made.image},
+        "text_cfg": {**text, "no_causal_mask": True},
+        "custom_text": True,
+    }
+    pixels = {"mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bilinear"}
+    config = {"model_cfg": model, "preprocess_cfg": pixels}
+    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    state = {**_fastvit_state(made.projection), **_text_state(text, made.projection)}
+    save_file(state, folder / "open_clip_model.safetensors")
+
+
+def _fastvit_state(dimension: int) -> dict[str, torch.Tensor]:
+    tower = FastVit(FASTVITS["fastvit_mci0"], dimension, (0.0,) * 3, (1.0,) * 3)
+    state: dict[str, torch.Tensor] = {}
+    for name, module in tower.named_modules():
+        theirs = f"visual.trunk.{name.removesuffix('.convolution')}"
+        theirs += ".fc" if name == "head" else ""
+        theirs += ".reparam_conv" if isinstance(module, torch.nn.Conv2d) else ""
+        own = module.named_parameters(recurse=False)
+        state |= {f"{theirs}.{part}": value.detach().clone() for part, value in own}
+    for layer, scale in scaled_layers(tower):
+        width = len(dict(tower.named_parameters())[f"{layer}.weight"])
+        state[f"visual.trunk.{scale}.gamma"] = torch.ones(width, 1, 1)
+    return state
+
+
+def _text_state(text: dict[str, int], dimension: int) -> dict[str, torch.Tensor]:
+    width = text["width"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embedding.weight": (text["vocab_size"], width),
+        "positional_embedding": (text["context_length"], width),
+        "ln_final.weight": (width,),
+        "ln_final.bias": (width,),
+        "text_projection": (width, dimension),
+    }
+    for layer in range(text["layers"]):
+        block = f"transformer.resblocks.{layer}"
+        for part, rows, columns in (
+            ("attn.in_proj_", 3 * width, width),
+            ("attn.out_proj.", width, width),
+            ("mlp.c_fc.", 4 * width, width),
+            ("mlp.c_proj.", width, 4 * width),
+        ):
+            shapes |= {f"{block}.{part}weight": (rows, columns), f"{block}.{part}bias": (rows,)}
+        for norm in ("ln_1", "ln_2"):
+            shapes |= {f"{block}.{norm}.weight": (width,), f"{block}.{norm}.bias": (width,)}
+    state = {f"text.{name}": torch.randn(shape) * 0.02 for name, shape in shapes.items()}
+    return {**state, "logit_scale": torch.tensor(4.6)}
+
+
 def _write_rest(
     folder: Path, words: Any, tokens: dict[str, Any], processor: dict[str, Any]
 ) -> None:
@@ -125,3 +187,6 @@ def _tokenizers() -> Any:
     """The tests' writers of tokenisers."""
     sys.path.insert(0, str(ROOT))
     return import_module("tests.foundation.checkpoints")
+
+
+WRITERS = {"clip": _write_clip, "siglip": _write_siglip, "fastvit": _write_fastvit}

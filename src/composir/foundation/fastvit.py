@@ -259,7 +259,7 @@ def fastvit_weights(tower: FastVit, source: Source, trunk: str) -> dict[str, Ten
             state |= {f"{ours}.weight": weight, f"{ours}.bias": bias}
         else:
             state |= source.layer(ours, theirs, bias=module.bias is not None)
-    for ours, scale in _scaled(tower):
+    for ours, scale in scaled_layers(tower):
         gamma = source[f"{trunk}.{scale}.gamma"].flatten()
         weight = state[f"{ours}.weight"]
         state[f"{ours}.weight"] = weight * gamma.view(-1, *[1] * (weight.dim() - 1))
@@ -267,7 +267,7 @@ def fastvit_weights(tower: FastVit, source: Source, trunk: str) -> dict[str, Ten
     return state
 
 
-def _scaled(tower: FastVit) -> Iterator[tuple[str, str]]:
+def scaled_layers(tower: FastVit) -> Iterator[tuple[str, str]]:
     """What each block adds is scaled by channel: its last layer, and what the scale is called."""
     for name, module in tower.named_modules():
         if isinstance(module, _Mixing):
