@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
-from composir.compose import QueryBatch, open_trained  # noqa: E402
-from composir.compose.trained import ComposerManifest  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
-from composir.model import Model, load_model  # noqa: E402
-from composir.train.baselines.text_map_task import TextObjective  # noqa: E402
-from composir.train.baselines.text_only import TextMapConfig, train_text_map  # noqa: E402
-from composir.train.composing.config import ComposeConfig  # noqa: E402
-from composir.train.composing.recipe import train_composing  # noqa: E402
-from composir.train.config import read_config  # noqa: E402
+from composir.model import load_model  # noqa: E402
+from composir.model.bundle import MANIFEST_NAME  # noqa: E402
+from composir.model.image_encoder import ImageEncoder  # noqa: E402
+from composir.model.sessions import open_session  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
-from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
-from composir.train.loop import LoopConfig  # noqa: E402
-from composir.train.mapping.mapper import MapperConfig  # noqa: E402
-from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
-from composir.train.mapping.task import MapObjective  # noqa: E402
-from composir.train.pictures import PictureSources  # noqa: E402
 from composir.train.sentences import encode_sentences, read_embedded  # noqa: E402
-from tests.torch.composing.test_composing_recipe import SMALL  # noqa: E402
-from tests.torch.composing.tiny_start import make_stage1, make_triplets  # noqa: E402
+from composir.types import FloatArray, PixelArray  # noqa: E402
 from tests.torch.family_towers import FAMILIES, make_family_bundle  # noqa: E402
-from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures  # noqa: E402
-from tests.torch.mapping.data import write_data_set  # noqa: E402
 from tests.torch.towers import TEXT, make_bundle  # noqa: E402
+from tests.torch.trainers import TRAINERS, Trainer, check_query, write_data  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
 ]
-LOOP = LoopConfig(steps=2, warmup=1, evaluate_every=2, checkpoint_every=2)
 TEXTS = ["a red lamp", "red", "a blue dog " * 6]  # the last is too long for 16 tokens
 
 
@@ -59,9 +45,7 @@ def home(
     """A bundle, and what trainers read."""
     folder = tmp_path_factory.mktemp(request.param)
     make_family_bundle(folder / "bundle", request.param, plain)
-    pictures(folder / "photos", 12)
-    write_data_set(folder / "own")
-    make_triplets(folder / "triplets")
+    write_data(folder)
     return folder
 
 
@@ -125,80 +109,38 @@ def test_padding_before_a_sentence_moves_its_places(tmp_path: Path, plain: Path)
     assert np.abs(ours.states[0, 12].numpy() - states[0][3]).max() < 1e-3
 
 
-# --- Trainers -------------------------------------------------------------------------------------
-
-
-def check_query(folder: Path, model: Model) -> None:
-    """The composer answers, and both the reference and the words count."""
-    composer = open_trained(folder, model)
-    vectors = np.eye(model.dimension, dtype=np.float32)
-    asked = [("red", 0, "green"), ("blue", 0, "green"), ("red", 1, "white")]
-    found = []
-    for text, row, colour in asked:
-        picture = Image.new("RGB", (40, 40), colour)
-        batch = QueryBatch((text,), vectors[row : row + 1], [picture.copy])
-        found.append(composer.compose(batch).vectors[0, 0])
-    assert np.linalg.norm(found[0]) == pytest.approx(1.0, abs=1e-4)
-    assert np.abs(found[0] - found[1]).max() > 1e-4
-    assert np.abs(found[0] - found[2]).max() > 1e-4
-
-
-def text_map(home: Path, out: Path) -> ComposerManifest:
-    own = PictureSources(data=(home / "own",))
-    config = TextMapConfig(
-        model=str(home / "bundle"),
-        sources=own,
-        cache=home / "cache",
-        mapper=MapperConfig(width=32, injection_layers=0),
-        objective=TextObjective(batch=4),
-        loop=LOOP,
-    )
-    return train_text_map(config, out, lambda _: None)
-
-
-def mapping(home: Path, out: Path) -> ComposerManifest:
-    config = MapConfig(
-        model=str(home / "bundle"),
-        sources=PictureSources(data=(home / "own",), dev_share=0.2),
-        cache=home / "cache",
-        mapper=MapperConfig(width=32, injection_heads=2, injection_width=16),
-        objective=MapObjective(batch=6, negatives=4, bank=8),
-        loop=LOOP,
-    )
-    return train_map(config, out, lambda _: None)
-
-
-def isa(home: Path, out: Path) -> ComposerManifest:
-    config = IsaConfig(
-        images=(str(home / "photos"),),
-        model=str(home / "bundle"),
-        side="symmetric",
-        cache=home / "cache",
-        token_learner=LEARNER,
-        objective=OBJECTIVE,
-        dev_share=0.3,
-        loop=LOOP,
-    )
-    return train_isa(config, out, lambda _: None)
-
-
-def stage2(home: Path, out: Path) -> ComposerManifest:
-    make_stage1(out.parent / "map", load_model(home / "bundle"))
-    chosen = [
-        f"model={home / 'bundle'}",
-        f"start={out.parent / 'map'}",
-        f"triplets=['{home / 'triplets'}']",
-        f"cache={home / 'cache'}",
-    ]
-    return train_composing(read_config(ComposeConfig, None, [*chosen, *SMALL]), out, lambda _: None)
-
-
-@pytest.mark.parametrize("trainer", [text_map, mapping, isa, stage2])
+@pytest.mark.parametrize("trainer", TRAINERS.values(), ids=TRAINERS)
 def test_every_trainer_gives_a_composer_that_answers(
-    home: Path, tmp_path: Path, trainer: Any
+    home: Path, tmp_path: Path, trainer: Trainer
 ) -> None:
     manifest = trainer(home, tmp_path / "run")
     model = load_model(home / "bundle")
 
     assert manifest.text == model.text_checksum
     check_query(tmp_path / "run" / "composer", model)
+
+
+@pytest.mark.parametrize("name", ["map", "isa, symmetric"])
+def test_patches_need_not_be_a_square(
+    tmp_path: Path, plain: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six patches as two rows of three: of an encoder whose pictures are wider than high."""
+    real = ImageEncoder.encode_pixel_patches
+
+    def wide(encoder: ImageEncoder, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        vectors, patches = real(encoder, pixels)
+        return vectors, np.concatenate([patches, patches[:, :2] + 1.0], axis=1)
+
+    monkeypatch.setattr(ImageEncoder, "encode_pixel_patches", wide)
+    make_family_bundle(tmp_path / "bundle", "clip", plain)
+    write_data(tmp_path)
+    with pytest.raises(TrainingError, match=r"6 patch tokens, which are no grid of 2 x 2"):
+        TRAINERS[name](tmp_path, tmp_path / "refused")
+    fields = json.loads((tmp_path / "bundle" / MANIFEST_NAME).read_text())
+    fields["image"]["grid"] = [2, 3]
+    (tmp_path / "bundle" / MANIFEST_NAME).write_text(json.dumps(fields))
+    TRAINERS[name](tmp_path, tmp_path / "run")
+    graph = open_session(tmp_path / "run" / "composer" / "query.onnx")
+    attention = graph.get_outputs()[1]
+
+    assert attention.shape[2:] == [2, 3]

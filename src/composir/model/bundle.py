@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
@@ -69,9 +70,12 @@ class AppearancePart(_Part):
 class ImageSide(_Part):
     """The gallery's image encoder: a graph from `pixels` to `vector`, and its preprocessing."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"grid"})
     graph: str
     preprocess: PreprocessSpec
     appearance: AppearancePart | None = None
+    grid: tuple[PositiveInt, PositiveInt] | None = None
+    """Rows and columns of patch tokens, which come row by row; None where they are as many."""
 
     @property
     def appearance_width(self) -> int:

@@ -8,6 +8,7 @@ that training sees exactly the tower that answers queries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -119,6 +120,30 @@ class FrozenFoundation:
     def framing(self) -> Framing | None:
         """How the bundle frames its sentences; None in those of earlier versions."""
         return self.model.manifest.text.framing
+
+    def patch_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and width of a picture's patch tokens.
+
+        Raises:
+            ModelError: If the model gives none.
+            TrainingError: If they are no grid, as far as the bundle says.
+        """
+        size = self.model.image_spec.size
+        blank = np.zeros((1, size, size, 3), dtype=np.uint8)
+        _, count, width = self.model.images.encode_pixel_patches(blank)[1].shape
+        side = math.isqrt(count)
+        rows, columns = self.model.manifest.image.grid or (side, side)
+        if rows * columns != count:
+            raise TrainingError(
+                f"the model {self.model.name} gives {count} patch tokens, which are no grid of "
+                f"{rows} x {columns}: its bundle.json has to say which they are (image.grid)"
+            )
+        return rows, columns, width
+
+    @property
+    def temperature(self) -> float | None:
+        """What similarities are divided by in a softmax, of its logit scale; None if unknown."""
+        return self.framing.temperature if self.framing else None
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Word embeddings of token ids, (length, Dw) float32."""

@@ -85,7 +85,7 @@ def make_task(
     light: LightVectorConfig | None = None,
     **options: object,
 ) -> IsaTask:
-    encoder = PatchTokens(CHANNELS) if symmetric else lite_encoder(blocks)
+    encoder = PatchTokens(CHANNELS, (2, PATCHES // 2)) if symmetric else lite_encoder(blocks)
     torch.manual_seed(2)
     made = TokenLearner(
         encoder.channels, foundation.word_dimension, learner, foundation.word_statistics

@@ -151,8 +151,8 @@ def test_trained_blocks_of_a_library_cache_pixels() -> None:
 
 
 def test_patch_tokens_are_a_map_already() -> None:
-    tokens = torch.arange(2 * 9 * 5).reshape(2, 9, 5).half()
-    features = PatchTokens(5).upper(tokens)
+    tokens = torch.arange(2 * 12 * 5).reshape(2, 12, 5).half()
+    features = PatchTokens(5, (3, 4)).upper(tokens)
 
-    assert features.shape == (2, 5, 3, 3)
-    assert torch.equal(features[1, :, 2, 1], tokens[1, 7].float())
+    assert features.shape == (2, 5, 3, 4)
+    assert torch.equal(features[1, :, 2, 1], tokens[1, 9].float())

@@ -24,7 +24,7 @@ from composir.train.steering.targets import (  # noqa: E402
 pytestmark = pytest.mark.torch
 X, Y, Z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
 PHRASES = Phrases(("a sketch", "a photograph", "shiny"), (0, 0, ALONE))
-ADDED = SteeringConfig(text_weight=2.0)
+ADDED = SteeringConfig(text_weight=2.0, centred=False)
 REPLACED = ADDED.changed(replaced=0.5)
 
 
@@ -54,6 +54,23 @@ def test_a_phrase_replaces_what_its_group_says_of_the_picture() -> None:
     assert found[0].tolist() == pytest.approx(unit([1 - 2 * sketch, moved, 0.0]))
     # What is so already has little to replace.
     assert found[1].tolist() == pytest.approx(unit([1 + 2 * (1 - sketch), -2 * (1 - sketch), 0.0]))
+
+
+@pytest.mark.parametrize("replaced", [0.0, 0.5])
+def test_what_all_phrases_share_does_not_move_targets(replaced: float) -> None:
+    """A modality gap: every text lies far off in a direction that no picture has."""
+    config = SteeringConfig(text_weight=2.0, replaced=replaced)
+    gap = torch.tensor([0.0, 0.0, 5.0])
+    near, far = (
+        Steering(PHRASES, torch.tensor([X, Y, Z]) + shift, config).targets(
+            torch.tensor([X, Y, Y]), [1, 0, 2]
+        )
+        for shift in (torch.zeros(3), gap)
+    )
+
+    torch.testing.assert_close(near, far, atol=1e-5, rtol=0.0)
+    uncentred = Steering(PHRASES, torch.tensor([X, Y, Z]) + gap, config.changed(centred=False))
+    assert float((uncentred.targets(torch.tensor([Y]), [2]) - far[2:]).abs().max()) > 0.1
 
 
 def test_phrases_that_stand_alone_replace_nothing() -> None:

@@ -48,6 +48,7 @@ from composir.train.run import (
     public_command,
 )
 from composir.train.run_folder import LEFT_OUT
+from composir.train.temperatures import at_temperature
 
 STAGE, TEXT_GRAPH, TABLE = "stage2", "text.onnx", "before_after"
 KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
@@ -186,7 +187,7 @@ def _train(
         inputs.images,
         {one.start.manifest.name: (one.train, one.dev) for one in inputs.variants},
         anchor_texts(config.captions) or inputs.variants[0].train.indexed.texts,
-        (config.composing, config.mining),
+        (at_temperature(config.composing, run.foundation.temperature), config.mining),
         config.seed,
     )
     before = task.evaluate()

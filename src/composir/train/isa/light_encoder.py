@@ -215,14 +215,16 @@ class LibraryEncoder(LightEncoder):
 class PatchTokens(LightEncoder):
     """The symmetric variant: the gallery's patch tokens are the feature map already."""
 
-    def __init__(self, channels: int) -> None:
-        """Take patch tokens of width `channels`."""
+    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+        """Take patch tokens of width `channels`, in so many rows and columns."""
         super().__init__()
-        self.channels = channels
+        self.channels, self.grid = channels, grid
 
     def upper(self, cached: Tensor) -> Tensor:
         """(n, N, Dp) to (n, Dp, h, w)."""
-        return as_map(cached.float(), "the gallery's encoder")
+        patches = cached.float().transpose(1, 2)
+        # `unflatten` would fix a graph's batch.
+        return patches.reshape(patches.shape[0], -1, *self.grid)
 
     def trained(self) -> tuple[nn.Parameter, ...]:
         """Nothing."""

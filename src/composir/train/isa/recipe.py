@@ -45,6 +45,7 @@ from composir.train.pictures import (
 )
 from composir.train.run import COMPOSER, QUERY_GRAPH, Run, RunConfig, Say, public_command
 from composir.train.steering.phrases import read_phrases
+from composir.train.temperatures import at_temperature
 
 FIGURES = (
     "Figures on dev pictures at the end (`image/…`: sentences that find their own picture, "
@@ -143,7 +144,8 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         foundation.word_statistics,
     )
     light_vector = _light_vector(config, foundation, encoder)
-    matcher = load_matcher(foundation, config.objective)
+    objective = at_temperature(config.objective, foundation.temperature, "lar")
+    matcher = load_matcher(foundation, objective)
     if matcher is not None:
         run.say("LAR by the model's own matching encoder")
     task = IsaTask(
@@ -151,7 +153,7 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         encoder,
         learner,
         bank,
-        config.objective,
+        objective,
         phrases,
         config.blend,
         config.seed,
@@ -182,12 +184,11 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
 
 
 def _encoder(config: IsaConfig, run: Run) -> LightEncoder:
-    model = run.foundation.model
     if config.side == "asymmetric":
-        return load_light_encoder(config.light, model.bundle).to(run.workers.device).eval()
-    size = model.image_spec.size
-    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
-    return PatchTokens(model.images.encode_pixel_patches(blank)[1].shape[2])
+        bundle = run.foundation.model.bundle
+        return load_light_encoder(config.light, bundle).to(run.workers.device).eval()
+    rows, columns, width = run.foundation.patch_shape()
+    return PatchTokens(width, (rows, columns))
 
 
 def _light_vector(
@@ -195,10 +196,11 @@ def _light_vector(
 ) -> LightVector | None:
     if not config.has_light_vector:
         return None
+    chosen = at_temperature(config.light_vector, foundation.temperature)
     if config.light.name == GALLERY:
-        made = LightVector.of_gallery(foundation.model.bundle, config.light_vector)
+        made = LightVector.of_gallery(foundation.model.bundle, chosen)
     else:
-        made = LightVector(encoder.channels, foundation.dimension, config.light_vector)
+        made = LightVector(encoder.channels, foundation.dimension, chosen)
     return made.to(foundation.device)
 
 

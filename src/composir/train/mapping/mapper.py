@@ -232,10 +232,10 @@ class Mapper(nn.Module):
 class QueryGraph(nn.Module):
     """The mapper as a composer's query graph: `tokens`, and `attention` where it injects."""
 
-    def __init__(self, mapper: Mapper) -> None:
-        """Wrap a trained mapper; the side of its square grid of patches is known at export."""
+    def __init__(self, mapper: Mapper, grid: tuple[int, int] = (1, 1)) -> None:
+        """Wrap a trained mapper; the rows and columns of patches are known at export."""
         super().__init__()
-        self.mapper = mapper
+        self.mapper, self.grid = mapper, grid
 
     def forward(
         self, first: Tensor, vector: Tensor | None = None
@@ -245,8 +245,7 @@ class QueryGraph(nn.Module):
             words: Tensor = self.mapper(first)[0]
             return words
         words, attention = self.mapper(vector, first)
-        side = math.isqrt(first.shape[1])
-        return words, attention.unflatten(-1, (side, side))
+        return words, attention.unflatten(-1, self.grid)
 
 
 def export_mapper(mapper: Mapper, foundation: FrozenFoundation, path: Path) -> float:
@@ -263,11 +262,10 @@ def export_mapper(mapper: Mapper, foundation: FrozenFoundation, path: Path) -> f
     vector = functional.normalize(torch.randn(3, foundation.dimension), dim=-1)
     if not mapper.injections:
         return export_query_graph(QueryGraph(mapper), {"vector": vector}, ["tokens"], path)
-    size = foundation.model.image_spec.size
-    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8).numpy()
-    shape = foundation.model.images.encode_pixel_patches(blank)[1].shape[1:]
-    inputs = {"patch_tokens": torch.randn(3, *shape), "vector": vector}
-    return export_query_graph(QueryGraph(mapper), inputs, ["tokens", "attention"], path)
+    rows, columns, width = foundation.patch_shape()
+    inputs = {"patch_tokens": torch.randn(3, rows * columns, width), "vector": vector}
+    graph = QueryGraph(mapper, (rows, columns))
+    return export_query_graph(graph, inputs, ["tokens", "attention"], path)
 
 
 def _mlp(inputs: int, outputs: int, config: MapperConfig) -> nn.Sequential:

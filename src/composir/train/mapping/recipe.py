@@ -30,6 +30,7 @@ from composir.train.pictures import PictureSources, SourcePicture, licences, rea
 from composir.train.run import COMPOSER, QUERY_GRAPH, Run, RunConfig, Say, public_command
 from composir.train.steering.phrases import read_phrases
 from composir.train.steering.targets import Steering
+from composir.train.temperatures import at_temperature
 
 ABOUT = (
     "Stage 1 of Map-to-Compose (arXiv 2504.17990): the reference's vector becomes a pseudo-word, "
@@ -100,6 +101,7 @@ def train_map(
     phrases = read_phrases(config.phrases) if steers else None
     run = Run.begin(config, folder, say)
     foundation, injects = run.foundation, config.mapper.injection_layers > 0
+    objective = at_temperature(config.objective, foundation.temperature)
     dev = run.dev_sets(config.dev)
     held_out = {file for one in dev for file in one.asked_about}
     pictures = read_pictures(config.sources, held_out, run.say)
@@ -110,9 +112,9 @@ def train_map(
     steered = None
     if phrases is not None:
         vectors = foundation.encode_texts(phrases.texts)
-        steering = Steering(phrases, vectors, config.objective.steering)
+        steering = Steering(phrases, vectors, objective.steering)
         steered = Steered(steering, templates.composed)
-    task = MappingTask(foundation, mapper, bank, config.objective, config.seed, checks, steered)
+    task = MappingTask(foundation, mapper, bank, objective, config.seed, checks, steered)
     figures = run.train(task, config.options)
     named = {
         "model": [config.model],

@@ -32,6 +32,8 @@ class SteeringConfig(Settings):
         temperature: Of their contrast; 0 for the plain cosine.
         replaced: Temperature at which a picture is taken to fit the phrases of the asked one's
             group, which that one replaces; 0 where nothing is replaced.
+        centred: Whether what all phrases have in common is left out of targets: where texts lie
+            apart from pictures, it would lead out of where pictures are.
     """
 
     phrase_weight: Weight = 0.3
@@ -39,6 +41,7 @@ class SteeringConfig(Settings):
     text_weight: Weight = 1.0
     temperature: OptionalTemperature = 0.05
     replaced: OptionalTemperature = 0.0
+    centred: bool = True
 
 
 class Steering:
@@ -60,6 +63,8 @@ class Steering:
         self.texts, self.vectors, self._config = phrases.texts, vectors.float(), config
         groups = torch.tensor(phrases.groups, device=vectors.device)
         self._together = (groups[:, None] == groups[None]) & (groups != ALONE)
+        middle = self.vectors.mean(0) if config.centred else torch.zeros_like(self.vectors[0])
+        self._moves = self.vectors - middle
         # The only phrase of a group would replace itself.
         self._grouped = self._together.sum(1) > 1
 
@@ -85,8 +90,8 @@ class Steering:
              \Big), \quad p_i = \mathrm{softmax}_{y \in G(x_i)}(v_i \cdot t(y) / \tau_r) $$
 
         with $G(x)$ the group of a phrase: what the picture seems to be now is taken off, so that a
-        painting asked for "as a photograph" is a painting no more. Phrases that stand alone, and
-        all with $\tau_r = 0$, are added without taking anything off.
+        painting asked for "as a photograph" is a painting no more. From phrases that stand alone,
+        and from all with $\tau_r = 0$, the mean of all phrases is taken off instead (`centred`).
 
         Args:
             pictures: (m, D), v, of unit norm.
@@ -96,7 +101,7 @@ class Steering:
             (m, D) of unit norm.
         """
         rows = torch.as_tensor(phrases, dtype=torch.long, device=self.vectors.device)
-        moved = self.vectors[rows] - self._taken_off(pictures.float(), rows)
+        moved = self._moves[rows] - self._taken_off(pictures.float(), rows)
         return functional.normalize(pictures.float() + self._config.text_weight * moved, dim=-1)
 
     def _taken_off(self, pictures: Tensor, rows: Tensor) -> Tensor:
@@ -106,7 +111,7 @@ class Steering:
         # Rows of phrases that stand alone would have no finite number in them.
         grouped = self._grouped[rows]
         fits = fits.masked_fill(grouped[:, None] & ~self._together[rows], -torch.inf)
-        return (fits.softmax(1) @ self.vectors) * grouped[:, None]
+        return (fits.softmax(1) @ self._moves) * grouped[:, None]
 
 
 def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tensor:
