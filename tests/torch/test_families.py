@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
+from composir.compose import QueryBatch, load_composer  # noqa: E402
+from composir.compose.spliced import SplicedComposer  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.model.image_encoder import ImageEncoder  # noqa: E402
-from composir.model.sessions import open_session  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.sentences import encode_sentences, read_embedded  # noqa: E402
 from composir.types import FloatArray, PixelArray  # noqa: E402
@@ -140,7 +142,11 @@ def test_patches_need_not_be_a_square(
     fields["image"]["grid"] = [2, 3]
     (tmp_path / "bundle" / MANIFEST_NAME).write_text(json.dumps(fields))
     TRAINERS[name](tmp_path, tmp_path / "run")
-    graph = open_session(tmp_path / "run" / "composer" / "query.onnx")
-    attention = graph.get_outputs()[1]
+    model = load_model(tmp_path / "bundle")
+    composer = load_composer(tmp_path / "run" / "composer", model)
+    picture = Image.new("RGB", (40, 40), "green")
+    assert isinstance(composer, SplicedComposer)
+    found = composer.tokens(QueryBatch(("red",), model.encode_images([picture]), [picture.copy]))
 
-    assert attention.shape[2:] == [2, 3]
+    assert found.attention is not None
+    assert found.attention.shape[2:] == (2, 3)
