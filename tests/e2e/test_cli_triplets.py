@@ -113,7 +113,7 @@ def test_a_language_model_writes_after_its_budget_was_shown(
         assert stub.bodies == []
         assert "at most 5,000 requests, likely 16" in unasked.stderr
         assert "that is about 0.00" in unasked.stderr
-        assert "say --yes to go on" in unasked.stderr
+        assert "add --yes to agree" in unasked.stderr
         made = composir(*with_model(stub.url, "--yes"))
         assert made.exit_code == 0, made.output
         asked = len(stub.bodies)

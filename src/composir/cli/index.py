@@ -63,7 +63,7 @@ def index(
 
     Unchanged pictures are skipped, moved ones keep their vector, even from other folders; deleted
     ones are dropped (under the paths given only). It may be stopped at any time: the same command
-    goes on.
+    resumes.
     """
     from composir.gallery import Gallery, open_gallery
     from composir.gallery.gallery import NAMES
@@ -89,7 +89,7 @@ def index(
                     progress=show,
                 )
         except KeyboardInterrupt as stop:
-            note(f"stopped; {len(opened):,} pictures are in the gallery; the same command goes on.")
+            note(f"stopped; {len(opened):,} pictures are in the gallery; the same command resumes.")
             raise typer.Exit(_INTERRUPTED) from stop
     if as_json:
         print_json({"gallery": folder.absolute(), "model_before": before, **_as_dict(report)})
@@ -116,7 +116,7 @@ def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
         with index_progress() as show:
             report = switch_model(folder, encoder, show)
     except KeyboardInterrupt as stop:
-        note(f"stopped; the gallery is still {before}'s; the same command goes on.")
+        note(f"stopped; the gallery is still {before}'s; the same command resumes.")
         raise typer.Exit(_INTERRUPTED) from stop
     lost = f"; {report.dropped:,} were deleted or cannot be read" if report.dropped else ""
     note(f"the gallery is the model {printable(encoder.name)}'s now{lost}")

@@ -109,7 +109,7 @@ def remarks(absent: Absent, gallery: str = "") -> list[str]:
     if absent.unreachable:
         folders = shlex.join(map(str, absent.unreachable))
         lines.append(
-            f"hits below {folders} cannot be opened now: is the disk there? If the pictures have "
+            f"hits below {folders} cannot be opened now: is the disk mounted? If the pictures have "
             f"moved: composir index NEW-FOLDER{gallery}; if they are gone: "
             f"composir forget {folders}{gallery}"
         )

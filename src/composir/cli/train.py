@@ -67,7 +67,7 @@ def compose(
 
     Triplets are checked and split by reference; the run ends with a table of held-out triplets
     before and after. Of several starts each becomes a composer: OUT/composer the first,
-    OUT/composer-NAME the others. Stop it at any time: the same command goes on from the last
+    OUT/composer-NAME the others. Stop it at any time: the same command resumes from the last
     checkpoint.
     """
     from composir.train.composing.config import ComposeConfig
@@ -242,7 +242,7 @@ def _resumable(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note(f"stopped; the same command goes on from the last checkpoint in {out}")
+        note(f"stopped; the same command resumes from the last checkpoint in {out}")
         raise
 
 
@@ -264,7 +264,7 @@ def isa(
     """Train an ISA composer: a light query side that turns a picture into a sentence.
 
     Unlabelled pictures are enough. Features are cached first, then the token learner is trained.
-    Stop it at any time: the same command goes on from the last checkpoint.
+    Stop it at any time: the same command resumes from the last checkpoint.
     """
     from composir.train.config import read_config
     from composir.train.isa.recipe import IsaConfig, train_isa

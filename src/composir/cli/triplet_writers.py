@@ -122,12 +122,12 @@ def agree_on_budget(
     )
     price = _price(options, budget.tokens_in, budget.tokens_out)
     note(f"that is about {price}" if price else "no price given (--price-in, --price-out)")
-    note("answers that are known from an earlier run cost nothing")
+    note("answers kept from earlier runs cost nothing")
     if options.is_agreed:
         return
     if not sys.stdin.isatty():
-        raise ComposirError("nobody is there to agree to this budget; say --yes to go on")
-    typer.confirm("go on?", abort=True, err=True)
+        raise ComposirError("nobody is there to agree to this budget; add --yes to agree")
+    typer.confirm("continue?", abort=True, err=True)
 
 
 def describe_usage(writer: LanguageModelWriter, options: EndpointOptions) -> str:

@@ -85,7 +85,7 @@ def make(
     """Make triplets from captioned or labelled pictures, as a data set folder to train on.
 
     Pictures are paired where they look or are described alike, or share all attributes but one;
-    templates or a language model write what leads from one to the other. Stopped, it goes on.
+    templates or a language model write what leads from one to the other. A stopped run resumes.
     """
     from composir.triplets.filters import FilterSettings
     from composir.triplets.make import MakeSettings
@@ -173,7 +173,7 @@ def _make(run: _Run, out: Path, as_json: bool) -> None:
                 ready=ready,
             )
     except KeyboardInterrupt:
-        note("stopped; what was encoded and answered is kept, and the same command goes on")
+        note("stopped; what was encoded and answered is kept, and the same command resumes")
         raise
     report = _report(run, made)
     write_triplets(out, run.source, made, recipe, report)

@@ -129,7 +129,7 @@ class _Switch:
             raise GalleryError(
                 f"to index {count:,} pictures beside takes {needed / 1e9:.2f} GB, and "
                 f"{self._folder} has {free / 1e9:.2f} GB left; nothing was changed: make room, "
-                "and the same command goes on"
+                "and the same command resumes"
             )
 
     def _encode_all(self, count: int) -> None:
@@ -148,7 +148,7 @@ class _Switch:
             raise GalleryError(
                 f"{len(self._away):,} of {count:,} pictures cannot be reached now, the first is "
                 f"{self._away[0]}; the gallery stays with {self._manifest.bundle.name}. Once they "
-                "can be, the same command goes on; or forget them: composir forget FOLDER"
+                "can be, the same command resumes; or forget them: composir forget FOLDER"
             )
 
     def _encoded(self, batch: pa.RecordBatch, begun: int = 0) -> tuple[list[int], FloatArray]:

@@ -263,7 +263,7 @@ class IndexRun:
             raise ModelError(
                 f"the model {self._model.name} failed on a batch of {len(pixels)} pictures "
                 f"({type(error).__name__}: {error}); what was encoded before is kept, and the "
-                "same command goes on from there"
+                "same command resumes from there"
             ) from error
         if not rows.are_unit(vectors).all():
             raise ModelError(

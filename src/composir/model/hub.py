@@ -81,7 +81,7 @@ def _wanted(repository: Repository, *, pickles: bool) -> list[str]:
 def _told(error: Exception, errors: Any, repository: Repository) -> Exception:
     """What went wrong, in a user's words; an error that nobody foresaw stays what it is."""
     words, page = repository.words, f"https://huggingface.co/{repository.name}"
-    again = f"the same command goes on: composir models add {words}"
+    again = f"the same command resumes: composir models add {words}"
     unreachable = errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled
     sayings: tuple[tuple[Any, str], ...] = (  # the first that fits; some are kinds of later ones
         (

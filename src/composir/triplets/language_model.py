@@ -250,6 +250,6 @@ class LanguageModelWriter:
         if is_down:
             raise EndpointError(
                 f"{error}; no answer to {_MAY_FAIL} requests in a row, so this run ends; {kept:,} "
-                f"answers are kept, and the same command goes on when the endpoint is well again"
+                f"answers are kept, and the same command resumes when the endpoint works again"
             )
         return Skipped("no answer from the endpoint")

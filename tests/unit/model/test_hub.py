@@ -82,7 +82,7 @@ def test_after_a_download_that_was_cut_off_files_that_are_whole_stay(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)  # between the client's attempts
     monkeypatch.setattr(Hub, "sent", [])
-    with pytest.raises(ModelError, match=r"fetching org/half failed: .*; the same command goes on"):
+    with pytest.raises(ModelError, match=r"fetching org/half failed: .*; the same command resumes"):
         fetch(Repository("org/half"), **settings)
     monkeypatch.setattr(Hub, "sent", [])
     monkeypatch.setattr(Hub, "breaks_off_at", len(FILES["model.safetensors"]))

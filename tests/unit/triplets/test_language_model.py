@@ -121,7 +121,7 @@ def test_an_endpoint_that_breaks_down_ends_the_run_and_a_later_one_goes_on(tmp_p
     with endpoint(reply) as stub:
         first = writer(stub, tmp_path, attempts=1, concurrency=1)
         with pytest.raises(
-            EndpointError, match=r"10 answers are kept, and the same command goes on"
+            EndpointError, match=r"10 answers are kept, and the same command resumes"
         ):
             first.write(PAIRS, IMAGES)
         stub.reply = echo

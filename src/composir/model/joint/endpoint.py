@@ -37,7 +37,7 @@ _CONNECT_SECONDS = 10.0
 _MOST_BYTES = 1 << 26
 _MOST_KEY = 1 << 14
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-_KEPT = "what was encoded before is kept, and the same command goes on"
+_KEPT = "what was encoded before is kept, and the same command resumes"
 
 
 class RefusedInputError(ModelError):
