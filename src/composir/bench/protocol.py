@@ -208,11 +208,7 @@ def rank(task: BenchTask, composed: ComposedQueries, gallery: FloatArray) -> Ran
             f"{task.name}: query vectors have {composed.vectors.shape[-1]} numbers, "
             f"the gallery's {gallery.shape[1]}"
         )
-    column = _columns(task)
-    blocks = [
-        _rank_block(task, column, scores, start)
-        for start, scores in _score_blocks(composed, gallery)
-    ]
+    blocks = [rank_scores(task, *block) for block in _score_blocks(composed, gallery)]
     return Rankings(
         ranks=_joined([block.ranks for block in blocks]),
         primary=_joined_if([block.primary for block in blocks]),
@@ -238,18 +234,19 @@ def _joined_if(parts: Sequence[Ranks | None]) -> Ranks | None:
 
 def _score_blocks(
     composed: ComposedQueries, gallery: FloatArray
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+) -> Iterator[tuple[NDArray[np.float32], int]]:
     block = max(1, _BLOCK_CELLS // (len(gallery) * composed.vectors.shape[1]))
     for start in range(0, len(composed), block):
-        yield start, composed.part(start, start + block).scores(gallery)
+        yield composed.part(start, start + block).scores(gallery), start
 
 
-def rank_scores(task: BenchTask, scores: NDArray[np.floating]) -> Rankings:
+def rank_scores(task: BenchTask, scores: NDArray[np.floating], start: int = 0) -> Rankings:
     """Rank from scores, whoever computed them.
 
     Args:
         task: The task.
-        scores: (n, g) for its queries and gallery; any float type.
+        scores: (n, g) for n of its queries and its gallery; any float type.
+        start: The first of these queries.
 
     Returns:
         Rankings of n rows.
@@ -257,15 +254,9 @@ def rank_scores(task: BenchTask, scores: NDArray[np.floating]) -> Rankings:
     Raises:
         BenchError: If scores are NaN or infinite.
     """
-    return _rank_block(task, _columns(task), scores, 0)
-
-
-def _rank_block(
-    task: BenchTask, column: Mapping[str, int], scores: NDArray[np.floating], start: int
-) -> Rankings:
-    """Rank the queries from `start` on."""
     refuse_unranked(scores, task.name)
     queries = task.queries[start : start + len(scores)]
+    column = {name: index for index, name in enumerate(task.gallery)}
     excluded = [column.get(q.reference or "") if task.exclude_reference else None for q in queries]
     targets = [[column[name] for name in query.targets] for query in queries]
     subsets = [[column[name] for name in query.subset] for query in queries]
@@ -283,10 +274,6 @@ def _rank_block(
 def ranks_whole_gallery(task: BenchTask) -> bool:
     """Whether any metric of the task looks at the whole gallery, not at subsets alone."""
     return any(parse_metric(name)[0] != "recall_subset" for name in task.metrics)
-
-
-def _columns(task: BenchTask) -> dict[str, int]:
-    return {name: index for index, name in enumerate(task.gallery)}
 
 
 def _primary(

@@ -281,17 +281,18 @@ def rerun(
     no_cache: options.NoCache = False,
 ) -> None:
     """Repeat a run from its result's header, and say whether the result is the same."""
-    from composir.bench import suite
+    from composir.bench.rerun import differences
+    from composir.bench.rerun import rerun as run_again
     from composir.bench.results import load_result
 
     old = load_result(result)
-    new = suite.rerun(
+    new = run_again(
         old,
         lambda name: models.resolve_model(model or name, models.Compute(threads, device)),
         root=root,
         cache=vector_cache(no_cache),
     )
-    lines = suite.differences(old, new)
+    lines = differences(old, new)
     for line in lines:
         echo(line)
     if lines:

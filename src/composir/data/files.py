@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO
+from typing import IO, BinaryIO
 from uuid import uuid4
 
 TEMPORARY_PREFIX = ".composir-tmp-"
@@ -61,13 +60,6 @@ def open_regular(
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def open_regular_text(
-    path: str | os.PathLike[str], *, encoding: str = "utf-8", newline: str | None = None
-) -> TextIO:
-    """Open a regular file as text, see `open_regular`; encoding and newline as `open`'s."""
-    return io.TextIOWrapper(open_regular(path), encoding=encoding, newline=newline)
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

@@ -13,13 +13,12 @@ from PIL import Image
 
 from composir.bench.compare import compared, sections
 from composir.bench.packed import Packed
+from composir.bench.rerun import differences, rerun
 from composir.bench.results import Result, load_result
 from composir.bench.suite import (
     Method,
     Plan,
-    differences,
     parse_method,
-    rerun,
     result_name,
     run_plan,
 )
