@@ -16,15 +16,14 @@ def series_style(count: int) -> str:
         count: How many methods the page shows at most.
 
     Returns:
-        CSS: custom properties by the reader's own setting, and the classes that use them.
+        CSS: custom properties, a light and a dark colour each, and the classes that use them.
     """
     numbers = range(count)
     classes = (("s", "stroke"), ("f", "fill"), ("b", "background"))
     rules = (f".{c}{n}{{{what}:var(--c{n})}}" for n in numbers for c, what in classes)
-    light = ";".join(f"--c{n}:{_colour(n, _LIGHT)}" for n in numbers)
-    dark = ";".join(f"--c{n}:{_colour(n, _DARK)}" for n in numbers)
-    query = "@media screen and (prefers-color-scheme:dark)"
-    return f":root{{{light}}}{query}{{:root{{{dark}}}}}{''.join(rules)}\n"
+    pairs = (f"light-dark({_colour(n, _LIGHT)}, {_colour(n, _DARK)})" for n in numbers)
+    colours = ";".join(f"--c{n}:{pair}" for n, pair in enumerate(pairs))
+    return f":root{{{colours}}}{''.join(rules)}\n"
 
 
 def _colour(number: int, shades: tuple[tuple[int, int], ...]) -> str:

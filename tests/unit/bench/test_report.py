@@ -197,8 +197,7 @@ def test_bars_show_the_largest_aspects_and_say_what_they_leave_out() -> None:
 
 def test_every_method_has_a_colour_of_its_own_in_light_and_in_dark() -> None:
     style = series_style(30)
-    light, dark = style.split("@media")
-    for part in (light, dark):
-        found = re.findall(r"--c\d+:(hsl\([^)]*\))", part)
+    pairs = re.findall(r"--c\d+:light-dark\((hsl\([^)]*\)), (hsl\([^)]*\))\)", style)
+    for found in zip(*pairs, strict=True):
         assert len(found) == len(set(found)) == 30
     assert ".s29{stroke:var(--c29)}.f29{fill:var(--c29)}.b29{background:var(--c29)}" in style
