@@ -1,6 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+const include = process.env["SCREENS"] ? ["tests/browser/screens.ts"] : ["tests/browser/**/*.test.ts"];
+
 /** Tests of the built page in a real browser, against a real server. */
 export default defineConfig({
-  test: { include: ["tests/browser/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 180_000 },
+  test: { include, testTimeout: 120_000, hookTimeout: 300_000, retry: 1 },
 });
