@@ -4,5 +4,12 @@ const include = process.env["SCREENS"] ? ["tests/browser/screens.ts"] : ["tests/
 
 /** Tests of the built page in a real browser, against a real server. */
 export default defineConfig({
-  test: { include, testTimeout: 120_000, hookTimeout: 300_000, retry: 1 },
+  test: {
+    include,
+    globalSetup: "tests/browser/server.ts",
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 300_000,
+    retry: 1,
+  },
 });

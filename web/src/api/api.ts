@@ -88,6 +88,8 @@ export interface Api {
   explain(asked: Asked, id: string): Promise<readonly Reason[]>;
   thumbnail(id: string): string;
   original(id: string): string | null;
+  /** Show a server its key once; the browser is known from then on. */
+  unlock(key: string): Promise<void>;
   /** Follow indexing; returns how to stop. */
   follow(onJob: (job: Job) => void): () => void;
   /** Bytes of requests about pictures of this device so far. */

@@ -77,6 +77,10 @@ class ServerApi implements Api {
     return this.#originals ? `v1/images/${encodeURIComponent(id)}/original` : null;
   }
 
+  async unlock(key: string): Promise<void> {
+    await this.#json("v1/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
+  }
+
   follow(onJob: (job: Job) => void): () => void {
     let timer = 0;
     const look = async (): Promise<void> => {
@@ -106,14 +110,12 @@ class ServerApi implements Api {
 
   async #json<T>(path: string, init: RequestInit = {}): Promise<T> {
     const headers = new Headers(init.headers);
-    const key = sessionStorage.getItem("key");
-    if (key) headers.set("Authorization", `Bearer ${key}`);
     headers.set("Accept", JSON_TYPE);
     const response = await fetch(path, { ...init, headers }).catch((error: Error) => {
       throw error.name === "AbortError" ? error : new ApiError("offline", text.errors.offline);
     });
     if (!response.ok) throw await problemOf(response);
-    return (await response.json()) as T;
+    return (response.status === 204 ? undefined : await response.json()) as T;
   }
 }
 

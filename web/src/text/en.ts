@@ -158,9 +158,9 @@ export const en = {
     retry: "Try again",
     dismiss: "Dismiss",
     request: (id: string) => `Request ${id}`,
-    key: "This server asks for a key.",
     keyLabel: "API key",
     keyApply: "Use this key",
+    keyWrong: "The server does not know this key.",
   },
   skip: "Skip to the results",
   keyboard: {

@@ -34,13 +34,19 @@ export interface Stage {
   readonly close: () => Promise<void>;
 }
 
-/** Index the catalogue's pictures, serve them at a free port, start the browser. */
-export async function staged(): Promise<Stage> {
+/** Index the catalogue's pictures, once for all files of tests; returns how to tidy up. */
+export async function setup(): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), "composir-web-"));
-  const gallery = join(folder, "gallery");
   const metadata = join(ROOT, "examples/catalogue/gallery.jsonl");
-  await finished(composir(folder, "index", PICTURES, "--gallery", gallery, "--metadata", metadata));
-  const server = composir(folder, "serve", gallery, "--port", "0", "--originals", "--no-open");
+  await finished(composir(folder, "index", PICTURES, "--gallery", join(folder, "gallery"), "--metadata", metadata));
+  process.env["COMPOSIR_WEB"] = folder;
+  return () => rmSync(folder, { recursive: true, force: true });
+}
+
+/** Serve them at a free port, and start the browser. */
+export async function staged(...options: string[]): Promise<Stage> {
+  const folder = process.env["COMPOSIR_WEB"]!;
+  const server = composir(folder, "serve", join(folder, "gallery"), "--port", "0", "--originals", "--no-open", ...options);
   const sent: Sent[] = [];
   const recorder = await recording(await announced(server), sent);
   const address = `http://127.0.0.1:${(recorder.address() as AddressInfo).port}/`;
@@ -50,7 +56,6 @@ export async function staged(): Promise<Stage> {
     await browser.close();
     recorder.close();
     server.kill();
-    rmSync(folder, { recursive: true, force: true });
   };
   return { address, sent, open: (options) => opened(browser, address, problems, options), problems, close };
 }
@@ -111,6 +116,6 @@ async function opened(
   });
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(address);
-  await page.locator("[data-tile]").first().waitFor();
+  await page.locator("[data-tile], [role=alert]").first().waitFor();
   return page;
 }
