@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,23 @@ pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("transformers", reason="needs the foundation extra")
 pytest.importorskip("onnxscript", reason="needs the foundation extra")
 
+import onnx
+import torch
+
 from composir.compose import QueryBatch, open_trained
+from composir.foundation.aligned import MIN_BYTES
+from composir.foundation.quantise import quantised_graphs
+from composir.model import load_model
+from composir.model.bundle import save_manifest
+from composir.train.borrowed import arithmetic_of
+from composir.train.composer_export import export_adapted_text
+from composir.train.composing.adapters import AdaptedTower, AdapterConfig
+from composir.train.frozen import FrozenFoundation
 from composir.train.isa import task
 from tests.e2e.commands import composir, paint
 from tests.foundation.imported import Imported
 
+TEXTS = ["a cat", "The RED square, of 3 circles!"]
 pytestmark = [
     pytest.mark.torch,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -92,3 +105,30 @@ def test_late_interaction_can_be_asked_for_all_the_same(
 ) -> None:
     train(imported, tmp_path, "objective.lar.form=interaction")
     assert set(taken) == {"alignment_loss"}
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "int8"])
+@pytest.mark.parametrize("imported", ["blip"], indirect=True)
+def test_an_adapted_text_encoder_computes_as_the_bundle_does_and_borrows_from_it(
+    imported: Imported, tmp_path: Path, arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(imported.model.bundle.folder, tmp_path / "bundle")
+    if arithmetic == "int8":
+        monkeypatch.setattr("composir.foundation.quantise.GATE", 0.0)
+        quantised_graphs(load_model(folder), lambda _line: None)
+        save_manifest(folder, imported.manifest.model_dump(exclude={"schema_version", "files"}))
+    foundation = FrozenFoundation.load(folder)
+    tower = AdaptedTower(foundation.text, AdapterConfig(width=2, alpha=4.0))
+    with torch.no_grad():
+        for weights in tower.trained().values():
+            weights.add_(torch.randn_like(weights) * 0.2)
+    own, graph = foundation.model.bundle.file("text.onnx"), tmp_path / "text.onnx"
+    export_adapted_text(tower.switchable(), graph, own, placed=True)
+
+    assert arithmetic_of(own) == arithmetic_of(graph) == arithmetic
+    held = onnx.load(graph, load_external_data=False).graph.initializer
+    assert [tensor.name for tensor in held if tensor.external_data]
+    assert not [tensor.name for tensor in held if len(tensor.raw_data) > 2 * MIN_BYTES]
+    texts, before = foundation.model.with_text_graph(graph), foundation.model.encode_texts(TEXTS)
+    assert np.abs(texts.encode(TEXTS) - before).max() > 1e-2
+    assert np.abs(texts.without_adapters().encode(TEXTS) - before).max() < 1e-5

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, ModelError
+from composir.foundation.aligned import align_tensors
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower
 from composir.foundation.weights import save_weights
@@ -72,6 +73,7 @@ def export_text(tower: TextTower, path: Path) -> None:
         "eot": {0: batch},
     }
     _export(tower, inputs, sizes, ["vector", "token_states"], path)
+    align_tensors(path)
 
 
 def write_words(words: Tensor, tower: TextTower, path: Path) -> None:

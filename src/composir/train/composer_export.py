@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
+from composir.foundation.quantise import quantised
 from composir.model.text_graph import PLACE, SWITCH
-from composir.train.borrowed import borrow_tensors
+from composir.train.borrowed import arithmetic_of, borrow_tensors
 from composir.train.int8_weights import quantise_weights
 from composir.train.tracing import trace_to_onnx
 
@@ -73,7 +74,6 @@ def export_adapted_text(
     path: Path,
     lender: Path | None = None,
     *,
-    quantise: bool = True,
     placed: bool = False,
 ) -> float:
     """Write an adapted text encoder: the inputs and outputs of the bundle's own, and the switch.
@@ -81,8 +81,9 @@ def export_adapted_text(
     Args:
         tower: With adapters.
         path: The `.onnx` file.
-        lender: The bundle's text graph, whose int8 tensors are not stored again (`borrowed`).
-        quantise: Store large weights as int8.
+        lender: The bundle's text graph: with adapters off the new one computes just what it does,
+            in the same arithmetic, and what it holds is not stored again (`borrowed`). None for
+            int8 weights and nothing borrowed.
         placed: Whether it is told where sentences are pooled, as in bundles with a framing.
 
     Returns:
@@ -95,7 +96,10 @@ def export_adapted_text(
     more = {SWITCH: torch.tensor([1.0, 0.0])}
     if placed:
         more[PLACE] = torch.tensor([8, 5])
-    gap = export_text(tower, tower.width, path, quantise=quantise, **more)
+    arithmetic = "int8 weights" if lender is None else arithmetic_of(lender)
+    gap = export_text(tower, tower.width, path, quantise=arithmetic == "int8 weights", **more)
+    if arithmetic == "int8":
+        quantised(path, path)
     if lender is not None:
         borrow_tensors(path, lender)
     return gap

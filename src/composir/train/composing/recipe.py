@@ -271,7 +271,7 @@ def _card(start: ComposerManifest, training: Mapping[str, Any], compared: Compar
         f"{others} in turn, and is the same file for all."
     )
     facts = [
-        f"Largest difference of the text graph to torch, before int8: {training['parity']:.1e}."
+        f"Largest difference of the text graph to torch, in float32: {training['parity']:.1e}."
     ]
     if start.vector:
         facts.append("Its image vector is the query graph's own, not the gallery's.")
