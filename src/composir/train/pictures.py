@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
+from composir.data.captions import CAPTION_COLUMNS, match_captions, read_captions
 from composir.data.datasets import GALLERY
 from composir.errors import TrainingError
 from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
 from composir.train.images import TrainingImage, is_dev, told_training_images
-from composir.triplets.caption_file import read_captions
 from composir.triplets.records import ImageSet, SourceImage
-from composir.triplets.source import CAPTION_COLUMNS, read_data_set
+from composir.triplets.source import read_data_set
 
 Say: TypeAlias = Callable[[str], None]
 NOT_STATED, PLAIN = "not stated", "images"
@@ -171,15 +171,7 @@ def _caption_texts(
 ) -> dict[str, tuple[str, ...]]:
     """Captions by the name of their image."""
     rows = read_captions(captions, CAPTION_COLUMNS)
-    names = _names(images)
-    found: dict[str, tuple[str, ...]] = {}
-    strangers = []
-    for name, row in rows.items():
-        image = names.get(name.removeprefix("./"))
-        if image is None:
-            strangers.append(name)
-        else:
-            found[image] = tuple(dict.fromkeys([*found.get(image, ()), *row.captions]))
+    found, strangers = match_captions(rows, map(_called, images))
     some = ", ".join(strangers[:10]) + (", ..." if len(strangers) > 10 else "")
     if not found:
         raise TrainingError(
@@ -189,21 +181,13 @@ def _caption_texts(
     if strangers:
         say(f"{len(strangers):,} captions without a picture: {some}")
     say(f"{len(images) - len(found):,} of {len(images):,} images have no caption")
-    return found
+    return {name: row.captions for name, row in found.items()}
 
 
-def _names(images: Sequence[TrainingImage]) -> dict[str, str | None]:
-    """Everything that an image may be called; None where several share it.
-
-    Path within its folder or shard, with and without ending, and the same of its name alone.
-    """
-    names: dict[str, str | None] = {}
-    for image in images:
-        within = PurePosixPath(image.name.partition("/")[2] or image.name)
-        calls = {image.name, str(within), str(within.with_suffix("")), within.name, within.stem}
-        for call in calls | (set() if image.offset else {str(image.path)}):
-            names[call] = image.name if names.get(call, image.name) == image.name else None
-    return names
+def _called(image: TrainingImage) -> tuple[str, PurePosixPath, tuple[str, ...]]:
+    """An image's name, its path within its folder or shard, and all that it alone is called."""
+    within = PurePosixPath(image.name.partition("/")[2] or image.name)
+    return image.name, within, (image.name, *(() if image.offset else (str(image.path),)))
 
 
 def _tell(source: ImageSet, say: Say) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from composir.data.captions import (
+    CAPTION_COLUMNS,
+    CaptionRow,
+    match_captions,
+    read_captions,
+    texts_of,
+)
 from composir.data.datasets import (
     GALLERY,
     DatasetFolder,
@@ -20,12 +27,8 @@ from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.images.scan import scan
-from composir.triplets.caption_file import CaptionRow, merged, read_captions, texts_of
 from composir.triplets.records import ImageSet, SourceImage
 from composir.types import Failure
-
-CAPTION_COLUMNS = ("captions", "caption", "description", "sentence", "text")
-"""Columns of descriptions, unless others are named."""
 
 _NO_ATTRIBUTE = frozenset({"id", "file", "path", "split", "url", "licence", "license"})
 _NAMED = 10
@@ -51,12 +54,15 @@ def read_captioned(
         DatasetError: If the table does not speak of any picture of the folder.
     """
     root = images.expanduser().absolute()
-    found = list(scan([root]))
-    files = [item.path for item in found if not isinstance(item, Failure)]
+    scanned = list(scan([root]))
+    files = [item.path for item in scanned if not isinstance(item, Failure)]
     if not files:
         raise DatasetError(f"no pictures below {images}: name the folder that holds them")
     rows = read_captions(captions, columns or CAPTION_COLUMNS)
-    known, unknown = _matched(root, files, rows)
+    places = {file: file.relative_to(root) for file in files}
+    named = ((file, place, (place.as_posix(), str(file))) for file, place in places.items())
+    found, unknown = match_captions(rows, named)
+    known = [_captioned(root, file, found[file]) for file in files if file in found]
     if not known:
         raise DatasetError(
             f"{captions} speaks of {len(rows):,} pictures ({_some(unknown)}), but of none below "
@@ -66,7 +72,7 @@ def read_captioned(
         _counted(len(unknown), "captions without a picture", unknown),
         _counted(len(files) - len(known), "pictures without a caption are left out"),
         *summarised(
-            Problem(str(item.path), item.reason) for item in found if isinstance(item, Failure)
+            Problem(str(item.path), item.reason) for item in scanned if isinstance(item, Failure)
         ),
     ]
     chosen = _only(known, only, f"below {images}")
@@ -106,37 +112,10 @@ def read_data_set(
     return _source(found.root.name, there, _licence(found), notices)
 
 
-def _matched(
-    root: Path, files: Sequence[Path], rows: Mapping[str, CaptionRow]
-) -> tuple[list[SourceImage], list[str]]:
-    """Pictures that rows speak of, in the order of the files, and names that lead nowhere."""
-    by_name = _by_name(root, files)
-    known: dict[Path, CaptionRow] = {}
-    unknown = []
-    for name, row in rows.items():
-        file = by_name.get(name) or by_name.get(name.removeprefix("./"))
-        if file is None:
-            unknown.append(name)
-        else:
-            known[file] = merged(known.get(file, CaptionRow()), row)
-    return [_captioned(root, file, known[file]) for file in files if file in known], unknown
-
-
 def _captioned(root: Path, file: Path, row: CaptionRow) -> SourceImage:
     facts = {"captions": list(row.captions), **row.attributes}
     name = file.relative_to(root).as_posix()
     return SourceImage(name, file, row.captions, row.attributes, facts)
-
-
-def _by_name(root: Path, files: Iterable[Path]) -> dict[str, Path | None]:
-    """Every name a picture may go by; None where several pictures share one."""
-    names: dict[str, Path | None] = {}
-    exact: dict[str, Path | None] = {}
-    for file in files:
-        for short in {file.name, file.stem, str(file.relative_to(root).with_suffix("").as_posix())}:
-            names[short] = None if short in names else file
-        exact |= {file.relative_to(root).as_posix(): file, str(file): file}
-    return names | exact
 
 
 def _image(image: DatasetImage, columns: tuple[str, ...]) -> SourceImage:

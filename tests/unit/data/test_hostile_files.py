@@ -18,6 +18,7 @@ from composir.bench.suite import Plan, parse_method, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned
 from composir.bench.vectors import load_vectors
+from composir.data.captions import read_captions
 from composir.data.tables import read_csv, read_jsonl
 from composir.encode.feature_store import INDEX, FeatureStore
 from composir.encode.stored import RowKind
@@ -26,7 +27,6 @@ from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
 from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets.answers import AnswerCache
-from composir.triplets.caption_file import read_captions
 from composir.triplets.chat import Answer
 from composir.triplets.folder import claim_folder
 from composir.triplets.look import choose_rows, read_rows

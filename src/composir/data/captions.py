@@ -1,14 +1,20 @@
-"""Tables of captions: CSV, JSONL or Parquet, one or several rows a picture."""
+"""Tables of captions, one or several rows a picture, and the pictures that they speak of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from composir.data.row_examples import CAPTION_ROW
 from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
 from composir.errors import DatasetError
+
+CAPTION_COLUMNS = ("captions", "caption", "description", "sentence", "text")
+"""Columns of descriptions, unless others are named."""
+
+_Picture = TypeVar("_Picture", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,44 @@ def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
         if name is None or not str(name).strip():
             raise DatasetError(f"{path}:{table.lines[place]}: the column {key!r} is empty")
         row = _row(table, place, key, columns)
-        rows[str(name)] = merged(rows.get(str(name), CaptionRow()), row)
+        rows[str(name)] = _merged(rows.get(str(name), CaptionRow()), row)
     return rows
 
 
-def merged(known: CaptionRow, more: CaptionRow) -> CaptionRow:
+def match_captions(
+    rows: Mapping[str, CaptionRow], called: Iterable[tuple[_Picture, PurePath, Sequence[str]]]
+) -> tuple[dict[_Picture, CaptionRow], list[str]]:
+    """Find the pictures that rows speak of.
+
+    Args:
+        rows: By the name that the table gives a picture.
+        called: Pictures, each with its place within its folder and with names that it alone has.
+            The place, with and without ending, and its last part are names too, unless several
+            pictures share them.
+
+    Returns:
+        Rows by picture, and the names that lead to none.
+    """
+    shared: dict[str, _Picture | None] = {}
+    own: dict[str, _Picture | None] = {}
+    for picture, place, names in called:
+        bare = place.with_suffix("")
+        for name in {place.as_posix(), bare.as_posix(), place.name, place.stem}:
+            shared[name] = None if name in shared else picture
+        own |= dict.fromkeys(names, picture)
+    every = shared | own
+    found: dict[_Picture, CaptionRow] = {}
+    strangers = []
+    for name, row in rows.items():
+        known = every.get(name) or every.get(name.removeprefix("./"))
+        if known is None:
+            strangers.append(name)
+        else:
+            found[known] = _merged(found.get(known, CaptionRow()), row)
+    return found, strangers
+
+
+def _merged(known: CaptionRow, more: CaptionRow) -> CaptionRow:
     """Two rows on one picture; what the first says about an attribute holds."""
     captions = dict.fromkeys((*known.captions, *more.captions))
     return CaptionRow(tuple(captions), {**more.attributes, **known.attributes})
