@@ -138,6 +138,7 @@ def test_adding_indexing_and_taking_out(tmp_path: Path) -> None:
         [added] = answer["added"]
         kept = Path(asking.image(added)["path"])
         assert kept.parent == tmp_path / "added"
+        assert asking.info()["roots"] == [str(tmp_path / "pictures"), str(tmp_path / "added")]
         assert asking.delete(added)["total"] == len(asking) == 9
         assert kept.is_file()  # the row goes, the file stays
 

@@ -38,8 +38,9 @@ def add_pictures(engine: Engine, folder: Path, pictures: Sequence[tuple[str, byt
             kept.append(_kept(absolute(folder), content))
         except ImageReadError as error:
             failures.append({"name": name, "code": error.code, "reason": str(error)})
-    if kept:
-        Gallery(engine.gallery.path, engine.model).index(kept)
+    if kept:  # each file for itself: of their folder, those that were taken out would come back
+        with engine.writing:
+            Gallery(engine.gallery.path, engine.model).index(kept)
     found = engine.gallery.images([image_id(path) for path in kept])
     return {"added": list(found), "failures": failures}
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -39,6 +39,7 @@ class Engine:
         model: The gallery's, unwrapped.
         settings: Of the server.
         metrics: Of the server.
+        writing: Held by who changes the gallery.
         ready: Set once everything is warm.
         closing: Set when the server is about to end.
     """
@@ -75,6 +76,8 @@ class Engine:
         self._thumbnails: Batcher[str, bytes | None] = Batcher(
             self._read_thumbnails, name="thumbnails", most=_THUMBNAILS, ran=metrics.ran
         )
+        self._parts = ThreadPoolExecutor(max(2, workers // 2), "composir-part")
+        self.writing = Lock()
         self._waiting = 0
         self._usual_seconds = 0.1
         self.ready, self.closing = Event(), Event()
@@ -93,7 +96,8 @@ class Engine:
     def close(self) -> None:
         """Finish what is being answered, and end the threads."""
         self.closing.set()
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._pool, self._parts):
+            pool.shutdown(cancel_futures=True)
         for stage in (self._compose, self._thumbnails, self._batched):
             stage.close()
 
@@ -144,6 +148,10 @@ class Engine:
         finally:
             answer.cancel()
             gone.cancel()
+
+    def side_by_side(self, parts: Sequence[Callable[[], Answer]]) -> list[Answer]:
+        """Do the parts of one piece of work; called from a thread of `run`."""
+        return list(self._parts.map(lambda part: part(), parts))
 
     def check(self) -> None:
         """See that the gallery is still there, and of the same model.

@@ -161,5 +161,6 @@ async def delete(image_id: ImageId, request: Request) -> Response:
 
 def _forget(engine: Engine, image_id: str) -> DeleteAnswer:
     found: IndexedImage = engine.gallery.image(image_id)
-    report = engine.gallery.forget([found.path])
+    with engine.writing:
+        report = engine.gallery.forget([found.path])
     return {"id": found.id, "path": str(found.path), "total": report.total}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -10,7 +12,8 @@ from starlette.responses import FileResponse, Response
 
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
-from composir.serve.answers import IMMUTABLE, Json, Responses, problems
+from composir.data.files import absolute
+from composir.serve.answers import CHECKED, IMMUTABLE, Json, Responses, problems
 from composir.serve.engine import Engine
 from composir.serve.facets import columns
 from composir.serve.problems import NotFoundError
@@ -73,14 +76,16 @@ def _folder(engine: Engine, name: str) -> ComposerFolder | None:
     responses={**problems(), **_GRAPH},
     response_class=Response,
 )
-async def query_side(name: str, request: Request) -> Response:
+async def query_side(name: str, request: Request, v: str = "") -> Response:
     """The graph that turns a picture into tokens, to be run where the picture is."""
     engine = state_of(request).engine
     folder = await engine.run(partial(_folder, engine, name), request)
     if folder is None:
         raise NotFoundError("no such query side; /v1/model lists them")
     made = folder.manifest
-    headers = {"ETag": f'"{made.files[made.graph].sha256[:32]}"', "Cache-Control": IMMUTABLE}
+    digest = made.files[made.graph].sha256
+    caching = IMMUTABLE if v and digest.startswith(v) else CHECKED
+    headers = {"ETag": f'"{digest[:32]}"', "Cache-Control": caching}
     kind = "application/octet-stream"
     return FileResponse(folder.file(made.graph), media_type=kind, headers=headers)
 
@@ -100,7 +105,7 @@ def _gallery(engine: Engine) -> GalleryDocument:
         "version": engine.gallery.version,
         "updated": info.updated,
         "failures": info.failures,
-        "roots": [str(root) for root in info.roots],
+        "roots": _folders(info.roots, settings.uploads),
         "columns": columns(info.column_types, engine.gallery.count_values()),
         "allows": {
             "originals": settings.originals,
@@ -108,3 +113,9 @@ def _gallery(engine: Engine) -> GalleryDocument:
             "url": bool(settings.url_hosts),
         },
     }
+
+
+def _folders(roots: Sequence[Path], uploads: Path | None) -> list[str]:
+    """What is indexed, with the folder of added pictures in place of every one of them."""
+    kept = None if uploads is None else absolute(uploads)
+    return list(dict.fromkeys(str(kept if root.parent == kept else root) for root in roots))

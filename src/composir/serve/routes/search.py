@@ -84,7 +84,8 @@ async def find_all(request: Request) -> Response:
 
 
 def _answer_all(state: State, asked: BatchRequest, request_id: str) -> BatchAnswer:
-    return {"results": [_answer(state, one, request_id) for one in asked.queries]}
+    parts = [partial(_answer, state, one, request_id) for one in asked.queries]
+    return {"results": state.engine.side_by_side(parts)}
 
 
 def _answer(state: State, asked: SearchRequest, request_id: str) -> BatchItem:
