@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
-from mcp import Client
+from mcp import Client, ClientSession, stdio_client
+from mcp.client.stdio import StdioServerParameters
 
 from composir.gallery import open_gallery
 from composir.serve.assistant import make_assistant_server
 from tests.e2e.commands import paint
 from tests.fakes import ColourModel
 from tests.serve.live import colours
+from tests.serve.test_verb import BEGIN, ROOT
 
 
 def test_an_assistant_searches_explains_and_indexes(tmp_path: Path) -> None:
@@ -43,5 +47,21 @@ def test_an_assistant_searches_explains_and_indexes(tmp_path: Path) -> None:
         assert not answer.is_error, answer.content
         document: dict[str, Any] = json.loads(answer.content[0].text)  # type: ignore[union-attr]
         return document
+
+    asyncio.run(ask())
+
+
+def test_the_verb_speaks_the_protocol_on_stdin_and_stdout(tmp_path: Path) -> None:
+    words = ["-c", BEGIN, "serve", str(colours(tmp_path)), "--mcp"]
+    places = {"PYTHONPATH": os.pathsep.join(sys.path), "COMPOSIR_HOME": str(tmp_path)}
+    parameters = StdioServerParameters(
+        command=sys.executable, args=words, env={**os.environ, **places}, cwd=ROOT
+    )
+
+    async def ask() -> None:
+        async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
+            await session.initialize()
+            answer = await session.call_tool("search", {"text": "red", "k": 1})
+            assert "red.png" in str(answer.content)
 
     asyncio.run(ask())

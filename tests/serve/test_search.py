@@ -140,6 +140,15 @@ def test_what_another_process_indexes_is_found_without_a_restart(
     assert after["version"] > before["version"]
 
 
+def test_columns_to_filter_by_come_with_their_values(client: httpx.Client) -> None:
+    told = client.get("/v1/gallery").json()
+    columns = {column["name"]: column for column in told["columns"]}
+    assert columns["width"] == {"name": "width", "kind": "numbers", "values": None}
+    assert columns["folder"]["values"] == [{"value": "", "count": told["images"]}]
+    assert columns["path"]["values"] is None  # as many as there are images
+    assert told["allows"] == {"originals": False, "add": False, "url": False}
+
+
 def test_the_document_is_small_when_the_client_takes_gzip(client: httpx.Client) -> None:
     answer = client.post("/v1/search", json={"text": "red"})
     assert answer.headers["content-encoding"] == "gzip"

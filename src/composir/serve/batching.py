@@ -69,6 +69,10 @@ class Batcher(Generic[Item, Made]):
             self._changed.notify()
         return made.result()
 
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Run what waits, and end."""
         with self._changed:
