@@ -168,4 +168,5 @@ def test_no_module_loads_the_runtime_when_it_is_itself_imported() -> None:
 
 def _search_path() -> str:
     root = Path(__file__).parents[2]
-    return os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    recipe = root / "recipes" / "mini"  # makes the bundles of tests/torch
+    return os.pathsep.join([str(root), str(recipe), os.environ.get("PYTHONPATH", "")])
