@@ -13,16 +13,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from composir.data.file_lock import try_lock
-from composir.data.outputs import open_inside, refuse_links
+from composir.data.outputs import inside, open_inside
 from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind, StoredRows
 from composir.errors import CacheError
@@ -55,7 +55,9 @@ class FeatureStore:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unusable(error) from error
-        refuse_links(folder)
+        for path in folder.iterdir():
+            if path.name.startswith(INDEX) or path.suffix in {".rows", ".lock"}:
+                inside(folder, path.name)
         with self._index() as index:
             index.execute(
                 "CREATE TABLE IF NOT EXISTS rows (kind TEXT, key TEXT, place INTEGER,"
@@ -130,9 +132,27 @@ class FeatureStore:
         """
         found: list[str] = []
         for start in range(0, len(pictures), _HASHED_AT_ONCE):
-            with self._index() as index:
-                found += [_key(index, one, view) for one in pictures[start:][:_HASHED_AT_ONCE]]
+            part = pictures[start : start + _HASHED_AT_ONCE]
+            contents = self._contents([_seen(picture) for picture in part], part)
+            found += [_key(*one, view) for one in zip(contents, part, strict=True)]
         return found
+
+    def _contents(
+        self, seen: Sequence[_Seen | None], pictures: Sequence[ImageFile]
+    ) -> list[str | None]:
+        """Hashes of files, kept by how they look from outside; others may write meanwhile."""
+        with self._index() as index:
+            known = {one: _kept_content(index, one) for one in seen if one}
+        fresh = {}
+        for one, picture in zip(seen, pictures, strict=True):
+            if one and known[one] is None:
+                with suppress(OSError):
+                    known[one] = fresh[one] = picture.digest()
+        if fresh:
+            rows = [(*one, content) for one, content in fresh.items()]
+            with self._index() as index:
+                index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+        return [known[one] if one else None for one in seen]
 
     def known(self, kind: RowKind, keys: Iterable[str]) -> dict[str, int]:
         """Places of the rows that are there, and sound as far as can be told, by key.
@@ -269,25 +289,29 @@ def _is_place(place: object, count: int) -> bool:
     return isinstance(place, int) and 0 <= place < count
 
 
-def _key(index: sqlite3.Connection, picture: ImageFile, view: int) -> str:
+_Seen: TypeAlias = tuple[bytes, int, int]
+"""Path, size and time of the last change."""
+
+
+def _seen(picture: ImageFile) -> _Seen | None:
     try:
-        content = _content(index, picture)
+        status = picture.path.stat()
+        return _stored_path(picture), status.st_size, status.st_mtime_ns
     except (OSError, ValueError):  # the latter of names that are no text
+        return None
+
+
+def _kept_content(index: sqlite3.Connection, seen: _Seen) -> str | None:
+    asked = "SELECT content FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
+    row = index.execute(asked, seen).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _key(content: str | None, picture: ImageFile, view: int) -> str:
+    if content is None:
         return ""
     cut = "" if picture.crop is None else f"|{picture.crop}"
     return content + cut + (f"|{picture.name}|view {view}" if view else "")
-
-
-def _content(index: sqlite3.Connection, picture: ImageFile) -> str:
-    status = picture.path.stat()
-    key = (_stored_path(picture), status.st_size, status.st_mtime_ns)
-    asked = "SELECT content FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
-    row = index.execute(asked, key).fetchone()
-    if row is not None:
-        return str(row[0])
-    content = picture.digest()
-    index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*key, content))
-    return content
 
 
 def _stored_path(picture: ImageFile) -> bytes:

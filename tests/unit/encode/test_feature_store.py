@@ -194,6 +194,8 @@ def test_a_store_is_not_left_through_links(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="a link"):
         FeatureStore(tmp_path / "store")
     assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "store" / INDEX).rename(tmp_path / "store" / "somebody's own")
+    FeatureStore(tmp_path / "store")
 
 
 def test_damage_within_the_index_says_what_to_do(tmp_path: Path) -> None:
@@ -250,6 +252,21 @@ def test_a_file_that_did_not_change_is_not_read_again(
 
     monkeypatch.setattr(ImageFile, "digest", unread)
     assert store.keys([ImageFile(file)]) == [blue]
+
+
+def test_others_may_write_while_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = FeatureStore(tmp_path / "store"), paint(tmp_path / "a.bmp", "red")
+    digest = ImageFile.digest
+
+    def meanwhile(picture: ImageFile) -> str:
+        FeatureStore(tmp_path / "store").put(VECTORS, rows("a"))
+        return digest(picture)
+
+    monkeypatch.setattr(ImageFile, "digest", meanwhile)
+    assert store.keys([ImageFile(file)])[0]
+    assert "a" in store.known(VECTORS, ["a"])
 
 
 def test_a_moved_data_set_keeps_its_rows(tmp_path: Path) -> None:
