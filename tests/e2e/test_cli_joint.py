@@ -123,6 +123,7 @@ def test_the_way_that_an_endpoint_takes_is_found_out(home: Path, shape: str) -> 
         ({"key": "sk"}, "no key was sent"),
         ({"reply": lambda _: fails(500, "full")}, f"answers 500 (full), {ATTEMPTS} times"),
         ({"reply": lambda _: (200, {}, b"hello")}, "something else than 1 vectors: hello"),
+        ({"width": 70_000}, "vectors of 70,000 numbers: 2 to 65,536 will do"),
     ],
 )
 def test_what_cannot_be_used_is_not_added(home: Path, how: dict[str, Any], told: str) -> None:
@@ -142,13 +143,15 @@ def test_a_bundle_of_another_machine_is_copied_with_leave_alone(stub: Stub) -> N
     done("models", "add", stub.source)
     folder = models_folder() / "colours"
     manifest = (folder / "joint.json").read_text()
-    (folder / "joint.json").write_text(manifest.replace(stub.url, "https://api.example.org"))
+    manifest = manifest.replace(stub.url, "https://api.example.org")
+    manifest = manifest.replace('"key_variable": null', '"key_variable": "MY_KEY"')
+    (folder / "joint.json").write_text(manifest)
     folder.rename("received")
     assert "--allow-remote" in refused("index", ".", "--model", "received", "--gallery", "g")
     assert "--allow-remote" in refused("models", "add", "received")
     copied = composir("models", "add", "received", "--allow-remote", "--name", "theirs")
     assert copied.exit_code == 0, copied.output
-    assert "go to api.example.org" in copied.stderr
+    assert "go to api.example.org, with the key in the variable MY_KEY" in copied.stderr
 
 
 def test_no_key_is_kept(home: Path) -> None:
@@ -276,7 +279,7 @@ def test_another_model_behind_the_endpoint_mixes_into_no_gallery(stub: Stub) -> 
     assert "vectors of 6 numbers" in refused("search", "red", "--gallery", "g")
     stub.width = 4
     done("index", "photos", "--gallery", "g")
-    assert hits("red")[0] == "red"
+    assert set(hits("red")[:2]) == {"red", "new"}
 
 
 def test_vectors_are_those_of_the_pictures_not_of_their_frames(gallery: Stub) -> None:

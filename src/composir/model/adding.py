@@ -212,8 +212,9 @@ def _copy_bundle(bundle: Bundle | JointBundle, destination: Path, wishes: Wishes
     if not isinstance(bundle, Bundle) and bundle.manifest.endpoint is not None:
         from composir.model.joint.adding import check_remote, privacy
 
-        check_remote(bundle.manifest.endpoint.address, wishes.joint)
-        wishes.say(privacy(bundle.manifest.endpoint.address))
+        there = bundle.manifest.endpoint
+        check_remote(there.address, wishes.joint)
+        wishes.say(privacy(there.address, there.key_source))
     wishes.say(f"copying the bundle {bundle.manifest.name} from {bundle.folder}")
     for name in bundle.manifest.files:
         place = destination / name

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from composir.errors import MissingExtraError, ModelError
 from composir.images.preprocess import PreprocessSpec
+from composir.model.bundle import MOST_WIDTH
 from composir.model.joint.address import EndpointAddress
 from composir.model.joint.bundle import (
     CHECKPOINT,
@@ -59,10 +60,18 @@ def check_remote(address: EndpointAddress, wishes: JointWishes) -> None:
         )
 
 
-def privacy(address: EndpointAddress) -> str:
-    """What goes where, for people."""
+def privacy(address: EndpointAddress, key: str = "") -> str:
+    """What goes where, for people.
+
+    Args:
+        address: The endpoint.
+        key: Where its key is kept, in words.
+    """
     there = " (this machine)" if address.is_here else ""
-    return f"pictures and words of every index and search with it go to {address.host}{there}"
+    keyed = f", with the key in {key}" if key else ""
+    return (
+        f"pictures and words of every index and search with it go to {address.host}{there}{keyed}"
+    )
 
 
 def add_endpoint(
@@ -200,7 +209,10 @@ def _probed(backend: Backend, told: Instructions, who: str) -> tuple[FloatArray,
     second = backend.encode(items[1:2], told.picture)
     seconds = time.perf_counter() - begun
     rest = backend.encode(items[2:], told.picture)
-    vectors = unit_rows([*first, *second, *rest], len(items), len(first[0]), who)
+    width = len(first[0])
+    if not 1 < width <= MOST_WIDTH:
+        raise ModelError(f"{who} gives vectors of {width:,} numbers: 2 to {MOST_WIDTH:,} will do")
+    vectors = unit_rows([*first, *second, *rest], len(items), width, who)
     check_sight(vectors, who)
     return vectors, seconds
 

@@ -68,7 +68,7 @@ def parse_address(text: str) -> EndpointAddress:
         )
     if not all("!" <= letter <= "~" for letter in url) or not _has_host(url):
         raise ModelError(f"{text} is no address of an endpoint; write {_EXAMPLE}")
-    return EndpointAddress(url.rstrip("/"), model.strip())
+    return EndpointAddress(url.rstrip("/").removesuffix("/embeddings"), model.strip())
 
 
 def _has_host(url: str) -> bool:

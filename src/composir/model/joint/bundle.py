@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from composir.errors import BundleError
+from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import JOINT_NAME, MOST_WIDTH, Source
 from composir.model.checked_files import (
@@ -21,7 +21,7 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
-from composir.model.joint.address import EndpointAddress
+from composir.model.joint.address import EndpointAddress, parse_address
 from composir.model.joint.probe import PROBES, landmarks
 from composir.model.once import once_property
 from composir.names import NAME_PATTERN
@@ -55,10 +55,25 @@ class Endpoint(_Part):
     key_file: str | None = None
     timeout: float = Field(default=120.0, gt=0, le=86_400)
 
+    @model_validator(mode="after")
+    def _is_an_address(self) -> Self:
+        try:
+            parse_address(f"{self.url}#{self.model}")
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+        return self
+
     @property
     def address(self) -> EndpointAddress:
         """Where it is."""
         return EndpointAddress(self.url, self.model)
+
+    @property
+    def key_source(self) -> str:
+        """Where the key is, in words; empty where it needs none."""
+        if self.key_variable:
+            return f"the variable {self.key_variable}"
+        return f"the file {self.key_file}" if self.key_file else ""
 
 
 class Instructions(_Part):

@@ -142,10 +142,9 @@ class EndpointBackend:
 
     @property
     def _key_words(self) -> str:
-        if self._endpoint.key_variable:
-            return f"is the key in the variable {self._endpoint.key_variable} right?"
-        if self._endpoint.key_file:
-            return f"is the key in {self._endpoint.key_file} right?"
+        source = self._endpoint.key_source
+        if source:
+            return f"is the key in {source} right?"
         return "no key was sent: composir models add takes --key-variable and --key-file"
 
     def _said(self, content: bytes) -> str:
@@ -202,23 +201,25 @@ def read_key(endpoint: Endpoint) -> str:
     Raises:
         ModelError: If it is not there, or no header can hold it; it is never shown.
     """
-    if endpoint.key_variable:
-        where = f"the variable {endpoint.key_variable}"
-        key = os.environ.get(endpoint.key_variable, "").strip()
-    elif endpoint.key_file:
-        where = f"the file {endpoint.key_file}"
-        try:
-            key = read_regular_text(Path(endpoint.key_file), limit=_MOST_KEY).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text"
-            raise ModelError(f"{where} with the key of {endpoint.url}: {reason}") from None
-    else:
+    where = endpoint.key_source
+    if not where:
         return ""
+    try:
+        key = _kept_key(endpoint).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise ModelError(f"{where} with the key of {endpoint.url}: {reason}") from None
     if not key:
         raise ModelError(f"{where} should hold the key of {endpoint.url}, and is not set or empty")
     if not all("!" <= letter <= "~" for letter in key):
         raise ModelError(f"{where} holds no key: those are one word of printable ASCII")
     return key
+
+
+def _kept_key(endpoint: Endpoint) -> str:
+    if endpoint.key_variable:
+        return os.environ.get(endpoint.key_variable, "")
+    return read_regular_text(Path(str(endpoint.key_file)), limit=_MOST_KEY)
 
 
 def _wait_asked(response: httpx2.Response) -> float | None:
@@ -232,7 +233,8 @@ def _vector(value: object) -> FloatArray:
     """One vector, as a list of numbers or as base64 of little-endian float32."""
     if isinstance(value, str):
         return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
-    vector = np.asarray(value, dtype=np.float32)
+    with np.errstate(over="ignore"):  # it is told of as infinite
+        vector = np.asarray(value, dtype=np.float64).astype(np.float32)
     if vector.ndim != 1 or not len(vector):
         raise ValueError("no vector")
     return vector

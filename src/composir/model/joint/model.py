@@ -285,8 +285,8 @@ def unit_rows(vectors: Sequence[FloatArray], count: int, width: int, who: str) -
         raise ModelError(
             f"{who} gives vectors that are zero, NaN or infinite; what was encoded before is kept"
         )
-    unit: FloatArray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)  # squares may be huge
+    return np.asarray(rows / norms, dtype=np.float32)
 
 
 def unpadded(pixels: PixelArray) -> PixelArray:
@@ -315,7 +315,7 @@ def check_allowed(bundle: JointBundle) -> None:
     endpoint = bundle.manifest.endpoint
     if endpoint is None or endpoint.address.is_here:
         return
-    if bundle.folder.absolute().parent != models_folder().absolute():
+    if bundle.folder.resolve().parent != models_folder().resolve():
         raise ModelError(
             f"the bundle {bundle.folder} sends pictures and words to {endpoint.address.host}; to "
             f"allow that, add it first: composir models add {bundle.folder} --allow-remote"

@@ -115,6 +115,13 @@ def test_vectors_may_come_as_base64() -> None:
         assert backend(stub).encode([("red",)], "")[0].tolist() == [1, 2, 3]
 
 
+def test_numbers_beyond_any_float_are_told_as_infinite() -> None:
+    content = b'{"data": [{"embedding": [1e300, -1e39, 1]}]}'
+    with joint_endpoint(reply=lambda _: (200, {}, content)) as stub:
+        (vector,) = backend(stub).encode([("red",)], "")
+    assert np.isinf(vector[:2]).all()
+
+
 def test_a_slow_and_a_missing_endpoint_are_told_apart() -> None:
     def late(_: int) -> None:
         slowly(0.4)
@@ -214,3 +221,8 @@ def test_what_is_no_address_is_refused_and_no_password_shown(text: str, told: st
     with pytest.raises(ModelError, match=told) as caught:
         parse_address(text)
     assert "word" not in str(caught.value).replace("password", "")
+
+
+def test_the_whole_path_of_an_endpoint_will_do() -> None:
+    whole = parse_address("http://127.0.0.1:8000/v1/embeddings/#a")
+    assert whole == parse_address("http://127.0.0.1:8000/v1#a")

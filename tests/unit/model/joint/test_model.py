@@ -145,6 +145,11 @@ def test_answers_that_are_no_vectors_are_refused(
         model.encode_texts(["red", "blue"])
 
 
+def test_huge_numbers_are_brought_to_unit_norm(model: JointModel, backend: Backend) -> None:
+    backend.answer = [np.full(4, 1e30, np.float32)]
+    assert np.allclose(model.encode_texts(["red"]), 0.5)
+
+
 def test_another_model_behind_the_endpoint_is_told_before_anything_is_encoded(
     model: JointModel, backend: Backend
 ) -> None:
@@ -206,6 +211,8 @@ def test_what_needs_two_encoders_says_so(tmp_path: Path) -> None:
         (lambda folder: (folder / "probe.npy").unlink(), "probe.npy is missing"),
         (lambda folder: (folder / "joint.json").write_text("{}"), "missing"),
         (lambda folder: _edit(folder, '"endpoint",', '"telepathy",'), "belongs to the backend"),
+        (lambda folder: _edit(folder, "http://127", "file://127"), "no address of an endpoint"),
+        (lambda folder: _edit(folder, "http://127.0.0.1:9", "http://[::1"), "no address"),
         (lambda folder: _edit(folder, '"schema_version": 1', '"schema_version": 9'), "upgrade"),
     ],
 )
