@@ -73,6 +73,7 @@ def index(
     encoder = models.gallery_model(folder, model, models.Compute(threads, device))
     if commercial:
         models.refuse_uncommercial(encoder)
+    models.note_receiver(encoder)
     before = _switched(folder, encoder) if model is not None else None
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
         opened = Gallery.create_or_open(folder, encoder)

@@ -105,3 +105,12 @@ def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None)
     check_commercial(f"the model {model.name}", licence)
     if isinstance(composer, SplicedComposer):
         check_commercial(f"the composer {composer.name}", composer.folder.manifest.licence)
+
+
+def note_receiver(model: EmbeddingModel) -> None:
+    """Tell that pictures go to another machine, where a model runs there."""
+    from composir.model.catalogue import receiver_of
+
+    receiver = receiver_of(model)
+    if receiver is not None:
+        note(f"{model.name} runs elsewhere: the pictures go to {receiver}")

@@ -110,6 +110,13 @@ def bundle_of(model: EmbeddingModel) -> Bundle | JointBundle | None:
     return model.bundle if isinstance(model, JointModel) else None
 
 
+def receiver_of(model: EmbeddingModel) -> str | None:
+    """The other machine to which a model sends what it is given; None where it sends nothing."""
+    bundle = bundle_of(model)
+    endpoint = None if bundle is None or isinstance(bundle, Bundle) else bundle.manifest.endpoint
+    return None if endpoint is None or endpoint.address.is_here else endpoint.address.host
+
+
 def is_bundle(folder: Path) -> bool:
     """Whether a folder holds a bundle's manifest."""
     return any((folder / name).is_file() for name in (MANIFEST_NAME, JOINT_NAME))

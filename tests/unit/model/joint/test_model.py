@@ -14,6 +14,7 @@ from PIL import Image
 from composir.errors import BundleError, ModelError
 from composir.model import load_model, open_model
 from composir.model.base import Parts
+from composir.model.catalogue import receiver_of
 from composir.model.joint import model as joint
 from composir.model.joint.bundle import JointBundle, save_joint
 from composir.model.joint.model import JointModel, unpadded
@@ -196,6 +197,17 @@ def test_a_bundle_that_sends_elsewhere_has_to_be_added_first(tmp_path: Path) -> 
 def test_a_call_takes_about_ten_seconds(tmp_path: Path, seconds: float | None, batch: int) -> None:
     model = JointModel(bundle(tmp_path / "colours", seconds_a_picture=seconds))
     assert batch_for(model, 5) == batch_for(model, 5_000) == batch
+
+
+def test_who_receives_pictures_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: JointModel
+) -> None:
+    monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path))
+    elsewhere = {"url": "https://api.example.org:8443/v1", "model": "m", "shape": "chat"}
+    bundle(tmp_path / "models" / "there", endpoint=elsewhere)
+    assert receiver_of(open_model("there")) == "api.example.org:8443"
+    assert receiver_of(model) is None
+    assert receiver_of(ColourModel()) is None
 
 
 def test_what_needs_two_encoders_says_so(tmp_path: Path) -> None:
