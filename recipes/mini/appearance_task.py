@@ -85,7 +85,7 @@ class AppearanceTask:
         for name, kin in self._kin.items():
             pairs, groups = draw_kin(kin, self.config.kin[name], generator)
             left, right = (self._seen(name, side, generator) for side in zip(*pairs, strict=True))
-            total = total + kin_loss(left, right, groups, self.config.temperature)
+            total = total + same_group_loss(left, right, groups, self.config.temperature)
         return total + self._views_loss(generator)
 
     def evaluate(self) -> dict[str, float]:
@@ -112,7 +112,7 @@ class AppearanceTask:
         if not left:
             return torch.zeros((), device=self._device)
         a, b = (self.appearance(torch.cat(side)) for side in (left, right))
-        return kin_loss(a, b, torch.cat(own), self.config.temperature)
+        return same_group_loss(a, b, torch.cat(own), self.config.temperature)
 
     def _seen(self, name: str, rows: Sequence[int], generator: np.random.Generator) -> Tensor:
         """`u` of pictures, each in one of its views."""
@@ -157,7 +157,7 @@ def start_white(appearance: Appearance, features: FloatArray) -> None:
         project.bias.copy_(torch.from_numpy(-matrix @ mean))
 
 
-def kin_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: float) -> Tensor:
+def same_group_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: float) -> Tensor:
     r"""Symmetric InfoNCE over pairs, in which members of one group are no negatives.
 
     $$ L = \tfrac12 \sum_{(a, b)} -\frac1n \sum_i \log \frac{e^{a_i^\top b_i / \tau}}

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the train extra")
 import onnx
 
 from composir.foundation.aligned import align_tensors
-from composir.train.borrowed import borrow_tensors
+from composir.train.external_initializers import share_initializers
 
 SIZES = (700, 3, 601, 128 * 128, 5, 900)
 
@@ -53,7 +53,7 @@ def test_every_large_tensor_begins_at_a_multiple_of_four(tmp_path: Path, name: s
     assert [content.index(values) % 4 for values in large] == [0] * 4
 
     other = graph_of(tmp_path / "other.onnx", "other")
-    assert borrow_tensors(other, lender) == sum(map(len, large))
+    assert share_initializers(other, lender) == sum(map(len, large))
     assert run(lender) == run(other) == before
 
 
@@ -67,5 +67,5 @@ def test_floats_that_are_not_aligned_are_held_again(tmp_path: Path) -> None:
         if len(t.raw_data) >= 2048 and content.index(t.raw_data) % 4 == 0
     )
     other = graph_of(tmp_path / "other.onnx", "other")
-    assert borrow_tensors(other, lender) == aligned
+    assert share_initializers(other, lender) == aligned
     assert run(other) == run(lender)

@@ -22,9 +22,9 @@ from composir.foundation.aligned import MIN_BYTES
 from composir.foundation.quantise import quantised_graphs
 from composir.model import load_model
 from composir.model.bundle import save_manifest
-from composir.train.borrowed import arithmetic_of
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig
+from composir.train.external_initializers import arithmetic_of
 from composir.train.frozen import FrozenFoundation
 from composir.train.isa import task
 from tests.e2e.commands import composir, paint

@@ -18,7 +18,7 @@ from appearance_task import (  # noqa: E402
     check_sources,
     draw_kin,
     find_kin,
-    kin_loss,
+    same_group_loss,
     start_white,
     train_appearance,
 )
@@ -28,7 +28,7 @@ from settings import AppearanceConfig  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import BundleError, TrainingError  # noqa: E402
-from composir.foundation.appearance import Appearance, meaning_part  # noqa: E402
+from composir.foundation.appearance import Appearance, text_aligned_part  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
@@ -42,7 +42,7 @@ from composir.train.mapping.task import (  # noqa: E402
     MappingTask,
 )
 from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
-from composir.train.steering.targets import Steering  # noqa: E402
+from composir.train.steering.targets import PhraseSteering  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     APPEARANCE,
@@ -78,9 +78,9 @@ def test_texts_meet_the_meaning_alone_and_pictures_both() -> None:
     torch.testing.assert_close(whole @ texts.T, shrunk * meaning @ texts[:, :5].T)
     alike = (meaning @ meaning.T + 4.0 * part(pooled) @ part(pooled).T) / 5.0
     torch.testing.assert_close(whole @ whole.T, alike)
-    torch.testing.assert_close(meaning_part(whole, 3)[:, :5], meaning)
-    assert meaning_part(whole, 3)[:, 5:].abs().max() == 0.0
-    assert meaning_part(whole, 0) is whole
+    torch.testing.assert_close(text_aligned_part(whole, 3)[:, :5], meaning)
+    assert text_aligned_part(whole, 3)[:, 5:].abs().max() == 0.0
+    assert text_aligned_part(whole, 0) is whole
 
 
 def test_the_contrast_of_kin_by_hand() -> None:
@@ -88,10 +88,12 @@ def test_the_contrast_of_kin_by_hand() -> None:
     rows = torch.eye(2)
     two = math.log(1.0 + math.exp(-1.0 / 0.5))
 
-    apart = kin_loss(rows, rows, torch.tensor([0, 1]), temperature=0.5)
+    apart = same_group_loss(rows, rows, torch.tensor([0, 1]), temperature=0.5)
     assert float(apart) == pytest.approx(two, abs=1e-6)
     # Of one group they are no negatives, and nothing is left to be wrong.
-    assert float(kin_loss(rows, rows, torch.tensor([3, 3]), 0.5)) == pytest.approx(0.0, abs=1e-6)
+    assert float(same_group_loss(rows, rows, torch.tensor([3, 3]), 0.5)) == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_it_starts_centred_and_white() -> None:
@@ -266,8 +268,8 @@ def test_the_light_side_takes_over_the_gallerys_map(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_out_of_range_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match="appearance"):
-        AppearanceConfig(**changes)
+    with pytest.raises(TrainingError, match=next(iter(changes))):
+        AppearanceConfig().changed(**changes)
 
 
 def test_a_bundle_that_is_all_appearance_is_refused(tmp_path: Path) -> None:
@@ -298,11 +300,11 @@ def test_isas_sentences_match_the_meaning_and_its_light_side_all(tmp_path: Path)
             return vectors.numpy()[rows]
 
     vector = foundation.encode_texts(["red"])
-    steering = Steering(Phrases(("red",), (ALONE,)), vector, OBJECTIVE.steering)
-    batches = Batches(Pictures(), OBJECTIVE, steering, LEARNER, 0, foundation.meaning)  # type: ignore[arg-type]
+    steering = PhraseSteering(Phrases(("red",), (ALONE,)), vector, OBJECTIVE.steering)
+    batches = Batches(Pictures(), OBJECTIVE, steering, LEARNER, 0, foundation.text_aligned)  # type: ignore[arg-type]
     batch = batches.draw(2)
 
-    torch.testing.assert_close(batch.targets, foundation.meaning(batch.teachers))
+    torch.testing.assert_close(batch.targets, foundation.text_aligned(batch.teachers))
     assert batch.teachers[:, DIMENSION:].abs().max() > 0.1
     assert batch.targets[:, DIMENSION:].abs().max() == 0.0
     assert batch.goals[:, DIMENSION:].abs().max() == 0.0

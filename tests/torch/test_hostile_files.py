@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from composir.errors import TrainingError
 from composir.train.composing.anchors import anchor_texts
-from composir.train.composing.own_data import read_triplets
+from composir.train.composing.triplet_files import read_triplets
 from composir.train.config import read_config
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
 from composir.train.run_folder import claim

@@ -15,10 +15,10 @@ from composir.data.captions import read_captions
 from composir.errors import ComposirError, OutputError
 from composir.train.blend import choose_blend
 from composir.train.composing.anchors import anchor_texts
-from composir.train.composing.own_data import read_triplets
+from composir.train.composing.triplet_files import read_triplets
 from composir.train.gallery_features import gallery_features
-from composir.train.images import training_images
 from composir.train.steering.phrases import read_phrases
+from composir.train.training_images import training_images
 from tests.e2e.commands import paint_all
 from tests.e2e.path_options import path_options
 from tests.e2e.test_places import in_time, refused

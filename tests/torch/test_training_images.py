@@ -10,7 +10,7 @@ from PIL import Image
 
 from composir.errors import TrainingError
 from composir.train.gallery_features import image_files
-from composir.train.images import is_dev, told_training_images, training_images
+from composir.train.training_images import is_dev, list_training_images, training_images
 from composir.types import Failure
 
 
@@ -88,7 +88,7 @@ def test_many_lost_paths_are_told_in_one_line(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"path": names}), tmp_path / "list.parquet")
     said: list[str] = []
 
-    assert len(told_training_images(tmp_path / "list.parquet", said.append)) == 1
+    assert len(list_training_images(tmp_path / "list.parquet", said.append)) == 1
     assert len(said) == 1
     assert said[0].startswith(f"skipping {tmp_path / 'gone-0.png'}, ")
     assert said[0].endswith(" and 197 more: named in list.parquet but not there")

@@ -46,7 +46,7 @@ class Appearance(nn.Module):
         return joined / math.sqrt(1.0 + self.weight**2)
 
 
-def meaning_part(vectors: Tensor, width: int) -> Tensor:
+def text_aligned_part(vectors: Tensor, width: int) -> Tensor:
     """Vectors as texts see them: unit norm without their last `width` coordinates, zeros there.
 
     Args:

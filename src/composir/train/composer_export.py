@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from composir.errors import TrainingError
 from composir.foundation.quantise import quantised
 from composir.model.text_graph import PLACE, SWITCH
-from composir.train.borrowed import arithmetic_of, borrow_tensors
+from composir.train.external_initializers import arithmetic_of, share_initializers
 from composir.train.int8_weights import quantise_weights
 from composir.train.tracing import trace_to_onnx
 
@@ -72,7 +72,7 @@ def forget_node_names(path: Path) -> None:
 def export_adapted_text(
     tower: SwitchableTower,
     path: Path,
-    lender: Path | None = None,
+    holder: Path | None = None,
     *,
     placed: bool = False,
 ) -> float:
@@ -81,9 +81,9 @@ def export_adapted_text(
     Args:
         tower: With adapters.
         path: The `.onnx` file.
-        lender: The bundle's text graph: with adapters off the new one computes just what it does,
-            in the same arithmetic, and what it holds is not stored again (`borrowed`). None for
-            int8 weights and nothing borrowed.
+        holder: The bundle's text graph: with adapters off the new one computes just what it does,
+            in the same arithmetic, and what it holds is not stored again
+            (`external_initializers`). None for int8 weights and nothing borrowed.
         placed: Whether it is told where sentences are pooled, as in bundles with a framing.
 
     Returns:
@@ -96,12 +96,12 @@ def export_adapted_text(
     more = {SWITCH: torch.tensor([1.0, 0.0])}
     if placed:
         more[PLACE] = torch.tensor([8, 5])
-    arithmetic = "int8 weights" if lender is None else arithmetic_of(lender)
+    arithmetic = "int8 weights" if holder is None else arithmetic_of(holder)
     gap = export_text(tower, tower.width, path, quantise=arithmetic == "int8 weights", **more)
     if arithmetic == "int8":
         quantised(path, path)
-    if lender is not None:
-        borrow_tensors(path, lender)
+    if holder is not None:
+        share_initializers(path, holder)
     return gap
 
 

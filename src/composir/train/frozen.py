@@ -20,14 +20,14 @@ from torch import Tensor
 
 from composir.errors import TrainingError
 from composir.foundation import text_tower
-from composir.foundation.appearance import meaning_part
+from composir.foundation.appearance import text_aligned_part
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.model.framing import Framing
 from composir.model.vocabulary import read_word_table
-from composir.train.words import WordStatistics
+from composir.train.word_statistics import WordStatistics
 
 PREFIX = "tower."
 # What the map to the shared space is called in text graphs of earlier versions.
@@ -80,9 +80,9 @@ class FrozenFoundation:
         """Width of the gallery vectors' appearance part; 0 where they have none."""
         return self.model.manifest.image.appearance_width
 
-    def meaning(self, vectors: Tensor) -> Tensor:
+    def text_aligned(self, vectors: Tensor) -> Tensor:
         """Gallery vectors (n, D) as sentences are to match them: without their appearance."""
-        return meaning_part(vectors, self.appearance_width)
+        return text_aligned_part(vectors, self.appearance_width)
 
     @property
     def word_dimension(self) -> int:

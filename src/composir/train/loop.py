@@ -83,7 +83,7 @@ class ParameterGroup:
     learning_rate: float
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """What is trained."""
 
     def groups(self) -> Sequence[ParameterGroup]:
@@ -119,7 +119,7 @@ Report: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 def train(
-    task: Task,
+    task: TrainingTask,
     config: LoopConfig,
     folder: Path,
     seed: int = 0,
@@ -150,7 +150,7 @@ def train(
     refuse_taken_over(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = options or LoopOptions()
-    run = _Run(task, config, chosen)
+    run = _Loop(task, config, chosen)
     first = run.resume(folder / CHECKPOINT) + 1
     curves = Curves(folder, tensorboard=chosen.tensorboard and writes)
     started = time.monotonic()
@@ -186,10 +186,10 @@ def learning_rate_factor(step: int, config: LoopConfig) -> float:
     return 0.02 + 0.98 * cosine
 
 
-class _Run:
+class _Loop:
     """Optimiser, averaged weights and their checkpoint."""
 
-    def __init__(self, task: Task, config: LoopConfig, options: LoopOptions) -> None:
+    def __init__(self, task: TrainingTask, config: LoopConfig, options: LoopOptions) -> None:
         self.task, self.config, self.options = task, config, options
         self.watch = Watch(options.watch, options.patience)
         self.groups = list(task.groups())

@@ -158,7 +158,7 @@ def alignment_loss(states: Tensor, patches: Tensor, temperature: float, group: i
     return total / len(states)
 
 
-class MatchingEncoder(Protocol):
+class Matcher(Protocol):
     """Whether a sentence and a picture belong together, as BLIP-like foundations can say."""
 
     def __call__(self, tokens: Tensor, patches: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class MatchingEncoder(Protocol):
 
 
 def matching_loss(
-    matcher: MatchingEncoder,
+    matcher: Matcher,
     tokens: Tensor,
     patches: Tensor,
     vectors: Tensor,

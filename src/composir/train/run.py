@@ -1,7 +1,7 @@
 """The frame of every recipe: what a run opens, how it trains, what it says and leaves behind.
 
-run = Run.begin(config, folder, say)
-... data, modules, a task (`loop.Task`) ...
+run = Run.begin(config, folder, log)
+... data, modules, a task (`loop.TrainingTask`) ...
 figures = run.train(task)
 ... graphs into a composer's folder ...
 save(folder, run.composer(...), Card(...))
@@ -31,12 +31,12 @@ from composir.train.dev_set import DevSet, Progress, open_dev_set
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures, PictureFile, gallery_features
 from composir.train.graph_costs import graph_costs
-from composir.train.loop import LoopConfig, LoopOptions, Task, train
+from composir.train.loop import LoopConfig, LoopOptions, TrainingTask, train
 from composir.train.run_folder import MODEL, claim
 from composir.train.workers import Workers, open_workers
 
 COMPOSER, QUERY_GRAPH = "composer", "query.onnx"
-Say: TypeAlias = Callable[[str], None]
+Log: TypeAlias = Callable[[str], None]
 
 
 class RunConfig(Settings):
@@ -66,25 +66,25 @@ class Run:
         folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`.
         foundation: The frozen model.
         workers: The processes of the run; the first alone writes and speaks.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
     """
 
     config: RunConfig
     folder: Path
     foundation: FrozenFoundation
     workers: Workers
-    say: Say
+    log: Log
 
     @classmethod
     def begin(
-        cls, config: RunConfig, folder: Path, say: Say, foundation: FrozenFoundation | None = None
+        cls, config: RunConfig, folder: Path, log: Log, foundation: FrozenFoundation | None = None
     ) -> Self:
         """Make the folder this run's, or go on in it; seed torch; load the model.
 
         Args:
             config: What to do.
             folder: The run folder.
-            say: Takes lines of progress.
+            log: Takes lines of progress.
             foundation: The model, where it is open already.
 
         Raises:
@@ -99,7 +99,7 @@ class Run:
         opened = foundation or FrozenFoundation.load(config.model, str(workers.device))
         if workers.rank == 0:
             _bind_model(folder, opened)
-        return cls(config, folder, opened, workers, say if workers.rank == 0 else _silent)
+        return cls(config, folder, opened, workers, log if workers.rank == 0 else _silent)
 
     def progress(self, what: str) -> Progress:
         """Progress that says a line every tenth of the way."""
@@ -109,7 +109,7 @@ class Run:
             tenth = 10 * done // max(total, 1)
             if tenth > told[0]:
                 told[0] = tenth
-                self.say(f"{what}: {done:,} of {total:,}")
+                self.log(f"{what}: {done:,} of {total:,}")
 
         return progress
 
@@ -146,12 +146,12 @@ class Run:
         )
         if found.failures and not view:
             failures = ((getattr(file, "path", file), why) for file, why in found.failures)
-            log_skipped(failures, self.say)
-            self.say(f"{len(found.failures):,} of {len(files):,} pictures cannot be read")
+            log_skipped(failures, self.log)
+            self.log(f"{len(found.failures):,} of {len(files):,} pictures cannot be read")
         return found
 
     def train(
-        self, task: Task, options: LoopOptions | None = None, stage: str = ""
+        self, task: TrainingTask, options: LoopOptions | None = None, stage: str = ""
     ) -> dict[str, float]:
         """Run the loop, or go on with it; the last dev figures.
 
@@ -168,7 +168,7 @@ class Run:
             self.config.loop,
             self.folder / stage,
             self.config.seed,
-            lambda record: self.say(figures_line(record)),
+            lambda record: self.log(figures_line(record)),
             options,
             writes=self.workers.rank == 0,
         )
@@ -240,7 +240,7 @@ class Run:
             for twin in twins:
                 record_choice(twin, choice)
             weights = ", ".join(f"{name} {value:g}" for name, value in choice.settings.items())
-            self.say(f"blend of {folder.name}: {weights}; dev recall@10 {choice.score:.1f} %")
+            self.log(f"blend of {folder.name}: {weights}; dev recall@10 {choice.score:.1f} %")
         return ComposerFolder.load(folder).manifest
 
 

@@ -25,7 +25,7 @@ from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
 from composir.train.mapping.recipe import MapConfig  # noqa: E402
-from composir.train.pictures import PictureSources  # noqa: E402
+from composir.train.source_pictures import PictureSources  # noqa: E402
 from tests.torch.mapping.data import write_data_set, write_queries  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 

@@ -185,10 +185,10 @@ def test_switched_off_the_exported_graph_computes_what_the_models_own_computes(
 def test_what_the_models_own_graph_holds_is_borrowed_from_it(kind: Kind, tmp_path: Path) -> None:
     tower = AdaptedTower(frozen_tower(), AdapterConfig(kind=kind, width=4))
     train_a_little(tower)
-    lender, whole, slim = (tmp_path / f"{name}.onnx" for name in ("text", "whole", "slim"))
-    export_text(tower.frozen, TEXT.width, lender, quantise=True)
+    holder, whole, slim = (tmp_path / f"{name}.onnx" for name in ("text", "whole", "slim"))
+    export_text(tower.frozen, TEXT.width, holder, quantise=True)
     export_adapted_text(tower.switchable(), whole)
-    export_adapted_text(tower.switchable(), slim, lender)
+    export_adapted_text(tower.switchable(), slim, holder)
     graphs = open_session(whole), open_session(slim, tensors=tmp_path)
     vectors = [run(graph, adapters=1.0) for graph in graphs]
 

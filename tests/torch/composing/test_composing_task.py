@@ -25,14 +25,14 @@ from composir.train.composing.data import (  # noqa: E402
     vectors_of,
 )
 from composir.train.composing.mining import IndexedTriplets, MiningConfig  # noqa: E402
-from composir.train.composing.own_data import read_triplets  # noqa: E402
-from composir.train.composing.ranking import ranks, recalls  # noqa: E402
+from composir.train.composing.recall import ranks, recalls  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     ComposingConfig,
     ComposingTask,
     FrozenTriplets,
 )
+from composir.train.composing.triplet_files import read_triplets  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.types import FloatArray  # noqa: E402

@@ -20,7 +20,7 @@ from composir.train.isa.objective import (
     LarConfig,
     ObjectiveConfig,
 )
-from composir.train.isa.pictures import PictureBank, View
+from composir.train.isa.picture_bank import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.steering.phrases import ALONE, Phrases

@@ -58,7 +58,7 @@ def test_frozen_parts_do_not_change_and_trained_ones_do(
     assert "learner.attention.logits.weight" in moved
     assert {"projections.states.weight", "projections.patches.weight"} <= moved
     assert any(name.startswith("encoder.stages.6.") for name in moved) == (blocks == 1)
-    assert {"light_vector.straight.weight", "light_vector.bent.3.weight"} <= moved
+    assert {"light_vector.linear.weight", "light_vector.mlp.3.weight"} <= moved
     trainable = ("learner.", "light_vector.", "projections.", "encoder.stages.6.")
     assert all(name.startswith(trainable) for name in moved)
     assert all(p.grad is None for p in foundation.text.parameters())

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError  # noqa: E402
 from composir.train.mapping.mapper import Injection, Mapper, MapperConfig  # noqa: E402
-from composir.train.words import WordStatistics  # noqa: E402
+from composir.train.word_statistics import WordStatistics  # noqa: E402
 
 pytestmark = pytest.mark.torch
 D, WORD, PATCH = 8, 12, 10

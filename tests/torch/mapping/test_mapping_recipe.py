@@ -23,7 +23,7 @@ from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.mapper import MapperConfig  # noqa: E402
 from composir.train.mapping.recipe import MapConfig, train_map  # noqa: E402
 from composir.train.mapping.task import MapObjective  # noqa: E402
-from composir.train.pictures import PictureSources  # noqa: E402
+from composir.train.source_pictures import PictureSources  # noqa: E402
 from tests.torch.mapping.data import (  # noqa: E402
     write_data_set,
     write_pictures,

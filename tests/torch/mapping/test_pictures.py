@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError
-from composir.train.mapping.phrases import neutral_phrases
-from composir.train.pictures import (
+from composir.train.mapping.caption_bank import neutral_phrases
+from composir.train.source_pictures import (
     PictureSources,
     SourcePicture,
     read_pictures,

@@ -16,10 +16,10 @@ from composir.train.mapping.task import (  # noqa: E402
     MapBank,
     MapObjective,
     MappingTask,
-    Steered,
+    PhraseSentences,
 )
 from composir.train.steering.phrases import Phrases  # noqa: E402
-from composir.train.steering.targets import Steering, SteeringConfig  # noqa: E402
+from composir.train.steering.targets import PhraseSteering, SteeringConfig  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 
 pytestmark = [
@@ -49,14 +49,14 @@ def make_task(foundation: FrozenFoundation, weight: float) -> MappingTask:
     vectors = torch.nn.functional.normalize(torch.randn(COUNT, foundation.dimension), dim=1)
     rows = np.arange(COUNT)
     texts = torch.zeros(0, foundation.dimension)
-    steering = Steering(PHRASES, foundation.encode_texts(PHRASES.texts), config)
+    steering = PhraseSteering(PHRASES, foundation.encode_texts(PHRASES.texts), config)
     return MappingTask(
         foundation,
         Mapper(foundation.dimension, foundation.word_statistics, None, mapper),
         MapBank(vectors, None, rows, rows[:0], texts, [[] for _ in rows]),
         objective,
         seed=0,
-        steered=Steered(steering, "a photo of {} {text}"),
+        steered=PhraseSentences(steering, "a photo of {} {text}"),
     )
 
 
@@ -104,8 +104,8 @@ def test_a_batch_too_small_for_its_share_goes_unsteered(foundation: FrozenFounda
     steered, plain = make_task(foundation, 1.0), make_task(foundation, 0.0)
     assert steered.steered is not None
     few = SteeringConfig(phrase_weight=1.0, phrase_share=0.01)
-    steering = Steering(PHRASES, foundation.encode_texts(PHRASES.texts), few)
-    steered.steered = Steered(steering, steered.steered.template)
+    steering = PhraseSteering(PHRASES, foundation.encode_texts(PHRASES.texts), few)
+    steered.steered = PhraseSentences(steering, steered.steered.template)
 
     assert float(steered.loss(1).detach()) == pytest.approx(float(plain.loss(1).detach()))
 

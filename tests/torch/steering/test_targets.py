@@ -16,7 +16,7 @@ from composir.errors import TrainingError  # noqa: E402
 from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
 from composir.train.steering.targets import (  # noqa: E402
     NO_PHRASE,
-    Steering,
+    PhraseSteering,
     SteeringConfig,
     steering_loss,
 )
@@ -29,7 +29,7 @@ REPLACED = ADDED.changed(replaced=0.5)
 
 
 def targets(config: SteeringConfig, pictures: list[list[float]], phrases: list[int]) -> Tensor:
-    steering = Steering(PHRASES, torch.tensor([X, Y, Z]), config)
+    steering = PhraseSteering(PHRASES, torch.tensor([X, Y, Z]), config)
     return steering.targets(torch.tensor(pictures), phrases)
 
 
@@ -62,14 +62,16 @@ def test_what_all_phrases_share_does_not_move_targets(replaced: float) -> None:
     config = SteeringConfig(text_weight=2.0, replaced=replaced)
     gap = torch.tensor([0.0, 0.0, 5.0])
     near, far = (
-        Steering(PHRASES, torch.tensor([X, Y, Z]) + shift, config).targets(
+        PhraseSteering(PHRASES, torch.tensor([X, Y, Z]) + shift, config).targets(
             torch.tensor([X, Y, Y]), [1, 0, 2]
         )
         for shift in (torch.zeros(3), gap)
     )
 
     torch.testing.assert_close(near, far, atol=1e-5, rtol=0.0)
-    uncentred = Steering(PHRASES, torch.tensor([X, Y, Z]) + gap, config.changed(centred=False))
+    uncentred = PhraseSteering(
+        PHRASES, torch.tensor([X, Y, Z]) + gap, config.changed(centred=False)
+    )
     assert float((uncentred.targets(torch.tensor([Y]), [2]) - far[2:]).abs().max()) > 0.1
 
 
@@ -79,13 +81,13 @@ def test_phrases_that_stand_alone_replace_nothing() -> None:
 
 def test_the_only_phrase_of_a_group_replaces_nothing() -> None:
     lonely = Phrases(PHRASES.texts, (0, 0, 1))
-    steering = Steering(lonely, torch.tensor([X, Y, Z]), REPLACED)
+    steering = PhraseSteering(lonely, torch.tensor([X, Y, Z]), REPLACED)
 
     assert torch.equal(steering.targets(torch.tensor([X]), [2]), targets(ADDED, [X], [2]))
 
 
 def test_the_share_of_rows_that_get_a_phrase_is_spread_evenly() -> None:
-    steering = Steering(PHRASES, torch.eye(3), ADDED.changed(phrase_share=0.5))
+    steering = PhraseSteering(PHRASES, torch.eye(3), ADDED.changed(phrase_share=0.5))
     drawn = steering.draw(400, np.random.default_rng(0))
 
     assert [place % 2 for place, phrase in enumerate(drawn) if phrase != NO_PHRASE] == [1] * 200
@@ -105,11 +107,11 @@ def test_the_loss_of_two_sentences_by_hand() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_a_batch_without_a_phrase_costs_nothing(temperature: float) -> None:
-    steering = Steering(PHRASES, torch.eye(3), ADDED.changed(phrase_share=0.1))
+    steering = PhraseSteering(PHRASES, torch.eye(3), ADDED.changed(phrase_share=0.1))
     drawn = steering.draw(4, np.random.default_rng(0))
     nothing = torch.zeros(0, 3)
 
-    assert steering.having(drawn) == []
+    assert steering.rows_with_phrase(drawn) == []
     assert float(steering_loss(nothing, nothing, temperature)) == 0.0
 
 

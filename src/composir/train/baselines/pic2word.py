@@ -11,7 +11,7 @@ from pathlib import Path
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
 from composir.train.mapping.recipe import MapConfig, train_map
-from composir.train.run import Say
+from composir.train.run import Log
 
 PRESET = (
     "name=pic2word",
@@ -29,13 +29,13 @@ ABOUT = (
 )
 
 
-def train_pic2word(config: MapConfig, folder: Path, say: Say) -> ComposerManifest:
+def train_pic2word(config: MapConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train the mapping network and write its composer.
 
     Args:
         config: With `PRESET`.
         folder: Run folder.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
         The composer's manifest.
@@ -51,4 +51,4 @@ def train_pic2word(config: MapConfig, folder: Path, say: Say) -> ComposerManifes
             "mapper.injection_layers, mapper.tokens, objective.alignment or objective.steering use "
             "`composir train map`"
         )
-    return train_map(config, folder, say, verb="baseline pic2word", about=ABOUT)
+    return train_map(config, folder, log, verb="baseline pic2word", about=ABOUT)

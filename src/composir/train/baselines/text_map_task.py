@@ -46,7 +46,7 @@ class Caption:
 
 
 class TextMapTask:
-    r"""Back from a noisy caption to its content (a `loop.Task`).
+    r"""Back from a noisy caption to its content (a `loop.TrainingTask`).
 
     $$ L = \frac1n \sum_i \| T(c_i \text{ with its content replaced by } w_i) - T(c_i) \|^2,
        \quad w_i = \phi(\mathrm{normalise}(T(c_i) + u_i \epsilon_i)) $$
@@ -98,7 +98,7 @@ class TextMapTask:
         rows = drawn_rows(len(self.captions[0]), step, self.objective.batch, self.seed)
         vectors = self.vectors[0][rows]
         # Texts have no appearance, so noise has none either.
-        direction = self.foundation.meaning(torch.randn_like(vectors))
+        direction = self.foundation.text_aligned(torch.randn_like(vectors))
         direction = functional.normalize(direction, dim=-1)
         length = self.objective.noise * torch.rand(len(rows), 1, device=vectors.device)
         noisy = functional.normalize(vectors + length * direction, dim=-1)

@@ -23,11 +23,11 @@ from composir.train.card import Card
 from composir.train.config import Files, Name
 from composir.train.gallery_features import feature_store
 from composir.train.loop import LoopConfig, LoopOptions
+from composir.train.mapping.caption_bank import neutral_phrases
 from composir.train.mapping.mapper import Mapper, MapperConfig
-from composir.train.mapping.phrases import neutral_phrases
 from composir.train.mapping.recipe import chosen_templates, dev_checks, finish, map_blend
-from composir.train.pictures import NOT_STATED, PictureSources, read_pictures
-from composir.train.run import Run, RunConfig, Say, public_command
+from composir.train.run import Log, Run, RunConfig, public_command
+from composir.train.source_pictures import NOT_STATED, PictureSources, read_pictures
 
 PRESET = ("mapper.injection_layers=0",)
 """Injection is off whatever a file of settings says of the mapper's other sizes."""
@@ -68,13 +68,13 @@ class TextMapConfig(RunConfig):
     blend: BlendSettings = map_blend()
 
 
-def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerManifest:
+def train_text_map(config: TextMapConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train the mapper on captions and write its composer.
 
     Args:
         config: What to do.
         folder: Run folder.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
         The composer's manifest.
@@ -85,13 +85,13 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
     """
     if config.mapper.injection_layers:
         raise TrainingError("text-only mapping sees no patches: set mapper.injection_layers=0")
-    run = Run.begin(config, folder, say)
+    run = Run.begin(config, folder, log)
     foundation = run.foundation
     dev = run.dev_sets(config.dev)
     held_out = {file for one in dev for file in one.asked_about}
-    texts, dev_texts, sources = _read_texts(config, held_out, run.say)
+    texts, dev_texts, sources = _read_texts(config, held_out, run.log)
     captions = gapped(foundation, texts), gapped(foundation, dev_texts)
-    run.say(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
+    run.log(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
     vectors = _vectors(run, captions[0]), _vectors(run, captions[1])
     mapper = Mapper.of(foundation, config.mapper, ignored=foundation.appearance_width)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
@@ -119,13 +119,13 @@ def train_text_map(config: TextMapConfig, folder: Path, say: Say) -> ComposerMan
 
 
 def _read_texts(
-    config: TextMapConfig, held_out: set[Path], say: Say
+    config: TextMapConfig, held_out: set[Path], log: Log
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Training texts, dev texts, and licences by where they come from."""
     parts: dict[str, list[str]] = {"train": [], "dev": []}
     sources: dict[str, str] = {}
     if config.sources.data or config.sources.images:
-        for picture in read_pictures(config.sources, held_out, say):
+        for picture in read_pictures(config.sources, held_out, log):
             parts[picture.split] += picture.texts
             if picture.split == "train" and picture.texts:
                 sources[picture.source] = picture.licence

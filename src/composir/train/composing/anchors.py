@@ -25,7 +25,7 @@ METRICS = ("recall@1", "recall@10")
 
 
 def anchor_texts(sources: Sequence[Path]) -> tuple[str, ...]:
-    """Plain captions, each once; every so manieth where there are more than `MOST_TEXTS`.
+    """Plain captions, each once; every n-th where there are more than `MOST_TEXTS`.
 
     Args:
         sources: Data set folders whose `gallery.jsonl` has captions or titles, or text files with

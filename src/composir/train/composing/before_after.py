@@ -14,7 +14,7 @@ import numpy as np
 from composir.bench.significance import Outcomes, PairedTest, bootstrap, paired_test
 from composir.errors import TrainingError
 from composir.train.composing.mining import IndexedTriplets
-from composir.train.composing.ranking import CUTS, found_within
+from composir.train.composing.recall import CUTS, found_within
 from composir.types import FloatArray
 
 Weights = Mapping[str, float]
@@ -38,7 +38,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MethodRow:
     """One line of the table.
 
     Attributes:
@@ -58,8 +58,8 @@ class Row:
     found: Outcomes
 
 
-class Scores:
-    """Scores of every part of a blend over all images, (m, n) each."""
+class BlendScores:
+    """BlendScores of every part of a blend over all images, (m, n) each."""
 
     def __init__(self, vectors: Vectors, images: FloatArray, triplets: IndexedTriplets) -> None:
         """Compute them.
@@ -89,12 +89,12 @@ class Scores:
         return 100.0 * float(self.found(weights).mean())
 
 
-def row(name: str, scores: Scores, weights: Weights) -> Row:
+def row(name: str, scores: BlendScores, weights: Weights) -> MethodRow:
     """Measure one method."""
     return row_of(name, scores.found(weights), weights)
 
 
-def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
+def row_of(name: str, found: Outcomes, weights: Weights) -> MethodRow:
     """The line of a method.
 
     Args:
@@ -103,7 +103,7 @@ def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
         weights: Of its blend.
     """
     intervals = bootstrap([found], seed=0)
-    return Row(
+    return MethodRow(
         name,
         {key: value for key, value in weights.items() if value},
         tuple(100.0 * interval.value for interval in intervals),
@@ -113,12 +113,12 @@ def row_of(name: str, found: Outcomes, weights: Weights) -> Row:
     )
 
 
-def compared(first: Row, second: Row) -> PairedTest:
+def compared(first: MethodRow, second: MethodRow) -> PairedTest:
     """Difference in R@1 of two methods on the same triplets, as a share."""
     return paired_test([first.found[:, :1]], [second.found[:, :1]], seed=0)[0]
 
 
-def as_markdown(rows: Sequence[Row], triplets: int, images: int) -> str:
+def as_markdown(rows: Sequence[MethodRow], triplets: int, images: int) -> str:
     """The table for card and terminal."""
     head = " | ".join(f"R@{cut}" for cut in CUTS)
     lines = [f"| method | {head} | weights |", f"|---|{'---|' * len(CUTS)}---|"]
@@ -133,7 +133,7 @@ def as_markdown(rows: Sequence[Row], triplets: int, images: int) -> str:
     return "\n".join([*lines, "", note])
 
 
-def as_records(rows: Sequence[Row]) -> list[dict[str, object]]:
+def as_records(rows: Sequence[MethodRow]) -> list[dict[str, object]]:
     """The table for programs."""
     return [
         {

@@ -19,9 +19,9 @@ from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.composing.before_after import Vectors
 from composir.train.composing.mining import IndexedTriplets
-from composir.train.composing.own_data import Triplet, TripletSplit, subset
 from composir.train.composing.query_tokens import query_tokens
 from composir.train.composing.task import FrozenTriplets
+from composir.train.composing.triplet_files import TrainingTriplet, TripletSplit, subset
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.run import COMPOSER
@@ -37,7 +37,7 @@ class EncodedImages:
 
     Attributes:
         vectors: (n, D) float32, unit norm, of the gallery's encoder.
-        row_of: Row of each file that could be read.
+        row_of: MethodRow of each file that could be read.
         references: What each start's query side makes of them, in the order of the starts.
     """
 
@@ -167,7 +167,9 @@ def encode_references(
     return EncodedImages(features.vectors, row_of, made)
 
 
-def readable(triplets: Sequence[Triplet], images: EncodedImages) -> tuple[Triplet, ...]:
+def readable(
+    triplets: Sequence[TrainingTriplet], images: EncodedImages
+) -> tuple[TrainingTriplet, ...]:
     """Triplets without the images that cannot be read; those that lose their sense are left out."""
     kept = []
     for triplet in triplets:
@@ -189,7 +191,7 @@ def limited(split: TripletSplit, max_triplets: int) -> TripletSplit:
 
 
 def index_triplets(
-    triplets: Sequence[Triplet], images: EncodedImages, model: Model
+    triplets: Sequence[TrainingTriplet], images: EncodedImages, model: Model
 ) -> IndexedTriplets:
     """Triplets as rows of the images, the same for every start; may be empty."""
     references = np.array([images.row_of[t.reference] for t in triplets], dtype=np.int64)

@@ -18,9 +18,9 @@ from composir.errors import ComposirError, ImageReadError
 from composir.images import read_image
 from composir.model import Model
 from composir.model.checked_files import list_files
-from composir.train.composing.before_after import Row, row_of
+from composir.train.composing.before_after import MethodRow, row_of
 from composir.train.composing.mining import IndexedTriplets
-from composir.train.composing.ranking import found_within
+from composir.train.composing.recall import found_within
 from composir.types import FloatArray
 
 COMPOSE = "compose"
@@ -47,7 +47,7 @@ class Packaged:
     """A composer of the model with its line of the table."""
 
     folder: ComposerFolder
-    row: Row
+    row: MethodRow
 
     def is_in(self, folder: Path) -> bool:
         """Whether the graphs in a folder are its own: a run may make it again."""
@@ -64,7 +64,7 @@ def names_for(start: str) -> tuple[str, str]:
 
 
 def measure_packaged(
-    model: Model, starts: Iterable[str], held_out: HeldOut, say: Callable[[str], None]
+    model: Model, starts: Iterable[str], held_out: HeldOut, log: Callable[[str], None]
 ) -> dict[str, Packaged]:
     """Ask the model's own composers of stage 2 the same triplets, with their own weights.
 
@@ -72,7 +72,7 @@ def measure_packaged(
         model: The foundation model.
         starts: Names of the first stages, see `names_for`.
         held_out: What is asked.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
         By name; without those that the model lacks, and those that cannot be opened, which is said.
@@ -85,14 +85,14 @@ def measure_packaged(
         try:
             composer = load_composer(name, model)
             if isinstance(composer, SplicedComposer) and composer.folder.manifest.text_graph:
-                say(f"asking the packaged {name} the held-out triplets")
+                log(f"asking the packaged {name} the held-out triplets")
                 found[name] = Packaged(composer.folder, _row(name, composer, held_out))
         except ComposirError as error:
-            say(f"the table goes without the packaged {name}: {error}")
+            log(f"the table goes without the packaged {name}: {error}")
     return found
 
 
-def _row(name: str, composer: SplicedComposer, held_out: HeldOut) -> Row:
+def _row(name: str, composer: SplicedComposer, held_out: HeldOut) -> MethodRow:
     asked = held_out.triplets
     scores = np.concatenate(
         [

@@ -17,13 +17,13 @@ import torch
 from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.errors import TrainingError
 from composir.model.bundle import Source
+from composir.model.text_encoder import TextEncoder
 from composir.train.card import Card, write_composer
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchors import anchor_texts, text_search_cost
 from composir.train.composing.before_after import as_records
-from composir.train.composing.comparison import Comparison, compare
-from composir.train.composing.config import ComposeConfig
+from composir.train.composing.comparison_table import ComparisonTable, compare
 from composir.train.composing.data import (
     FrozenInputs,
     QueryVariant,
@@ -34,16 +34,17 @@ from composir.train.composing.data import (
     open_starts,
     readable,
 )
-from composir.train.composing.own_data import TripletData, read_all, split_triplets
 from composir.train.composing.packaged import HeldOut, measure_packaged
+from composir.train.composing.settings import ComposeConfig
 from composir.train.composing.task import WATCHED, ComposingTask
+from composir.train.composing.triplet_files import TripletData, read_all, split_triplets
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import LoopOptions
 from composir.train.run import (
     COMPOSER,
     QUERY_GRAPH,
+    Log,
     Run,
-    Say,
     figures_line,
     public_command,
 )
@@ -55,7 +56,7 @@ KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "effi
 """What a composer's manifest takes over from its start's."""
 
 
-def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerManifest:
+def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train stage 2 and write a composer for each start.
 
     Args:
@@ -63,7 +64,7 @@ def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerMa
         folder: Run folder: gets `config.json`, `stage2/`, `composer/` and `before_after.json` of
             the first start, `composer-NAME/` and `before_after-NAME.json` of others, and
             `left_out.txt` with the rows that could not be used.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
         The manifest of `folder/composer`.
@@ -78,23 +79,19 @@ def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerMa
     foundation = FrozenFoundation.load(config.model)
     starts = open_starts(config.start, foundation.model)
     names = composer_names(config.name, starts)
-    run = Run.begin(config, folder, say, foundation)
+    run = Run.begin(config, folder, log, foundation)
     inputs = _freeze(config, run, starts)
     torch.manual_seed(config.seed)
     tower = AdaptedTower(foundation.text, config.adapters)
-    run.say(f"{tower.parameter_count():,} trained parameters ({config.adapters.kind})")
+    run.log(f"{tower.parameter_count():,} trained parameters ({config.adapters.kind})")
     figures = _train(config, run, tower, inputs)
     places = _composer_folders(folder, starts)
     parity = _export_text(run, tower, places)
     adapted = foundation.model.with_text_graph(places[0] / TEXT_GRAPH)
-    if config.text_only:
-        model, data = foundation.model, Path(config.text_only)
-        costs = text_search_cost(data, model, adapted, config.cache)
-        run.say(figures_line(costs))
-        figures = {**figures, **costs}
+    figures |= _text_search_cost(config, run, adapted)
     held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
     start_names = [start.manifest.name for start in starts]
-    packaged = measure_packaged(foundation.model, start_names, held_out, run.say)
+    packaged = measure_packaged(foundation.model, start_names, held_out, run.log)
     made = {
         "adapter_parameters": tower.parameter_count(),
         "train_triplets": inputs.train_count,
@@ -103,10 +100,10 @@ def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerMa
     training = run.record(_command(config, folder), figures) | made
     for place, name, variant in zip(places, names, inputs.variants, strict=True):
         if len(places) > 1:
-            run.say(f"{name}, on the query side of {variant.start.manifest.name}:")
+            run.log(f"{name}, on the query side of {variant.start.manifest.name}:")
         fixed = config.fixed_weights(variant.start.manifest)
         compared = compare(variant, inputs, adapted, packaged, fixed, place)
-        run.say(compared.markdown())
+        run.log(compared.markdown())
         others = [other for other in start_names if other != variant.start.manifest.name]
         _write(run, place, name, variant, compared, training | _shared(others))
     dev = run.dev_sets(config.dev_sets)
@@ -115,7 +112,7 @@ def train_composing(config: ComposeConfig, folder: Path, say: Say) -> ComposerMa
         for place, start in zip(places, starts, strict=True)
     ]
     for place in places:
-        run.say(f"wrote {place}")
+        run.log(f"wrote {place}")
     return manifests[0]
 
 
@@ -149,9 +146,9 @@ def _freeze(config: ComposeConfig, run: Run, starts: Sequence[ComposerFolder]) -
     usable = readable(data.triplets, images)
     if len(usable) < len(data.triplets):
         lost = len(data.triplets) - len(usable)
-        run.say(f"{lost:,} triplets are left out because their images cannot be read")
+        run.log(f"{lost:,} triplets are left out because their images cannot be read")
     split = limited(split_triplets(usable, config.dev, config.held_out), config.max_triplets)
-    run.say(
+    run.log(
         f"{len(split.train):,} triplets to train on, {len(split.dev):,} dev, "
         f"{len(split.held_out):,} held out; {split.dropped:,} left out as ways back of those"
     )
@@ -168,7 +165,7 @@ def _read(config: ComposeConfig, run: Run) -> TripletData:
     """The triplets; those that cannot be used are listed in the run folder."""
     below = Path(config.images).expanduser() if config.images else None
     data = read_all(config.triplets, below, config.max_bad)
-    run.say(data.summary())
+    run.log(data.summary())
     left_out = "".join(f"{problem.where}: {problem.reason}\n" for problem in data.problems)
     (run.folder / LEFT_OUT).write_text(left_out, encoding="utf-8")
     return data
@@ -179,7 +176,7 @@ def _train(
 ) -> dict[str, float]:
     """Train the adapters; figures of the weights that did best on the dev triplets."""
     if not inputs.train_count:
-        run.say("no training triplets: the adapters stay at zero, which is stage 1")
+        run.log("no training triplets: the adapters stay at zero, which is stage 1")
         return {}
     task = ComposingTask(
         run.foundation,
@@ -191,10 +188,10 @@ def _train(
         config.seed,
     )
     before = task.evaluate()
-    run.say(f"stage 1: {figures_line(before)}")
+    run.log(f"stage 1: {figures_line(before)}")
     after = run.train(task, LoopOptions(watch=WATCHED, patience=config.patience), STAGE)
     if after[WATCHED] <= before[WATCHED]:
-        run.say("training did not help on the dev triplets: the adapters go back to zero (stage 1)")
+        run.log("training did not help on the dev triplets: the adapters go back to zero (stage 1)")
         tower.reset()
         return before
     return after
@@ -221,6 +218,15 @@ def _export_text(run: Run, tower: AdaptedTower, places: Sequence[Path]) -> float
     return parity
 
 
+def _text_search_cost(config: ComposeConfig, run: Run, adapted: TextEncoder) -> dict[str, float]:
+    if not config.text_only:
+        return {}
+    folder, model = Path(config.text_only), run.foundation.model
+    costs = text_search_cost(folder, model, adapted, config.cache)
+    run.log(figures_line(costs))
+    return costs
+
+
 def _shared(others: Sequence[str]) -> dict[str, Any]:
     return {"shared_with": list(others)} if others else {}
 
@@ -240,7 +246,7 @@ def _write(
     composer: Path,
     name: str,
     variant: QueryVariant,
-    compared: Comparison,
+    compared: ComparisonTable,
     training: Mapping[str, Any],
 ) -> None:
     """Table, manifest and card of one composer."""
@@ -264,7 +270,7 @@ def _write(
     write_composer(composer, fields, _card(start, training, compared))
 
 
-def _card(start: ComposerManifest, training: Mapping[str, Any], compared: Comparison) -> Card:
+def _card(start: ComposerManifest, training: Mapping[str, Any], compared: ComparisonTable) -> Card:
     others = ", ".join(f"`{name}`" for name in training.get("shared_with", ()))
     shared = (
         "\nThe adapted text encoder was trained on this query side and on those of "

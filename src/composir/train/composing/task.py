@@ -25,7 +25,7 @@ from composir.train.composing.mining import (
     MiningConfig,
     Rows,
 )
-from composir.train.composing.ranking import recalls
+from composir.train.composing.recall import recalls
 from composir.train.config import Count, Pairs, Rate, Settings, Temperature, Weight
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
@@ -81,7 +81,7 @@ class FrozenTriplets:
 
 
 class ComposingTask:
-    """Adapters trained on triplets over cached vectors and tokens (`train.loop.Task`).
+    """Adapters trained on triplets over cached vectors and tokens (`train.loop.TrainingTask`).
 
     Attributes:
         tower: The adapted tower.

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from composir.train.draws import drawn_rows
 from composir.train.isa.objective import ObjectiveConfig
-from composir.train.isa.pictures import PictureBank
+from composir.train.isa.picture_bank import PictureBank
 from composir.train.isa.token_learner import TokenLearnerConfig
-from composir.train.steering.targets import Steering
+from composir.train.steering.targets import PhraseSteering
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Batch:
         views: Of each picture, which one the light side sees.
         phrases: Of each picture, the phrase beside its sentence; `NO_PHRASE` for none.
         teachers: (n + q, D), the pictures' gallery vectors, then the queue's.
-        targets: The same as sentences are to match them (`FrozenFoundation.meaning`).
+        targets: The same as sentences are to match them (`FrozenFoundation.text_aligned`).
         valid: (n, n + q) bool, false where a column is the row's own picture once more.
         goals: (m, D), where the m sentences with a phrase should lead.
         kept: (l,) int64, tokens that this step sees.
@@ -63,7 +63,7 @@ class Batches:
         self,
         bank: PictureBank,
         objective: ObjectiveConfig,
-        steering: Steering,
+        steering: PhraseSteering,
         learner: TokenLearnerConfig,
         seed: int,
         meaning: Callable[[Tensor], Tensor],
@@ -122,7 +122,7 @@ class Batches:
         return rows[:size], views[:size]
 
     def _goals(self, targets: Tensor, phrases: Sequence[int]) -> Tensor:
-        rows = self._steering.having(phrases)
+        rows = self._steering.rows_with_phrase(phrases)
         return self._steering.targets(targets[rows], [phrases[row] for row in rows])
 
     def _kept(self, generator: np.random.Generator) -> Tensor:

@@ -45,9 +45,9 @@ class LightVector(nn.Module):
     """`normalise(W0 z + W2 gelu(W1 z))`, z the standardised average of the feature map.
 
     Attributes:
-        inherited: Whether the straight way starts as the gallery's own head.
-        appearance: The gallery's own map to the appearance part, where the straight way starts so;
-            else the straight way estimates both parts.
+        inherited: Whether the linear map starts as the gallery's own head.
+        appearance: The gallery's own map to the appearance part, where the linear map starts so;
+            else the linear map estimates both parts.
     """
 
     inherited = False
@@ -65,8 +65,8 @@ class LightVector(nn.Module):
         self.appearance: Appearance | None = None
         self.widen: nn.Module = nn.Identity()
         self.norm = nn.LayerNorm(channels)
-        self.straight = nn.Linear(channels, dimension)
-        self.bent = _perceptron(channels, dimension, config) if config.width else None
+        self.linear = nn.Linear(channels, dimension)
+        self.mlp = _perceptron(channels, dimension, config) if config.width else None
 
     @classmethod
     def of_gallery(cls, bundle: Bundle, config: LightVectorConfig) -> LightVector:
@@ -91,11 +91,11 @@ class LightVector(nn.Module):
         widen = SameConv(conv.shape[1], len(conv), 1)
         _fill(widen, conv, weights["trunk.head.bias"])
         _fill(made.norm, weights["head.norm.weight"], weights["head.norm.bias"])
-        _fill(made.straight, heads.sum(axis=1), weights["head.project.bias"])
+        _fill(made.linear, heads.sum(axis=1), weights["head.project.bias"])
         made.widen = nn.Sequential(widen, nn.ReLU6())
         made.inherited = True
-        if made.bent is not None:
-            last = cast(nn.Linear, made.bent[-1])
+        if made.mlp is not None:
+            last = cast(nn.Linear, made.mlp[-1])
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         return made
@@ -104,7 +104,7 @@ class LightVector(nn.Module):
         """Those that start at random."""
         if not self.inherited:
             return tuple(self.parameters())
-        return () if self.bent is None else tuple(self.bent.parameters())
+        return () if self.mlp is None else tuple(self.mlp.parameters())
 
     def inherited_parameters(self) -> tuple[nn.Parameter, ...]:
         """Those that start as the gallery's, to be trained gently."""
@@ -115,9 +115,9 @@ class LightVector(nn.Module):
         """Estimate the vectors; (n, C, h, w) to (n, D) of unit norm."""
         averaged = self.widen(features).mean(dim=(2, 3))
         pooled = self.norm(averaged)
-        vectors = self.straight(pooled)
-        if self.bent is not None:
-            vectors = vectors + self.bent(pooled)
+        vectors = self.linear(pooled)
+        if self.mlp is not None:
+            vectors = vectors + self.mlp(pooled)
         vectors = functional.normalize(vectors, dim=-1)
         return vectors if self.appearance is None else self.appearance.beside(vectors, averaged)
 

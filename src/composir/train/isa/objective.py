@@ -70,7 +70,7 @@ class ObjectiveConfig(Settings):
             gallery; 0 leaves both as they are.
         gcd: Global contrastive distillation.
         lar: Local alignment regularisation.
-        steering: What keeps sentences steerable.
+        steering: Text faithfulness.
         token_dropout: Chance that a step sees only some of the tokens, so that none relies on the
             others.
         image_template: Sentence of a picture alone.

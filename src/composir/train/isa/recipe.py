@@ -19,7 +19,6 @@ from composir.train.blend import BlendSettings
 from composir.train.card import Card, write_composer
 from composir.train.config import Between, Count, File, Files, Name, Texts
 from composir.train.frozen import FrozenFoundation
-from composir.train.isa.export import QueryParts
 from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
     GALLERY,
@@ -29,20 +28,21 @@ from composir.train.isa.light_encoder import (
     load_light_encoder,
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
-from composir.train.isa.matching import SentenceMatcher, load_matcher
 from composir.train.isa.objective import ObjectiveConfig
-from composir.train.isa.pictures import PictureBank, View
+from composir.train.isa.picture_bank import PictureBank, View
+from composir.train.isa.query_graph import QueryParts
+from composir.train.isa.sentence_matcher import SentenceMatcher, load_matcher
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.loop import LoopConfig, LoopOptions
-from composir.train.pictures import (
+from composir.train.run import COMPOSER, QUERY_GRAPH, Log, Run, RunConfig, public_command
+from composir.train.source_pictures import (
     NOT_STATED,
     PictureSources,
     SourcePicture,
     licences,
     read_pictures,
 )
-from composir.train.run import COMPOSER, QUERY_GRAPH, Run, RunConfig, Say, public_command
 from composir.train.steering.phrases import read_phrases
 from composir.train.temperatures import at_temperature
 
@@ -107,14 +107,14 @@ class IsaConfig(RunConfig):
         return self.side == "asymmetric" and self.light_vector.weight > 0
 
 
-def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
+def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train, export and describe an ISA composer.
 
     Args:
         config: What to do.
         folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`, and the
             same with float32 weights in `composer-fp32/`.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
         The composer's manifest.
@@ -126,27 +126,23 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
         ModelError: If it has no spatial features where those are needed.
     """
     phrases = read_phrases(config.phrases)
-    run = Run.begin(config, folder, say)
+    run = Run.begin(config, folder, log)
     encoder = _encoder(config, run)
     with run.workers.main_first():
         dev = run.dev_sets(config.dev)
         held_out = {file for one in dev for file in one.asked_about}
         sources = PictureSources(data=config.data, images=config.images, dev_share=config.dev_share)
-        pictures = read_pictures(sources, held_out, run.say)
+        pictures = read_pictures(sources, held_out, run.log)
         bank = _bank(config, run, encoder, pictures)
-    run.say(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
+    run.log(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
     foundation = run.foundation
-    learner = TokenLearner(
-        encoder.channels,
-        foundation.word_dimension,
-        config.token_learner,
-        foundation.word_statistics,
-    )
+    words, width = foundation.word_statistics, foundation.word_dimension
+    learner = TokenLearner(encoder.channels, width, config.token_learner, words)
     light_vector = _light_vector(config, foundation, encoder)
     objective = at_temperature(config.objective, foundation.temperature, "lar")
     matcher = load_matcher(foundation, objective)
     if matcher is not None:
-        run.say("LAR by the model's own matching encoder")
+        run.log("LAR by the model's own matching encoder")
     task = IsaTask(
         foundation,
         encoder,
@@ -164,22 +160,33 @@ def train_isa(config: IsaConfig, folder: Path, say: Say) -> ComposerManifest:
     )
     figures = run.train(task, config.options)
     query = QueryParts(encoder, learner, light_vector)
+    used = licences(pictures, config.images)
+    about = {"pictures": len(bank.train), "alignment": _alignment(config, matcher)}
     composer, twin = folder / COMPOSER, folder / f"{COMPOSER}-fp32"
     for place in (composer, twin):
         graph = query.export(foundation, place / QUERY_GRAPH, quantise=place == composer)
-        told = graph | {"pictures": len(bank.train), "alignment": _alignment(config, matcher)}
-        used = licences(pictures, config.images)
-        fields = run.composer(
-            place, _command(config), figures, used, "training: pictures alone", **told
-        )
-        write_composer(
-            place, fields | _fields(config, encoder, fields), _card(config, encoder, told)
-        )
+        _write(config, run, place, encoder, figures, used, graph | about)
     # A device without a vector of its own has none to blend in.
     has_vector = config.has_light_vector or config.side == "symmetric"
     made = run.choose_blend(composer, dev, {} if has_vector else {"image": 0.0}, [twin])
-    run.say(f"wrote {composer}: use it with --composer {composer}")
+    run.log(f"wrote {composer}: use it with --composer {composer}")
     return made
+
+
+def _write(
+    config: IsaConfig,
+    run: Run,
+    composer: Path,
+    encoder: LightEncoder,
+    figures: Mapping[str, float],
+    used: Mapping[str, str],
+    told: Mapping[str, Any],
+) -> None:
+    """Manifest and card of a composer whose graph is in its folder."""
+    use = "training: pictures alone"
+    fields = run.composer(composer, _command(config), figures, used, use, **told)
+    fields |= _fields(config, encoder, fields)
+    write_composer(composer, fields, _card(config, encoder, told))
 
 
 def _encoder(config: IsaConfig, run: Run) -> LightEncoder:

@@ -18,11 +18,11 @@ from composir.train.isa.dev_figures import own_picture_figures, steering_figures
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.light_vector import LightVector, light_vector_loss
 from composir.train.isa.objective import GcdConfig, LarConfig, ObjectiveConfig
-from composir.train.isa.pictures import PictureBank, RowNumbers
+from composir.train.isa.picture_bank import PictureBank, RowNumbers
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.loop import ParameterGroup, mixed_precision
 from composir.train.losses import (
-    MatchingEncoder,
+    Matcher,
     alignment_loss,
     contrastive_loss,
     distillation_loss,
@@ -30,7 +30,7 @@ from composir.train.losses import (
 )
 from composir.train.sentences import encode_sentences
 from composir.train.steering.phrases import Phrases
-from composir.train.steering.targets import Steering, steering_loss
+from composir.train.steering.targets import PhraseSteering, steering_loss
 from composir.train.workers import OneWorker, Workers, own_slice
 
 EVALUATION_BATCH = 128
@@ -38,7 +38,7 @@ PHRASES_A_PICTURE = 2
 
 
 class IsaTask(nn.Module):
-    """Pictures to sentences, sentences to the gallery's vectors (`train.loop.Task`).
+    """Pictures to sentences, sentences to the gallery's vectors (`train.loop.TrainingTask`).
 
     Attributes:
         encoder: The light side's network; only its trained blocks have gradients.
@@ -62,7 +62,7 @@ class IsaTask(nn.Module):
         precision: str = "auto",
         dev_images: int = 400,
         light_vector: LightVector | None = None,
-        matcher: MatchingEncoder | None = None,
+        matcher: Matcher | None = None,
     ) -> None:
         """Prepare; frozen parts are frozen here.
 
@@ -95,9 +95,9 @@ class IsaTask(nn.Module):
         self._objective, self._blend, self._precision = objective, blend, precision
         self._dev = bank.dev[:dev_images]
         vectors = foundation.encode_texts(phrases.texts)
-        self._steering = Steering(phrases, vectors, objective.steering)
+        self._steering = PhraseSteering(phrases, vectors, objective.steering)
         self.batches = Batches(
-            bank, objective, self._steering, learner.config, seed, foundation.meaning
+            bank, objective, self._steering, learner.config, seed, foundation.text_aligned
         )
         self.encoder, self.learner, self.light_vector = encoder, learner, light_vector
         self.projections = _projections(foundation, bank, objective.lar, matcher)
@@ -210,7 +210,7 @@ class IsaTask(nn.Module):
 
     def _composed(self, chosen: Batch, tokens: Tensor, vectors: Tensor) -> Tensor:
         """Sentences with a phrase, of the rows that have one; (m, D)."""
-        rows = self._steering.having(chosen.phrases)
+        rows = self._steering.rows_with_phrase(chosen.phrases)
         if not rows:
             return vectors[:0]
         texts = [self._steering.texts[chosen.phrases[row]] for row in rows]
@@ -247,7 +247,7 @@ class IsaTask(nn.Module):
         maps = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
         tokens: Tensor = self.learner(maps)[0]
         sentences = self._sentences(self._objective.image_template, tokens)
-        figures = own_picture_figures(sentences, self._foundation.meaning(vectors))
+        figures = own_picture_figures(sentences, self._foundation.text_aligned(vectors))
         if self.light_vector is not None:
             cosines = (self.light_vector(maps) * vectors).sum(dim=1)
             figures["light_vector/cosine"] = float(cosines.mean())
@@ -301,7 +301,7 @@ def _projections(
     foundation: FrozenFoundation,
     bank: PictureBank,
     lar: LarConfig,
-    matcher: MatchingEncoder | None,
+    matcher: Matcher | None,
 ) -> nn.ModuleDict:
     """Of token states and patch tokens, where late interaction is trained."""
     if not lar.weight or matcher is not None:

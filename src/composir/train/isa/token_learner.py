@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.train.config import Dropout, Heads, Layers, Settings, Tokens, Width
-from composir.train.words import Likeness, WordLike, WordStatistics
+from composir.train.word_statistics import Likeness, WordLike, WordStatistics
 
 Norm: TypeAlias = Literal["layer", "batch", "none"]
 

@@ -25,7 +25,7 @@ from composir.errors import TrainingError
 from composir.train.composer_export import export_query_graph
 from composir.train.config import Between, Dropout, Heads, Length, Settings, Tokens, Width
 from composir.train.frozen import FrozenFoundation
-from composir.train.words import WordLike, WordStatistics
+from composir.train.word_statistics import WordLike, WordStatistics
 
 EPSILON = 1e-6
 

@@ -22,14 +22,14 @@ from composir.train.dev_set import DevSet
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import feature_store
 from composir.train.loop import LoopConfig, LoopOptions
+from composir.train.mapping.caption_bank import neutral_phrases
 from composir.train.mapping.dev_check import DevCheck, dev_check
 from composir.train.mapping.mapper import Mapper, MapperConfig, export_mapper
-from composir.train.mapping.phrases import neutral_phrases
-from composir.train.mapping.task import MapBank, MapObjective, MappingTask, Steered
-from composir.train.pictures import PictureSources, SourcePicture, licences, read_pictures
-from composir.train.run import COMPOSER, QUERY_GRAPH, Run, RunConfig, Say, public_command
+from composir.train.mapping.task import MapBank, MapObjective, MappingTask, PhraseSentences
+from composir.train.run import COMPOSER, QUERY_GRAPH, Log, Run, RunConfig, public_command
+from composir.train.source_pictures import PictureSources, SourcePicture, licences, read_pictures
 from composir.train.steering.phrases import read_phrases
-from composir.train.steering.targets import Steering
+from composir.train.steering.targets import PhraseSteering
 from composir.train.temperatures import at_temperature
 
 ABOUT = (
@@ -77,14 +77,14 @@ class MapConfig(RunConfig):
 
 
 def train_map(
-    config: MapConfig, folder: Path, say: Say, *, verb: str = "map", about: str = ABOUT
+    config: MapConfig, folder: Path, log: Log, *, verb: str = "map", about: str = ABOUT
 ) -> ComposerManifest:
     """Train a mapper and write its composer.
 
     Args:
         config: What to do.
         folder: Run folder: `config.json`, `checkpoint.pt`, `metrics.jsonl`, `composer/`.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
         verb: What of `composir train` this is, for the card.
         about: What the composer is, for the card.
 
@@ -99,12 +99,12 @@ def train_map(
     """
     steers = config.objective.steering.phrase_weight > 0
     phrases = read_phrases(config.phrases) if steers else None
-    run = Run.begin(config, folder, say)
+    run = Run.begin(config, folder, log)
     foundation, injects = run.foundation, config.mapper.injection_layers > 0
     objective = at_temperature(config.objective, foundation.temperature)
     dev = run.dev_sets(config.dev)
     held_out = {file for one in dev for file in one.asked_about}
-    pictures = read_pictures(config.sources, held_out, run.say)
+    pictures = read_pictures(config.sources, held_out, run.log)
     bank = _bank(config, run, pictures)
     mapper = Mapper.of(foundation, config.mapper, bank.patch_width)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
@@ -112,8 +112,8 @@ def train_map(
     steered = None
     if phrases is not None:
         vectors = foundation.encode_texts(phrases.texts)
-        steering = Steering(phrases, vectors, objective.steering)
-        steered = Steered(steering, templates.composed)
+        steering = PhraseSteering(phrases, vectors, objective.steering)
+        steered = PhraseSentences(steering, templates.composed)
     task = MappingTask(foundation, mapper, bank, objective, config.seed, checks, steered)
     figures = run.train(task, config.options)
     named = {
@@ -217,7 +217,7 @@ def finish(
     }
     write_composer(composer, fields, card)
     made = run.choose_blend(composer, dev)
-    run.say(f"wrote {composer}")
+    run.log(f"wrote {composer}")
     return made
 
 

@@ -20,7 +20,7 @@ from composir.train.losses import distillation_loss, symmetric_contrast
 from composir.train.mapping.dev_check import DevCheck
 from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
-from composir.train.steering.targets import Steering, SteeringConfig, steering_loss
+from composir.train.steering.targets import PhraseSteering, SteeringConfig, steering_loss
 
 MOST_DEV = 512
 
@@ -82,7 +82,7 @@ class MapBank:
 
 
 @dataclass(frozen=True, slots=True)
-class Steered:
+class PhraseSentences:
     """Sentences with a phrase, and how they are put.
 
     Attributes:
@@ -90,12 +90,12 @@ class Steered:
         template: Such a sentence, with `{}` and `{text}`.
     """
 
-    steering: Steering
+    steering: PhraseSteering
     template: str
 
 
 class MappingTask:
-    """Image contrast, soft text alignment and steering over cached features (a `loop.Task`)."""
+    """Image contrast, soft text alignment and steering over cached features."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class MappingTask:
         objective: MapObjective,
         seed: int,
         dev_checks: Sequence[DevCheck] = (),
-        steered: Steered | None = None,
+        steered: PhraseSentences | None = None,
     ) -> None:
         """Prepare.
 
@@ -142,11 +142,11 @@ class MappingTask:
         generator = np.random.default_rng((self.seed, step))
         places = drawn_rows(len(bank.train), step, objective.batch, self.seed)
         rows = bank.train[places]
-        vectors = self.foundation.meaning(bank.vectors[rows])
+        vectors = self.foundation.text_aligned(bank.vectors[rows])
         template = self.templates[generator.integers(len(self.templates))]
         tokens = self._tokens(rows)
         sentences = self._encoded(tokens, template)
-        negatives = self.foundation.meaning(self._negatives(rows, generator))
+        negatives = self.foundation.text_aligned(self._negatives(rows, generator))
         loss = symmetric_contrast(sentences, vectors, objective.temperature, negatives)
         if objective.alignment:
             loss = loss + objective.alignment * distillation_loss(
@@ -183,10 +183,14 @@ class MappingTask:
         return encode_sentences(foundation, foundation.text, template, tokens, texts).vectors
 
     def _steering_loss(
-        self, steered: Steered, tokens: Tensor, vectors: Tensor, generator: np.random.Generator
+        self,
+        steered: PhraseSentences,
+        tokens: Tensor,
+        vectors: Tensor,
+        generator: np.random.Generator,
     ) -> Tensor:
         phrases = steered.steering.draw(len(tokens), generator)
-        rows = steered.steering.having(phrases)
+        rows = steered.steering.rows_with_phrase(phrases)
         if not rows:
             return tokens.new_zeros(())
         asked = [phrases[row] for row in rows]

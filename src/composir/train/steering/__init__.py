@@ -1,1 +1,1 @@
-"""[ours] Text faithfulness: words still count beside pseudo-words; without labels."""
+"""[ours] Text faithfulness of sentences with pseudo-words, without labels: for ISA and stage 1."""

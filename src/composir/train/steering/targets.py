@@ -44,7 +44,7 @@ class SteeringConfig(Settings):
     centred: bool = True
 
 
-class Steering:
+class PhraseSteering:
     """Draws phrases and makes targets.
 
     Attributes:
@@ -71,7 +71,7 @@ class Steering:
     def draw(self, count: int, generator: np.random.Generator) -> list[int]:
         """Of each row, its phrase or `NO_PHRASE`.
 
-        Every so-manieth row gets one, so that each process and chunk gets its share.
+        Every n-th row gets one, so that each process and chunk gets its share.
         """
         drawn = generator.integers(0, len(self.texts), count)
         marks = np.floor(np.arange(1, count + 1) * self._config.phrase_share)
@@ -79,7 +79,7 @@ class Steering:
         return [int(p) if g else NO_PHRASE for p, g in zip(drawn, gets, strict=True)]
 
     @staticmethod
-    def having(phrases: Sequence[int]) -> list[int]:
+    def rows_with_phrase(phrases: Sequence[int]) -> list[int]:
         """Places of the rows that have a phrase."""
         return [place for place, phrase in enumerate(phrases) if phrase != NO_PHRASE]
 

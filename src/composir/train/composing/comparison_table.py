@@ -9,7 +9,7 @@ from pathlib import Path
 from composir.compose.blend import BlendWeights
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import best_of_grid, best_sum
-from composir.train.composing.before_after import Row, Scores, as_markdown, compared, row
+from composir.train.composing.before_after import BlendScores, MethodRow, as_markdown, compared, row
 from composir.train.composing.data import FrozenInputs, QueryVariant, vectors_of
 from composir.train.composing.packaged import Packaged, names_for
 from composir.train.composing.task import FrozenTriplets
@@ -19,7 +19,7 @@ COMPARED = (("sum", 2), ("stage 1", 5))
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparisonTable:
     """What the held-out triplets say of a composer.
 
     Attributes:
@@ -30,8 +30,8 @@ class Comparison:
         images: How many images they were asked about.
     """
 
-    rows: Sequence[Row]
-    packaged: Sequence[Row]
+    rows: Sequence[MethodRow]
+    packaged: Sequence[MethodRow]
     weights: BlendWeights
     triplets: int
     images: int
@@ -57,7 +57,7 @@ def compare(
     packaged: Mapping[str, Packaged],
     fixed: Mapping[str, float],
     composer: Path,
-) -> Comparison:
+) -> ComparisonTable:
     """Ask the held-out triplets, with weights that the dev triplets choose.
 
     Args:
@@ -69,8 +69,8 @@ def compare(
         composer: The folder that is made; a packaged composer that it makes again has no line.
     """
 
-    def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> Scores:
-        return Scores(vectors_of(triplets, encoder), inputs.images, triplets.indexed)
+    def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> BlendScores:
+        return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets.indexed)
 
     plain, made = inputs.foundation.model.texts, variant.start.manifest
     others = [packaged[name] for name in names_for(made.name) if name in packaged]
@@ -90,10 +90,10 @@ def compare(
         row("stage 2, weights chosen on dev", second, chosen),
     ]
     asked = len(variant.held_out.indexed)
-    return Comparison(rows, own, made.settings.changed(chosen), asked, len(inputs.images))
+    return ComparisonTable(rows, own, made.settings.changed(chosen), asked, len(inputs.images))
 
 
-def _difference(stage2: Row, name: str, other: Row, weights: str) -> str:
+def _difference(stage2: MethodRow, name: str, other: MethodRow, weights: str) -> str:
     test = compared(other, stage2)
     return (
         f"R@1 of stage 2 minus {name}: {100 * test.difference:+.1f} points "

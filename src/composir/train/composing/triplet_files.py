@@ -37,7 +37,7 @@ SEPARATOR = "|"
 
 
 @dataclass(frozen=True, slots=True)
-class Triplet:
+class TrainingTriplet:
     """One example of composing.
 
     Attributes:
@@ -77,7 +77,7 @@ class TripletData:
         gallery: Images to search among: all of the folder, or all that rows name.
     """
 
-    triplets: tuple[Triplet, ...]
+    triplets: tuple[TrainingTriplet, ...]
     problems: tuple[Problem, ...]
     repeats: int
     gallery: tuple[Path, ...]
@@ -102,13 +102,13 @@ class TripletSplit:
         dropped: Training rows without a target that is not kept back.
     """
 
-    train: tuple[Triplet, ...]
-    dev: tuple[Triplet, ...]
-    held_out: tuple[Triplet, ...]
+    train: tuple[TrainingTriplet, ...]
+    dev: tuple[TrainingTriplet, ...]
+    held_out: tuple[TrainingTriplet, ...]
     dropped: int = 0
 
     @property
-    def parts(self) -> tuple[tuple[Triplet, ...], ...]:
+    def parts(self) -> tuple[tuple[TrainingTriplet, ...], ...]:
         """Training, dev and held-out triplets."""
         return self.train, self.dev, self.held_out
 
@@ -129,11 +129,11 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
             than `max_bad` of the rows are not.
     """
     rows_file, resolve = _opened(source, images)
-    good: list[Triplet] = []
+    good: list[TrainingTriplet] = []
     problems: list[Problem] = []
     for where, row in _rows(rows_file):
         outcome = _outcome(where, row, resolve)
-        if isinstance(outcome, Triplet):
+        if isinstance(outcome, TrainingTriplet):
             good.append(outcome)
         else:
             problems.append(outcome)
@@ -159,7 +159,7 @@ def read_all(sources: Sequence[Path], images: Path | None, max_bad: float) -> Tr
     )
 
 
-def subset(triplets: Sequence[Triplet], count: int) -> tuple[Triplet, ...]:
+def subset(triplets: Sequence[TrainingTriplet], count: int) -> tuple[TrainingTriplet, ...]:
     """The first `count` in an order that depends on the triplets alone; all where it is negative.
 
     Smaller subsets are part of larger ones, so a curve over the count adds and never swaps.
@@ -171,7 +171,9 @@ def subset(triplets: Sequence[Triplet], count: int) -> tuple[Triplet, ...]:
     return tuple(t for t in triplets if id(t) in members)
 
 
-def split_triplets(triplets: Sequence[Triplet], dev: float, held_out: float) -> TripletSplit:
+def split_triplets(
+    triplets: Sequence[TrainingTriplet], dev: float, held_out: float
+) -> TripletSplit:
     """Split by reference (or group), the same way every time.
 
     Where reference and target of a training row are the two images of a dev or held-out row, e.g.
@@ -254,7 +256,7 @@ def _check_columns(path: Path, reader: csv.DictReader[str]) -> None:
         )
 
 
-def _outcome(where: str, row: object, resolve: PictureNames) -> Triplet | Problem:
+def _outcome(where: str, row: object, resolve: PictureNames) -> TrainingTriplet | Problem:
     """A row's triplet, or what is wrong with it."""
     if not isinstance(row, Mapping):
         return Problem(where, str(row))
@@ -267,7 +269,7 @@ def _outcome(where: str, row: object, resolve: PictureNames) -> Triplet | Proble
     return Problem(where, made) if isinstance(made, str) else made
 
 
-def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> Triplet | str:
+def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> TrainingTriplet | str:
     """A row's triplet, or in words what is wrong with it; names that cannot be used raise."""
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
@@ -283,7 +285,7 @@ def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> Tripl
         return f"the target is the reference itself ({reference.name})"
     others = tuple(file for file in shown if file not in targets and file != reference)
     group = str(row.get("group") or resolve.name_of(reference))
-    return Triplet(reference, text.strip(), targets, others, group, where)
+    return TrainingTriplet(reference, text.strip(), targets, others, group, where)
 
 
 def _names(value: object) -> list[str]:
@@ -294,9 +296,9 @@ def _names(value: object) -> list[str]:
     return [name.strip() for name in str(value).split(SEPARATOR) if name.strip()]
 
 
-def _merged(triplets: Sequence[Triplet]) -> list[Triplet]:
+def _merged(triplets: Sequence[TrainingTriplet]) -> list[TrainingTriplet]:
     """One triplet for each reference and text: their targets are answers to the same question."""
-    found: dict[tuple[Path, str], Triplet] = {}
+    found: dict[tuple[Path, str], TrainingTriplet] = {}
     for new in triplets:
         key = (new.reference, new.text.casefold())
         old = found.get(key, new)
@@ -332,11 +334,11 @@ def _unique(items: Iterable[Path]) -> tuple[Path, ...]:
 Pair: TypeAlias = frozenset[Path]
 
 
-def _pairs(triplet: Triplet) -> set[Pair]:
+def _pairs(triplet: TrainingTriplet) -> set[Pair]:
     return {frozenset((triplet.reference, target)) for target in triplet.targets}
 
 
-def _without(triplet: Triplet, known: set[Pair]) -> Triplet:
+def _without(triplet: TrainingTriplet, known: set[Pair]) -> TrainingTriplet:
     """A triplet whose targets that would give a held-out pair away are kept back."""
     back = tuple(t for t in triplet.targets if frozenset((triplet.reference, t)) in known)
     if not back:

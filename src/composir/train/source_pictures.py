@@ -13,11 +13,11 @@ from composir.data.datasets import GALLERY
 from composir.errors import TrainingError
 from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
-from composir.train.images import TrainingImage, is_dev, told_training_images
+from composir.train.training_images import TrainingImage, is_dev, list_training_images
 from composir.triplets.records import ImageSet, SourceImage
 from composir.triplets.source import read_data_set
 
-Say: TypeAlias = Callable[[str], None]
+Log: TypeAlias = Callable[[str], None]
 NOT_STATED, PLAIN = "not stated", "images"
 OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
@@ -58,7 +58,7 @@ class PictureSources(Settings):
 
 
 def read_pictures(
-    sources: PictureSources, held_out: Collection[Path], say: Say
+    sources: PictureSources, held_out: Collection[Path], log: Log
 ) -> list[SourcePicture]:
     """Find the pictures to train on.
 
@@ -67,7 +67,7 @@ def read_pictures(
     Args:
         sources: Where to look.
         held_out: Files that dev queries ask about; they are left out.
-        say: Takes notices: what is left out, what does not fit.
+        log: Takes notices: what is left out, what does not fit.
 
     Returns:
         The pictures, in a fixed order; each file once.
@@ -78,12 +78,12 @@ def read_pictures(
     """
     if not sources.data and not sources.images:
         raise TrainingError("no training images: name data set folders or images")
-    found = [p for folder in sources.data for p in _data_pictures(folder, sources, say)]
-    found += _plain_pictures(sources, say)
+    found = [p for folder in sources.data for p in _data_pictures(folder, sources, log)]
+    found += _plain_pictures(sources, log)
     once = {_identity(picture.file): picture for picture in reversed(found)}
     hidden = {_identity(file) for file in held_out} & once.keys()
     if hidden:
-        say(f"{len(hidden):,} pictures that the dev queries ask about are left out of training")
+        log(f"{len(hidden):,} pictures that the dev queries ask about are left out of training")
     kept = [p for file, p in reversed(once.items()) if file not in hidden]
     if not any(picture.split == "train" for picture in kept):
         others = sorted({picture.split for picture in kept})
@@ -92,7 +92,7 @@ def read_pictures(
             f"no training images are left{told}: name more data set folders or images"
         )
     counts = Counter((picture.source, picture.split) for picture in kept)
-    say("pictures: " + ", ".join(f"{n} {s} {c:,}" for (n, s), c in sorted(counts.items())))
+    log("pictures: " + ", ".join(f"{n} {s} {c:,}" for (n, s), c in sorted(counts.items())))
     return kept
 
 
@@ -110,10 +110,10 @@ def _identity(file: PictureFile) -> tuple[Path, int]:
     return file.path.resolve(), file.begin
 
 
-def _data_pictures(folder: Path, sources: PictureSources, say: Say) -> Iterator[SourcePicture]:
+def _data_pictures(folder: Path, sources: PictureSources, log: Log) -> Iterator[SourcePicture]:
     for one in _data_sets(folder):
         source = read_data_set(one)
-        _tell(source, say)
+        _tell(source, log)
         for image in source.images:
             split = _own_split(image, source.name, sources.dev_share)
             if split:
@@ -146,15 +146,15 @@ def _texts(image: SourceImage) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*image.captions, *([title] if title else [])]))
 
 
-def _plain_pictures(sources: PictureSources, say: Say) -> list[SourcePicture]:
+def _plain_pictures(sources: PictureSources, log: Log) -> list[SourcePicture]:
     if not sources.images:
         if sources.captions != Path():
             raise TrainingError(
                 f"the captions {sources.captions} belong to --images: name those too"
             )
         return []
-    images = told_training_images(sources.images, say)
-    texts = _caption_texts(sources.captions, images, say) if sources.captions != Path() else {}
+    images = list_training_images(sources.images, log)
+    texts = _caption_texts(sources.captions, images, log) if sources.captions != Path() else {}
     return [
         SourcePicture(
             PLAIN,
@@ -167,7 +167,7 @@ def _plain_pictures(sources: PictureSources, say: Say) -> list[SourcePicture]:
 
 
 def _caption_texts(
-    captions: Path, images: Sequence[TrainingImage], say: Say
+    captions: Path, images: Sequence[TrainingImage], log: Log
 ) -> dict[str, tuple[str, ...]]:
     """Captions by the name of their image."""
     rows = read_captions(captions, CAPTION_COLUMNS)
@@ -179,8 +179,8 @@ def _caption_texts(
             f"{len(images):,} images; are its names relative to their folder?"
         )
     if strangers:
-        say(f"{len(strangers):,} captions without a picture: {some}")
-    say(f"{len(images) - len(found):,} of {len(images):,} images have no caption")
+        log(f"{len(strangers):,} captions without a picture: {some}")
+    log(f"{len(images) - len(found):,} of {len(images):,} images have no caption")
     return {name: row.captions for name, row in found.items()}
 
 
@@ -190,6 +190,6 @@ def _called(image: TrainingImage) -> tuple[str, PurePosixPath, tuple[str, ...]]:
     return image.name, within, (image.name, *(() if image.offset else (str(image.path),)))
 
 
-def _tell(source: ImageSet, say: Say) -> None:
+def _tell(source: ImageSet, log: Log) -> None:
     for notice in source.notices:
-        say(f"{source.name}: {notice}")
+        log(f"{source.name}: {notice}")

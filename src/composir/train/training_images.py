@@ -83,19 +83,19 @@ def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImag
     return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
 
 
-def told_training_images(spec: Images, say: Callable[[str], None]) -> list[TrainingImage]:
+def list_training_images(spec: Images, log: Callable[[str], None]) -> list[TrainingImage]:
     """`training_images`, which says what cannot be looked at.
 
     Args:
         spec: As there.
-        say: Takes lines.
+        log: Takes lines.
 
     Raises:
         TrainingError: As there.
     """
     skipped: list[Failure] = []
     images = training_images(spec, skipped.append)
-    log_skipped(((failure.path, failure.reason) for failure in skipped), say)
+    log_skipped(((failure.path, failure.reason) for failure in skipped), log)
     return images
 
 

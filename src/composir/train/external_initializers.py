@@ -18,7 +18,7 @@ Arithmetic: TypeAlias = Literal["float32", "int8 weights", "int8"]
 """How a graph keeps its matrices and multiplies by them: `int8` does both with integers."""
 
 
-def borrow_tensors(graph: Path, lender: Path) -> int:
+def share_initializers(graph: Path, holder: Path) -> int:
     """Drop the tensors of a graph that another one holds too; written in place.
 
     The runtime maps borrowed bytes where they lie: floats that are not aligned there stay
@@ -26,7 +26,7 @@ def borrow_tensors(graph: Path, lender: Path) -> int:
 
     Args:
         graph: The `.onnx` file to make smaller.
-        lender: The `.onnx` file that keeps the tensors. To open `graph` its folder has to be named.
+        holder: The `.onnx` file that keeps the tensors. To open `graph` its folder has to be named.
 
     Returns:
         Bytes borrowed.
@@ -35,7 +35,7 @@ def borrow_tensors(graph: Path, lender: Path) -> int:
     from onnx.external_data_helper import set_external_data
 
     sizes = {onnx.TensorProto.INT8: 1, onnx.TensorProto.FLOAT: 4}
-    model, held = onnx.load(str(graph)), lender.read_bytes()
+    model, held = onnx.load(str(graph)), holder.read_bytes()
     borrowed = 0
     for tensor in model.graph.initializer:
         content, size = tensor.raw_data, sizes.get(tensor.data_type)
@@ -45,7 +45,7 @@ def borrow_tensors(graph: Path, lender: Path) -> int:
         while offset % size and offset >= 0:
             offset = held.find(content, offset + 1)
         if offset >= 0:
-            set_external_data(tensor, lender.name, offset, len(content))
+            set_external_data(tensor, holder.name, offset, len(content))
             tensor.ClearField("raw_data")
             borrowed += len(content)
     graph.write_bytes(model.SerializeToString())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from composir.errors import DatasetError
-from composir.train.composing.own_data import (
-    Triplet,
+from composir.train.composing.triplet_files import (
+    TrainingTriplet,
     read_triplets,
     split_triplets,
     subset,
@@ -26,8 +26,8 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def triplet(reference: str, target: str, text: str = "in red", group: str = "") -> Triplet:
-    return Triplet(Path(reference), text, (Path(target),), (), group or reference, "row")
+def triplet(reference: str, target: str, text: str = "in red", group: str = "") -> TrainingTriplet:
+    return TrainingTriplet(Path(reference), text, (Path(target),), (), group or reference, "row")
 
 
 def names(files: tuple[Path, ...]) -> list[str]:
