@@ -87,8 +87,8 @@ def make(
     Pictures are paired where they look or are described alike, or share all attributes but one;
     templates or a language model write what leads from one to the other. A stopped run resumes.
     """
-    from composir.triplets.filters import FilterSettings
     from composir.triplets.make import MakeSettings
+    from composir.triplets.sieve import FilterSettings
 
     source = _read(images, captions, data, caption_column or [], only, split)
     settings = MakeSettings(
@@ -150,7 +150,7 @@ def _writer(endpoint: EndpointOptions | None, seed: int) -> TemplateWriter | Lan
 def _make(run: _Run, out: Path, as_json: bool) -> None:
     from composir.data.outputs import withdrawn_if_refused
     from composir.triplets import make_triplets
-    from composir.triplets.folder import RECIPE, claim_folder, recipe_of, write_triplets
+    from composir.triplets.triplet_folder import RECIPE, claim_folder, recipe_of, write_triplets
 
     for notice in run.source.notices:
         note(f"note: {notice}")

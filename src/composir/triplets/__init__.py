@@ -1,8 +1,8 @@
 """Synthetic triplets: (reference image, modification text, target image), made to train composers.
 
 From captioned or labelled pictures: `source` reads them, `pairs` finds pictures that belong
-together, `templates` or `language_model` writes what leads from one to the other, `filters` drops
-what does not hold, and `folder` writes a data set folder that `composir bench` and
+together, `templates` or `language_model` writes what leads from one to the other, `sieve` drops
+what does not hold, and `triplet_folder` writes a data set folder that `composir bench` and
 `composir train` read. `make` is the whole way. No PyTorch is needed.
 """
 

@@ -11,9 +11,9 @@ from composir.data.problems import Problem, summarised
 from composir.encode.feature_store import FeatureStore
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
-from composir.triplets.columns import Grouping, choose_groupings, find_columns, visibility
-from composir.triplets.filters import FilterSettings, Sieve
+from composir.triplets.column_roles import Grouping, choose_groupings, find_columns, visibility
 from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
+from composir.triplets.picture_vectors import ImageVectors, Progress, caption_vectors, image_vectors
 from composir.triplets.records import (
     ImageSet,
     Pair,
@@ -22,7 +22,7 @@ from composir.triplets.records import (
     SyntheticTriplet,
     TextWriter,
 )
-from composir.triplets.vectors import ImageVectors, Progress, caption_vectors, image_vectors
+from composir.triplets.sieve import FilterSettings, Sieve
 from composir.types import Failure, FloatArray
 
 KINDS: tuple[PairKind, ...] = ("attribute", "image", "caption")

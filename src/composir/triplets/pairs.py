@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.triplets.columns import Grouping, groups_of
+from composir.triplets.column_roles import Grouping, groups_of
 from composir.triplets.records import Pair, PairKind, SourceImage, pair_rng
 from composir.types import FloatArray
 

@@ -14,8 +14,8 @@ from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
+from composir.triplets.picture_vectors import image_vectors
 from composir.triplets.records import SourceImage
-from composir.triplets.vectors import image_vectors
 from composir.types import FloatArray, PixelArray
 from tests.fakes import ColourModel
 from tests.pictures import encoded

@@ -10,7 +10,7 @@ import pytest
 from composir.encode.feature_store import FeatureStore
 from composir.errors import DatasetError
 from composir.triplets import Made, MakeSettings, make_triplets, read_captioned
-from composir.triplets.filters import PER_REFERENCE, FilterSettings
+from composir.triplets.sieve import PER_REFERENCE, FilterSettings
 from composir.triplets.templates import TemplateWriter
 from tests.fakes import ColourModel
 from tests.unit.triplets.world import captioned, shop_source

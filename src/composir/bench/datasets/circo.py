@@ -21,14 +21,14 @@ GALLERY_SIZE = 123_403
 _COUNTS = {"val": 220, "test": 800}
 
 
-class _Asked(FileRow):
+class _CircoQuery(FileRow):
     id: Name
     reference_img_id: Number
     relative_caption: Text
     semantic_aspects: tuple[Name, ...] = ()
 
 
-class _Answered(_Asked):
+class _CircoQueryWithTruth(_CircoQuery):
     target_img_id: Name
     gt_img_ids: tuple[Name, ...]
 
@@ -46,7 +46,9 @@ def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
     split, _ = DATASET.choose(options)
     base = find_root(root, ("circo", "CIRCO"), f"annotations/{split}.json")
     file = base / "annotations" / f"{split}.json"
-    rows = read_entries(file, _Asked if split == "test" else _Answered, _COUNTS[split])
+    rows = read_entries(
+        file, _CircoQuery if split == "test" else _CircoQueryWithTruth, _COUNTS[split]
+    )
     coco = base / "COCO2017_unlabeled"
     gallery, notices = _gallery(coco, options)
     images = first_existing(coco, ("unlabeled2017",))
@@ -104,8 +106,8 @@ def _listed_ids(info: Path) -> list[str]:
     return [image.id for image in listing.images]
 
 
-def _query(where: str, row: _Asked) -> BenchQuery:
-    truth = row if isinstance(row, _Answered) else None  # the test split has none
+def _query(where: str, row: _CircoQuery) -> BenchQuery:
+    truth = row if isinstance(row, _CircoQueryWithTruth) else None  # the test split has none
     return BenchQuery(
         id=row.id,
         texts=(row.relative_caption,),

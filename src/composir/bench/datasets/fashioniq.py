@@ -26,7 +26,7 @@ _VARIANTS = {
 }
 
 
-class _Asked(FileRow):
+class _FashionQuery(FileRow):
     target: Name
     candidate: Name
     captions: tuple[Name, Name]
@@ -51,7 +51,7 @@ def _category(base: Path, category: str, split: str, variant: str) -> BenchTask:
         folder / f"cap.{category}.{split}.json",
         base / "image_splits" / f"split.{category}.{split}.json",
     ]
-    rows = read_entries(files[0], _Asked, entries)
+    rows = read_entries(files[0], _FashionQuery, entries)
     names = _names(files[1], gallery_size)
     orders = 1 if variant.endswith("one-order") else 2
     queries = tuple(
@@ -82,7 +82,7 @@ def _names(file: Path, expected: int) -> Collection[str]:
     return names
 
 
-def _query(name: str, orders: int, where: str, row: _Asked) -> BenchQuery:
+def _query(name: str, orders: int, where: str, row: _FashionQuery) -> BenchQuery:
     return BenchQuery(
         id=name,
         texts=joined_captions(row.captions)[:orders],

@@ -29,7 +29,7 @@ class _Shown(FileRow):
         return self
 
 
-class _Asked(FileRow):
+class _GenecisQuery(FileRow):
     condition: Text
     reference: _Shown
     target: _Shown
@@ -49,7 +49,7 @@ def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
 
 def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> BenchTask:
     file = base / f"{name}.json"
-    rows = read_entries(file, _Asked, count)
+    rows = read_entries(file, _GenecisQuery, count)
     pictures: dict[str, ImageFile] = {}
     queries = tuple(
         _query(base, str(number), *entry, pictures) for number, entry in enumerate(rows)
@@ -72,7 +72,7 @@ def _task(base: Path, name: str, count: int, notices: tuple[str, ...]) -> BenchT
 
 
 def _query(
-    base: Path, number: str, where: str, row: _Asked, pictures: dict[str, ImageFile]
+    base: Path, number: str, where: str, row: _GenecisQuery, pictures: dict[str, ImageFile]
 ) -> BenchQuery:
     shown = (row.reference, row.target, *row.gallery)
     reference, target, *others = (_named(base, image, pictures) for image in shown)

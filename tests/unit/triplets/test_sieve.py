@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from composir.triplets import filters
-from composir.triplets.filters import FilterSettings, Sieve
+from composir.triplets import sieve as sieves
 from composir.triplets.records import Pair, Skipped, WrittenText
+from composir.triplets.sieve import FilterSettings, Sieve
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.triplets.world import picture
 
@@ -35,8 +35,8 @@ def outcome(the_sieve: Sieve, pair: Pair, written: WrittenText | Skipped) -> str
 
 def test_a_text_must_fit_the_target() -> None:
     assert outcome(sieve(), Pair("image", 0, 2), text("blue")) == "kept"
-    assert outcome(sieve(), Pair("image", 0, 2), text("red")) == filters.FITS_REFERENCE
-    assert outcome(sieve(margin=3.0), Pair("image", 0, 2), text("blue")) == filters.FITS_REFERENCE
+    assert outcome(sieve(), Pair("image", 0, 2), text("red")) == sieves.FITS_REFERENCE
+    assert outcome(sieve(margin=3.0), Pair("image", 0, 2), text("blue")) == sieves.FITS_REFERENCE
 
 
 def test_the_claim_counts_and_not_what_is_gone() -> None:
@@ -53,12 +53,12 @@ def test_similarities_are_kept_with_the_triplet() -> None:
 
 def test_near_duplicates_pairs_and_texts_come_once() -> None:
     assert outcome(sieve(max_similarity=-1.0), Pair("image", 0, 2), text("blue")) == (
-        filters.NEAR_DUPLICATE
+        sieves.NEAR_DUPLICATE
     )
     once = sieve()
     assert once.is_worth_writing(Pair("image", 0, 2))
     assert not once.is_worth_writing(Pair("caption", 0, 2))
-    assert once.dropped == {filters.SAME_PAIR: 1}
+    assert once.dropped == {sieves.SAME_PAIR: 1}
     pairs = [Pair("image", 0, 2), Pair("image", 0, 2)]
     assert len(sieve().passing(pairs, [text("blue"), text("Blue!")], 9)) == 1
 
@@ -67,11 +67,11 @@ def test_a_reference_has_its_share() -> None:
     few = sieve(per_reference=1)
     assert outcome(few, Pair("image", 0, 2), text("blue")) == "kept"
     assert not few.is_worth_writing(Pair("image", 0, 1))
-    assert few.dropped == {filters.PER_REFERENCE: 1}
+    assert few.dropped == {sieves.PER_REFERENCE: 1}
 
 
 def test_a_caption_of_the_reference_is_no_text() -> None:
-    assert outcome(sieve(), Pair("image", 0, 2), text("A red wall.")) == filters.SAYS_REFERENCE
+    assert outcome(sieve(), Pair("image", 0, 2), text("A red wall.")) == sieves.SAYS_REFERENCE
 
 
 def test_what_the_writer_skipped_is_counted_under_its_reason() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from composir.errors import DatasetError
-from composir.triplets.columns import (
+from composir.triplets.column_roles import (
     ColumnRoles,
     Grouping,
     choose_groupings,
