@@ -23,8 +23,9 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="A checkpoint's folder or its model.safetensors, a bundle's folder, ORG/NAME "
-        "(or ORG/NAME@REVISION) of the Hugging Face hub; any of these behind joint: is a joint "
-        "encoder, and so is an endpoint, http://127.0.0.1:8000/v1#NAME.",
+        "(or ORG/NAME@REVISION) of the Hugging Face hub, open_clip:ARCHITECTURE/TAG; "
+        "any of these behind joint: is a joint encoder, and so is an endpoint, "
+        "http://127.0.0.1:8000/v1#NAME.",
     ),
 ]
 NewName = Annotated[

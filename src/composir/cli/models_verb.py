@@ -53,6 +53,7 @@ def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
 
 @app.command(
     epilog="`composir models add openai/clip-vit-large-patch14`\n\n"
+    "`composir models add open_clip:ViT-B-32/laion2b_s34b_b79k`\n\n"
     "`composir models add ./my-clip --name my-clip --quantise int8`\n\n"
     "`composir models add runs/mine/bundle --name mine`"
 )
@@ -72,9 +73,9 @@ def add(
 ) -> None:
     """Add a model: afterwards its name works wherever `--model` does.
 
-    Checkpoints of CLIP and SigLIP, as transformers keeps them, and joint encoders need the extra
-    `foundation`, endpoints the extra `joint`; a bundle is copied as it is. Whatever goes wrong,
-    nothing half-added remains.
+    Checkpoints of CLIP, SigLIP and BLIP, as transformers keeps them, of CLIP and MobileCLIP2, as
+    open_clip does, and joint encoders need the extra `foundation`, endpoints the extra `joint`; a
+    bundle is copied as it is. Whatever goes wrong, nothing half-added remains.
     """
     from composir.model.adding import Wishes, add_model
     from composir.model.joint.wishes import JointWishes
