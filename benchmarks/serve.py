@@ -36,7 +36,7 @@ from start_up import make_gallery
 from composir import Query, load_model, open_gallery
 from composir.documents import result_document
 from composir.serve.app import create_app
-from composir.serve.run import Server, listen
+from composir.serve.running import Server, listen
 from composir.serve.settings import Limits, ServeSettings
 
 RESULTS = Path(__file__).parent / "results" / "serve.md"

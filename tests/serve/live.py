@@ -14,7 +14,7 @@ import httpx
 from composir.gallery import Gallery
 from composir.model.base import EmbeddingModel
 from composir.serve.app import create_app
-from composir.serve.run import Server, listen
+from composir.serve.running import Server, listen
 from composir.serve.settings import ServeSettings
 from tests.e2e.commands import paint_all
 from tests.fakes import ColourModel

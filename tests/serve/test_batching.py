@@ -13,7 +13,7 @@ import pytest
 from composir.compose import load_composer
 from composir.compose.base import QueryBatch
 from composir.errors import QueryError
-from composir.serve.batching import Asked, BatchedModel, Batcher, compose_together
+from composir.serve.batching import BatchedModel, Batcher, CompositionCall, compose_together
 from tests.fakes import ColourModel
 
 
@@ -88,7 +88,7 @@ def test_queries_composed_together_are_as_alone() -> None:
         QueryBatch(("green", "white")),
         QueryBatch(("black",), negatives=((),)),
     ]
-    together = compose_together([Asked(composer, batch) for batch in batches])
+    together = compose_together([CompositionCall(composer, batch) for batch in batches])
     for composed, batch in zip(together, batches, strict=True):
         alone = composer.compose(batch)
         np.testing.assert_allclose(composed.vectors, alone.vectors, atol=1e-6)
@@ -100,13 +100,13 @@ def test_only_queries_of_one_shape_are_composed_together() -> None:
     composer, other = load_composer("sum", model), load_composer("slerp", model)
     vectors = model.encode_texts(["red"])
     asked = [
-        Asked(composer, QueryBatch(("red",))),
-        Asked(composer, QueryBatch(("red",), image_vectors=vectors)),
-        Asked(composer, QueryBatch(("",), image_vectors=vectors)),
-        Asked(other, QueryBatch(("red",))),
+        CompositionCall(composer, QueryBatch(("red",))),
+        CompositionCall(composer, QueryBatch(("red",), image_vectors=vectors)),
+        CompositionCall(composer, QueryBatch(("",), image_vectors=vectors)),
+        CompositionCall(other, QueryBatch(("red",))),
     ]
     assert len({one.kind for one in asked}) == 4
-    assert Asked(composer, QueryBatch(("green",))).kind == asked[0].kind
+    assert CompositionCall(composer, QueryBatch(("green",))).kind == asked[0].kind
 
 
 def test_pictures_of_several_threads_get_their_own_vectors() -> None:

@@ -22,70 +22,80 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
+GalleryArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[GALLERY]",
+        show_default="COMPOSIR_GALLERY, else one in your user data folder",
+        help="The gallery's folder.",
+    ),
+]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen at; others than loopback need a key.")
+]
+PortOption = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for one that is free.")
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--api-key-file", metavar="FILE", help="Ask clients for the key in this file."),
+]
+WithoutKeyOption = Annotated[
+    bool, typer.Option("--without-key", help="Let other machines search without a key.")
+]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", metavar="NAME", help="A host name clients use; repeatable."),
+]
+OriginalsOption = Annotated[
+    bool, typer.Option("--originals", help="Give out the files too, not only thumbnails.")
+]
+AddOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Take pictures from clients and keep them here."),
+]
+UrlOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-url", metavar="HOST", help="Fetch https references here; repeatable."),
+]
+ComposersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--composer",
+        metavar="NAME=FOLDER",
+        help="A trained composer that clients may name; repeatable.",
+    ),
+]
+McpOption = Annotated[
+    bool, typer.Option("--mcp", help="Speak with an assistant on stdin and stdout instead.")
+]
+NoOpenOption = Annotated[
+    bool, typer.Option("--no-open", help="Do not open the page in the browser.")
+]
+
+
 @app.command(
     epilog="`composir serve`\n\n`composir serve ~/photos.gallery --port 0`\n\n"
     "`composir serve ~/photos.gallery --host 0.0.0.0 --api-key-file key.txt`\n\n"
     "`composir serve --mcp`"
 )
 def serve(
-    gallery: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[GALLERY]",
-            show_default="COMPOSIR_GALLERY, else one in your user data folder",
-            help="The gallery's folder.",
-        ),
-    ] = None,
+    gallery: GalleryArgument = None,
     *,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; others than loopback need a key.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for one that is free.")
-    ] = PORT,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--api-key-file", metavar="FILE", help="Ask clients for the key in this file."
-        ),
-    ] = None,
-    without_key: Annotated[
-        bool, typer.Option("--without-key", help="Let other machines search without a key.")
-    ] = False,
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="A host name clients use; repeatable."),
-    ] = None,
-    originals: Annotated[
-        bool, typer.Option("--originals", help="Give out the files too, not only thumbnails.")
-    ] = False,
-    add_to: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Take pictures from clients and keep them here."),
-    ] = None,
-    url_hosts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-url", metavar="HOST", help="Fetch https references from here; repeatable."
-        ),
-    ] = None,
-    composers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--composer",
-            metavar="NAME=FOLDER",
-            help="A trained composer that clients may name; repeatable.",
-        ),
-    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = PORT,
+    key_file: KeyOption = None,
+    without_key: WithoutKeyOption = False,
+    names: NamesOption = None,
+    originals: OriginalsOption = False,
+    add_to: AddOption = None,
+    url_hosts: UrlOption = None,
+    composers: ComposersOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
-    mcp: Annotated[
-        bool, typer.Option("--mcp", help="Speak with an assistant on stdin and stdout instead.")
-    ] = False,
-    no_open: Annotated[
-        bool, typer.Option("--no-open", help="Do not open the page in the browser.")
-    ] = False,
+    mcp: McpOption = False,
+    no_open: NoOpenOption = False,
 ) -> None:
     """Serve a gallery: a page for people, an API for programs, tools for assistants."""
     from composir.data.announced import new_key
@@ -111,7 +121,7 @@ def serve(
         serve_assistant(opened)
         return
     from composir.serve.app import create_app
-    from composir.serve.run import listen, serve
+    from composir.serve.running import listen, serve
 
     with listen(settings) as socket:
         address = _address(settings, socket.getsockname()[1])

@@ -64,7 +64,7 @@ def served_result(
     return None
 
 
-def _asked(server: RunningServer, call: calls.Call[SearchResult]) -> tuple[int, bytes]:
+def _asked(server: RunningServer, call: calls.ApiCall[SearchResult]) -> tuple[int, bytes]:
     connection = HTTPConnection(LOOPBACK, server.port, timeout=_SECONDS)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {server.key}"}
     try:
@@ -77,7 +77,7 @@ def _asked(server: RunningServer, call: calls.Call[SearchResult]) -> tuple[int, 
 
 def _refused(status: int, content: bytes) -> None:
     """Raise what the gallery would raise as well; tell of what only the server refuses."""
-    from composir.serve.problems import RequestError
+    from composir.serve.http_problems import RequestError
 
     error = calls.failure(status, content)
     if isinstance(error, ComposerNotFoundError):

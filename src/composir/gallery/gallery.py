@@ -26,14 +26,14 @@ from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.damage import VersionGoneError, damaged
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME, read_failures
-from composir.gallery.images import (
+from composir.gallery.info import GalleryInfo, describe
+from composir.gallery.lock import LOCK_NAME, index_lock
+from composir.gallery.lookup import (
     IndexedImage,
     indexed_images,
     sampled_images,
     stored_thumbnails,
 )
-from composir.gallery.info import GalleryInfo, describe
-from composir.gallery.lock import LOCK_NAME, index_lock
 from composir.gallery.manifest import TABLE_NAME, Manifest, read_manifest
 from composir.gallery.matrix import MatrixDamagedError, forget_matrices
 from composir.gallery.origin import identity_of, load_origin

@@ -23,11 +23,10 @@ from composir.gallery import Gallery
 from composir.gallery.progress import IndexProgress
 from composir.model.base import EmbeddingModel
 from composir.serve.asking import Searches
+from composir.serve.counters import Metrics
 from composir.serve.engine import Engine
 from composir.serve.guard import Guard
-from composir.serve.jobs import Job, JobBoard
-from composir.serve.metrics import Metrics
-from composir.serve.problems import (
+from composir.serve.http_problems import (
     InvalidRequestError,
     MethodError,
     NotFoundError,
@@ -36,6 +35,7 @@ from composir.serve.problems import (
     UnexpectedError,
     problem,
 )
+from composir.serve.job_board import IndexJob, JobBoard
 from composir.serve.routes import health, images, jobs, page, search
 from composir.serve.routes import model as models
 from composir.serve.routes.state import State
@@ -110,7 +110,7 @@ async def _lifespan(app: FastAPI, *, engine: Engine) -> AsyncIterator[None]:
     await asyncio.to_thread(engine.close)
 
 
-def _index(engine: Engine, job: Job, told: Callable[[IndexProgress], None]) -> IndexReport:
+def _index(engine: Engine, job: IndexJob, told: Callable[[IndexProgress], None]) -> IndexReport:
     """Index with the model itself, so that searches do not wait for whole batches of pictures."""
     opened = Gallery(engine.gallery.path, engine.model)
     return opened.index(job.paths, retry_failures=job.retry_failures, progress=told)

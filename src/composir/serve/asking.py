@@ -15,10 +15,10 @@ from composir.compose.steered import Steered, Steering
 from composir.crop import Crop
 from composir.documents import result_document
 from composir.errors import ImageNotFoundError, QueryError
-from composir.gallery.images import IndexedImage
+from composir.gallery.lookup import IndexedImage
 from composir.references import NamedImage, ReferenceImage
 from composir.serve.engine import Engine
-from composir.serve.problems import BodyTooLargeError, CursorError, NotAllowedError
+from composir.serve.http_problems import BodyTooLargeError, CursorError, NotAllowedError
 from composir.serve.schemas import ImageInput, QueryRequest, SearchAnswer, SearchRequest
 from composir.serve.settings import MOST_HITS
 from composir.types import FloatArray, Query, SearchResult

@@ -118,7 +118,7 @@ class Batcher(Generic[Item, Made]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompositionCall:
     """One call of a composer."""
 
     composer: Composer
@@ -133,7 +133,7 @@ class Asked:
         return id(self.composer), parts, tuple(texts) if len(texts) == 1 else id(self)
 
 
-def compose_together(asked: Sequence[Asked]) -> list[ComposedQueries]:
+def compose_together(asked: Sequence[CompositionCall]) -> list[ComposedQueries]:
     """Compose several batches of one kind as one."""
     if len(asked) == 1:
         return [asked[0].composer.compose(asked[0].batch)]
@@ -163,7 +163,7 @@ class BatchedComposer:
     """A composer whose calls are made together with those of other threads."""
 
     composer: Composer
-    batcher: Batcher[Asked, ComposedQueries]
+    batcher: Batcher[CompositionCall, ComposedQueries]
 
     @property
     def name(self) -> str:
@@ -182,7 +182,7 @@ class BatchedComposer:
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose, as the composer does."""
-        return self.batcher(Asked(self.composer, batch))
+        return self.batcher(CompositionCall(self.composer, batch))
 
 
 class BatchedModel:

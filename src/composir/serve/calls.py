@@ -31,7 +31,7 @@ class RemoteError(ComposirError):
     code = "remote"
 
 
-class SearchOptions(TypedDict, total=False):
+class SearchArguments(TypedDict, total=False):
     """How to search; as the arguments of `Gallery.search`."""
 
     k: int
@@ -49,7 +49,7 @@ class SearchOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Made]):
+class ApiCall(Generic[Made]):
     """One request and what becomes of its answer.
 
     Attributes:
@@ -76,7 +76,7 @@ def in_gallery(image_id: str) -> NamedImage:
     return NamedImage(f"{IN_GALLERY}{image_id}", b"")
 
 
-def search(query: Query, **options: Unpack[SearchOptions]) -> Call[SearchResult]:
+def search(query: Query, **options: Unpack[SearchArguments]) -> ApiCall[SearchResult]:
     """Ask for hits.
 
     Raises:
@@ -86,10 +86,10 @@ def search(query: Query, **options: Unpack[SearchOptions]) -> Call[SearchResult]
     def read(content: bytes) -> SearchResult:
         return read_result(_object(content), query)  # type: ignore[arg-type]
 
-    return Call("POST", "/v1/search", read, request(query, **options))
+    return ApiCall("POST", "/v1/search", read, request(query, **options))
 
 
-def request(query: Query, **options: Unpack[SearchOptions]) -> dict[str, Any]:
+def request(query: Query, **options: Unpack[SearchArguments]) -> dict[str, Any]:
     """A query and how to search, as the server takes it.
 
     Raises:
@@ -172,7 +172,7 @@ def failure(status: int, content: bytes) -> ComposirError:
 
 
 def _kinds() -> dict[str, type[ComposirError]]:
-    import composir.serve.problems  # noqa: F401 - the server's own kinds are known then
+    import composir.serve.http_problems  # noqa: F401 - the server's own kinds are known then
 
     found: dict[str, type[ComposirError]] = {}
     waiting: list[type[ComposirError]] = [ComposirError]

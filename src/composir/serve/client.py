@@ -19,7 +19,7 @@ from composir.compose.base import ComposedQueries
 from composir.crop import Crop
 from composir.references import ReferenceInput
 from composir.serve import calls
-from composir.serve.calls import Call, RemoteError, SearchOptions
+from composir.serve.calls import ApiCall, RemoteError, SearchArguments
 from composir.types import Query, SearchResult
 
 Made = TypeVar("Made")
@@ -49,7 +49,7 @@ class _Shared:
             "trust_env": False,
         }
 
-    def _parts(self, call: Call[Any]) -> dict[str, Any]:
+    def _parts(self, call: ApiCall[Any]) -> dict[str, Any]:
         parts: dict[str, Any] = {"method": call.method, "url": call.path}
         if call.files:
             parts["files"] = [("image", file) for file in call.files]
@@ -57,7 +57,7 @@ class _Shared:
             parts["json"] = call.body
         return parts
 
-    def _made(self, call: Call[Made], answer: httpx.Response) -> Made:
+    def _made(self, call: ApiCall[Made], answer: httpx.Response) -> Made:
         if answer.is_success:
             return call.read(answer.content)
         raise calls.failure(answer.status_code, answer.content)
@@ -100,7 +100,7 @@ class Client(_Shared):
         text: str = "",
         negatives: Sequence[str] = (),
         crop: Crop | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[SearchArguments],
     ) -> SearchResult:
         """Search, as `Gallery.search`.
 
@@ -122,7 +122,7 @@ class Client(_Shared):
         """The vector that a query is ranked by, as `Gallery.embed_query`, without negatives."""
         return self._do(_embedding(query, composer))
 
-    def explain(self, query: Query, **options: Unpack[SearchOptions]) -> dict[str, Any]:
+    def explain(self, query: Query, **options: Unpack[SearchArguments]) -> dict[str, Any]:
         """Why these are the hits, as a document."""
         return self._do(_document("POST", "/v1/explain", calls.request(query, **options)))
 
@@ -176,7 +176,7 @@ class Client(_Shared):
         """Number of images."""
         return int(self.info()["images"])
 
-    def _do(self, call: Call[Made]) -> Made:
+    def _do(self, call: ApiCall[Made]) -> Made:
         try:
             answer = self._http.request(**self._parts(call))
         except httpx.HTTPError as error:
@@ -212,7 +212,7 @@ class AsyncClient(_Shared):
         text: str = "",
         negatives: Sequence[str] = (),
         crop: Crop | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[SearchArguments],
     ) -> SearchResult:
         """As `Client.search`."""
         asked = query or Query(image=image, text=text, negatives=tuple(negatives), crop=crop)
@@ -222,7 +222,7 @@ class AsyncClient(_Shared):
         """As `Client.embed_query`."""
         return await self._do(_embedding(query, composer))
 
-    async def explain(self, query: Query, **options: Unpack[SearchOptions]) -> dict[str, Any]:
+    async def explain(self, query: Query, **options: Unpack[SearchArguments]) -> dict[str, Any]:
         """As `Client.explain`."""
         return await self._do(_document("POST", "/v1/explain", calls.request(query, **options)))
 
@@ -266,7 +266,7 @@ class AsyncClient(_Shared):
             raise self._unreachable(error) from error
         return _report(job)
 
-    async def _do(self, call: Call[Made]) -> Made:
+    async def _do(self, call: ApiCall[Made]) -> Made:
         try:
             answer = await self._http.request(**self._parts(call))
         except httpx.HTTPError as error:
@@ -274,26 +274,26 @@ class AsyncClient(_Shared):
         return self._made(call, answer)
 
 
-def _document(method: str, path: str, body: Any = None) -> Call[dict[str, Any]]:
-    return Call(method, path, calls.parsed, body)
+def _document(method: str, path: str, body: Any = None) -> ApiCall[dict[str, Any]]:
+    return ApiCall(method, path, calls.parsed, body)
 
 
-def _thumbnail(image_id: str) -> Call[bytes]:
-    return Call("GET", f"/v1/images/{image_id}/thumbnail", bytes)
+def _thumbnail(image_id: str) -> ApiCall[bytes]:
+    return ApiCall("GET", f"/v1/images/{image_id}/thumbnail", bytes)
 
 
-def _added(pictures: Sequence[str | Path | bytes]) -> Call[dict[str, Any]]:
+def _added(pictures: Sequence[str | Path | bytes]) -> ApiCall[dict[str, Any]]:
     files = calls.picture_files(pictures)
-    return Call("POST", "/v1/images", calls.parsed, files=files)
+    return ApiCall("POST", "/v1/images", calls.parsed, files=files)
 
 
-def _embedding(query: Query, composer: str | None) -> Call[ComposedQueries]:
+def _embedding(query: Query, composer: str | None) -> ApiCall[ComposedQueries]:
     def read(content: bytes) -> ComposedQueries:
         document = calls.parsed(content)
         vectors = np.array(document["vectors"], dtype=np.float32)[None]
         return ComposedQueries(vectors, document["rule"])
 
-    return Call("POST", "/v1/embed-query", read, calls.request(query, composer=composer))
+    return ApiCall("POST", "/v1/embed-query", read, calls.request(query, composer=composer))
 
 
 def _events(lines: Sequence[str] | Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -20,9 +20,20 @@ from composir.gallery import Gallery
 from composir.gallery.manifest import read_manifest
 from composir.model.base import EmbeddingModel
 from composir.model.sessions import default_threads
-from composir.serve.batching import Asked, BatchedComposer, BatchedModel, Batcher, compose_together
-from composir.serve.metrics import Metrics
-from composir.serve.problems import AnswerTooSlowError, BusyError, ClientGoneError, ClosingError
+from composir.serve.batching import (
+    BatchedComposer,
+    BatchedModel,
+    Batcher,
+    CompositionCall,
+    compose_together,
+)
+from composir.serve.counters import Metrics
+from composir.serve.http_problems import (
+    AnswerTooSlowError,
+    BusyError,
+    ClientGoneError,
+    ClosingError,
+)
 from composir.serve.settings import ServeSettings
 from composir.types import Query
 
@@ -35,7 +46,7 @@ class Engine:
     """What answers: a gallery, its model, and the threads that use them.
 
     Attributes:
-        gallery: Asked by all threads; follows what other processes index into it.
+        gallery: CompositionCall by all threads; follows what other processes index into it.
         model: The gallery's, unwrapped.
         settings: Of the server.
         metrics: Of the server.
@@ -66,7 +77,7 @@ class Engine:
         workers = limits.workers or max(8, _WORKERS_A_CORE * default_threads())
         self._pool = ThreadPoolExecutor(workers, "composir-answer")
         self._workers = workers
-        self._compose: Batcher[Asked, ComposedQueries] = Batcher(
+        self._compose: Batcher[CompositionCall, ComposedQueries] = Batcher(
             compose_together,
             name="compose",
             most=limits.batch,

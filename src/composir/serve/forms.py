@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from composir.crop import Crop
-from composir.serve.problems import (
+from composir.serve.http_problems import (
     BodyTooLargeError,
     ClientGoneError,
     InvalidRequestError,

@@ -19,8 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from composir.errors import ComposirError
-from composir.serve.metrics import Metrics
-from composir.serve.problems import (
+from composir.serve.counters import Metrics
+from composir.serve.http_problems import (
     BodyTooLargeError,
     BusyError,
     HostRefusedError,

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from composir.documents import ResultDocument
 from composir.references import MOST_REFERENCES
-from composir.serve.problems import ProblemDocument
+from composir.serve.http_problems import ProblemDocument
 from composir.serve.settings import MOST_HITS, MOST_QUERIES
 
 

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from composir.data.announced import NONCE_HEADER, PROOF_HEADER, proof
-from composir.serve import metrics
-from composir.serve.answers import Json, Responses, problems
+from composir.serve.counters import CONTENT_TYPE
 from composir.serve.guard import SESSION
-from composir.serve.problems import ClosingError
+from composir.serve.http_problems import ClosingError
+from composir.serve.responses import Json, Responses, problems
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import Health
 
@@ -56,7 +56,7 @@ def _health(status: str) -> Health:
 async def numbers(request: Request) -> Response:
     """Counters for Prometheus."""
     content = state_of(request).engine.metrics.text()
-    return Response(content, headers={"Content-Type": metrics.CONTENT_TYPE})
+    return Response(content, headers={"Content-Type": CONTENT_TYPE})
 
 
 @router.post("/v1/session", status_code=204, responses=problems(), response_class=Response)

@@ -14,14 +14,14 @@ from starlette.responses import FileResponse, Response
 from composir.data.volumes import lies_below
 from composir.documents import plain_value
 from composir.errors import ImageNotFoundError
-from composir.gallery.images import IndexedImage
-from composir.serve.adding import add_pictures
-from composir.serve.answers import CHECKED, IMMUTABLE, Json, Responses, problems, with_etag
+from composir.gallery.lookup import IndexedImage
 from composir.serve.engine import Engine
 from composir.serve.forms import read_form, read_upload
-from composir.serve.problems import InvalidRequestError, NotAllowedError, NotFoundError
+from composir.serve.http_problems import InvalidRequestError, NotAllowedError, NotFoundError
+from composir.serve.responses import CHECKED, IMMUTABLE, Json, Responses, problems, with_etag
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import AddAnswer, DeleteAnswer, ImageDocument, ImageId, ImageList
+from composir.serve.uploads import add_pictures
 
 MOST_SAMPLE = 200
 MOST_SEED = 2**32 - 1

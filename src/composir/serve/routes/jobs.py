@@ -14,11 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from composir.data.files import absolute
 from composir.data.volumes import lies_below
-from composir.serve.answers import Json, Responses, problems
 from composir.serve.engine import Engine
 from composir.serve.forms import read_json
-from composir.serve.jobs import Job
-from composir.serve.problems import NotAllowedError
+from composir.serve.http_problems import NotAllowedError
+from composir.serve.job_board import IndexJob
+from composir.serve.responses import Json, Responses, problems
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import IndexRequest, JobDocument, JobList
 
@@ -106,7 +106,7 @@ async def events(job_id: str, request: Request) -> Response:
     return StreamingResponse(told, media_type="text/event-stream")
 
 
-async def _told(job: Job, engine: Engine) -> AsyncIterator[str]:
+async def _told(job: IndexJob, engine: Engine) -> AsyncIterator[str]:
     seen, quiet = -1, 0
     while not engine.closing.is_set():
         changes, has_ended = job.changes, job.has_ended

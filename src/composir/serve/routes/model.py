@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +14,20 @@ from starlette.responses import FileResponse, Response
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.data.files import absolute
-from composir.serve.answers import CHECKED, IMMUTABLE, Json, Responses, problems
 from composir.serve.engine import Engine
-from composir.serve.facets import columns
-from composir.serve.problems import NotFoundError
+from composir.serve.http_problems import NotFoundError
+from composir.serve.responses import CHECKED, IMMUTABLE, Json, Responses, problems
 from composir.serve.routes.state import state_of
-from composir.serve.schemas import GalleryDocument, ModelDocument, QuerySideDocument
+from composir.serve.schemas import (
+    ColumnDocument,
+    FacetValue,
+    GalleryDocument,
+    ModelDocument,
+    QuerySideDocument,
+)
 
 router = APIRouter(prefix="/v1", tags=["model"])
+_MOST_VALUES = 40
 _GRAPH: Responses = {
     200: {"content": {"application/octet-stream": {}}, "description": "An ONNX graph."}
 }
@@ -106,7 +113,7 @@ def _gallery(engine: Engine) -> GalleryDocument:
         "updated": info.updated,
         "failures": info.failures,
         "roots": _folders(info.roots, settings.uploads),
-        "columns": columns(info.column_types, engine.gallery.count_values()),
+        "columns": _columns(info.column_types, engine.gallery.count_values()),
         "allows": {
             "originals": settings.originals,
             "add": settings.uploads is not None,
@@ -119,3 +126,17 @@ def _folders(roots: Sequence[Path], uploads: Path | None) -> list[str]:
     """What is indexed, with the folder of added pictures in place of every one of them."""
     kept = None if uploads is None else absolute(uploads)
     return list(dict.fromkeys(str(kept if root.parent == kept else root) for root in roots))
+
+
+def _columns(kinds: Mapping[str, str], counted: Mapping[str, Counter[str]]) -> list[ColumnDocument]:
+    """All columns that filters know, with the values of those that have few."""
+    return [
+        {"name": name, "kind": kind, "values": _values(counted.get(name))}
+        for name, kind in kinds.items()
+    ]
+
+
+def _values(counted: Counter[str] | None) -> list[FacetValue] | None:
+    if counted is None:
+        return None
+    return [{"value": value, "count": n} for value, n in counted.most_common(_MOST_VALUES)]

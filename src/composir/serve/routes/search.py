@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from composir.errors import ComposirError, QueryError
-from composir.serve.answers import Json, problems
 from composir.serve.asking import question, search
 from composir.serve.engine import Engine
 from composir.serve.forms import FORM_SCHEMA, read_json, read_search
-from composir.serve.problems import problem
+from composir.serve.http_problems import problem
+from composir.serve.responses import Json, problems
 from composir.serve.routes.state import State, state_of
 from composir.serve.schemas import (
     EXAMPLE_COMPOSED,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from composir.serve.asking import Searches
 from composir.serve.engine import Engine
-from composir.serve.jobs import JobBoard
+from composir.serve.job_board import JobBoard
 
 
 @dataclass(frozen=True, slots=True)

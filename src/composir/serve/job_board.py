@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from composir.errors import ComposirError
 from composir.gallery.progress import IndexProgress
-from composir.serve.problems import BusyError, JobNotFoundError
+from composir.serve.http_problems import BusyError, JobNotFoundError
 from composir.serve.schemas import JobDocument, Progress
 from composir.types import IndexReport
 
@@ -24,7 +24,7 @@ _MOST_WAITING = 8
 
 
 @dataclass(slots=True)
-class Job:
+class IndexJob:
     """An index run.
 
     Attributes:
@@ -66,7 +66,7 @@ class Job:
         }
 
 
-Index: TypeAlias = Callable[[Job, Callable[[IndexProgress], None]], IndexReport]
+Index: TypeAlias = Callable[[IndexJob, Callable[[IndexProgress], None]], IndexReport]
 
 
 class JobBoard:
@@ -79,12 +79,12 @@ class JobBoard:
             index: Does a job; what it calls back may raise `KeyboardInterrupt` to stop it.
         """
         self._index = index
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: OrderedDict[str, IndexJob] = OrderedDict()
+        self._queue: SimpleQueue[IndexJob | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="composir-jobs", daemon=True)
         self._thread.start()
 
-    def add(self, paths: Sequence[Path], *, retry_failures: bool = False) -> Job:
+    def add(self, paths: Sequence[Path], *, retry_failures: bool = False) -> IndexJob:
         """Have folders or files indexed, when what was asked for before is done.
 
         Raises:
@@ -92,14 +92,14 @@ class JobBoard:
         """
         if sum(job.state == "waiting" for job in self._jobs.values()) >= _MOST_WAITING:
             raise BusyError("too many index runs wait: come back when one is done", 30)
-        job = Job(tuple(paths), retry_failures)
+        job = IndexJob(tuple(paths), retry_failures)
         self._jobs[job.id] = job
         while len(self._jobs) > _KEPT:
             self._forget_oldest()
         self._queue.put(job)
         return job
 
-    def find(self, job_id: str) -> Job:
+    def find(self, job_id: str) -> IndexJob:
         """The job of an id.
 
         Raises:
@@ -110,11 +110,11 @@ class JobBoard:
             raise JobNotFoundError("no such job; the last ones are listed at /v1/jobs")
         return job
 
-    def newest(self) -> list[Job]:
+    def newest(self) -> list[IndexJob]:
         """All jobs that are remembered, newest first."""
         return list(reversed(list(self._jobs.values())))
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: IndexJob) -> None:
         """Stop a job; what it has encoded stays in the gallery."""
         job.is_unwanted = True
         if job.state == "waiting":
@@ -139,7 +139,7 @@ class JobBoard:
             if not job.has_ended:
                 self._do(job)
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: IndexJob) -> None:
         def told(progress: IndexProgress) -> None:
             job.progress = progress
             job.changes += 1
@@ -161,7 +161,7 @@ class JobBoard:
             self._change(job, "done")
 
     @staticmethod
-    def _change(job: Job, state: State) -> None:
+    def _change(job: IndexJob, state: State) -> None:
         job.state = state
         job.changes += 1
 

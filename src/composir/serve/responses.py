@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from composir.documents import plain_value
-from composir.serve.problems import MEDIA_TYPE, ProblemDocument
+from composir.serve.http_problems import MEDIA_TYPE, ProblemDocument
 
 Responses: TypeAlias = "dict[int | str, dict[str, Any]]"
 """What an address may answer, as FastAPI takes it."""

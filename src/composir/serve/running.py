@@ -12,8 +12,8 @@ from types import FrameType
 import uvicorn
 
 from composir.data.announced import RunningServer, announced
+from composir.serve.connection import timed_protocol
 from composir.serve.guard import Guard
-from composir.serve.protocol import timed_protocol
 from composir.serve.settings import ServeError, ServeSettings
 
 _GRACE_SECONDS = 10

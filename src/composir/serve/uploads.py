@@ -12,7 +12,7 @@ from composir.gallery import Gallery
 from composir.gallery.rows import hash_content, image_id
 from composir.images import read_image
 from composir.serve.engine import Engine
-from composir.serve.problems import NotAllowedError
+from composir.serve.http_problems import NotAllowedError
 from composir.serve.schemas import AddAnswer
 
 _ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
