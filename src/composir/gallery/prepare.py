@@ -14,6 +14,7 @@ from threading import Thread
 from composir.compose.base import Composer
 from composir.compose.understand import understand
 from composir.errors import ComposirError
+from composir.gallery.reference import needs_vectors
 from composir.model.base import EmbeddingModel
 from composir.types import Query
 
@@ -34,7 +35,8 @@ def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]
     if parts is None:
         return list(model.preparations(image=image, words=words or bool(asked.negatives)))
     # The model's own text encoder reads what is unwanted.
-    others = model.preparations(image=image, words=bool(asked.negatives))
+    seen = image and needs_vectors(model, composer)
+    others = model.preparations(image=seen, words=bool(asked.negatives))
     return [*parts(image=image, words=words), *others]
 
 

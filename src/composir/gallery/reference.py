@@ -69,6 +69,11 @@ class Reference:
         return candidate.id == self.id or rule.same(self.appearance, candidate.appearance)
 
 
+def needs_vectors(model: EmbeddingModel, composer: Composer) -> bool:
+    """Whether composer or duplicate rule ask for the vectors of references."""
+    return composer.traits.needs_vectors or model.copy_similarity is not None
+
+
 def encoded_references(
     query: Query, model: EmbeddingModel, composer: Composer
 ) -> tuple[Reference, ...]:
@@ -88,7 +93,7 @@ def encoded_references(
     opened = open_references(query)
     if not opened:
         return ()
-    if not composer.traits.needs_vectors and model.copy_similarity is None:
+    if not needs_vectors(model, composer):
         return tuple(_reference(one, None, _UNSEEN) for one in opened)
     vectors = model.encode_images([one.rgb for one in opened])
     # What is left out of the hits is the whole picture, whatever part of it was asked about.

@@ -13,7 +13,7 @@ import numpy as np
 from composir.data.json_object import shown
 from composir.errors import ModelError
 from composir.limits import MOST_THREADS
-from composir.model.device import CPU, Device
+from composir.model.device import CPU, CPU_PROVIDER, Device
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ def run_graph(
         return list(session.run(list(outputs), dict(feeds)))
     except Exception as error:  # the runtime raises a private family of exceptions
         shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
-        raise ModelError(f"{path} refuses {shapes}: {error}") from error
+        told = f"{path} refuses {shapes}: {error}"
+        if session.get_providers()[0] != CPU_PROVIDER:  # which may just be too small, or too new
+            told += "; a smaller --batch-size may help, or --device cpu"
+        raise ModelError(told) from error
 
 
 def checked_vectors(path: Path | str, vectors: Any, count: int, dimension: int) -> FloatArray:

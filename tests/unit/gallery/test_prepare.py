@@ -35,12 +35,12 @@ def model(tmp_path: Path) -> Model:
     One of them reads all sentences of a query by its own text graph.
     """
     bundle = tmp_path / "tiny"
-    model = make_bundle(bundle)
+    model = make_bundle(bundle, copy_similarity=0.5)
     direction: dict[str, Any] = {"settings": {"direction": 1.0}}
     made = {"adapted": {}, "two-graphs": direction, "switchable": direction | {"switchable": True}}
     for name, own in made.items():
         make_adapted(bundle / "composers" / name, model, **own)
-    return make_bundle(bundle)
+    return make_bundle(bundle, copy_similarity=0.5)
 
 
 def make_adapted(folder: Path, model: Model, **own: Any) -> None:
@@ -97,6 +97,23 @@ def prepared(gallery: Gallery, query: Query, composer: str) -> None:
     threads: list[Thread] = in_background([*parts, *parts])
     for thread in threads:
         thread.join()
+
+
+def test_an_encoder_that_nobody_asks_is_not_opened(
+    tmp_path: Path, pictures: Path, opened: Counter[str]
+) -> None:
+    model = make_bundle(tmp_path / "plain")
+    make_adapted(tmp_path / "plain" / "composers" / "adapted", model)
+    model = make_bundle(tmp_path / "plain")
+    gallery = Gallery.create_or_open(tmp_path / "plain.gallery", model)
+    gallery.index([pictures])
+    opened.clear()
+    model = Model(model.bundle, threads=1)
+    gallery = Gallery(gallery.path, model)
+
+    prepared(gallery, Query(image=str(pictures / "red.png"), text="blue"), "adapted")
+
+    assert opened == {"adapted/query.onnx": 1, "adapted/text.onnx": 1}
 
 
 @pytest.mark.parametrize(

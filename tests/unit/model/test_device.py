@@ -17,6 +17,7 @@ from composir.model import device as devices
 from composir.model import load_model
 from composir.model.device import CPU_PROVIDER, KINDS, devices_here, find_device, try_device
 from composir.model.pace import usual_pace
+from composir.model.sessions import run_graph
 
 
 @dataclass
@@ -197,3 +198,17 @@ def test_a_plugin_without_hardware_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(devices, "_register", lambda _module: None)
     monkeypatch.setattr(onnxruntime, "get_ep_devices", list)
     assert try_device("webgpu") == "no hardware that it can use"
+
+
+@pytest.mark.parametrize("provider", [CPU_PROVIDER, "CUDAExecutionProvider"])
+def test_what_fails_on_a_device_says_what_may_help(provider: str) -> None:
+    class Session:
+        def get_providers(self) -> list[str]:
+            return [provider, CPU_PROVIDER]
+
+        def run(self, *_args: object) -> None:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(ModelError, match="out of memory") as failed:
+        run_graph(Session(), "image.onnx", ["vector"], {"pixels": np.zeros(3)})
+    assert ("--device cpu" in str(failed.value)) == (provider != CPU_PROVIDER)
