@@ -39,7 +39,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ReportScope:
     """A task, or the mean of all; `cells[method][metric]`."""
 
     name: str
@@ -60,7 +60,7 @@ class Section:
 
     results: tuple[Result, ...]
     methods: tuple[str, ...]
-    scopes: tuple[Scope, ...]
+    scopes: tuple[ReportScope, ...]
     tests: int
 
     @property
@@ -145,7 +145,7 @@ def _section(results: tuple[Result, ...], seed: int) -> Section:
     corrected = iter(holm([t.p_value for scope in tests for row in scope for t in row]))
     tested = iter(tests)
     built = tuple(
-        Scope(name, names, _cells(names, figures, next(tested), corrected))
+        ReportScope(name, names, _cells(names, figures, next(tested), corrected))
         for name, names, figures, _ in scopes
         if names
     )

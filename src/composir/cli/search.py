@@ -105,7 +105,7 @@ def search(
         opened = models.existing_gallery(gallery, model, compute)
         if message is None:
             assert query is not None  # made above, as there is no message
-            asked = Asked(query, _composer(composer, opened.model))
+            asked = AskedQuery(query, _composer(composer, opened.model))
         else:
             asked = asked_by_message(message, composer, opened.model, literal=literal)
         if commercial:
@@ -130,7 +130,7 @@ def search(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedQuery:
     """A query and who composes it: a name, a folder, None for the model's own, or an open one."""
 
     query: Query
@@ -151,7 +151,7 @@ class SearchOptions:
     reranker: EmbeddingModel | None = None
     rerank_top: int = 50
 
-    def search(self, gallery: Gallery, asked: Asked) -> SearchResult:
+    def search(self, gallery: Gallery, asked: AskedQuery) -> SearchResult:
         """Ask a gallery; re-ranking shows how far it is."""
         from composir.cli.progress import index_progress
 
@@ -188,7 +188,7 @@ def _served(
 
 def asked_by_message(
     path: Path, composer: str | None, model: EmbeddingModel, *, literal: bool = False
-) -> Asked:
+) -> AskedQuery:
     """Read a device's message; the composer is the one it names unless another is given."""
     from composir.compose import composer_names, load_composer
     from composir.device.message import read_message
@@ -205,7 +205,7 @@ def asked_by_message(
     opened = load_composer(chosen, model) if isinstance(chosen, str) else chosen
     bound = message_composer(message, opened)
     query = Query(text=message.text, negatives=message.negatives, from_device=True, literal=literal)
-    return Asked(query, bound)
+    return AskedQuery(query, bound)
 
 
 def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
@@ -305,7 +305,7 @@ def _write_explanation(
     destination: Path,
     result: SearchResult,
     gallery: Gallery,
-    asked: Asked,
+    asked: AskedQuery,
     options: SearchOptions,
 ) -> None:
     from composir.explain import ExplainSettings, explain_search

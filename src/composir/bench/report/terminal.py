@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from composir.bench.compare import Cell, Scope, Section
+from composir.bench.compare import Cell, ReportScope, Section
 from composir.bench.metrics import metric_label
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
@@ -51,7 +51,7 @@ def _print_section(section: Section, console: Console) -> None:
     console.print(_text(legend(section.tests, section.methods[0]), "dim"))
 
 
-def _table(section: Section, scope: Scope) -> Table:
+def _table(section: Section, scope: ReportScope) -> Table:
     title = _text(scope.name) if len(section.scopes) > 1 else None
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("composer", overflow="fold")

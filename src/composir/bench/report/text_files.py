@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from composir.bench.compare import Scope, Section
+from composir.bench.compare import ReportScope, Section
 from composir.bench.metrics import metric_label
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
@@ -49,7 +49,7 @@ def _csv_rows(section: Section) -> Iterator[list[object]]:
                 yield [*start, scope.name, metric, *numbers, *_provenance(result, scope)]
 
 
-def _provenance(result: Result, scope: Scope) -> list[object]:
+def _provenance(result: Result, scope: ReportScope) -> list[object]:
     header, model = result.header, result.header.model
     counted = [task for task in result.tasks if task.name == scope.name] or list(result.tasks)
     settings = "; ".join(f"{key}={value}" for key, value in header.settings.items())
@@ -80,7 +80,7 @@ def to_markdown(section: Section) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown_scope(section: Section, scope: Scope) -> Iterator[str]:
+def _markdown_scope(section: Section, scope: ReportScope) -> Iterator[str]:
     yield from _row("composer", *map(metric_label, scope.metrics))
     yield _rule(len(scope.metrics))
     for method, cells in zip(section.methods, scope.cells, strict=True):
