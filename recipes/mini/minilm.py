@@ -19,7 +19,7 @@ from torch import Tensor
 from composir.data.json_object import read_object
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower, TextTowerSpec
-from composir.train.checkpoint import check_finite
+from composir.train.run_checkpoint import check_finite
 
 MAX_TOKENS = 64
 WORDS = "embeddings.word_embeddings.weight"

@@ -41,7 +41,7 @@ from composir.train.mapping.task import (  # noqa: E402
     MapObjective,
     MappingTask,
 )
-from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
+from composir.train.steering.phrase_list import ALONE, Phrases  # noqa: E402
 from composir.train.steering.targets import PhraseSteering  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402

@@ -17,7 +17,7 @@ from composir.train.blend import choose_blend
 from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.triplet_files import read_triplets
 from composir.train.gallery_features import gallery_features
-from composir.train.steering.phrases import read_phrases
+from composir.train.steering.phrase_list import read_phrases
 from composir.train.training_images import training_images
 from tests.e2e.commands import paint_all
 from tests.e2e.path_options import path_options

@@ -16,8 +16,8 @@ from composir.model import Model, load_model
 from composir.train.baselines.pic2word import train_pic2word
 from composir.train.baselines.text_map_task import TextObjective
 from composir.train.baselines.text_only import TextMapConfig, train_text_map
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.recipe import train_composing
-from composir.train.composing.settings import ComposeConfig
 from composir.train.config import read_config
 from composir.train.isa.recipe import IsaConfig, train_isa
 from composir.train.loop import LoopConfig

@@ -70,8 +70,8 @@ def compose(
     OUT/composer-NAME the others. Stop it at any time: the same command resumes from the last
     checkpoint.
     """
+    from composir.train.composing.compose_config import ComposeConfig
     from composir.train.composing.recipe import train_composing
-    from composir.train.composing.settings import ComposeConfig
     from composir.train.config import read_config
 
     named = {

@@ -20,8 +20,8 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
-from composir.train.checkpoint import check_finite, check_optimiser, load_checkpoint
 from composir.train.config import Between, Every, Settings, Share, Steps, Weight
+from composir.train.run_checkpoint import check_finite, check_optimiser, load_checkpoint
 from composir.train.run_folder import refuse_taken_over
 from composir.train.watch import Curves, Watch
 

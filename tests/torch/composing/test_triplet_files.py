@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 
 from composir.errors import DatasetError
-from composir.train.composing.triplet_files import (
-    TrainingTriplet,
-    read_triplets,
-    split_triplets,
-    subset,
-)
+from composir.train.composing.triplet_files import TrainingTriplet, read_triplets
+from composir.train.composing.triplet_split import split_triplets, subset
 from tests.torch.composing.tiny_rows import write_lines
 
 

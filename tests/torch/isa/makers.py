@@ -23,7 +23,7 @@ from composir.train.isa.objective import (
 from composir.train.isa.picture_bank import PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
-from composir.train.steering.phrases import ALONE, Phrases
+from composir.train.steering.phrase_list import ALONE, Phrases
 from composir.train.steering.targets import SteeringConfig
 from tests.torch.towers import DIMENSION, LITE, seeing_trunk
 

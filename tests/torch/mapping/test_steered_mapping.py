@@ -18,7 +18,7 @@ from composir.train.mapping.task import (  # noqa: E402
     MappingTask,
     PhraseSentences,
 )
-from composir.train.steering.phrases import Phrases  # noqa: E402
+from composir.train.steering.phrase_list import Phrases  # noqa: E402
 from composir.train.steering.targets import PhraseSteering, SteeringConfig  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 

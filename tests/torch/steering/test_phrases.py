@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from composir.errors import TrainingError
-from composir.train.steering.phrases import ALONE, read_phrases
+from composir.train.steering.phrase_list import ALONE, read_phrases
 
 
 def test_the_packaged_phrases_have_groups_of_several_and_some_that_stand_alone() -> None:

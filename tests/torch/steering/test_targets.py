@@ -13,7 +13,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from composir.errors import TrainingError  # noqa: E402
-from composir.train.steering.phrases import ALONE, Phrases  # noqa: E402
+from composir.train.steering.phrase_list import ALONE, Phrases  # noqa: E402
 from composir.train.steering.targets import (  # noqa: E402
     NO_PHRASE,
     PhraseSteering,

@@ -21,7 +21,8 @@ from composir.train.composing.before_after import Vectors
 from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.query_tokens import query_tokens
 from composir.train.composing.task import FrozenTriplets
-from composir.train.composing.triplet_files import TrainingTriplet, TripletSplit, subset
+from composir.train.composing.triplet_files import TrainingTriplet
+from composir.train.composing.triplet_split import TripletSplit, subset
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.run import COMPOSER

@@ -24,6 +24,7 @@ from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchors import anchor_texts, text_search_cost
 from composir.train.composing.before_after import as_records
 from composir.train.composing.comparison_table import ComparisonTable, compare
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.data import (
     FrozenInputs,
     QueryVariant,
@@ -35,9 +36,9 @@ from composir.train.composing.data import (
     readable,
 )
 from composir.train.composing.packaged import HeldOut, measure_packaged
-from composir.train.composing.settings import ComposeConfig
 from composir.train.composing.task import WATCHED, ComposingTask
-from composir.train.composing.triplet_files import TripletData, read_all, split_triplets
+from composir.train.composing.triplet_files import TripletData, read_all
+from composir.train.composing.triplet_split import split_triplets
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import LoopOptions
 from composir.train.run import (

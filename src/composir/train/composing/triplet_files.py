@@ -14,12 +14,11 @@ unless an image folder is named.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from composir.data.datasets import QUERIES
 from composir.data.problems import Problem, summarised
@@ -91,28 +90,6 @@ class TripletData:
         return "\n".join([head, *(f"  {line}" for line in summarised(self.problems))])
 
 
-@dataclass(frozen=True, slots=True)
-class TripletSplit:
-    """Training, dev (chooses the checkpoint and the weights) and held-out (the table) triplets.
-
-    Attributes:
-        train: For training.
-        dev: For choices.
-        held_out: For the before/after table.
-        dropped: Training rows without a target that is not kept back.
-    """
-
-    train: tuple[TrainingTriplet, ...]
-    dev: tuple[TrainingTriplet, ...]
-    held_out: tuple[TrainingTriplet, ...]
-    dropped: int = 0
-
-    @property
-    def parts(self) -> tuple[tuple[TrainingTriplet, ...], ...]:
-        """Training, dev and held-out triplets."""
-        return self.train, self.dev, self.held_out
-
-
 def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1) -> TripletData:
     """Read triplets in any of the forms.
 
@@ -157,49 +134,6 @@ def read_all(sources: Sequence[Path], images: Path | None, max_bad: float) -> Tr
         repeats=sum(data.repeats for data in read),
         gallery=_unique(file for data in read for file in data.gallery),
     )
-
-
-def subset(triplets: Sequence[TrainingTriplet], count: int) -> tuple[TrainingTriplet, ...]:
-    """The first `count` in an order that depends on the triplets alone; all where it is negative.
-
-    Smaller subsets are part of larger ones, so a curve over the count adds and never swaps.
-    """
-    if count < 0:
-        return tuple(triplets)
-    chosen = sorted(triplets, key=lambda t: _key(f"{t.reference.name}\n{t.text}"))[:count]
-    members = {id(triplet) for triplet in chosen}
-    return tuple(t for t in triplets if id(t) in members)
-
-
-def split_triplets(
-    triplets: Sequence[TrainingTriplet], dev: float, held_out: float
-) -> TripletSplit:
-    """Split by reference (or group), the same way every time.
-
-    Where reference and target of a training row are the two images of a dev or held-out row, e.g.
-    the way back, that target is kept back.
-
-    Args:
-        triplets: All.
-        dev: Share of references for choices; at least one if above 0.
-        held_out: Share of references for the table; at least one if above 0.
-
-    Raises:
-        DatasetError: If there are too few references to split.
-    """
-    groups = sorted({t.group for t in triplets}, key=_key)
-    tests = _count(held_out, len(groups))
-    choices = _count(dev, len(groups))
-    if tests + choices >= len(groups):
-        raise DatasetError(
-            f"{len(groups)} references (or groups) are too few for {choices} dev and {tests} "
-            "held-out ones: bring more triplets, or set dev and held_out lower"
-        )
-    place = {g: 2 if i < tests else 1 if i < tests + choices else 0 for i, g in enumerate(groups)}
-    parts = [tuple(t for t in triplets if place[t.group] == part) for part in range(3)]
-    known = {pair for part in parts[1:] for t in part for pair in _pairs(t)}
-    train = tuple(kept for t in parts[0] if (kept := _without(t, known)).targets)
-    return TripletSplit(train, parts[1], parts[2], len(parts[0]) - len(train))
 
 
 def _opened(source: Path, images: Path | None) -> tuple[Path, PictureNames]:
@@ -329,27 +263,3 @@ def _refuse(
 
 def _unique(items: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(items))
-
-
-Pair: TypeAlias = frozenset[Path]
-
-
-def _pairs(triplet: TrainingTriplet) -> set[Pair]:
-    return {frozenset((triplet.reference, target)) for target in triplet.targets}
-
-
-def _without(triplet: TrainingTriplet, known: set[Pair]) -> TrainingTriplet:
-    """A triplet whose targets that would give a held-out pair away are kept back."""
-    back = tuple(t for t in triplet.targets if frozenset((triplet.reference, t)) in known)
-    if not back:
-        return triplet
-    targets = tuple(target for target in triplet.targets if target not in back)
-    return replace(triplet, targets=targets, kept_back=back)
-
-
-def _count(share: float, total: int) -> int:
-    return max(1, round(share * total)) if share > 0 else 0
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -43,7 +43,7 @@ from composir.train.source_pictures import (
     licences,
     read_pictures,
 )
-from composir.train.steering.phrases import read_phrases
+from composir.train.steering.phrase_list import read_phrases
 from composir.train.temperatures import at_temperature
 
 FIGURES = (
@@ -66,7 +66,7 @@ class IsaConfig(RunConfig):
         token_learner: From its map to pseudo-words.
         light_vector: From its map to an estimate of the reference's gallery vector (asymmetric).
         objective: Losses, batches, templates.
-        phrases: Own list of neutral phrases (`steering.phrases`); empty for the packaged one.
+        phrases: Own list of neutral phrases (`steering.phrase_list`); empty for the packaged one.
         views: Cached views of each picture; the first is plain, the others are augmented.
         teacher: Whose vectors are the targets of an augmented view: its own, or the plain one's.
         dev_share: Share of pictures kept for dev figures, by the hash of their names.
@@ -94,6 +94,12 @@ class IsaConfig(RunConfig):
     options: LoopOptions = LoopOptions()
     name: Name = "isa"
     licence: str = ""
+
+    @property
+    def fixed_weights(self) -> dict[str, float]:
+        """A device without a vector of its own has none to blend in."""
+        has_vector = self.has_light_vector or self.side == "symmetric"
+        return {} if has_vector else {"image": 0.0}
 
     @model_validator(mode="after")
     def _has_pictures(self) -> Self:
@@ -162,13 +168,8 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
     query = QueryParts(encoder, learner, light_vector)
     used = licences(pictures, config.images)
     about = {"pictures": len(bank.train), "alignment": _alignment(config, matcher)}
-    composer, twin = folder / COMPOSER, folder / f"{COMPOSER}-fp32"
-    for place in (composer, twin):
-        graph = query.export(foundation, place / QUERY_GRAPH, quantise=place == composer)
-        _write(config, run, place, encoder, figures, used, graph | about)
-    # A device without a vector of its own has none to blend in.
-    has_vector = config.has_light_vector or config.side == "symmetric"
-    made = run.choose_blend(composer, dev, {} if has_vector else {"image": 0.0}, [twin])
+    composer, twin = _write(config, run, query, figures, used, about)
+    made = run.choose_blend(composer, dev, config.fixed_weights, [twin])
     run.log(f"wrote {composer}: use it with --composer {composer}")
     return made
 
@@ -176,17 +177,20 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
 def _write(
     config: IsaConfig,
     run: Run,
-    composer: Path,
-    encoder: LightEncoder,
+    query: QueryParts,
     figures: Mapping[str, float],
     used: Mapping[str, str],
-    told: Mapping[str, Any],
-) -> None:
-    """Manifest and card of a composer whose graph is in its folder."""
-    use = "training: pictures alone"
-    fields = run.composer(composer, _command(config), figures, used, use, **told)
-    fields |= _fields(config, encoder, fields)
-    write_composer(composer, fields, _card(config, encoder, told))
+    about: Mapping[str, Any],
+) -> tuple[Path, Path]:
+    """The composer, and its twin with float32 weights; the blend is the configuration's."""
+    places = run.folder / COMPOSER, run.folder / f"{COMPOSER}-fp32"
+    for place, quantise in zip(places, (True, False), strict=True):
+        told = {**query.export(run.foundation, place / QUERY_GRAPH, quantise=quantise), **about}
+        use = "training: pictures alone"
+        fields = run.composer(place, _command(config), figures, used, use, **told)
+        fields |= _fields(config, query.encoder, fields)
+        write_composer(place, fields, _card(config, query.encoder, told))
+    return places
 
 
 def _encoder(config: IsaConfig, run: Run) -> LightEncoder:

@@ -29,7 +29,7 @@ from composir.train.losses import (
     matching_loss,
 )
 from composir.train.sentences import encode_sentences
-from composir.train.steering.phrases import Phrases
+from composir.train.steering.phrase_list import Phrases
 from composir.train.steering.targets import PhraseSteering, steering_loss
 from composir.train.workers import OneWorker, Workers, own_slice
 

@@ -28,7 +28,7 @@ from composir.train.mapping.mapper import Mapper, MapperConfig, export_mapper
 from composir.train.mapping.task import MapBank, MapObjective, MappingTask, PhraseSentences
 from composir.train.run import COMPOSER, QUERY_GRAPH, Log, Run, RunConfig, public_command
 from composir.train.source_pictures import PictureSources, SourcePicture, licences, read_pictures
-from composir.train.steering.phrases import read_phrases
+from composir.train.steering.phrase_list import read_phrases
 from composir.train.steering.targets import PhraseSteering
 from composir.train.temperatures import at_temperature
 
@@ -55,8 +55,8 @@ class MapConfig(RunConfig):
         composed_template: Sentence of a query, with `{}` and `{text}`; empty for the bundle's.
         mapper: Sizes.
         objective: Losses and batches.
-        phrases: Own list of phrases beside the pseudo-word (`steering.phrases`), not the bank that
-            stands in for captions; empty for the packaged one.
+        phrases: Own list of phrases beside the pseudo-word (`steering.phrase_list`), not the bank
+            that stands in for captions; empty for the packaged one.
         options: Early stopping and the like.
         blend: Weights without dev queries.
     """

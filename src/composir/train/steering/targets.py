@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from composir.train.config import Between, OptionalTemperature, Settings, Weight
 from composir.train.losses import contrastive_loss, cosine_loss
-from composir.train.steering.phrases import ALONE, Phrases
+from composir.train.steering.phrase_list import ALONE, Phrases
 
 NO_PHRASE = -1
 
