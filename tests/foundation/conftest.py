@@ -21,7 +21,7 @@ def tiny_fastvit() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["blip", "clip", "mobileclip", "siglip"])
+@pytest.fixture(scope="session", params=["blip", "clip", "siglip"])
 def imported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:

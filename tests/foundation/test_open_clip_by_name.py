@@ -61,6 +61,9 @@ def test_it_is_added_by_name_and_searched_and_its_licence_follows(home: Path) ->
     made = json.loads(done.stdout)
     assert (made["name"], made["licence"]) == ("mobileclip2-s2", "apple-amlr")
     assert made["training"]["imported_from"].startswith("timm/MobileCLIP2-S2-OpenCLIP@")
+    parity = made["training"]["parity"]
+    assert parity["against"] == "composir's own towers in torch"
+    assert parity["text"] < 1e-4
 
     paint_all(home / "photos")
     photos = ("photos", "--model", "mobileclip2-s2", "--gallery", "g")
