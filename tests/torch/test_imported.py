@@ -14,6 +14,7 @@ from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from tests.foundation.checkpoints import write_clip  # noqa: E402
+from tests.torch.towers import TEXT  # noqa: E402
 from tests.torch.trainers import TRAINERS, Trainer, check_query, write_data  # noqa: E402
 
 pytestmark = [
@@ -26,7 +27,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imported")
-    import_model(write_clip(folder / "checkpoint"), folder / "bundle", name="tiny-clip")
+    checkpoint = write_clip(
+        folder / "checkpoint", hidden_size=TEXT.width
+    )  # as the tests' composers
+    import_model(checkpoint, folder / "bundle", name="tiny-clip")
     write_data(folder)
     return folder
 
