@@ -64,6 +64,13 @@ def _default(kind: type[Settings], path: list[str]) -> Any:
     return made
 
 
+def test_a_temperature_of_zero_means_the_plain_cosine_where_that_is_offered() -> None:
+    config = read_config(MapConfig, None, ["objective.steering.temperature=0"])
+    assert config.objective.steering.temperature == 0.0
+    with pytest.raises(TrainingError, match=r"objective\.temperature is 0"):
+        read_config(MapConfig, None, ["objective.temperature=0"])
+
+
 def test_the_message_says_setting_value_and_range() -> None:
     with pytest.raises(
         TrainingError,
