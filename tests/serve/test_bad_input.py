@@ -36,6 +36,7 @@ from tests.tiny_bundle import make_bundle, make_composer
 
 SOON = 10.0  # a second on a machine that does nothing else
 FORM = "multipart/form-data; boundary=x"
+HEAD = "POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
@@ -55,7 +56,9 @@ def code(answer: httpx.Response) -> str:
 
 
 def lives_on(client: httpx.Client) -> None:
-    assert client.post("/v1/search", json={"text": "red", "k": 1}).status_code == 200
+    """It answers; at once, but where a test gave it less time than a busy machine needs."""
+    asked = (client.post("/v1/search", json={"text": "red", "k": 1}) for _ in range(20))
+    assert any(answer.status_code == 200 for answer in asked)
 
 
 def answer_of(plain: socket.socket) -> bytes:
@@ -130,12 +133,24 @@ def test_an_upload_without_an_end(gallery: Path) -> None:
         lives_on(client)
 
 
+def test_who_ends_a_body_that_was_refused_may_ask_again(gallery: Path) -> None:
+    settings = ServeSettings(limits=Limits(body=1000))
+    with live(gallery, settings) as client:
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address) as plain:
+            plain.sendall(f"{HEAD}Content-Length: 2000\r\n\r\n".encode())
+            assert b"body-too-large" in answer_of(plain)
+            plain.sendall(b"x" * 2000)
+            time.sleep(1.5)  # beyond the time that who does not end it would have
+            plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b"alive" in answer_of(plain)
+
+
 def test_what_is_half_sent_or_slow(gallery: Path) -> None:
-    settings = ServeSettings(limits=Limits(body_seconds=0.2, header_seconds=0.2))
-    head = "POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    settings = ServeSettings(limits=Limits(body_seconds=0.3, header_seconds=0.3))
     sent = [
-        f'{head}Content-Length: 100\r\n\r\n{{"text"',  # half of a body
-        head,  # half of a head
+        f'{HEAD}Content-Length: 100\r\n\r\n{{"text"',  # half of a body
+        HEAD,  # half of a head
         "",  # nothing at all
     ]
     with live(gallery, settings) as client:
@@ -334,6 +349,15 @@ def gated(gallery: Path, **limits: Any) -> Iterator[tuple[httpx.Client, Gated]]:
         yield client, model
 
 
+def until_waiting(client: httpx.Client, count: int) -> None:
+    """Until so many requests wait or are worked on."""
+    for _ in range(1000):
+        if f"\ncomposir_waiting {count}.0\n" in client.get("/metrics").text:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"there never were {count}")
+
+
 def test_more_than_can_be_answered_is_told_when_to_come_back(gallery: Path) -> None:
     with (
         gated(gallery, waiting=2, workers=1) as (client, model),
@@ -341,9 +365,8 @@ def test_more_than_can_be_answered_is_told_when_to_come_back(gallery: Path) -> N
     ):
         held = [pool.submit(client.post, "/v1/search", json={"text": "red"}) for _ in range(2)]
         assert model.begun.wait(20)
+        until_waiting(client, 2)
         answer = client.post("/v1/search", json={"text": "red"})
-        while answer.status_code == 200:  # the second has not been taken in yet
-            answer = client.post("/v1/search", json={"text": "red"})
         assert (code(answer), answer.status_code) == ("busy", 429)
         assert int(answer.headers["retry-after"]) >= 1
         model.gate.set()
@@ -351,22 +374,23 @@ def test_more_than_can_be_answered_is_told_when_to_come_back(gallery: Path) -> N
 
 
 def test_an_answer_that_takes_too_long(gallery: Path) -> None:
-    with gated(gallery, seconds=0.2) as (client, model):
+    with gated(gallery, seconds=0.5) as (client, model):
         with soon():
             answer = client.post("/v1/search", json={"text": "red"})
         assert (code(answer), answer.status_code) == ("answer-too-slow", 503)
         model.gate.set()
-        asked = (client.post("/v1/search", json={"text": "red"}) for _ in range(50))
-        assert any(answer.status_code == 200 for answer in asked)
+        lives_on(client)
 
 
 def test_for_a_client_that_went_away_nothing_is_done(gallery: Path) -> None:
     with gated(gallery, workers=1) as (client, model), ThreadPoolExecutor(1) as pool:
         held = pool.submit(client.post, "/v1/search", json={"text": "red"})
         assert model.begun.wait(20)
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/search", json={"text": "green"}, timeout=0.3)
-        time.sleep(0.3)  # for the server to see the end of that connection
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address) as plain:
+            plain.sendall(f'{HEAD}Content-Length: 17\r\n\r\n{{"text": "green"}}'.encode())
+            until_waiting(client, 2)
+        until_waiting(client, 1)
         model.gate.set()
         assert held.result().status_code == 200
         lives_on(client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from composir.errors import ComposirError
 from composir.serve.http_problems import InvalidRequestError, SlowRequestError, problem
@@ -45,11 +45,15 @@ class TimedProtocol(H11Protocol):
         """Who still sends a body that was refused may finish, but not for ever."""
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
-            self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+            self.loop.call_later(_LINGER_SECONDS, self._end_if_still_sending, self.cycle)
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets a problem, too."""
         self._refuse(InvalidRequestError(msg))
+
+    def _end_if_still_sending(self, cycle: RequestResponseCycle) -> None:
+        if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
 
     def _restart(self) -> None:
         self._stop()
