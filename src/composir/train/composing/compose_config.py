@@ -21,7 +21,7 @@ class ComposeConfig(RunConfig):
     Attributes:
         start: First stages whose query sides share the adapted text encoder: run or composer
             folders, or packaged composers' names; the packaged `map` where there are none.
-        triplets: Data set folders, JSONL or CSV files (`own_data`).
+        triplets: Data set folders, JSONL or CSV files (`triplet_files`).
         images: Folder that file names of a JSONL or CSV are relative to; its own where empty.
         captions: Data set folders or text files of plain captions for the anchor; without them the
             modification texts are anchored.
