@@ -1,6 +1,6 @@
 """Graphs that name the large tensors of another graph instead of holding them again.
 
-An adapted text encoder is the model's own with few weights more: of the 13 MB that mini's would
+An adapted text encoder is the model's own with few weights more: of the 13 MB that one would
 have, 11 are the frozen tower's matrices, byte for byte. They are left where they are, in the
 bundle's text graph, as ONNX external data: a file name, an offset and a length. Reading such a
 graph needs the runtime alone (`model.sessions.open_session`), and a composer is bound to its
