@@ -206,15 +206,7 @@ def plain_value(value: Any) -> Any:
 
 
 def read_result(document: ResultDocument, query: Query) -> SearchResult:
-    """The result that a document tells of.
-
-    Args:
-        document: Of `result_document`, perhaps from another machine.
-        query: What was asked: documents name pictures only.
-
-    Returns:
-        The same result; dates in the metadata stay texts.
-    """
+    """The result that a document tells of."""
     understood, absent = document["understood"], document["absent"]
     sort: SortOrder = document["sort"]  # type: ignore[assignment]
     return SearchResult(

@@ -50,9 +50,6 @@ def reference_images(given: object) -> tuple[ReferenceImage, ...]:
 
     Returns:
         As many images; none for None.
-
-    Raises:
-        QueryError: If something is no image, or there are none or too many in a list.
     """
     if given is None:
         return ()
@@ -66,11 +63,7 @@ def reference_images(given: object) -> tuple[ReferenceImage, ...]:
 
 
 def reference_image(given: object) -> ReferenceImage:
-    """One reference in a form that can be read again.
-
-    Raises:
-        QueryError: If it is of a type that no picture comes in, or an open file that gives none.
-    """
+    """One reference in a form that can be read again."""
     if isinstance(given, str | os.PathLike):
         if not os.fspath(given):
             raise QueryError("the reference image is an empty path")

@@ -117,11 +117,7 @@ class Query:
 
 
 def check_query(query: object) -> None:
-    """Refuse what is asked in another form than a query.
-
-    Raises:
-        QueryError: If it is no `Query`; says how to make one.
-    """
+    """Refuse what is asked in another form than a query."""
     if not isinstance(query, Query):
         raise QueryError(
             f"a search takes a Query, not {type(query).__name__}: write "

@@ -71,15 +71,7 @@ class Section:
 
 
 def sections(results: Sequence[Result], *, seed: int = 0) -> tuple[Section, ...]:
-    """Group results by their queries and test each group.
-
-    Args:
-        results: Any; those on the same queries, protocol and split come together.
-        seed: Of the tests.
-
-    Returns:
-        One section a data set, in order of first occurrence.
-    """
+    """Group results by their queries and test each group."""
     groups: dict[object, list[Result]] = {}
     for result in results:
         groups.setdefault(_identity(result), []).append(result)
@@ -94,19 +86,7 @@ def _identity(result: Result) -> object:
 
 
 def compared(results: Sequence[Result], names: Sequence[str], *, seed: int = 0) -> Section:
-    """Compare results that must be on the same queries.
-
-    Args:
-        results: At least two.
-        names: What to call them in messages, e.g. their files.
-        seed: Of the tests.
-
-    Returns:
-        The one section.
-
-    Raises:
-        BenchError: If they are not on the same queries; says what differs.
-    """
+    """Compare results that must be on the same queries."""
     if len(results) < 2:
         raise BenchError("a comparison needs at least two result files")
     for result, name in zip(results[1:], names[1:], strict=True):

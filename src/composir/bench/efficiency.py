@@ -74,9 +74,6 @@ def measure(
         vectors: Of the references, by id.
         openers: Of all pictures, by id; None where there are only vectors.
         composed: The task's composed queries.
-
-    Returns:
-        The costs.
     """
     numbers = int(np.prod(composed.vectors.shape[1:]))
     travel = composer.traits.travel_bytes

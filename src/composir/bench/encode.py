@@ -34,9 +34,6 @@ def encode_pictures(
         unreadable: Gets the reason of each picture that cannot be read, by id; None: the first of
             them is an error.
 
-    Returns:
-        One vector for each picture that can be read, in the order of `pictures`.
-
     Raises:
         DatasetError: If a picture cannot be read and `unreadable` is None.
         CacheError: If the cache cannot be used.

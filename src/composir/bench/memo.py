@@ -64,19 +64,7 @@ class _TermsMemo:
 
 
 def composers_sharing(name: str, model: EmbeddingModel) -> Callable[[Settings], Composer]:
-    """Make one composer with many settings.
-
-    Args:
-        name: As for `load_composer`.
-        model: Best one that remembers texts.
-
-    Returns:
-        A function from settings to a composer; the trained ones that it gives run each query's
-        graphs once in all.
-
-    Raises:
-        QueryError: If there is no such composer.
-    """
+    """Make one composer with many settings."""
     first = load_composer(name, model)
     if not isinstance(first, SplicedComposer):
         return lambda settings: load_composer(name, model, **settings)

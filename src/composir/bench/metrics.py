@@ -26,11 +26,7 @@ _MANY_TARGETS = 12
 
 
 def refuse_unranked(scores: Scores, what: str) -> None:
-    """Check that scores can be ranked.
-
-    Raises:
-        BenchError: If any score is NaN or infinite.
-    """
+    """Check that scores can be ranked."""
     if scores.size and not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
         rows = np.flatnonzero(~np.isfinite(scores).all(axis=-1))
         raise BenchError(
@@ -51,9 +47,6 @@ def target_ranks(
     Returns:
         (n, t) int64, each row the ranks of that query's targets, ascending from 1, padded with
         `ABSENT` up to the largest number of targets.
-
-    Raises:
-        BenchError: If a score is NaN or infinite, a target is given twice or is excluded.
     """
     refuse_unranked(scores, "ranking")
     width = max((len(columns) for columns in targets), default=0)
@@ -165,17 +158,7 @@ def average_precision(ranks: Ranks, k: int) -> NDArray[np.float64]:
 
 
 def parse_metric(name: str) -> tuple[str, int]:
-    """Split a metric's name into what it measures and its depth.
-
-    Args:
-        name: E.g. `recall@10`.
-
-    Returns:
-        E.g. `("recall", 10)`.
-
-    Raises:
-        BenchError: If there is no such metric.
-    """
+    """Split a metric's name into what it measures and its depth."""
     kind, _, depth = name.partition("@")
     # At most nine digits: int() refuses thousands of them, and no gallery is as large.
     if kind not in METRIC_LABELS or not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", depth):

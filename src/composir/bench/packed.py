@@ -38,11 +38,7 @@ class Packed(BaseModel):
         return cls(shape=whole.shape, data=packed)
 
     def array(self, *, absent: int = ABSENT) -> Ranks:
-        """Unpack; 0 becomes `absent`.
-
-        Raises:
-            BenchError: If the data is damaged.
-        """
+        """Unpack; 0 becomes `absent`."""
         size = 4 * self.shape[0] * self.shape[1]
         try:
             packed = base64.b64decode(self.data, validate=True)

@@ -77,13 +77,6 @@ def compose(
             at hand.
         read_negation: Read "without X" in texts as a negative, as searches do; a benchmark's
             protocol takes texts as they are.
-
-    Returns:
-        One composed query each, in order.
-
-    Raises:
-        BenchError: If the composer returns something that cannot be scored.
-        QueryError: If the composer needs a part that the queries lack.
     """
     rows = [
         _row(number, text, query, read_negation)
@@ -196,12 +189,6 @@ def rank(task: BenchTask, composed: ComposedQueries, gallery: FloatArray) -> Ran
         task: The task.
         composed: One composed query each.
         gallery: (g, D) float32, rows in the order of `task.gallery`.
-
-    Returns:
-        Ranks of all truths and the first hits.
-
-    Raises:
-        BenchError: If scores are NaN or the widths do not agree.
     """
     if composed.vectors.shape[-1] != gallery.shape[1]:
         raise BenchError(
@@ -247,12 +234,6 @@ def rank_scores(task: BenchTask, scores: NDArray[np.floating], start: int = 0) -
         task: The task.
         scores: (n, g) for n of its queries and its gallery; any float type.
         start: The first of these queries.
-
-    Returns:
-        Rankings of n rows.
-
-    Raises:
-        BenchError: If scores are NaN or infinite.
     """
     refuse_unranked(scores, task.name)
     queries = task.queries[start : start + len(scores)]
@@ -320,18 +301,7 @@ def _top(
 
 
 def outcomes(rankings: Rankings, metrics: Sequence[str]) -> NDArray[np.float64]:
-    """Score every query.
-
-    Args:
-        rankings: Of a task.
-        metrics: Names, e.g. `recall@10`.
-
-    Returns:
-        (n, len(metrics)) float64, 0 to 1.
-
-    Raises:
-        BenchError: If a metric is unknown or the rankings lack what it needs.
-    """
+    """Score every query."""
     return np.stack([_outcome(rankings, name) for name in metrics], axis=1)
 
 

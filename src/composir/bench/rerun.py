@@ -28,12 +28,6 @@ def rerun(
         load_model: Loads the model that the header names.
         root: Where its data is now; None for where it was.
         cache: Where encoded images are kept.
-
-    Returns:
-        The new one.
-
-    Raises:
-        BenchError: If the model or the data is another than then.
     """
     header, setup = result.header, result.header.setup
     model = None if setup.model is None else load_model(setup.model)

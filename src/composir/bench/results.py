@@ -216,11 +216,7 @@ def _listed(numbers: set[int]) -> str:
 
 
 def _check_metric(name: str, task: TaskResult) -> None:
-    """Refuse a metric whose outcomes a task does not hold.
-
-    Raises:
-        ValueError: If so.
-    """
+    """Refuse a metric whose outcomes a task does not hold."""
     try:
         kind, _ = parse_metric(name)
     except BenchError as error:
@@ -249,11 +245,7 @@ class Result(_Frozen):
         return tuple(dict.fromkeys(said))
 
     def save(self, path: Path) -> None:
-        """Write the file, and the folder that it lies in.
-
-        Raises:
-            OutputError: If something else lies there, or the disk refuses.
-        """
+        """Write the file, and the folder that it lies in."""
         write_file(path, self.model_dump_json(indent=1) + "\n", RESULT)
 
 
@@ -267,11 +259,7 @@ def _partial_notice(task: TaskResult) -> str:
 
 
 def load_result(path: Path) -> Result:
-    """Read a result file.
-
-    Raises:
-        BenchError: If it is missing, or not a result file of a version that we know.
-    """
+    """Read a result file."""
     return read_model(path, Result, BenchError, "a result file of version 1")
 
 

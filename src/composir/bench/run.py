@@ -97,12 +97,6 @@ def load_tasks(
         name: Name in the table, or a folder's path.
         root: Where the annotations are; may be None for a folder.
         options: Which part.
-
-    Returns:
-        The data set, its folder, its tasks.
-
-    Raises:
-        DatasetError: If there is no such data set or no root, or its files are at fault.
     """
     dataset, folder = find_dataset(name)
     root = folder or root
@@ -112,19 +106,7 @@ def load_tasks(
 
 
 def prepare(task: BenchTask, source: VectorSource) -> PreparedTask:
-    """Get the vectors of a task's images.
-
-    Args:
-        task: The task.
-        source: Where they come from.
-
-    Returns:
-        The task with vectors, reduced if images are missing and that is allowed.
-
-    Raises:
-        DatasetError: If images or vectors are missing or cannot be read.
-        BenchError: If there is no model to encode with.
-    """
+    """Get the vectors of a task's images."""
     absent, what = _missing(task, source)
     whole, partial = task, None
     if absent:
@@ -212,11 +194,7 @@ def _caption_vectors(task: BenchTask, model: EmbeddingModel) -> VectorTable:
 
 
 def precomputed_queries(task: BenchTask, path: Path) -> ComposedQueries:
-    """Query vectors that somebody else's method made: `ids` are those of the queries.
-
-    Raises:
-        DatasetError: If the file is at fault or queries are missing from it.
-    """
+    """Query vectors that somebody else's method made: `ids` are those of the queries."""
     table = load_vectors(path)
     rows = table.rows([query.id for query in task.queries], f"{task.name}'s queries")
     return ComposedQueries(rows[:, None, :])
@@ -238,9 +216,6 @@ def evaluate(
         model: The model; None where query vectors are precomputed.
         tuning: Where the settings come from.
         rankings_of: Called with every task's rankings, e.g. to write a submission.
-
-    Returns:
-        The result.
     """
     composer = None if model is None else _composer(setup, remembering_texts(model))
     tasks: list[TaskResult] = []

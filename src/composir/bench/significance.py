@@ -61,12 +61,6 @@ def bootstrap(
         seed: Of the resampling; the same seed gives the same interval.
         resamples: How many.
         level: Coverage.
-
-    Returns:
-        m intervals.
-
-    Raises:
-        BenchError: If a part has no queries or NaN outcomes.
     """
     _check(parts)
     rng = np.random.default_rng(seed)
@@ -104,20 +98,7 @@ def _resampled_means(outcomes: Outcomes, resamples: int, rng: np.random.Generato
 def paired_test(
     first: Sequence[Outcomes], second: Sequence[Outcomes], *, seed: int, flips: int = FLIPS
 ) -> tuple[PairedTest, ...]:
-    """Test whether two runs differ, metric by metric.
-
-    Args:
-        first: As in `bootstrap`.
-        second: The same queries in the same order.
-        seed: Of flips and resampling.
-        flips: How many random sign assignments.
-
-    Returns:
-        One test a metric.
-
-    Raises:
-        BenchError: If the two do not have the same shape.
-    """
+    """Test whether two runs differ, metric by metric."""
     shapes = [[part.shape for part in run] for run in (first, second)]
     if shapes[0] != shapes[1]:
         raise BenchError(f"runs of different shape cannot be paired: {shapes[0]} and {shapes[1]}")

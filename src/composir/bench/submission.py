@@ -43,19 +43,7 @@ def submission_names(kind: str, task: BenchTask) -> tuple[str, ...]:
 
 
 def submission_files(kind: str, task: BenchTask, rankings: Rankings) -> tuple[SubmissionFile, ...]:
-    """Make a server's files.
-
-    Args:
-        kind: `cirr` or `circo`.
-        task: The split that was ranked.
-        rankings: Of all its queries.
-
-    Returns:
-        The files.
-
-    Raises:
-        BenchError: If the lists break the server's rules.
-    """
+    """Make a server's files."""
     lists = _lists(task, rankings.top.tolist())
     if kind == "circo":
         return (circo_file(lists, task),)
@@ -73,20 +61,7 @@ def _lists(task: BenchTask, rows: Sequence[Sequence[int]]) -> Lists:
 
 
 def cirr_file(lists: Lists, metric: str, task: BenchTask) -> SubmissionFile:
-    """CIRR's file for one metric.
-
-    Args:
-        lists: Image names by pair id, best first.
-        metric: `recall` (50 names each) or `recall_subset` (3).
-        task: Whose queries must all be there.
-
-    Returns:
-        `test1_recall.json` or the like.
-
-    Raises:
-        BenchError: If a list has the wrong length, a name comes twice, is the reference, carries a
-            path or an extension, or is not of the split; or the file is larger than 5 MB.
-    """
+    """CIRR's file for one metric."""
     _check_lists(lists, task, _CIRR_LENGTHS[metric])
     for query in task.queries:
         for name in lists[query.id]:
@@ -103,12 +78,7 @@ def cirr_file(lists: Lists, metric: str, task: BenchTask) -> SubmissionFile:
 
 
 def circo_file(lists: Lists, task: BenchTask) -> SubmissionFile:
-    """CIRCO's file: 50 whole-number ids a query.
-
-    Raises:
-        BenchError: If a query is missing, a list has the wrong length, an id comes twice or is not
-            a number.
-    """
+    """CIRCO's file: 50 whole-number ids a query."""
     _check_lists(lists, task, _CIRCO_LENGTH)
     numbers: dict[str, list[int]] = {}
     for key, names in lists.items():
@@ -135,15 +105,7 @@ def _check_lists(lists: Mapping[str, Sequence[str]], task: BenchTask, length: in
 
 
 def check_submission(names: Sequence[str], folder: Path) -> None:
-    """Refuse a folder in which files of these names are somebody else's.
-
-    Args:
-        names: Of files to be written.
-        folder: It and its parents may be missing.
-
-    Raises:
-        OutputError: If one is there that composir has not written, or none can be written.
-    """
+    """Refuse a folder in which files of these names are somebody else's."""
     check_folder(folder, "--submission")
     ours = _checksums(folder)
     for name in names:
@@ -156,11 +118,7 @@ def check_submission(names: Sequence[str], folder: Path) -> None:
 
 
 def write_files(files: Sequence[SubmissionFile], folder: Path) -> tuple[Path, ...]:
-    """Write checked files into a folder; returns their paths.
-
-    Raises:
-        OutputError: If one would replace a file that is not composir's, or the disk refuses.
-    """
+    """Write checked files into a folder; returns their paths."""
     check_submission([file.name for file in files], folder)
     ours = sorted({*_checksums(folder), *(_checksum(file.content.encode()) for file in files)})
     try:

@@ -55,11 +55,7 @@ class Method:
 
 
 def parse_method(text: str) -> Method:
-    """Read `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`.
-
-    Raises:
-        BenchError: If it is malformed.
-    """
+    """Read `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`."""
     try:
         name, settings = parse_composer(text)
     except QueryError as error:
@@ -129,13 +125,6 @@ def run_plan(
         model: The model that the plan names; None where all vectors are precomputed.
         cache: Where encoded images are kept.
         progress: Called with (done, total) images of a data set.
-
-    Returns:
-        One entry a data set.
-
-    Raises:
-        BenchError: If the plan cannot be run.
-        DatasetError: If a data set is at fault.
     """
     if not plan.datasets:
         raise BenchError("no data set named; `composir bench list` shows them")
@@ -289,10 +278,6 @@ def result_path(folder: Path, result: Result) -> Path:
 
     Own data sets may have the same name, and so may models and trained composers; a part of a data
     set whose images are missing has its name too.
-
-    Args:
-        folder: Of results.
-        result: To be written.
     """
     plain = folder / result_name(result)
     partial = "-partial" if any(task.partial for task in result.tasks) else ""

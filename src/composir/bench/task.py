@@ -76,12 +76,7 @@ class BenchTask:
     hidden_truth: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be scored.
-
-        Raises:
-            DatasetError: If the split is empty, ids are duplicate or no Unicode text, or a query
-                speaks of an image that is not there.
-        """
+        """Refuse what cannot be scored."""
         if not self.queries:
             raise DatasetError(f"{self.name}: the split {self.split!r} has no queries")
         if not self.gallery:
@@ -167,11 +162,7 @@ class Dataset:
     text_proxy: bool = False
 
     def choose(self, options: LoadOptions) -> tuple[str, str]:
-        """Split and variant that the options mean.
-
-        Raises:
-            DatasetError: If the data set has no such split or variant, or no text proxy.
-        """
+        """Split and variant that the options mean."""
         split = options.split or self.splits[0]
         variant = options.variant or self.variants[0]
         if split not in self.splits:
@@ -186,11 +177,7 @@ class Dataset:
 
 
 def without_images(task: BenchTask, absent: frozenset[str]) -> BenchTask:
-    """Leave out images, and the queries that need them.
-
-    Raises:
-        DatasetError: If no query is left.
-    """
+    """Leave out images, and the queries that need them."""
     queries = tuple(
         query
         for query in task.queries
@@ -211,11 +198,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def refuse_duplicates(ids: Iterable[str], what: str) -> None:
-    """Check that ids are unique.
-
-    Raises:
-        DatasetError: Naming the first id that comes twice.
-    """
+    """Check that ids are unique."""
     seen: set[str] = set()
     for name in ids:
         if name in seen:
@@ -238,9 +221,6 @@ def check_name(what: str, text: str | None) -> None:
     Args:
         what: Whose it is, for the message, e.g. an option.
         text: The name or path; None where there is none.
-
-    Raises:
-        BenchError: If it is not valid UTF-8.
     """
     if text is not None and not writable(text):
         raise BenchError(

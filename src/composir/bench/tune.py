@@ -64,35 +64,17 @@ class Tuned(BaseModel):
     trials: tuple[Trial, ...]
 
     def save(self, path: Path) -> None:
-        """Write the file, and the folder that it lies in.
-
-        Raises:
-            OutputError: If something else lies there, or the disk refuses.
-        """
+        """Write the file, and the folder that it lies in."""
         write_file(path, self.model_dump_json(indent=1) + "\n", TUNED)
 
 
 def load_tuned(path: Path) -> Tuned:
-    """Read what `tune` wrote.
-
-    Raises:
-        BenchError: If the file is missing or something else.
-    """
+    """Read what `tune` wrote."""
     return read_model(path, Tuned, BenchError, "a file that `composir bench tune` wrote")
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, list[float]]:
-    """Read a grid from the command line.
-
-    Args:
-        texts: Each `NAME=START:STOP:STEP` (stop included) or `NAME=A,B,C`.
-
-    Returns:
-        Values by setting.
-
-    Raises:
-        BenchError: If one is malformed or the grid is too large.
-    """
+    """Read a grid from the command line."""
     grid: dict[str, list[float]] = {}
     for text in texts:
         name, _, values = text.partition("=")
@@ -138,12 +120,6 @@ def tune(
         composer: Name in the table of composers.
         grid: Values by setting.
         metric: What to maximise; the data set's headline if None.
-
-    Returns:
-        The best settings and the whole curve.
-
-    Raises:
-        BenchError: If the split's truth is hidden or the grid is empty.
     """
     tasks = [part.task for part in prepared]
     if any(task.hidden_truth for task in tasks):
@@ -186,19 +162,7 @@ def _key(query: BenchQuery) -> str:
 
 
 def apply_tuned(tuned: Tuned, tasks: Sequence[BenchTask], model: EmbeddingModel) -> Tuning:
-    """Check that tuned settings may be used for a report.
-
-    Args:
-        tuned: What `tune` found.
-        tasks: What is to be reported.
-        model: What it is to be reported with.
-
-    Returns:
-        The provenance, for the result's header.
-
-    Raises:
-        BenchError: If any query to be reported was tuned on, or the model is another.
-    """
+    """Check that tuned settings may be used for a report."""
     shared = query_keys(tasks) & set(tuned.keys)
     if shared:
         raise BenchError(

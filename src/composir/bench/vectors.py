@@ -38,15 +38,8 @@ class VectorTable:
     def rows(self, ids: Sequence[str], what: str) -> FloatArray:
         """Vectors of some ids.
 
-        Args:
-            ids: Which, in order.
-            what: Whose, for the message.
-
         Returns:
             (len(ids), D) float32.
-
-        Raises:
-            DatasetError: If any is missing; says how many and names the first ten.
         """
         place = {name: index for index, name in enumerate(self.ids)}
         missing = [name for name in ids if name not in place]
@@ -69,13 +62,6 @@ def load_vectors(path: Path, *, dimension: int | None = None) -> VectorTable:
     Args:
         path: The file; ids may be numbers or strings, rows need not be of unit norm.
         dimension: The width that the model at hand makes, or None for any.
-
-    Returns:
-        The vectors, normalised.
-
-    Raises:
-        DatasetError: If the file is missing or damaged, widths or lengths do not agree, ids are
-            duplicate, values are no real numbers, or a row is NaN, infinite or zero.
     """
     ids, matrix = _read_npz(path)
     _check_kinds(path, ids, matrix)

@@ -17,11 +17,7 @@ _WAY_OUT = "save the picture to a file and name that"
 
 
 def clipboard_picture() -> bytes | Image.Image:
-    """What was copied last: a picture, or the one picture file that was copied in a file manager.
-
-    Raises:
-        QueryError: If the system has no clipboard that can be read, or no picture is on it.
-    """
+    """What was copied last: a picture, or the one picture file that was copied in a file manager."""
     from PIL import Image, ImageGrab
 
     try:

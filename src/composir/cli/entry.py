@@ -9,11 +9,7 @@ from composir.cli import interrupts
 
 
 def run() -> None:
-    """Run the command line of this process, and end with its exit code.
-
-    Raises:
-        SystemExit: Always; unless there is a bug, whose traceback is shown.
-    """
+    """Run the command line of this process, and end with its exit code."""
     interrupts.listen()
     try:
         code = interrupts.finish(_outcome())

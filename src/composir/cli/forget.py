@@ -62,11 +62,7 @@ def is_asked_by_people() -> bool:
 
 
 def _ask(told: str, folder: Path) -> None:
-    """Let people confirm; programs must have said so beforehand.
-
-    Raises:
-        GalleryError: If there is nobody to ask.
-    """
+    """Let people confirm; programs must have said so beforehand."""
     if not is_asked_by_people():
         raise GalleryError(f"this would forget {told}; nothing was forgotten yet: add --yes")
     name = printable(str(folder))

@@ -125,11 +125,7 @@ def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
 
 
 def _column_types(said: Sequence[str], metadata: Path | None) -> dict[str, str]:
-    """The types that `--column` gives, by column.
-
-    Raises:
-        DatasetError: If there is no metadata file to read, or one is not NAME=TYPE.
-    """
+    """The types that `--column` gives, by column."""
     if said and metadata is None:
         raise DatasetError("--column says how a metadata file is read: give it with --metadata")
     parts = [one.rpartition("=") for one in said]

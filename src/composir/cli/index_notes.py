@@ -12,12 +12,7 @@ _SHOWN_ENDINGS = 8
 
 
 def index_notes(report: IndexReport, gallery: str = "") -> list[str]:
-    """Lines about folders that have moved, patterns, and files of other kinds.
-
-    Args:
-        report: Of the run.
-        gallery: What commands that are suggested need to speak of the same gallery.
-    """
+    """Lines about folders that have moved, patterns, and files of other kinds."""
     lines = [*_moves(report, gallery), *_patterns(report), *_other_kinds(report.other_kinds)]
     return [printable(line) for line in lines]
 

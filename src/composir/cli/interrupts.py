@@ -49,14 +49,7 @@ def was_interrupted() -> bool:
 
 
 def finish(code: int) -> int:
-    """Say that the verb is over: from now on Ctrl-C ends the process.
-
-    Args:
-        code: The verb's exit code.
-
-    Returns:
-        The process's: `INTERRUPTED` where Ctrl-C stopped the verb.
-    """
+    """Say that the verb is over: from now on Ctrl-C ends the process."""
     _presses.is_over = True
     if was_interrupted() and code != 0:
         # Not through Python's shutdown, which waits for threads and may meet them half-way.

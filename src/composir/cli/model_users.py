@@ -14,9 +14,6 @@ def galleries_of(bundle: Path) -> list[Path]:
     """Galleries that a bundle made: of the default one and those in the user data folder.
 
     Galleries elsewhere are known to nobody but their owners.
-
-    Args:
-        bundle: The bundle's folder; nothing is known of a damaged one.
     """
     from composir.gallery.manifest import read_manifest
     from composir.model.catalogue import open_bundle

@@ -36,9 +36,6 @@ def resolve_model(name: str | None, compute: Compute) -> EmbeddingModel:
     Args:
         name: Of the catalogue or a bundle's folder; None for the packaged one.
         compute: How it runs.
-
-    Raises:
-        ModelError: If there is no such model or device.
     """
     from composir.model.catalogue import open_model
     from composir.model.device import find_device
@@ -54,9 +51,6 @@ def gallery_model(folder: Path, model: str | None, compute: Compute) -> Embeddin
         folder: The gallery; it may be missing yet.
         model: As `resolve_model`; None for the one that made the gallery.
         compute: As `resolve_model`.
-
-    Raises:
-        ComposirError: If the gallery's manifest or the model cannot be read.
     """
     from composir.gallery.manifest import is_gallery, read_manifest
     from composir.gallery.origin import load_origin
@@ -74,9 +68,6 @@ def existing_gallery(folder: Path | None, model: str | None, compute: Compute) -
         folder: The gallery; None for the default one.
         model: As `resolve_model`; None for the one that made the gallery.
         compute: As `resolve_model`.
-
-    Raises:
-        ComposirError: If the gallery or the model cannot be opened, or they do not fit.
     """
     from composir.gallery import open_gallery
     from composir.gallery.manifest import read_manifest
@@ -92,9 +83,6 @@ def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None)
     Args:
         model: Whose vectors are used.
         composer: Of the search; None where there is none. Those without weights have no licence.
-
-    Raises:
-        LicenceError: If one does not allow it, or nobody knows.
     """
     from composir.compose.spliced import SplicedComposer
     from composir.model.catalogue import bundle_of

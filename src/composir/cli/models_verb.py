@@ -158,11 +158,7 @@ def _accepts(licence: str) -> bool:
 
 
 def _ask(what: str) -> None:
-    """Let people confirm.
-
-    Raises:
-        ModelError: If they do not, or there is nobody to ask.
-    """
+    """Let people confirm."""
     if not is_asked_by_people():
         raise ModelError(f"this would {what}; nothing was removed yet: add --yes")
     if not typer.confirm(f"{what}?", err=True):

@@ -18,9 +18,6 @@ def passing_page() -> Path:
 
     A browser reads its page some time after the command has ended, so the newest one stays until
     the next is shown.
-
-    Raises:
-        ComposirError: If the user's data folder cannot be written.
     """
     folder = writable_user_folder() / "pages"
     _remove_shown(folder)

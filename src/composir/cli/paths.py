@@ -32,11 +32,7 @@ def default_gallery() -> Path:
 
 
 def writable_default_gallery() -> Path:
-    """As `default_gallery`, for what is about to be written.
-
-    Raises:
-        ComposirError: If it cannot be made or written into.
-    """
+    """As `default_gallery`, for what is about to be written."""
     gallery = default_gallery()
     try:
         check_folder(gallery)
@@ -49,11 +45,7 @@ def writable_default_gallery() -> Path:
 
 
 def vector_cache(off: bool) -> FeatureStore | None:
-    """Where vectors are kept between commands; None for `--no-cache`.
-
-    Raises:
-        CacheError: If it cannot be used.
-    """
+    """Where vectors are kept between commands; None for `--no-cache`."""
     from composir.encode.feature_store import FeatureStore
 
     way_out = "delete it, or run with --no-cache"

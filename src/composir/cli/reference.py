@@ -26,18 +26,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 def command_line_references(
     names: Sequence[str], *, allow_url: bool = False
 ) -> list[str | NamedImage]:
-    """Read what does not lie in a file; files are left to the search.
-
-    Args:
-        names: As the user wrote them, e.g. `lamp.jpg`, `-`, `https://example.org/lamp.jpg`.
-        allow_url: Whether the network may be asked.
-
-    Returns:
-        As many references.
-
-    Raises:
-        QueryError: If one is missing or cannot be read, or the network is not allowed.
-    """
+    """Read what does not lie in a file; files are left to the search."""
     if list(names).count(STANDARD_INPUT) > 1:
         raise QueryError("standard input can be read once: name `-` once")
     return [_reference(name, allow_url=allow_url) for name in names]
@@ -77,14 +66,7 @@ def _addressed(name: str, scheme: str, *, allow_url: bool) -> str | NamedImage:
 
 
 def file_of_url(url: str) -> str:
-    """The path of a `file://` URL of this machine.
-
-    Args:
-        url: With any byte of the path percent-encoded.
-
-    Raises:
-        QueryError: If it names another machine, or has parts that no path has.
-    """
+    """The path of a `file://` URL of this machine."""
     from urllib.parse import unquote_to_bytes, urlsplit
 
     parts = urlsplit(url)

@@ -31,13 +31,7 @@ _DETAILS_SHARE = 0.4
 
 
 def print_in(form: Form, result: SearchResult, gallery: str = "") -> None:
-    """Print a result in one of the forms.
-
-    Args:
-        form: Which.
-        result: The answer.
-        gallery: As in `print_result`.
-    """
+    """Print a result in one of the forms."""
     if form == "json":
         print_result_json(result)
     elif form == "table":
@@ -47,25 +41,14 @@ def print_in(form: Form, result: SearchResult, gallery: str = "") -> None:
 
 
 def print_paths(result: SearchResult, end: str, gallery: str = "") -> None:
-    """Print the paths of the hits for other programs, byte for byte, and nothing else on stdout.
-
-    Args:
-        result: The answer.
-        end: What ends a path: NUL, which no path has within, or a line break, which some have.
-        gallery: As in `print_result`.
-    """
+    """Print the paths of the hits for other programs, byte for byte, and nothing else on stdout."""
     echo_bytes(b"".join(os.fsencode(hit.path) + end.encode() for hit in result.hits))
     note(summary(result))
     _remark(result, gallery)
 
 
 def print_result(result: SearchResult, gallery: str = "") -> None:
-    """Print a table in a terminal; elsewhere one hit a line: rank, score, path, tab-separated.
-
-    Args:
-        result: The answer.
-        gallery: What commands that are suggested need to speak of the same gallery.
-    """
+    """Print a table in a terminal; elsewhere one hit a line: rank, score, path, tab-separated."""
     if is_terminal():
         from rich.console import Console
 
@@ -90,12 +73,7 @@ def _remark(result: SearchResult, gallery: str) -> None:
 
 
 def remarks(absent: Absent, gallery: str = "") -> list[str]:
-    """What to tell about files that were not found, and the way out; a line each.
-
-    Args:
-        absent: The files.
-        gallery: As `print_result`.
-    """
+    """What to tell about files that were not found, and the way out; a line each."""
     lines = []
     if absent.left_out:
         hits, files = (
@@ -117,12 +95,7 @@ def remarks(absent: Absent, gallery: str = "") -> list[str]:
 
 
 def print_table(result: SearchResult, console: Console) -> None:
-    """Print hits as a table, then how far to trust them.
-
-    Args:
-        result: The answer.
-        console: Where to; its width decides how much of paths and metadata is shown.
-    """
+    """Print hits as a table, then how far to trust them."""
     from rich.text import Text
 
     if result.hits:

@@ -25,18 +25,9 @@ def served_result(
 ) -> SearchResult | None:
     """Ask the running server of a gallery.
 
-    Args:
-        server: Of the gallery.
-        query: The query.
-        composer: As `--composer`.
-        options: How to search.
-
     Returns:
         Its answer; None where this is nothing that it does, or it is too busy: the gallery is to be
         asked itself then.
-
-    Raises:
-        ComposirError: As the gallery would.
     """
     name, settings = (None, {}) if composer is None else parse_composer(composer)
     if options.count > MOST_HITS:

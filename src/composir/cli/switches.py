@@ -21,12 +21,6 @@ def shown_without_values(options: Sequence[Any]) -> Sequence[Any]:
     """Let help show switches as they are typed.
 
     Newer versions of typer write `<bool>` behind each, as if a value had to follow.
-
-    Args:
-        options: Options and arguments of a command of typer; changed in place.
-
-    Returns:
-        The same.
     """
     for option in options:
         if getattr(option, "is_flag", False) and option.metavar is None:
@@ -39,13 +33,6 @@ def refuse_values(command: Any, words: Sequence[str]) -> None:
 
     `--json true` is refused whatever follows; `yes`, `no`, `on`, `off`, `1` and `0` only where they
     stand alone, for `--json on a beach` is a fine question.
-
-    Args:
-        command: Of typer.
-        words: Of the command line, behind the command's name.
-
-    Raises:
-        UsageError: If a switch has a value.
     """
     switches, with_value = _options_of(_named(command, words))
     rest = list(words)

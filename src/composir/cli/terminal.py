@@ -37,12 +37,6 @@ def echo(text: str, *, to_stderr: bool = False, lead: str = "", colour: str | No
 
     Not `typer.echo`, which writes UTF-8 to a stream that says ASCII: main.py has set both streams
     to escape what they lack.
-
-    Args:
-        text: May have several lines, and tabs.
-        to_stderr: Where to.
-        lead: Printed before it on the same line, in colour where a terminal listens.
-        colour: Of the lead.
     """
     stream = sys.stderr if to_stderr else sys.stdout
     shown = printable(lead)
@@ -96,12 +90,7 @@ def _harmless(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut the middle out of a text that is too long, so that both ends stay readable.
-
-    Args:
-        text: Usually a path.
-        width: At most this many characters, at least 3.
-    """
+    """Cut the middle out of a text that is too long, so that both ends stay readable."""
     if len(text) <= width:
         return text
     tail = (width - 1) * 2 // 3

@@ -54,11 +54,7 @@ class EndpointOptions:
 
 
 def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelWriter:
-    """Set the writer up; nothing is sent yet.
-
-    Raises:
-        ComposirError: If address or model are missing or malformed, or the key cannot be sent.
-    """
+    """Set the writer up; nothing is sent yet."""
     from composir.triplets.answers import AnswerCache
     from composir.triplets.chat import ChatClient, ChatSettings
     from composir.triplets.language_model import LanguageModelWriter, WriterSettings
@@ -105,12 +101,7 @@ def agree_on_budget(
     prepared: TripletMaterial,
     settings: MakeSettings,
 ) -> None:
-    """Show what may be spent, and ask.
-
-    Raises:
-        ComposirError: If nobody is there to ask.
-        typer.Abort: If the answer is no.
-    """
+    """Show what may be spent, and ask."""
     from composir.triplets.make import propose
 
     some = list(islice(propose(prepared, settings), _LOOKED_AT))

@@ -15,12 +15,7 @@ from composir.model.once import Once
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
-    """Open a composer of the kind `adapted`.
-
-    Args:
-        folder: Its manifest and files.
-        model: The model it was trained for.
-    """
+    """Open a composer of the kind `adapted`."""
     graph = folder.manifest.text_graph
     assert graph is not None  # the manifest was checked
 

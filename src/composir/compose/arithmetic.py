@@ -106,11 +106,7 @@ class WeightedSum(Arithmetic):
     name = "sum"
 
     def __post_init__(self) -> None:
-        """Check the weight.
-
-        Raises:
-            QueryError: If alpha is outside 0 to 1.
-        """
+        """Check the weight."""
         _check_alpha(self.alpha)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
@@ -132,11 +128,7 @@ class Slerp(Arithmetic):
     name = "slerp"
 
     def __post_init__(self) -> None:
-        """Check the weight.
-
-        Raises:
-            QueryError: If alpha is outside 0 to 1.
-        """
+        """Check the weight."""
         _check_alpha(self.alpha)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:

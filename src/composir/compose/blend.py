@@ -54,14 +54,7 @@ class BlendWeights(BaseModel):
         return self
 
     def changed(self, settings: Mapping[str, float | int | str]) -> BlendWeights:
-        """These weights with some of them replaced.
-
-        Args:
-            settings: New values by name.
-
-        Raises:
-            QueryError: If there is no such weight or a value is out of range.
-        """
+        """These weights with some of them replaced."""
         try:
             return BlendWeights.model_validate({**self.model_dump(), **settings})
         except ValidationError as error:
@@ -97,16 +90,8 @@ class Terms:
 def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
     """Blend what a batch has; what has no weight is not computed.
 
-    Args:
-        weights: Of the terms.
-        terms: What there is. Words alone give t. A reference alone gives v, or s where v has no
-            weight: then the query side has no gallery encoder.
-
     Returns:
         (n, D) float32, unit norm.
-
-    Raises:
-        QueryError: If there is neither a reference nor a text.
     """
     parts = [np.float32(weight) * term() for weight, term in _weighted(weights, terms) if weight]
     return normalised(np.sum(parts, axis=0, dtype=np.float32))

@@ -15,15 +15,6 @@ def called(composer: ComposerFolder, packaged: Mapping[str, Path], taken: frozen
     """Name of a composer that was given as a folder.
 
     Training gives names like `compose` to whoever says no other, so the run tells them apart.
-
-    Args:
-        composer: The folder.
-        packaged: Folders of the composers that come with the model, by name.
-        taken: Names that mean another composer to the model.
-
-    Returns:
-        The manifest's name, with the run before it (`RUN/NAME`), unless both are the same and
-        nothing else is named so; the name alone for a copy of what comes with the model.
     """
     name = composer.manifest.name
     if name in packaged and ComposerFolder.load(packaged[name]).fingerprint == composer.fingerprint:

@@ -38,11 +38,7 @@ class Direction(Arithmetic):
     name = "direction"
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            QueryError: If one is out of range.
-        """
+        """Check the settings."""
         object.__setattr__(self, "vectors", PhraseVectors(self.model))
         if not self.alpha >= 0.0:
             raise QueryError(f"alpha must be at least 0, not {self.alpha}")

@@ -26,14 +26,7 @@ class Exchange:
 
 
 def read_exchanges(text: str) -> tuple[Exchange, ...]:
-    """What a text replaces: what it names itself, else what the lexicon knows of its words.
-
-    Args:
-        text: As typed.
-
-    Returns:
-        One for each phrase of a group; none for texts of no group.
-    """
+    """What a text replaces: what it names itself, else what the lexicon knows of its words."""
     instead = read_instead(text)
     if instead:
         return (Exchange(instead.new, (instead.old,), instead.new, (instead.old,)),)

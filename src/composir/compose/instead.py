@@ -43,9 +43,6 @@ class Instead:
 def read_instead(text: str) -> Instead | None:
     """Read what a text replaces by what, where it names both.
 
-    Args:
-        text: As typed.
-
     Returns:
         None where it does not, or names only what kind of thing changes ("change the colour to
         red", "turn it into a drawing").

@@ -28,11 +28,7 @@ class Joint(Arithmetic):
     name = "joint"
 
     def __post_init__(self) -> None:
-        """Refuse models that cannot.
-
-        Raises:
-            QueryError: Saying why, and what to do instead.
-        """
+        """Refuse models that cannot."""
         if self.model.joint is None:
             raise QueryError(
                 f"the model {self.model.name} encodes pictures and words apart, and the composer "
@@ -46,11 +42,7 @@ class Joint(Arithmetic):
         return Traits(needs_vectors=False)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Encode references and texts together; with one of the two missing, the other.
-
-        Raises:
-            QueryError: If there are words and references, but only the references' vectors.
-        """
+        """Encode references and texts together; with one of the two missing, the other."""
         if not any(batch.texts):
             return self.finished(self._alone(batch), replace(batch, texts=("",) * len(batch)))
         if batch.images is None and batch.image_vectors is None:

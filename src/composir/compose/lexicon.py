@@ -81,11 +81,7 @@ class Lexicon:
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        """Read a lexicon; `lexicon.txt` says how it is written.
-
-        Args:
-            lines: Of the file.
-        """
+        """Read a lexicon; `lexicon.txt` says how it is written."""
         self.columns: tuple[Column, ...] = ()
         self._entries: dict[Words, list[_Entry]] = {}
         group, members = "", list[list[list[str]]]()
@@ -100,11 +96,7 @@ class Lexicon:
         self._add(group, members)
 
     def find(self, text: str) -> tuple[Found, ...]:
-        """Phrases of the lexicon in a text, from left to right; the longest where several begin.
-
-        Args:
-            text: As typed.
-        """
+        """Phrases of the lexicon in a text, from left to right; the longest where several begin."""
         tokens = Tokens(text)
         found: list[Found] = []
         position = 0
@@ -147,15 +139,7 @@ class Lexicon:
 
 
 def exchanged(text: str, found: Found) -> tuple[str, ...]:
-    """A text with a phrase exchanged for each of its column, the one that it stands for included.
-
-    Args:
-        text: As typed.
-        found: In it.
-
-    Returns:
-        As many texts as the column has phrases.
-    """
+    """A text with a phrase exchanged for each of its column, the one that it stands for included."""
     written = text.split()
     before, after = written[: found.start], written[found.stop :]
     last = written[found.stop - 1]

@@ -56,14 +56,7 @@ class Reading:
 
 
 def read_negation(text: str) -> Reading:
-    """Split a text into what is wanted and what is not.
-
-    Args:
-        text: E.g. `"a dog without a leash on a beach"`.
-
-    Returns:
-        E.g. wanted `"a dog on a beach"`, negatives `("a leash",)`.
-    """
+    """Split a text into what is wanted and what is not."""
     reader = _Reader(Tokens(text))
     reader.read()
     unclear = tuple(dict.fromkeys(reader.unclear))

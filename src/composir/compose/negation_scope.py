@@ -33,15 +33,7 @@ class Scope:
     """Reads what one negation rules out."""
 
     def __init__(self, tokens: Tokens, *, order: bool, alone: bool, article_ends: bool) -> None:
-        """Read from some tokens.
-
-        Args:
-            tokens: Of the whole text.
-            order: Whether a command negates: "remove the logo from the shirt".
-            alone: Whether no thing stands before the negation in its clause that what follows
-                could belong to.
-            article_ends: Whether a thing with an article, after "and", is wanted.
-        """
+        """Read from some tokens."""
         self._tokens, self._order = tokens, order
         self._alone, self._article_ends = alone, article_ends
 

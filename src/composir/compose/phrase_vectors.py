@@ -16,11 +16,7 @@ class PhraseVectors:
     """Encodes texts and remembers the last few thousand."""
 
     def __init__(self, model: EmbeddingModel) -> None:
-        """Remember nothing yet.
-
-        Args:
-            model: Encodes the texts.
-        """
+        """Remember nothing yet."""
         self._model = model
         self._known: dict[str, FloatArray] = {}
 

@@ -14,12 +14,7 @@ from composir.model.base import SplicingEncoder, SplicingModel
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
-    """Open a composer of the kind `pseudo_word`.
-
-    Args:
-        folder: Its manifest and files.
-        model: The model it was trained for.
-    """
+    """Open a composer of the kind `pseudo_word`."""
     side = QuerySide(folder, model)
     weights = folder.manifest.settings
 

@@ -143,15 +143,8 @@ class QuerySide:
 def checked_words(composer: ComposerFolder, words: FloatArray) -> FloatArray:
     """Refuse pseudo-words that are not what a composer's manifest says.
 
-    Args:
-        composer: Whose.
-        words: From its graph, or from a device that ran it.
-
     Returns:
         The same, (n, L, Dw) float32.
-
-    Raises:
-        ModelError: If their shape is another, or a number is NaN or infinite.
     """
     made = composer.manifest
     expected = (made.tokens, made.word_dimension)

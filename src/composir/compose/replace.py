@@ -51,11 +51,7 @@ class Replace(Arithmetic):
     name = "replace"
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            QueryError: If one is out of range.
-        """
+        """Check the settings."""
         object.__setattr__(self, "vectors", PhraseVectors(self.model))
         if not self.temperature > 0.0:
             raise QueryError(f"temperature must be above 0, not {self.temperature}")

@@ -26,9 +26,6 @@ def nearest_things(pictures: FloatArray, encode: PhraseVectors, count: int) -> l
         pictures: (n, D) float32, unit norm.
         encode: Encodes the things.
         count: How many of each.
-
-    Returns:
-        n lists, best first.
     """
     things = packaged_things()
     order = np.argsort(-(pictures @ encode(things).T), axis=1, kind="stable")
@@ -36,10 +33,6 @@ def nearest_things(pictures: FloatArray, encode: PhraseVectors, count: int) -> l
 
 
 def check_count(name: str, value: float) -> None:
-    """Refuse a setting that is no number of things.
-
-    Raises:
-        QueryError: If it is no whole number of at least 1.
-    """
+    """Refuse a setting that is no number of things."""
     if value < 1 or value != int(value):
         raise QueryError(f"{name} must be a whole number of at least 1, not {value}")

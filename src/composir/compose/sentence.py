@@ -16,15 +16,7 @@ from composir.model.base import SplicingEncoder, SplicingModel
 
 
 def open_composer(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
-    """Open a composer of the kind `sentence`.
-
-    Args:
-        folder: Its manifest and files.
-        model: The model it was trained for.
-
-    Raises:
-        BundleError: If its query side takes the vector alone, which has no patterns to select.
-    """
+    """Open a composer of the kind `sentence`."""
     made = folder.manifest
     if made.input == "vector":
         raise BundleError(f"{folder.folder}: a sentence is made of pixels or patch tokens")

@@ -19,18 +19,7 @@ GRAPH_SUFFIX = ".onnx"
 
 
 def copy_complete(composer: ComposerFolder, destination: Path) -> ComposerFolder:
-    """Copy a composer out of its bundle, with the files that siblings hold for it.
-
-    Args:
-        composer: Any; every file is checked on the way.
-        destination: A folder that does not exist yet.
-
-    Returns:
-        The copy, which needs no sibling.
-
-    Raises:
-        BundleError: If a file is damaged.
-    """
+    """Copy a composer out of its bundle, with the files that siblings hold for it."""
     destination.mkdir(parents=True)
     for name in composer.manifest.files:
         place = destination / name
@@ -43,16 +32,6 @@ def package(composer: ComposerFolder, composers: Path) -> ComposerFolder:
     """Put a composer among others; one of the same name is replaced.
 
     Composers that shared a file of the replaced one get it back first, if the new one has another.
-
-    Args:
-        composer: What to put there; it may lie there already.
-        composers: The folder of a bundle's composers.
-
-    Returns:
-        The packaged composer.
-
-    Raises:
-        BundleError: If a file, or another composer there, is damaged.
     """
     place = composers / composer.manifest.name
     composers.mkdir(parents=True, exist_ok=True)
@@ -68,17 +47,7 @@ def package(composer: ComposerFolder, composers: Path) -> ComposerFolder:
 
 
 def share_graphs(folder: Path) -> tuple[str, ...]:
-    """Drop the graphs of a composer that a sibling holds under the same name.
-
-    Args:
-        folder: A packaged composer.
-
-    Returns:
-        Names of the graphs dropped.
-
-    Raises:
-        BundleError: If it or a sibling is damaged.
-    """
+    """Drop the graphs of a composer that a sibling holds under the same name."""
     composer, others = ComposerFolder.load(folder), _siblings(folder)
     relied_on = {name for other in others for name in _shared_of(other, folder.name)}
     holders = {

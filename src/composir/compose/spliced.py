@@ -107,20 +107,11 @@ class SplicedComposer:
         return None if self.needs_vectors else _FLOAT16 * numbers
 
     def with_settings(self, **settings: float | int | str) -> SplicedComposer:
-        """The same composer with some weights of the blend replaced.
-
-        Raises:
-            QueryError: If there is no such weight or a value is out of range.
-        """
+        """The same composer with some weights of the blend replaced."""
         return replace(self, weights=self.weights.changed(settings))
 
     def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
-        """What opens the graphs that a query needs for sure, in parts that can run side by side.
-
-        Args:
-            image: Whether the query has one.
-            words: Whether it has words.
-        """
+        """What opens the graphs that a query needs for sure, in parts that can run side by side."""
         if not image:
             return (self.model.texts.prepare,) if words else ()
         weights = self.weights
@@ -141,11 +132,7 @@ class SplicedComposer:
         return self.model.texts.unread(sentence, self.folder.manifest.tokens)
 
     def tokens(self, batch: QueryBatch) -> Tokens:
-        """Pseudo-words of the references, and where each of them looked.
-
-        Raises:
-            QueryError: If the batch lacks what the query side takes.
-        """
+        """Pseudo-words of the references, and where each of them looked."""
         return self.query_side.tokens(batch)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
@@ -159,10 +146,6 @@ class SplicedComposer:
             words: (n, L, Dw) float32.
             batch: The texts and negatives; vectors of the references, the gallery's or the
                 device's, only where they are blended.
-
-        Raises:
-            QueryError: If the references' vectors are blended and missing.
-            ModelError: If the pseudo-words are of another composer.
         """
         checked = checked_words(self.folder, words)
         if len(checked) != len(batch):

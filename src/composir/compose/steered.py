@@ -41,11 +41,7 @@ class Steering:
     less: FloatArray = field(default_factory=_none)
 
     def __post_init__(self) -> None:
-        """Check the balance.
-
-        Raises:
-            QueryError: If it is not between 0 and 1.
-        """
+        """Check the balance."""
         if self.balance is not None and not 0.0 <= self.balance <= 1.0:
             raise QueryError(f"balance is {self.balance!r}; it goes from 0 (picture) to 1 (words)")
 
@@ -85,11 +81,7 @@ class Steered:
         return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Compose and move.
-
-        Raises:
-            QueryError: If the queries are no single vectors, or `balance` lacks picture or words.
-        """
+        """Compose and move."""
         composed = self.composer.compose(batch)
         if composed.rule != "dot":
             raise QueryError(f"queries of the composer {self.name} cannot be moved; use another")

@@ -16,22 +16,13 @@ _STAR = re.compile(r"(?<!\S)\*(?![^\s.,;:!?])")
 
 
 def check_template(template: str) -> None:
-    """Refuse a template without exactly one place for pseudo-words.
-
-    Raises:
-        ValueError: If there is none or several.
-    """
+    """Refuse a template without exactly one place for pseudo-words."""
     if template.count(PLACEHOLDER) != 1:
         raise ValueError(f"a template needs exactly one {PLACEHOLDER}: {template!r}")
 
 
 def filled(template: str, text: str) -> str:
-    """Put a modification into a template, whose `{}` stays.
-
-    Args:
-        template: With one `{}` and one `{text}`.
-        text: The modification; with a `*` that stands for the reference it is the whole sentence.
-    """
+    """Put a modification into a template, whose `{}` stays."""
     harmless = text.replace(PLACEHOLDER, "{ }")
     if _STAR.search(harmless):
         first = _STAR.sub(PLACEHOLDER, harmless, count=1)

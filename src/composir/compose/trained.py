@@ -172,14 +172,7 @@ class ComposerFolder:
 
     @classmethod
     def load(cls, folder: Path) -> ComposerFolder:
-        """Read a composer's manifest and check that all files are there, of the right size.
-
-        Args:
-            folder: The composer.
-
-        Raises:
-            BundleError: If it is no composer, is of another schema, or a file is missing.
-        """
+        """Read a composer's manifest and check that all files are there, of the right size."""
         inside = folder / "composer"
         if not (folder / MANIFEST_NAME).is_file() and (inside / MANIFEST_NAME).is_file():
             raise BundleError(f"{folder} is no composer, but holds one: give {inside}")
@@ -188,11 +181,7 @@ class ComposerFolder:
         )
 
     def file(self, name: str) -> Path:
-        """Path of a file, its checksum verified once.
-
-        Raises:
-            BundleError: If the file is not listed or its content is not what the manifest says.
-        """
+        """Path of a file, its checksum verified once."""
         return self._files.path(name)
 
     @property
@@ -204,17 +193,7 @@ class ComposerFolder:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def check_model(self, name: str, fingerprint: str, text: str, word_dimension: int) -> None:
-        """Refuse a model that the composer was not trained for.
-
-        Args:
-            name: Of the model at hand, for the message.
-            fingerprint: Of its gallery side.
-            text: SHA-256 of its text graph.
-            word_dimension: Dw of its word embeddings.
-
-        Raises:
-            ModelError: If any of them is another than at training.
-        """
+        """Refuse a model that the composer was not trained for."""
         made = self.manifest
         differs = {
             f"gallery encoder ({fingerprint} instead of {made.model.fingerprint})": (
@@ -236,16 +215,7 @@ class ComposerFolder:
 def save_composer(
     folder: Path, fields: Mapping[str, Any], shared: Mapping[str, SharedEntry] | None = None
 ) -> ComposerManifest:
-    """Write `composer.json` for the files that lie in a folder.
-
-    Args:
-        folder: The composer; graphs and card are in it already, and every file gets listed.
-        fields: All manifest fields but `schema_version` and `files`.
-        shared: Files that a sibling holds for it, as in the manifest's `shared`.
-
-    Returns:
-        The manifest as written.
-    """
+    """Write `composer.json` for the files that lie in a folder."""
     own = list_files(folder, MANIFEST_NAME)
     files = {name: SharedEntry(**dict(entry)) for name, entry in own.items()}
     elsewhere = {name: entry for name, entry in (shared or {}).items() if name not in own}

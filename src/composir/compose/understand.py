@@ -10,17 +10,7 @@ from composir.types import Query
 
 
 def understand(query: Query) -> tuple[Query, tuple[str, ...]]:
-    """Read the negations in a query's words, unless it is literal.
-
-    Args:
-        query: As asked.
-
-    Returns:
-        The query as meant, literal from now on, and notices about what was not understood.
-
-    Raises:
-        QueryError: If the words only say what must not be there, and there is no image.
-    """
+    """Read the negations in a query's words, unless it is literal."""
     if query.literal:
         return query, ()
     reading = read_negation(query.text)

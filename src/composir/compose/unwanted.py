@@ -114,20 +114,7 @@ def unwanted_directions(
     model: EmbeddingModel,
     weight: float,
 ) -> tuple[Unwanted, ...]:
-    """What the queries of a batch rule out.
-
-    Args:
-        negatives: The negative texts of each of n queries, or none at all.
-        texts: The wanted words of each, maybe empty.
-        model: Encodes them.
-        weight: How much showing it costs.
-
-    Returns:
-        n, or none where no query has negatives.
-
-    Raises:
-        QueryError: If negatives take away all that the words ask for.
-    """
+    """What the queries of a batch rule out."""
     if not any(negatives):
         return ()
     encoded = _encoded(negatives, texts, model)

@@ -52,16 +52,7 @@ def proof(key: str, nonce: str) -> str:
 
 @contextmanager
 def announced(gallery: Path, server: RunningServer) -> Iterator[None]:
-    """Tell programs of this user of a server, as long as it runs.
-
-    Args:
-        gallery: The folder that it serves.
-        server: It.
-
-    Raises:
-        ComposirError: If the user data folder cannot be written.
-        OSError: Likewise.
-    """
+    """Tell programs of this user of a server, as long as it runs."""
     writable_user_folder()
     place = _place(gallery)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -79,11 +70,7 @@ def announced(gallery: Path, server: RunningServer) -> Iterator[None]:
 
 
 def running_server(gallery: Path) -> RunningServer | None:
-    """The running server of a gallery; None where there is none, or another program has its port.
-
-    Args:
-        gallery: The folder.
-    """
+    """The running server of a gallery; None where there is none, or another program has its port."""
     found = _read(gallery)
     return found if found is not None and _answers(found) else None
 

@@ -26,18 +26,7 @@ class CaptionRow:
 
 
 def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
-    """Read a table of captions.
-
-    Args:
-        path: The file.
-        columns: Names of caption columns; those that are there are used. A cell may hold a list.
-
-    Returns:
-        Rows by the name that the table gives a picture.
-
-    Raises:
-        DatasetError: If the file is missing or malformed, or has no column of names.
-    """
+    """Read a table of captions."""
     table = read_table(path)
     key = key_column(list(table.columns))
     if key is None:
@@ -59,17 +48,7 @@ def read_captions(path: Path, columns: Sequence[str]) -> dict[str, CaptionRow]:
 def match_captions(
     rows: Mapping[str, CaptionRow], called: Iterable[tuple[_Picture, PurePath, Sequence[str]]]
 ) -> tuple[dict[_Picture, CaptionRow], list[str]]:
-    """Find the pictures that rows speak of.
-
-    Args:
-        rows: By the name that the table gives a picture.
-        called: Pictures, each with its place within its folder and with names that it alone has.
-            The place, with and without ending, and its last part are names too, unless several
-            pictures share them.
-
-    Returns:
-        Rows by picture, and the names that lead to none.
-    """
+    """Find the pictures that rows speak of."""
     shared: dict[str, _Picture | None] = {}
     own: dict[str, _Picture | None] = {}
     for picture, place, names in called:

@@ -99,11 +99,7 @@ class DatasetFolder:
         return tuple(self.root / name for name in (CARD, GALLERY, QUERIES))
 
     def card(self) -> DatasetCard:
-        """Read `dataset.json`.
-
-        Raises:
-            DatasetError: If it is missing or malformed.
-        """
+        """Read `dataset.json`."""
         path = self.root / CARD
         missing = "this annotation file is missing"
         limit = MANIFEST_LIMIT
@@ -111,17 +107,7 @@ class DatasetFolder:
         return as_row(str(path), value, DatasetCard, DatasetError)
 
     def images(self, *, halves: bool = True) -> dict[str, DatasetImage]:
-        """Read `gallery.jsonl`.
-
-        Args:
-            halves: As for `untrusted_json.parse_json`.
-
-        Returns:
-            The images by id, in the order of the file.
-
-        Raises:
-            DatasetError: If it is missing, empty or malformed, or an id comes twice.
-        """
+        """Read `gallery.jsonl`."""
         images: dict[str, DatasetImage] = {}
         for where, row in read_rows(self.root / GALLERY, GalleryRow, DatasetError, halves=halves):
             if row.id in images:
@@ -134,11 +120,7 @@ class DatasetFolder:
         return images
 
     def queries(self, *, halves: bool = True) -> list[tuple[str, QueryRow]]:
-        """Read `queries.jsonl`; where each query is, and the query.
-
-        Raises:
-            DatasetError: If it is missing or malformed.
-        """
+        """Read `queries.jsonl`; where each query is, and the query."""
         return list(read_rows(self.root / QUERIES, QueryRow, DatasetError, halves=halves))
 
 
@@ -148,14 +130,7 @@ def splits_of(rows: Iterable[DatasetImage | QueryRow]) -> tuple[str, ...]:
 
 
 def no_split(path: Path, what: str, split: str, there: Sequence[str]) -> DatasetError:
-    """What to raise where no row belongs to a split.
-
-    Args:
-        path: The file.
-        what: Its rows, e.g. `queries`.
-        split: Asked for.
-        there: Those that rows name.
-    """
+    """What to raise where no row belongs to a split."""
     named = ", ".join(map(repr, there))
     told = f"it has {named}" if named else "none of them names a split"
     return DatasetError(f"{path}: no {what} of split {split!r}; {told}")

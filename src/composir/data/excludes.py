@@ -48,16 +48,7 @@ class Excludes:
         typed: Sequence[str] = (),
         remembered: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Take the patterns.
-
-        Args:
-            roots: Absolute.
-            typed: As given to this run; hold for all roots.
-            remembered: By the root that they belong to; hold for that root and those inside it.
-
-        Raises:
-            GalleryError: If a pattern is empty.
-        """
+        """Take the patterns."""
         self._roots = [str(root) for root in roots]
         self._patterns = [
             _Pattern(form, base, None)
@@ -135,12 +126,7 @@ class RootPatterns:
         }
 
     def match(self, path: str, root: str) -> bool:
-        """Whether a file or folder is left out.
-
-        Args:
-            path: Its path.
-            root: The root, spelled as in the path (links resolved or not).
-        """
+        """Whether a file or folder is left out."""
         name = os.path.basename(path)  # noqa: PTH119 - there may be millions
         if self._any_name is not None and self._any_name.match(name):
             _mark((one for one in self._names), name)
@@ -159,16 +145,9 @@ class RootPatterns:
 def forms(text: str, root: str) -> tuple[str, ...]:
     """What a typed pattern may mean below a root.
 
-    Args:
-        text: As typed.
-        root: Absolute.
-
     Returns:
         Names as they are; places from the root, with a `/` before them, the most literal reading
         first. None where it names a place elsewhere.
-
-    Raises:
-        GalleryError: If it is empty.
     """
     plain = text.strip().replace(os.sep, "/")
     if not plain.strip("/"):

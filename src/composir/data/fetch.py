@@ -47,21 +47,13 @@ class FetchLimits:
 
 
 def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a host.
-
-    Raises:
-        OSError: If it has none, or nobody can be asked.
-    """
+    """The addresses of a host."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def secured(plain: socket.socket, host: str) -> socket.socket:
-    """Speak TLS on a connection, with the host's certificate checked.
-
-    Raises:
-        OSError: If it is not to be trusted, or no TLS is spoken there.
-    """
+    """Speak TLS on a connection, with the host's certificate checked."""
     import ssl
 
     return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
@@ -99,17 +91,7 @@ class Network:
 
 
 def fetch(url: str, limits: FetchLimits | None = None, network: Network | None = None) -> bytes:
-    """Fetch what is at an https address.
-
-    Args:
-        url: The address.
-        limits: Of size and time.
-        network: For tests.
-
-    Raises:
-        FetchError: If it is no public https address, answers otherwise than with a file, or goes
-            beyond a limit.
-    """
+    """Fetch what is at an https address."""
     limits, network = limits or FetchLimits(), network or Network()
     try:
         return within(limits.seconds, lambda: _followed(url, limits, network))

@@ -32,12 +32,5 @@ else:
 
 
 def try_lock(handle: int) -> bool:
-    """Lock an open file, unless another open file has it locked; whether it is locked now.
-
-    Args:
-        handle: A descriptor; closing it frees the lock.
-
-    Raises:
-        OSError: If the file system knows no locks (not told on Windows).
-    """
+    """Lock an open file, unless another open file has it locked; whether it is locked now."""
     return _locked(handle)

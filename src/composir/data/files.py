@@ -43,11 +43,6 @@ def open_regular(
         path: The file.
         limit: Refuse it above so many bytes; None for any size.
         follow: Whether the path itself may be a link.
-
-    Raises:
-        UnfitFileError: If it is a folder, pipe, socket or device, a link that may not be followed,
-            or too large.
-        OSError: If it cannot be opened.
     """
     name = os.fspath(path)
     _refuse_unfit(Path(name).stat(follow_symlinks=follow), name, limit)
@@ -87,12 +82,7 @@ def read_regular_text(
     encoding: str = "utf-8",
     follow: bool = True,
 ) -> str:
-    """The text of a regular file, every line end as a line feed, see `read_regular`.
-
-    Raises:
-        UnicodeDecodeError: If it is of another encoding.
-        OSError: As `read_regular`.
-    """
+    """The text of a regular file, every line end as a line feed, see `read_regular`."""
     text = read_regular(path, limit=limit, follow=follow).decode(encoding)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -121,15 +111,6 @@ def replaced_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of a file that takes its place once fully on disk.
 
     Who may read the file is as it was; of a new one, the umask says.
-
-    Args:
-        path: The file to write; its folder must exist.
-
-    Yields:
-        A binary file to write to.
-
-    Raises:
-        OSError: If it cannot be written; the old file is then untouched.
     """
     # Not `tempfile`: its files are for their owner alone, and a gallery may be for others to read.
     temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid4().hex}"
@@ -154,11 +135,7 @@ def _keep_mode(path: Path, successor: IO[bytes]) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of processes that were killed, told by their age.
-
-    Args:
-        folder: Searched without its subfolders.
-    """
+    """Remove temporary files of processes that were killed, told by their age."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:

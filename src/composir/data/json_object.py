@@ -42,69 +42,41 @@ class JsonObject:
         return self.values[key]
 
     def text(self, key: str) -> str | None:
-        """A text; None where there is none, or null.
-
-        Raises:
-            ComposirError: If it is anything but a string.
-        """
+        """A text; None where there is none, or null."""
         value = self.values.get(key)
         if value is None or isinstance(value, str):
             return value
         raise self.wrong(key, "a string")
 
     def required_text(self, key: str) -> str:
-        """A text that has to be there.
-
-        Raises:
-            ComposirError: If it is missing or anything but a string.
-        """
+        """A text that has to be there."""
         return self._there(key, self.text(key))
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts that has to be there.
-
-        Raises:
-            ComposirError: If it is missing, no list, or holds anything but strings.
-        """
+        """A list of texts that has to be there."""
         value = self._required(key, list, "a list of texts")
         if not all(isinstance(item, str) for item in value):
             raise self.wrong(key, "a list of texts alone")
         return tuple(value)
 
     def whole_number(self, key: str, least: int, most: int) -> int:
-        """A whole number that has to be there, within bounds, both included.
-
-        Raises:
-            ComposirError: If it is missing, anything else, or out of bounds.
-        """
+        """A whole number that has to be there, within bounds, both included."""
         value = self._required(key, int, f"a whole number from {least:,} to {most:,}")
         if isinstance(value, bool) or not least <= value <= most:
             raise self.wrong(key, f"a whole number from {least:,} to {most:,}")
         return value
 
     def items(self, key: str) -> list[Any]:
-        """A list that has to be there, of whatever it is.
-
-        Raises:
-            ComposirError: If it is missing, or no list.
-        """
+        """A list that has to be there, of whatever it is."""
         return self._required(key, list, "a list")
 
     def inner(self, key: str) -> JsonObject:
-        """An object that has to be there.
-
-        Raises:
-            ComposirError: If it is missing, or something else.
-        """
+        """An object that has to be there."""
         value = self._required(key, dict, "an object")
         return JsonObject(f"{self.where}, {key}", value, self.error)
 
     def objects(self, entries: Iterable[object], what: str) -> Iterator[JsonObject]:
-        """Entries of a list that have to be objects, each with its number for a place.
-
-        Raises:
-            ComposirError: If one is something else.
-        """
+        """Entries of a list that have to be objects, each with its number for a place."""
         for number, entry in enumerate(entries):
             yield as_object(f"{self.where}, {what} {number}", entry, self.error)
 
@@ -126,16 +98,7 @@ class JsonObject:
 
 
 def as_object(where: str, value: object, error: type[ComposirError]) -> JsonObject:
-    """A parsed value that has to be an object.
-
-    Args:
-        where: For messages.
-        value: As parsed.
-        error: What to raise.
-
-    Raises:
-        ComposirError: `error`, if it is something else.
-    """
+    """A parsed value that has to be an object."""
     if not isinstance(value, dict):
         raise error(f"{where}: must be an object, not {shown(value)}")
     return JsonObject(where, value, error)

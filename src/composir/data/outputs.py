@@ -44,11 +44,7 @@ class OutputKind:
     marks: tuple[bytes, ...]
 
     def has_written(self, path: Path) -> bool:
-        """Whether an existing file is of this kind; an empty one holds nothing to lose.
-
-        Raises:
-            OSError: If it cannot be read.
-        """
+        """Whether an existing file is of this kind; an empty one holds nothing to lose."""
         with open_regular(path, follow=False) as file:
             head = file.read(_HEAD_BYTES)
         return not head or any(re.match(mark, head) for mark in self.marks)
@@ -73,40 +69,17 @@ PAGE = OutputKind(
 
 
 def check_file(path: Path, kind: OutputKind, option: str = "") -> None:
-    """Refuse a file that may not be written, before anything is computed for it.
-
-    Args:
-        path: To be written; its parents may be missing.
-        kind: What it is to be.
-        option: Where the path comes from, for the message.
-
-    Raises:
-        OutputError: If its ending is not of its kind, something else lies there, or it may not be
-            written.
-    """
+    """Refuse a file that may not be written, before anything is computed for it."""
     _refuse(option, path, _system_told(lambda: _why_not(path, kind)))
 
 
 def check_folder(path: Path, option: str = "") -> None:
-    """Refuse a folder that no files can be written into; it and its parents may be missing.
-
-    Raises:
-        OutputError: If a file is in its way, or it may not be written into.
-    """
+    """Refuse a folder that no files can be written into; it and its parents may be missing."""
     _refuse(option, path, _system_told(lambda: _why_no_folder(path)))
 
 
 def check_own_folder(path: Path, marks: Collection[str], option: str = "") -> None:
-    """Refuse a folder that is to be composir's own, unless it is new, empty, or so already.
-
-    Args:
-        path: The folder; it and its parents may be missing.
-        marks: Names of which composir's own folder of this kind holds one.
-        option: Where the path comes from, for the message.
-
-    Raises:
-        OutputError: If it holds other things, or a link, or may not be written into.
-    """
+    """Refuse a folder that is to be composir's own, unless it is new, empty, or so already."""
     check_folder(path, option)
     if not path.is_dir():
         return
@@ -117,20 +90,7 @@ def check_own_folder(path: Path, marks: Collection[str], option: str = "") -> No
 
 
 def write_file(path: Path, content: str | bytes, kind: OutputKind, option: str = "") -> Path:
-    """Write a file in one go: a reader sees the old one or the new one, never half.
-
-    Args:
-        path: Its parents are made where they are missing.
-        content: Text is written as UTF-8.
-        kind: What it is.
-        option: Where the path comes from, for the message.
-
-    Returns:
-        The file's absolute path.
-
-    Raises:
-        OutputError: If it may not be written, see `check_file`, or the disk refuses.
-    """
+    """Write a file in one go: a reader sees the old one or the new one, never half."""
     path = path.expanduser().absolute()
     check_file(path, kind, option)
     try:
@@ -146,15 +106,7 @@ def write_file(path: Path, content: str | bytes, kind: OutputKind, option: str =
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A place in a folder of composir's own, to write there.
-
-    Args:
-        folder: Its own path may lead through links.
-        name: Relative; where the place is, or is to be.
-
-    Raises:
-        OutputError: If a link, pipe, device or socket is there or on the way.
-    """
+    """A place in a folder of composir's own, to write there."""
     place = folder
     for part in PurePath(name).parts:
         place = place / part
@@ -168,15 +120,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def write_inside(folder: Path, name: str, content: str | bytes) -> Path:
-    """Write a file of a folder of composir's own in one go.
-
-    Returns:
-        Its path.
-
-    Raises:
-        OutputError: If a link or a special file is in its way.
-        OSError: If the disk refuses.
-    """
+    """Write a file of a folder of composir's own in one go."""
     place = inside(folder, name)
     with replaced_atomically(place) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -184,20 +128,7 @@ def write_inside(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def open_inside(folder: Path, name: str, flags: int) -> int:
-    """Open a file of a folder of composir's own; made if missing, for whom the umask says.
-
-    Args:
-        folder: Of composir.
-        name: Relative.
-        flags: As of `os.open`.
-
-    Returns:
-        A descriptor.
-
-    Raises:
-        OutputError: If a link or a special file is in its way.
-        OSError: If it cannot be opened.
-    """
+    """Open a file of a folder of composir's own; made if missing, for whom the umask says."""
     place = inside(folder, name)
     return os.open(place, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
@@ -206,9 +137,6 @@ def refuse_links(folder: Path) -> None:
     """Refuse a folder of composir's own in which there are links, pipes, devices or sockets.
 
     One that came from elsewhere, in an archive, could otherwise have any file written.
-
-    Raises:
-        OutputError: Naming the first one found.
     """
     for parent, folders, files in os.walk(folder):
         for name in sorted([*folders, *files]):
@@ -220,15 +148,7 @@ def refuse_links(folder: Path) -> None:
 def withdrawn_if_refused(
     folder: Path, names: Collection[str], is_blank: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
-    """Leave no new folder behind where a command is refused that was to fill it.
-
-    Args:
-        folder: Removed if a `ComposirError` ends the block, with the parents that it needed, if it
-            was missing or empty before and holds nothing but these names by then. An empty folder
-            that was there stays, empty.
-        names: Of what the command begins with and what says nothing yet.
-        is_blank: Asked then whether nothing worth keeping is in there.
-    """
+    """Leave no new folder behind where a command is refused that was to fill it."""
     missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
     was_free = bool(missing) or (folder.is_dir() and not any(folder.iterdir()))
     try:

@@ -22,11 +22,7 @@ _ROWS_AT_ONCE = 4096
 
 
 def column_names(path: Path, error: type[ComposirError]) -> list[str]:
-    """Names of a Parquet file's columns.
-
-    Raises:
-        ComposirError: `error`, if it is missing, no such file or damaged.
-    """
+    """Names of a Parquet file's columns."""
     with _opened(path, error) as table:
         return list(table.schema_arrow.names)
 
@@ -40,9 +36,6 @@ def read_table(
         path: The file.
         error: What to raise.
         columns: Names of those to read; None for all.
-
-    Raises:
-        ComposirError: `error`, if it is missing, no such file, damaged, or unpacks to too much.
     """
     with _opened(path, error) as table:
         return _bounded(path, table, error, columns)

@@ -17,13 +17,7 @@ _SET_HOME = "set COMPOSIR_HOME to a folder that can be written"
 
 
 def data_folder(environment: Mapping[str, str], platform: str, home: Path) -> Path:
-    """The folder in which composir keeps a user's data.
-
-    Args:
-        environment: `COMPOSIR_HOME` wins; else the platform's own variable is asked.
-        platform: As `sys.platform`.
-        home: The user's home folder.
-    """
+    """The folder in which composir keeps a user's data."""
     if chosen := environment.get("COMPOSIR_HOME"):
         return Path(chosen).expanduser()
     if platform == "darwin":
@@ -34,11 +28,7 @@ def data_folder(environment: Mapping[str, str], platform: str, home: Path) -> Pa
 
 
 def user_folder() -> Path:
-    """The folder in which composir keeps this user's data; it may be missing yet.
-
-    Raises:
-        ComposirError: If the system knows no home of this user.
-    """
+    """The folder in which composir keeps this user's data; it may be missing yet."""
     if chosen := os.environ.get("COMPOSIR_HOME"):
         return Path(chosen).expanduser()
     try:
@@ -49,11 +39,7 @@ def user_folder() -> Path:
 
 
 def writable_user_folder() -> Path:
-    """As `user_folder`, for what is about to be written.
-
-    Raises:
-        ComposirError: If it cannot be made or written into.
-    """
+    """As `user_folder`, for what is about to be written."""
     folder = user_folder()
     try:
         check_folder(folder)

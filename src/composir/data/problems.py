@@ -26,15 +26,7 @@ class Problem:
 
 
 def summarised(problems: Iterable[Problem]) -> list[str]:
-    """Lines for people, one for each kind of problem, the most frequent first.
-
-    Args:
-        problems: Any number, e.g. a thousand rows that all name a lost picture.
-
-    Returns:
-        `WHERE: REASON` for what is alone, else the places of the first few, how many more there
-        are, and the first one's reason; rare kinds beyond the fifth are only counted.
-    """
+    """Lines for people, one for each kind of problem, the most frequent first."""
     kinds: dict[str, list[Problem]] = {}
     for problem in problems:
         kinds.setdefault(problem.kind or problem.reason, []).append(problem)
@@ -47,12 +39,7 @@ def summarised(problems: Iterable[Problem]) -> list[str]:
 
 
 def log_skipped(failures: Iterable[tuple[object, str]], log: Callable[[str], None]) -> None:
-    """Log which files are skipped.
-
-    Args:
-        failures: Files, and why each cannot be used.
-        log: Takes lines.
-    """
+    """Log which files are skipped."""
     for line in summarised(Problem(str(file), reason) for file, reason in failures):
         log(f"skipping {line}")
 

@@ -46,9 +46,6 @@ def read_model(
         error: What to raise.
         what: The file's kind, e.g. `a result file of version 1`.
         limit: Most bytes.
-
-    Raises:
-        ComposirError: `error`, if it is missing, not JSON, or does not hold what it must.
     """
     return fitting(path, read_json(path, error, limit=limit), model, error, what)
 
@@ -70,36 +67,13 @@ def fitting(
 def read_rows(
     path: Path, model: type[_Model], error: type[ComposirError], *, halves: bool = True
 ) -> Iterator[tuple[str, _Model]]:
-    """Read a file of one JSON object a line, line by line.
-
-    Args:
-        path: The file.
-        model: What each line must hold.
-        error: What to raise.
-        halves: As for `untrusted_json.parse_json`.
-
-    Yields:
-        Where each row is, for messages, and the row.
-
-    Raises:
-        ComposirError: `error`, if the file or one of its lines cannot be read.
-    """
+    """Read a file of one JSON object a line, line by line."""
     for where, line in read_lines(path, error):
         yield where, as_row(where, parse_json(where, line, error, halves=halves), model, error)
 
 
 def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirError]) -> _Model:
-    """A parsed value, e.g. an entry of a list, as a pydantic model.
-
-    Args:
-        where: File and place in it, for messages.
-        value: As parsed.
-        model: What it must hold.
-        error: What to raise.
-
-    Raises:
-        ComposirError: `error`, if it does not.
-    """
+    """A parsed value, e.g. an entry of a list, as a pydantic model."""
     from pydantic import ValidationError
 
     if not isinstance(value, dict):

@@ -32,9 +32,6 @@ def read_at_most(stream: Readable, limit: int) -> bytes:
     Args:
         stream: Open, binary.
         limit: Most bytes.
-
-    Raises:
-        UnreadableStreamError: If there is more.
     """
     parts: list[bytes] = []
     left = limit + 1
@@ -52,13 +49,6 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     Args:
         seconds: How long to wait for it.
         work: What to do, in a thread of its own; one that is given up dies with the process.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        UnreadableStreamError: If it takes longer.
-        BaseException: What it raises.
     """
     done, outcome = Event(), dict[str, Any]()
 

@@ -60,11 +60,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table by its ending: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`.
-
-    Raises:
-        DatasetError: If it is missing, of another kind or damaged; the message says in which line.
-    """
+    """Read a table by its ending: `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet`."""
     readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
     readers[".parquet"] = read_parquet
     reader = readers.get(path.suffix.lower())

@@ -76,9 +76,6 @@ def read_array(
         dtypes: Names of the types that it may have, e.g. `float32`.
         finite: Refuse NaN and infinite numbers.
         mapped: Map the file instead of reading it; the array is then read-only.
-
-    Raises:
-        ComposirError: `error`, if the file is missing, no such array, or cut short.
     """
     try:
         with open_regular(path) as file:
@@ -94,20 +91,7 @@ def read_array(
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> tuple[NDArray[Any], ...]:
-    """Read named arrays from an `.npz` file.
-
-    Args:
-        path: The file.
-        names: Of the arrays.
-
-    Returns:
-        One array of plain numbers or texts for each name.
-
-    Raises:
-        ArrayFaultError: If it is no such file, lacks an array, or would unpack to far more than it
-            is.
-        OSError: If the file cannot be read.
-    """
+    """Read named arrays from an `.npz` file."""
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = [_member(archive, name) for name in names]

@@ -51,16 +51,7 @@ class JsonFaultError(ValueError):
 
 
 def decode_json(text: str, *, lenient: bool = False) -> Any:
-    """Parse one JSON value.
-
-    Args:
-        text: The value.
-        lenient: Let pass what some programs write and the standard forbids: NaN and Infinity, and a
-            key that comes twice, of which the last counts.
-
-    Raises:
-        JsonFaultError: If it is not JSON, or beyond what is read.
-    """
+    """Parse one JSON value."""
     containers = text.count("[") + text.count("{")
     if containers + text.count(",") > MOST_VALUES:
         raise JsonFaultError(f"more than {MOST_VALUES:,} values in one document")
@@ -93,9 +84,6 @@ def parse_json(
         line: Added to `where` for a mistake of spelling, with `{}` for the line within the text.
         halves: Let halves of surrogate pairs pass; they stand for bytes of file names, but no file
             of UTF-8 can hold them.
-
-    Raises:
-        ComposirError: `error`, if it is not JSON, or beyond what is read.
     """
     try:
         value = decode_json(text)
@@ -125,10 +113,6 @@ def read_json(
         limit: Most bytes.
         missing: What to say where it is not there.
         halves: As for `parse_json`.
-
-    Raises:
-        ComposirError: `error`, if it is missing, no regular file, too large, not UTF-8, not JSON,
-            or holds something else.
     """
     text = read_text(path, error, limit=limit, missing=missing)
     value = parse_json(str(path), text, error, line=", line {}", halves=halves)
@@ -151,9 +135,6 @@ def read_text(
         error: What to raise.
         limit: Most bytes.
         missing: What to say where it is not there.
-
-    Raises:
-        ComposirError: `error`, if it is missing, no regular file, too large or not UTF-8.
     """
     try:
         text = read_regular(path, limit=limit).decode("utf-8-sig")
@@ -165,20 +146,7 @@ def read_text(
 def read_lines(
     path: Path, error: type[ComposirError], *, missing: str = "this file is missing"
 ) -> Iterator[tuple[str, str]]:
-    """Read a text file's non-empty lines one by one, each with where it is.
-
-    Args:
-        path: The file, UTF-8.
-        error: What to raise.
-        missing: What to say where it is not there.
-
-    Yields:
-        `FILE, line N`, and the line without its end.
-
-    Raises:
-        ComposirError: `error`, if the file cannot be read, is no regular file, too large or not
-            UTF-8, or if a line is too long.
-    """
+    """Read a text file's non-empty lines one by one, each with where it is."""
     try:
         with (
             open_regular(path, limit=LINES_LIMIT) as file,

@@ -44,9 +44,6 @@ def device_of(folder: str | os.PathLike[str]) -> int | None:
 def volume_of(path: Path) -> Volume | None:
     """The disk that a file or folder lies on.
 
-    Args:
-        path: Absolute; links are followed.
-
     Returns:
         The disk, or None where the path is not there.
     """

@@ -45,11 +45,6 @@ def export_query_side(composer: ComposerFolder, out: Path) -> Export:
     Args:
         composer: Its query graph has to take pixels.
         out: A new or empty folder, or one that an earlier export wrote.
-
-    Raises:
-        QueryError: If the query graph needs the gallery's encoder.
-        OutputError: If the folder holds something else, or links, or may not be written into.
-        ComposirError: If it cannot be written.
     """
     made = composer.manifest
     if made.input != "pixels":
@@ -76,11 +71,7 @@ def export_query_side(composer: ComposerFolder, out: Path) -> Export:
 
 
 def card(composer: ComposerFolder) -> dict[str, Any]:
-    """What `query_side.json` says: all that a client has to know beside the graph.
-
-    Args:
-        composer: Whose query side.
-    """
+    """What `query_side.json` says: all that a client has to know beside the graph."""
     made = composer.manifest
     assert made.preprocess is not None  # the manifest was checked: it takes pixels
     return {

@@ -51,11 +51,7 @@ def unpack(data: bytes) -> QueryMessage:
 
 
 def read_message(path: Path) -> QueryMessage:
-    """Read a message from a file.
-
-    Raises:
-        DeviceMessageError: If the file cannot be read or is no message.
-    """
+    """Read a message from a file."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)  # one more than allowed is enough to refuse it
@@ -65,15 +61,7 @@ def read_message(path: Path) -> QueryMessage:
 
 
 def check_belongs(message: QueryMessage, composer: ComposerFolder) -> None:
-    """Refuse tokens that another composer, or one of another model, has made.
-
-    Args:
-        message: From a device.
-        composer: At hand.
-
-    Raises:
-        MessageMismatchError: If any fingerprint or the shape of the tokens differs.
-    """
+    """Refuse tokens that another composer, or one of another model, has made."""
     made = composer.manifest
     expected = {
         "model (gallery encoder)": (message.gallery_fingerprint, made.model.fingerprint),

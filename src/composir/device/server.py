@@ -20,18 +20,7 @@ from composir.types import FloatArray
 
 
 def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> ComposedQueries:
-    """Compose the query of one message.
-
-    Args:
-        message: From `message.unpack`.
-        composer: The one whose query side made the tokens.
-
-    Returns:
-        One composed query.
-
-    Raises:
-        DeviceMessageError: If the tokens are of another composer or model.
-    """
+    """Compose the query of one message."""
     _check(message, composer)
     words = message.tokens[None]
     batch = QueryBatch(
@@ -89,11 +78,7 @@ class MessageComposer:
         return replace(self.composer.traits, preparations=None)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
-        """Compose the message's query, with the words and negatives as the gallery read them.
-
-        Raises:
-            DeviceMessageError: If the message belongs to another composer or model.
-        """
+        """Compose the message's query, with the words and negatives as the gallery read them."""
         if len(batch) != 1:
             raise DeviceMessageError(f"one message cannot answer {len(batch)} queries")
         asked = replace(
@@ -105,16 +90,7 @@ class MessageComposer:
 
 
 def message_composer(message: QueryMessage, composer: Composer) -> MessageComposer:
-    """Make the composer of a message's query, checked already.
-
-    Args:
-        message: From a device.
-        composer: The one at hand.
-
-    Raises:
-        DeviceMessageError: If the message belongs to another composer or model, or the composer
-            at hand does not work with tokens at all.
-    """
+    """Make the composer of a message's query, checked already."""
     if not isinstance(composer, SplicedComposer):
         raise DeviceMessageError(
             f"the composer {composer.name} takes no tokens; the message needs {message.composer}: "

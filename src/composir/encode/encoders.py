@@ -83,12 +83,6 @@ def encode_images(
         view: 0 for the plain pictures, 1 and up for augmented ones.
         progress: Told after every batch.
         failed: Told of every picture that cannot be read, by place, when it is met; may raise.
-
-    Returns:
-        Their rows.
-
-    Raises:
-        CacheError: If the store cannot be used.
     """
     keeper = store or Memory()
     keys = keeper.keys(pictures, view)

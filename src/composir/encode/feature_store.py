@@ -40,16 +40,7 @@ class FeatureStore:
     """Rows by kind and content key, safe to share between processes."""
 
     def __init__(self, folder: Path, way_out: str = "delete it") -> None:
-        """Open the store, or start it.
-
-        Args:
-            folder: Of its files; made if missing.
-            way_out: What helps where it cannot be used, for messages.
-
-        Raises:
-            CacheError: If it cannot be opened or is something else.
-            OutputError: If there are links in it.
-        """
+        """Open the store, or start it."""
         self.folder, self._way_out = folder, way_out
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -91,11 +82,7 @@ class FeatureStore:
 
     @contextmanager
     def filling(self, kind: RowKind) -> Iterator[None]:
-        """Hold a kind while its rows are computed; waits, and says so, while another process does.
-
-        Raises:
-            CacheError: If it cannot be locked there.
-        """
+        """Hold a kind while its rows are computed; waits, and says so, while another process does."""
         handle = open_inside(self.folder, f"{kind.file}.lock", os.O_RDWR)
         try:
             self._wait_for(handle, kind)
@@ -123,12 +110,6 @@ class FeatureStore:
         Args:
             pictures: n pictures.
             view: As of `read_pixels`.
-
-        Returns:
-            n keys; empty where a file cannot be read.
-
-        Raises:
-            CacheError: If the index is damaged or cannot be written.
         """
         found: list[str] = []
         for start in range(0, len(pictures), _HASHED_AT_ONCE):
@@ -155,11 +136,7 @@ class FeatureStore:
         return [known[one] if one else None for one in seen]
 
     def known(self, kind: RowKind, keys: Iterable[str]) -> dict[str, int]:
-        """Places of the rows that are there, and sound as far as can be told, by key.
-
-        Raises:
-            CacheError: If the index is damaged.
-        """
+        """Places of the rows that are there, and sound as far as can be told, by key."""
         wanted = list(dict.fromkeys(key for key in keys if key))
         found: dict[str, int] = {}
         with self._index() as index:
@@ -184,15 +161,7 @@ class FeatureStore:
         return {key: there[key] for key in good}
 
     def put(self, kind: RowKind, rows: Mapping[str, NDArray[Any]]) -> None:
-        """Keep rows.
-
-        Args:
-            kind: Of which they are.
-            rows: By key; those of the empty key are not kept.
-
-        Raises:
-            CacheError: If the disk refuses.
-        """
+        """Keep rows."""
         kept = {key: row for key, row in rows.items() if key}
         if not kept:
             return
@@ -221,11 +190,7 @@ class FeatureStore:
             os.fsync(file.fileno())
 
     def rows(self, kind: RowKind, keys: Sequence[str]) -> StoredRows:
-        """Rows in the order of keys, all of which are there; read from disk where they are used.
-
-        Raises:
-            CacheError: If one is not there.
-        """
+        """Rows in the order of keys, all of which are there; read from disk where they are used."""
         known = self.known(kind, keys)
         try:
             places = np.array([known[key] for key in keys], dtype=np.int64)

@@ -62,9 +62,6 @@ class ImageFile:
         Args:
             min_side: Whole pictures may be decoded smaller, down to this short side in pixels; cut
                 ones are always decoded in full, because boxes are in the file's pixels.
-
-        Raises:
-            ImageReadError: If it cannot be read; the message is the reason alone.
         """
         source = self.path if self.size is None else self._stretch()
         if self.crop is None:
@@ -72,11 +69,7 @@ class ImageFile:
         return cut(read_image(source).rgb, self.crop)
 
     def digest(self) -> str:
-        """SHA-256 of its bytes, as hexadecimal digits.
-
-        Raises:
-            OSError: If they cannot be read.
-        """
+        """SHA-256 of its bytes, as hexadecimal digits."""
         digest, left = hashlib.sha256(), self.size
         with open_regular(self.path) as file:
             file.seek(self.begin)
@@ -95,11 +88,7 @@ class ImageFile:
 
 
 def cut(rgb: Image.Image, crop: CropBox) -> Image.Image:
-    """Cut a box out of a picture, dilated and squared as the crop says.
-
-    Raises:
-        ImageReadError: If no pixel of the picture lies within the box.
-    """
+    """Cut a box out of a picture, dilated and squared as the crop says."""
     left, top, width, height = crop.box
     x0 = max(0.0, left - crop.dilation * width)
     y0 = max(0.0, top - crop.dilation * height)

@@ -23,9 +23,6 @@ def decoded(
         places: Which of them, in order.
         read: Gives pixels, or the reason why there are none; called from threads.
         batch: Most pictures at once.
-
-    Yields:
-        The places of a batch, and what was read.
     """
     batches = [places[start : start + batch] for start in range(0, len(places), batch)]
     with ThreadPoolExecutor(default_threads()) as pool:

@@ -36,9 +36,6 @@ def encode_texts(
 
     Returns:
         (n, D) float32, unit norm.
-
-    Raises:
-        CacheError: If the store cannot be used.
     """
     keeper = store or Memory()
     side = _text_side(model) if store else ""

@@ -16,11 +16,7 @@ VERSION = 1
 
 
 def as_document(explanation: Explanation) -> dict[str, Any]:
-    """An explanation in types that JSON knows.
-
-    Args:
-        explanation: Of one search.
-    """
+    """An explanation in types that JSON knows."""
     result = explanation.result
     return {
         "format": FORMAT,

@@ -114,14 +114,7 @@ class PhraseTrial:
     def __init__(
         self, query: Query, gallery: Gallery, composer: Composer, settings: ExplainSettings
     ) -> None:
-        """Ask the whole query once, for comparison.
-
-        Args:
-            query: With words, or with negatives at least; as it was understood.
-            gallery: Where the hits come from.
-            composer: Any.
-            settings: Of the search.
-        """
+        """Ask the whole query once, for comparison."""
         query = replace(query, literal=True)  # its phrases are not to be read again
         self._query, self._gallery, self._settings = query, gallery, settings
         self._composer = Watched(composer)

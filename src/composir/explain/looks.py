@@ -49,13 +49,7 @@ class Looks:
 
 
 def look_at(references: Sequence[Image.Image], composer: Composer, model: EmbeddingModel) -> Looks:
-    """Find out what a composer made of a reference.
-
-    Args:
-        references: Of the query; tokens are shown where there is exactly one.
-        composer: Any.
-        model: The gallery's.
-    """
+    """Find out what a composer made of a reference."""
     if not references:
         return Looks(note="The query has no reference image, so there are no tokens of it.")
     if len(references) > 1:

@@ -23,15 +23,7 @@ _UNSPACED = re.compile("(?<=[，、。；])")  # writing that leaves no space af
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
-    """Split a modification text.
-
-    Args:
-        text: E.g. `"in brass, without the shade and at night"`.
-
-    Returns:
-        Its phrases in order, e.g. `("in brass,", "without the shade", "and at night")`; joined with
-        spaces they are the text again, up to white space.
-    """
+    """Split a modification text."""
     phrases: list[list[str]] = []
     for word in _UNSPACED.sub(" ", text).split():
         if not phrases or _begins(word, phrases[-1]):
@@ -41,15 +33,7 @@ def split_phrases(text: str) -> tuple[str, ...]:
 
 
 def without(phrases: Sequence[str], left_out: int) -> str:
-    """The text without one phrase.
-
-    Args:
-        phrases: From `split_phrases`.
-        left_out: Which.
-
-    Returns:
-        What is left, without a joining word at its beginning or a comma at its end.
-    """
+    """The text without one phrase."""
     rest = [phrase for index, phrase in enumerate(phrases) if index != left_out]
     words = " ".join(rest).split()
     while words and _bare(words[0]) in _JOINING:

@@ -18,11 +18,7 @@ _ROUNDS = 8
 
 
 def align_tensors(graph: Path) -> None:
-    """Move the large tensors of a graph to multiples of four bytes; written in place.
-
-    Raises:
-        ModelError: If that does not come to an end.
-    """
+    """Move the large tensors of a graph to multiples of four bytes; written in place."""
     import onnx
 
     model = onnx.load(str(graph), load_external_data=False)

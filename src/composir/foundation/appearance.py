@@ -25,13 +25,7 @@ class Appearance(nn.Module):
     """
 
     def __init__(self, channels: int, width: int, weight: float) -> None:
-        """Build with random weights.
-
-        Args:
-            channels: Of the feature map.
-            width: Of `u`.
-            weight: `w`.
-        """
+        """Build with random weights."""
         super().__init__()
         self.project = nn.Linear(channels, width)
         self.weight = weight

@@ -43,9 +43,6 @@ def chosen_limits(values: Numbers, right: Numbers, weights: Numbers) -> tuple[fl
         values: (n,) confidences.
         right: (n,) 1 where the answer was good.
         weights: (n,).
-
-    Returns:
-        Both limits; where nothing is right often enough, the highest limit looked at.
     """
 
     def share(chosen: NDArray[np.bool_]) -> float:

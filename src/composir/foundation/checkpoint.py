@@ -36,15 +36,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, *, allow_pickle: bool = False) -> None:
-        """Look whether there is a model.
-
-        Args:
-            folder: With a `config.json` in it.
-            allow_pickle: As the attribute.
-
-        Raises:
-            ModelError: If there is no such folder, or no model in it.
-        """
+        """Look whether there is a model."""
         self.folder, self.allow_pickle = folder, allow_pickle
         if not folder.is_dir():
             raise ModelError(f"there is no folder {folder}")
@@ -71,11 +63,7 @@ class Checkpoint:
         return has_config and "model_type" not in self.optional_json(CONFIG)
 
     def json(self, name: str) -> Mapping[str, Any]:
-        """Read a JSON object.
-
-        Raises:
-            ModelError: If it is missing or holds something else.
-        """
+        """Read a JSON object."""
         path = self.folder / name
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -96,9 +84,6 @@ class Checkpoint:
 
         Args:
             size: Side of the image tower's input, pixels.
-
-        Raises:
-            ModelError: If no file says so, or it asks for what composir cannot do.
         """
         named = [name for name in PROCESSORS if (self.folder / name).is_file()]
         if not named:
@@ -110,12 +95,7 @@ class Checkpoint:
 
     @cached_property
     def state(self) -> Mapping[str, Tensor]:
-        """All weights by name.
-
-        Raises:
-            ModelError: If there are none, one file is missing or damaged, or they are pickled and
-                that was not allowed.
-        """
+        """All weights by name."""
         # What lies beside open_clip's weights are the same in another library's form.
         first = -1 if self.is_of_open_clip else 1
         for name in (*SAFE[::first], *PICKLED[::first]):

@@ -32,16 +32,7 @@ MAX_INSIDE = 1_800_000_000
 
 
 def write_files(parts: Parts, folder: Path) -> None:
-    """Write all files of a bundle but its manifest and card.
-
-    Args:
-        parts: A dual encoder.
-        folder: Exists.
-
-    Raises:
-        MissingExtraError: If the exporter is not installed.
-        ModelError: If a tower cannot be exported.
-    """
+    """Write all files of a bundle but its manifest and card."""
     export_image(parts.image, parts.preprocess.size, folder / IMAGE_GRAPH)
     export_text(parts.text, folder / TEXT_GRAPH)
     save_weights(parts.text, folder / TEXT_TOWER)

@@ -238,16 +238,7 @@ class _Attending(nn.Module):
 
 
 def fastvit_weights(tower: FastVit, source: Source, trunk: str) -> dict[str, Tensor]:
-    """A checkpoint's weights as the tower takes them, of either form.
-
-    Args:
-        tower: To be filled.
-        source: The checkpoint.
-        trunk: What its names begin with.
-
-    Raises:
-        ModelError: If a weight is missing.
-    """
+    """A checkpoint's weights as the tower takes them, of either form."""
     state: dict[str, Tensor] = {}
     for ours, module in tower.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Linear | nn.LayerNorm):

@@ -82,13 +82,7 @@ class Example:
 
 
 def fit_settings(model: EmbeddingModel, sample: Sample, say: Callable[[str], None]) -> Fitted:
-    """Measure a model's settings.
-
-    Args:
-        model: The bundle as queries use it.
-        sample: Labelled pictures and queries.
-        say: Told what was found.
-    """
+    """Measure a model's settings."""
     vectors = model.encode_images(sample.pictures)
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     limit = copy_limit(model, sample.pictures)

@@ -47,22 +47,6 @@ def import_model(
 
     Everything is written beside the destination and gets its name at the end: whatever goes wrong,
     nothing half-added remains.
-
-    Args:
-        source: A folder as hubs keep models: `config.json`, weights, tokeniser, preprocessing.
-        destination: The bundle's folder; there must be none yet.
-        name: Of the bundle.
-        quantise: `int8` for faster arithmetic, where rankings bear it.
-        say: Told about each step, in a line for people.
-        allow_pickle: Whether weights may be read from a pickle where there are no safetensors.
-
-    Returns:
-        The bundle's manifest, with the parity figures in `training`.
-
-    Raises:
-        MissingExtraError: If the extra `foundation` is not installed.
-        ModelError: If the source is no dual encoder that composir knows, files are missing or
-            damaged, or the bundle does not compute what the family's own code does.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise ModelError(f"{destination} exists already: remove it first, or take another name")

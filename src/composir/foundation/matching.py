@@ -28,12 +28,7 @@ class MatchingEncoder(nn.Module):
     """
 
     def __init__(self, tower: TextTower, seen: int) -> None:
-        """Build with random weights.
-
-        Args:
-            tower: Whose blocks read the sentence; shared, and no part of this module's weights.
-            seen: Dp, width of patch tokens.
-        """
+        """Build with random weights."""
         super().__init__()
         spec = tower.spec
         self._tower = (tower,)  # in a tuple, so that it is no submodule
@@ -63,18 +58,7 @@ class MatchingEncoder(nn.Module):
 
 
 def load_matching_encoder(path: Path, tower: TextTower) -> MatchingEncoder:
-    """Rebuild the matching encoder that a bundle keeps for training.
-
-    Args:
-        path: Its safetensors file.
-        tower: The bundle's text tower.
-
-    Returns:
-        The encoder in evaluation mode.
-
-    Raises:
-        ModelError: If weights and tower do not fit each other, or the file is damaged.
-    """
+    """Rebuild the matching encoder that a bundle keeps for training."""
     problem = f"{path} does not hold the weights of a matching encoder of this text tower"
     state = saved_weights(path, problem)
     if _WIDTH not in state:

@@ -57,11 +57,7 @@ class Parity(BaseModel):
     against: str = "the family's own code"
 
     def check(self) -> None:
-        """Refuse a bundle that computes something else.
-
-        Raises:
-            ModelError: If a figure is out of its bounds.
-        """
+        """Refuse a bundle that computes something else."""
         bounds = (
             ("pixels", self.pixels, MAX_PIXEL),
             ("vectors of pictures (image)", self.image, MAX_VECTOR),
@@ -100,16 +96,7 @@ def stored_parity(training: Mapping[str, Any]) -> Parity | None:
 
 
 def measure(model: Model, reference: Reference, texts: Sequence[str] = TEXTS) -> Parity:
-    """Compare a bundle with the family's own code.
-
-    Args:
-        model: The bundle as queries use it.
-        reference: The family's own code over the checkpoint it was made from.
-        texts: What to encode.
-
-    Returns:
-        The figures.
-    """
+    """Compare a bundle with the family's own code."""
     pictures = gallery()
     spec = model.image_spec
     theirs = [reference.pixels([picture])[0] for picture in pictures]
@@ -139,9 +126,6 @@ def agreement(
         pictures: (n, D), likewise.
         our_queries: (q, D), by the bundle.
         our_pictures: (n, D), likewise.
-
-    Returns:
-        0 to 1. A picture that is as near as the family's tenth, to float noise, counts as found.
     """
     scores = queries @ pictures.T
     top = min(TOP, scores.shape[1])

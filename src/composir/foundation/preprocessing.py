@@ -60,12 +60,6 @@ def spec_from_processor(config: _Config, *, image_size: int | None = None) -> Pr
             `open_clip_config.json`, or the `preprocess_cfg` of the last.
         image_size: Side of the model's input, pixels: needed where `preprocess_cfg` stands alone,
             and checked where the file says one of its own.
-
-    Returns:
-        A specification in exact mode.
-
-    Raises:
-        ModelError: If it asks for what composir cannot do, or is no such file.
     """
     if not isinstance(config, Mapping):
         raise ModelError(f"the preprocessing configuration is no JSON object, but {config!r:.60}")

@@ -60,10 +60,6 @@ def quantised(path: Path, target: Path) -> None:
     Args:
         path: The float32 graph.
         target: The new `.onnx` file.
-
-    Raises:
-        MissingExtraError: If onnx is not installed.
-        ModelError: If the runtime's tool refuses the graph.
     """
     try:
         import onnx
@@ -93,9 +89,6 @@ def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]
     Args:
         model: The float32 bundle.
         say: Told what each graph costs, and where one stays as it was.
-
-    Returns:
-        For the manifest: the costs by graph, and whether it was `kept`.
     """
     told: dict[str, Any] = {}
     pixels = np.stack([model.image_spec.apply(picture) for picture in gallery()])

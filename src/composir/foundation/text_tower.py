@@ -64,11 +64,7 @@ class TextTowerSpec:
 
     @classmethod
     def from_fields(cls, values: Mapping[str, Any]) -> TextTowerSpec:
-        """A spec from the fields that a bundle's manifest records.
-
-        Raises:
-            ModelError: If fields are missing or of a version that is not known.
-        """
+        """A spec from the fields that a bundle's manifest records."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ModelError(f"the text tower's spec has unknown fields: {', '.join(unknown)}")
@@ -190,18 +186,7 @@ def _perceptron(spec: TextTowerSpec) -> nn.Sequential:
 
 
 def load_text_tower(path: Path, spec: Mapping[str, Any]) -> TextTower:
-    """Rebuild the torch text tower that a bundle keeps for training.
-
-    Args:
-        path: Its safetensors file.
-        spec: Fields of its `TextTowerSpec`.
-
-    Returns:
-        The tower in evaluation mode.
-
-    Raises:
-        ModelError: If weights and spec do not fit each other, or the file is damaged.
-    """
+    """Rebuild the torch text tower that a bundle keeps for training."""
     tower = TextTower(TextTowerSpec.from_fields(spec))
     problem = f"{path} does not hold the text tower's weights"
     return fill(tower, saved_weights(path, problem), problem)

@@ -15,11 +15,7 @@ TOKENIZER, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "speci
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Read `tokenizer.json`, or have transformers build one from older files.
-
-    Raises:
-        ModelError: If there is none, or it is damaged.
-    """
+    """Read `tokenizer.json`, or have transformers build one from older files."""
     from tokenizers import Tokenizer
 
     path = checkpoint.folder / TOKENIZER
@@ -37,14 +33,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def frame(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Ids that open and close a sentence, and the one that pads.
-
-    Returns:
-        The fields `opening` and `closing` (at most one id each) and `pad`.
-
-    Raises:
-        ModelError: If several tokens open or close a sentence.
-    """
+    """Ids that open and close a sentence, and the one that pads."""
     bare = tokenizer.encode("a", add_special_tokens=False).ids
     framed = tokenizer.encode("a", add_special_tokens=True).ids
     start = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), None)

@@ -36,11 +36,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def activation_named(name: str) -> Callable[[Tensor], Tensor]:
-    """An activation function by the name that checkpoints give it.
-
-    Raises:
-        ModelError: If there is none of that name.
-    """
+    """An activation function by the name that checkpoints give it."""
     if name not in ACTIVATIONS:
         raise ModelError(
             f"no activation function named {name!r}; known ones: {', '.join(ACTIVATIONS)}"
@@ -119,14 +115,7 @@ class CrossAttention(nn.Module):
     """States attend to those of something else; added, and normalised afterwards."""
 
     def __init__(self, width: int, seen: int, heads: int, eps: float) -> None:
-        """Build with random weights.
-
-        Args:
-            width: Of states.
-            seen: Of what they attend to.
-            heads: Of attention.
-            eps: Of the norm.
-        """
+        """Build with random weights."""
         super().__init__()
         self.heads = heads
         self.query, self.key_value = nn.Linear(width, width), nn.Linear(seen, 2 * width)

@@ -18,11 +18,7 @@ from composir.types import FloatArray
 
 
 def require_transformers() -> Any:
-    """The library.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
+    """The library."""
     try:
         import transformers
     except ImportError as error:
@@ -46,29 +42,12 @@ def quiet() -> Iterator[None]:
 
 
 def load_config(checkpoint: Checkpoint, kind: str) -> Any:
-    """A checkpoint's config with the library's defaults for what it leaves out.
-
-    Args:
-        checkpoint: The model.
-        kind: Name of the config's class.
-
-    Raises:
-        ModelError: If its values make no sense.
-    """
+    """A checkpoint's config with the library's defaults for what it leaves out."""
     return config_from(kind, str(checkpoint.folder / CONFIG), **checkpoint.config)
 
 
 def config_from(kind: str, place: str, **values: Any) -> Any:
-    """A config of values, with the library's defaults for what they leave out.
-
-    Args:
-        kind: Name of the config's class.
-        place: Where they come from, for messages.
-        **values: What is stated.
-
-    Raises:
-        ModelError: If the values make no sense.
-    """
+    """A config of values, with the library's defaults for what they leave out."""
     try:
         config = getattr(require_transformers(), kind).from_dict(values)
     except Exception as error:  # the library's validation has errors of its own
@@ -110,12 +89,7 @@ class TransformersReference:
     code = "the family's own code (transformers)"
 
     def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            checkpoint: The model.
-            padding: How far its texts are padded.
-        """
+        """Prepare; nothing is read yet."""
         self._checkpoint, self._padding = checkpoint, padding
 
     def texts(self, texts: Sequence[str]) -> FloatArray:

@@ -29,20 +29,11 @@ class Source:
     """A checkpoint's weights, with errors that name the missing one."""
 
     def __init__(self, state: Mapping[str, Tensor], place: str) -> None:
-        """Wrap.
-
-        Args:
-            state: Weights by name.
-            place: Where they come from, for messages.
-        """
+        """Wrap."""
         self.state, self.place = state, place
 
     def __getitem__(self, name: str) -> Tensor:
-        """One weight, float32.
-
-        Raises:
-            ModelError: If there is none of that name.
-        """
+        """One weight, float32."""
         if name not in self.state:
             raise ModelError(f"the weights in {self.place} are incomplete: {name} is missing")
         return self.state[name].float()
@@ -53,13 +44,7 @@ class Source:
         return {f"{ours}.{kind}": self[f"{theirs}.{kind}"] for kind in kinds}
 
     def blocks(self, layers: str, count: int, names: Names = BLOCK) -> dict[str, Tensor]:
-        """A transformer's blocks.
-
-        Args:
-            layers: What their names begin with, before the number.
-            count: How many there are.
-            names: What the parts of one are called there, by what they are called here.
-        """
+        """A transformer's blocks."""
         return {
             f"blocks.{index}.{name}": tensor
             for index in range(count)
@@ -75,21 +60,13 @@ class Source:
         }
 
     def fill(self, tower: _Module, state: Mapping[str, Tensor]) -> _Module:
-        """Load a tower, which goes to evaluation mode.
-
-        Raises:
-            ModelError: If the weights are of other sizes than the config says.
-        """
+        """Load a tower, which goes to evaluation mode."""
         problem = f"the weights in {self.place} are not of the sizes that its configuration says"
         return fill(tower, state, problem)
 
 
 def fill(module: _Module, state: Mapping[str, Tensor], problem: str) -> _Module:
-    """Load weights into a module, which goes to evaluation mode.
-
-    Raises:
-        ModelError: The problem, and its first reason, if they do not fit.
-    """
+    """Load weights into a module, which goes to evaluation mode."""
     try:
         module.load_state_dict(dict(state))
     except RuntimeError as error:
@@ -108,11 +85,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def saved_weights(path: Path, problem: str) -> Mapping[str, Tensor]:
-    """What `save_weights` wrote.
-
-    Raises:
-        ModelError: The problem, and its reason, if the file is damaged.
-    """
+    """What `save_weights` wrote."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

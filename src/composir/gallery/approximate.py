@@ -49,11 +49,7 @@ class ApproximateRanker:
     def rank(
         self, composed: ComposedQueries, where: str | None
     ) -> ExactRanking | ApproximateRanking:
-        """Rank for one composed query.
-
-        Raises:
-            FilterError: If the filter is not understood.
-        """
+        """Rank for one composed query."""
         penalties = composed.penalties(self._whole_sample())[0] if composed.rules_out else None
         if where is None:
             background = composed.similarities(self._whole_sample())[0]

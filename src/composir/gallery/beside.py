@@ -58,11 +58,7 @@ class SwitchReport:
 
 
 def is_of_another_model(folder: Path, model: EmbeddingModel) -> bool:
-    """Whether a gallery holds vectors of another model than this one.
-
-    Raises:
-        GalleryError: If its manifest is damaged, or there is none.
-    """
+    """Whether a gallery holds vectors of another model than this one."""
     return read_manifest(folder).bundle.fingerprint != model.fingerprint
 
 
@@ -73,16 +69,6 @@ def switch_model(
 
     Until the end the gallery is the old model's, and answers. A run may be stopped or killed at any
     time; the same call goes on where it was.
-
-    Args:
-        folder: The gallery's.
-        model: The new one.
-        progress: Called at most about ten times a second.
-
-    Raises:
-        GalleryError: If pictures cannot be reached now, or there is no room.
-        GalleryBusyError: If another process is indexing the gallery.
-        ModelError: If the model fails.
     """
     folder = absolute(folder)
     with clear_disk_errors(folder, writing=True), index_lock(folder):

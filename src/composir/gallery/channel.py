@@ -35,11 +35,7 @@ class Channel(Generic[T]):
             return True
 
     def get(self, timeout: float | None = None) -> T | None:
-        """Take an item; None when `timeout` seconds pass without one.
-
-        Raises:
-            Finished: If there is none and none will come.
-        """
+        """Take an item; None when `timeout` seconds pass without one."""
         with self._changed:
             if not self._changed.wait_for(self._ready, timeout):
                 return None

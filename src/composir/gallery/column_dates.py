@@ -75,12 +75,7 @@ def read_dates(texts: Sequence[str], order: DateOrder) -> DateColumn | None:
 
 
 def _moment(match: re.Match[str], order: DateOrder) -> datetime:
-    """The moment that a match stands for, in UTC where it has a zone.
-
-    Raises:
-        ValueError: If there is no such day or time.
-        OverflowError: If it lies beyond the calendar.
-    """
+    """The moment that a match stands for, in UTC where it has a zone."""
     numbers = dict(zip(order.value, (int(match[place]) for place in _PLACES), strict=True))
     day = date(numbers["y"], numbers["m"], numbers["d"])
     if match["hour"] is None:

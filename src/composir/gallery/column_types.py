@@ -59,12 +59,7 @@ class Reading:
 
 
 def read_texts(name: str, texts: Sequence[str]) -> Reading:
-    """The narrowest reading of a column of text cells.
-
-    Args:
-        name: The column's, for what is told.
-        texts: Cells without space around them; empty ones have no value.
-    """
+    """The narrowest reading of a column of text cells."""
     filled = [text for text in texts if text]
     if not filled:
         return Reading(str, [None] * len(texts), "text (all cells are empty)")
@@ -85,17 +80,7 @@ def read_iso_dates(texts: Sequence[str]) -> Reading | None:
 
 
 def read_as(wanted: str, where: str, lines: Sequence[int], texts: Sequence[str]) -> Reading:
-    """A column of text cells as the user says it is.
-
-    Args:
-        wanted: One of `COLUMN_TYPES`.
-        where: File and column, for messages.
-        lines: Line of each cell.
-        texts: Cells without space around them; empty ones have no value.
-
-    Raises:
-        DatasetError: If a cell is nothing of the sort, or it is still unclear which it is.
-    """
+    """A column of text cells as the user says it is."""
     sort, _, form = wanted.partition(":")
     if sort == "text":
         return Reading(str, [text or None for text in texts], "text, as asked for")

@@ -54,20 +54,11 @@ class Columns:
     """The columns of a gallery, to be looked up by a filter."""
 
     def __init__(self, kinds: Mapping[str, Kind], example: Callable[[str], str | None]) -> None:
-        """Know the columns.
-
-        Args:
-            kinds: By name.
-            example: Gives some value that a column of text has, for messages.
-        """
+        """Know the columns."""
         self.kinds, self._example = kinds, example
 
     def find(self, name: str) -> Column:
-        """The column of a name, upper and lower case alike.
-
-        Raises:
-            FilterError: If there is none; what may have been meant is named.
-        """
+        """The column of a name, upper and lower case alike."""
         if name not in self.kinds:
             alike = [known for known in self.kinds if known.casefold() == name.casefold()]
             if len(alike) != 1:

@@ -31,10 +31,6 @@ class ComposerShelf:
         Args:
             name: Of one, or a trained one's folder; None for the model's default.
             model: The gallery's.
-
-        Raises:
-            QueryError: If there is no such composer.
-            ModelError: If a trained one is damaged or of another model.
         """
         chosen = str(name or model.default_composer)
         key = chosen if chosen in composer_names(model) else _folder_key(chosen)

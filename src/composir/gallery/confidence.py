@@ -73,13 +73,7 @@ class ConfidenceCalibration:
 
 
 def kind_of(query: Query, composed: ComposedQueries, composer: str) -> Kind:
-    """Which set of coefficients a query has: scores of different kinds lie on different scales.
-
-    Args:
-        query: As asked.
-        composed: What the composer made of it.
-        composer: Its name.
-    """
+    """Which set of coefficients a query has: scores of different kinds lie on different scales."""
     if composed.rule == "product":
         return "product"
     if not query.images and not query.from_device:
@@ -90,12 +84,7 @@ def kind_of(query: Query, composed: ComposedQueries, composer: str) -> Kind:
 
 
 def calibration_of(model: EmbeddingModel, kind: Kind) -> ConfidenceCalibration:
-    """The coefficients that a model's bundle brings for a kind of query, or the general ones.
-
-    Raises:
-        ModelError: If the bundle names a coefficient that there is none of, or lacks what its
-            coefficients need.
-    """
+    """The coefficients that a model's bundle brings for a kind of query, or the general ones."""
     settings = model.confidence_settings
     found = settings.get(kind, settings.get(_OLDER_NAMES.get(kind, kind), {}))
     try:
@@ -190,9 +179,6 @@ def standout(best: float, background: FloatArray, size: int) -> float:
         best: The best score.
         background: (s,) scores of all images searched, or of a fair sample of them.
         size: How many images were searched.
-
-    Returns:
-        The stand-out; 0 is what an irrelevant gallery of this size gives.
     """
     return _standout(best, *_centre_and_below(background), size)
 

@@ -55,10 +55,6 @@ class MovedFiles:
     ) -> list[Source | None]:
         """Give each new place the row that it takes over.
 
-        Args:
-            copies: Places and the hashes of their contents.
-            rows: All rows that have these contents.
-
         Returns:
             A row for each place; None where no row has its content.
         """

@@ -23,12 +23,7 @@ class VersionGoneError(OSError):
 
 
 def damaged(folder: Path, fault: str) -> GalleryDamagedError:
-    """The error that every verb shows for a damaged gallery.
-
-    Args:
-        folder: The gallery's.
-        fault: What is wrong, e.g. `images.lance is missing`.
-    """
+    """The error that every verb shows for a damaged gallery."""
     return GalleryDamagedError(
         f"the gallery {folder} is damaged: {fault}. Your pictures are not affected; "
         "keep everything of the gallery that can still be read: "

@@ -18,12 +18,7 @@ MOST_DATED = 5_000  # of the best relevant images: more would cost seconds and p
 
 
 def by_date(candidates: list[Candidate], sort: SortOrder) -> list[Candidate]:
-    """Sort images by when they were made; those of one time by their score.
-
-    Args:
-        candidates: Best first.
-        sort: `date` for the newest first, `date:oldest` for the oldest first; `score` leaves them.
-    """
+    """Sort images by when they were made; those of one time by their score."""
     if sort == "score":
         return candidates
     return sorted(candidates, key=_made_at, reverse=sort == "date")

@@ -49,16 +49,7 @@ _TEXTS = {"No space left": errno.ENOSPC, "Permission denied": errno.EACCES}
 
 @contextmanager
 def clear_disk_errors(folder: Path, *, writing: bool = False) -> Iterator[None]:
-    """Turn errors of the disk (or of Lance about the disk) into one that says what to do.
-
-    Args:
-        folder: The gallery's folder.
-        writing: Whether the block writes into it too.
-
-    Raises:
-        GalleryDamagedError: In place of what damaged contents raise inside the block.
-        GalleryError: In place of any other `OSError` inside the block.
-    """
+    """Turn errors of the disk (or of Lance about the disk) into one that says what to do."""
     try:
         yield
     except BaseException as error:
@@ -71,14 +62,7 @@ def clear_disk_errors(folder: Path, *, writing: bool = False) -> Iterator[None]:
 def cleared(
     error: BaseException, folder: Path, *, writing: bool = False, reading: str = "its table"
 ) -> GalleryError | None:
-    """The error to show in place of one of the disk or of Lance; None for all others.
-
-    Args:
-        error: What was raised.
-        folder: The gallery's.
-        writing: Whether the gallery was to be written too.
-        reading: What of it was read.
-    """
+    """The error to show in place of one of the disk or of Lance; None for all others."""
     if isinstance(error, VersionGoneError):
         return damaged(folder, cause_of(error))
     if not isinstance(error, OSError) and not is_from_lance(error):

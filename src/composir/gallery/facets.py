@@ -13,14 +13,7 @@ _NO_CHOICE = frozenset({"id", "path", "content_hash"})
 
 
 def count_values(store: Store) -> dict[str, Counter[str]]:
-    """Count the values of columns of text, and of truth, that have few.
-
-    Args:
-        store: At some version.
-
-    Returns:
-        How often each value occurs, by column; columns of too many values are missing.
-    """
+    """Count the values of columns of text, and of truth, that have few."""
     kinds = column_kinds(store.schema)
     names = [
         name

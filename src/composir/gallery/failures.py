@@ -46,11 +46,7 @@ class FailedFile:
 
 
 def read_failures(folder: Path) -> dict[str, FailedFile]:
-    """Failures of a gallery by path; a line cut short by a crash costs only one more attempt.
-
-    Raises:
-        GalleryError: If the file cannot be read, or is none.
-    """
+    """Failures of a gallery by path; a line cut short by a crash costs only one more attempt."""
     failed: dict[str, FailedFile] = {}
     try:
         with open_regular(folder / FAILURES_NAME, limit=LINES_LIMIT, follow=False) as file:
@@ -80,11 +76,7 @@ def _entry(line: bytes) -> FailedFile | None:
 
 
 def append_failures(folder: Path, failed: list[FailedFile]) -> None:
-    """Note more failures while a run goes on.
-
-    Raises:
-        OSError: If they cannot be written.
-    """
+    """Note more failures while a run goes on."""
     if failed:
         handle = open_inside(folder, FAILURES_NAME, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(handle, "ab") as file:
@@ -92,11 +84,7 @@ def append_failures(folder: Path, failed: list[FailedFile]) -> None:
 
 
 def write_failures(folder: Path, failed: dict[str, FailedFile]) -> None:
-    """Replace all failures.
-
-    Raises:
-        OSError: If they cannot be written.
-    """
+    """Replace all failures."""
     write_inside(folder, FAILURES_NAME, _lines(list(failed.values())))
 
 

@@ -64,11 +64,7 @@ class Checks:
         self._columns = columns
 
     def comparison(self, sign: str, left: Expression, right: Expression) -> Expression:
-        """`left sign right`, a literal on the right.
-
-        Raises:
-            FilterError: If the two cannot be compared.
-        """
+        """`left sign right`, a literal on the right."""
         if isinstance(left, Literal) and not isinstance(right, Literal):
             return self.comparison(_FLIPPED[sign], right, left)
         left, right = self._dated(left, right), self._dated(right, left)
@@ -81,11 +77,7 @@ class Checks:
         return Comparison(sign, left, right)
 
     def membership(self, operand: Expression, items: Sequence[Expression]) -> Expression:
-        """`operand IN (items)`.
-
-        Raises:
-            FilterError: If an item is no value or not of the operand's kind.
-        """
+        """`operand IN (items)`."""
         values: list[Value] = []
         for item in items:
             if not isinstance(item, Literal):
@@ -101,22 +93,14 @@ class Checks:
     def like(
         self, operand: Expression, pattern: str, escape: str | None, *, any_case: bool
     ) -> Expression:
-        """`operand LIKE pattern ESCAPE escape`.
-
-        Raises:
-            FilterError: If the operand is no text, or the pattern is too long or ends unfinished.
-        """
+        """`operand LIKE pattern ESCAPE escape`."""
         if operand.kind is not Kind.TEXT:
             what = f"{shown(operand)} is {operand.kind.value}; only text has a pattern"
             raise FilterError(f"{what}{_instead_of_pattern(operand)}")
         return Like(operand, _parts(pattern, escape), any_case)
 
     def call(self, name: str, arguments: Sequence[Expression]) -> Expression:
-        """A function's call.
-
-        Raises:
-            FilterError: If there is no such function, or it is called with something else.
-        """
+        """A function's call."""
         taken, given = FUNCTIONS[name]
         if len(arguments) != 1:
             raise FilterError(f"{name}() takes one value, not {len(arguments)}")
@@ -131,32 +115,20 @@ class Checks:
         return Call(name, argument, given)
 
     def arithmetic(self, sign: str, left: Expression, right: Expression) -> Expression:
-        """`left sign right`.
-
-        Raises:
-            FilterError: If one of them is no number.
-        """
+        """`left sign right`."""
         for side in (left, right):
             self._require_number(side, sign)
         return Arithmetic(sign, left, right)
 
     def negative(self, operand: Expression) -> Expression:
-        """`-operand`.
-
-        Raises:
-            FilterError: If it is no number.
-        """
+        """`-operand`."""
         self._require_number(operand, "-")
         if isinstance(operand, Literal) and isinstance(operand.value, int | float):
             return Literal(-operand.value, Kind.NUMBER)
         return Negative(operand)
 
     def condition(self, node: Expression, wanted_by: str) -> Expression:
-        """The node, if it is true or false.
-
-        Raises:
-            FilterError: If it is not.
-        """
+        """The node, if it is true or false."""
         if node.kind is Kind.TRUTH:
             return node
         hint = f"; compare it, e.g. {shown(node)} = ..." if isinstance(node, Column) else ""
@@ -201,11 +173,7 @@ class Checks:
         return f": the metadata say {node.name} as text{seen}{way}"
 
     def is_null(self, operand: Expression) -> Expression:
-        """`operand IS NULL`.
-
-        Raises:
-            FilterError: If it is a condition.
-        """
+        """`operand IS NULL`."""
         if operand.kind is Kind.TRUTH and not isinstance(operand, Column):
             raise FilterError("IS takes a column or a calculation, no condition")
         return IsNull(operand)
@@ -240,11 +208,7 @@ def shown(node: Expression) -> str:
 
 
 def read_date(text: str) -> datetime:
-    """A date or time as ISO 8601 writes it; with a zone it becomes UTC.
-
-    Raises:
-        FilterError: If it is none.
-    """
+    """A date or time as ISO 8601 writes it; with a zone it becomes UTC."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:

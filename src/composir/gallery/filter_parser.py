@@ -55,18 +55,7 @@ _REFUSED_AFTER = {
 
 
 def parse_filter(text: str, columns: Columns) -> Expression:
-    """The tree of a filter.
-
-    Args:
-        text: E.g. `width > 1000 AND folder LIKE 'holidays%'`.
-        columns: What there is to filter by.
-
-    Returns:
-        A node that is true or false, no deeper than `DEEPEST`.
-
-    Raises:
-        FilterError: If it is no filter over these columns; the message is the cause alone.
-    """
+    """The tree of a filter."""
     tree = _Parser(text, columns).parse()
     size = values = 0
     for node, depth in walk(tree):
@@ -285,11 +274,7 @@ class _Parser:
         return self._checks.call(name, self._inside(self._values))
 
     def _inside(self, read: Callable[[], Result]) -> Result:
-        """What is read one level deeper.
-
-        Raises:
-            FilterError: If that is too deep.
-        """
+        """What is read one level deeper."""
         self._depth += 1
         if self._depth > DEEPEST:
             raise FilterError(_too_deep())

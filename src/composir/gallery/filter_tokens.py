@@ -76,11 +76,7 @@ _SORTS = {
 
 
 def tokenize(text: str) -> Iterator[Token]:
-    """The words of a filter, the last one being `END`.
-
-    Raises:
-        FilterError: If it is too long, or something in it is no word.
-    """
+    """The words of a filter, the last one being `END`."""
     if len(text) > LONGEST:
         raise FilterError(
             f"it has {len(text):,} characters; at most {LONGEST:,} are read. Put what belongs "
@@ -117,11 +113,7 @@ def _token(found: re.Match[str]) -> Token:
 
 
 def _readable(text: str) -> str:
-    """Bytes of no encoding as columns show them.
-
-    Raises:
-        FilterError: If there are halves of characters, which no column holds.
-    """
+    """Bytes of no encoding as columns show them."""
     try:
         return clean_text(text)
     except UnicodeEncodeError as error:

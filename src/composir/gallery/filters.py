@@ -52,30 +52,14 @@ _FUNCTIONS = {"lower": "lower", "upper": "upper", "trim": "btrim", "length": "le
 
 
 def matching_positions(store: Store, where: str) -> NDArray[np.int64]:
-    """Positions of the rows that a filter lets through.
-
-    Args:
-        store: At some version.
-        where: E.g. `width > 1000 AND folder LIKE 'holidays%'`.
-
-    Raises:
-        FilterError: If the expression is not understood.
-    """
+    """Positions of the rows that a filter lets through."""
     batches = store.stream(["_rowoffset"], lance_filter(store, where))
     found = [batch["_rowoffset"].to_numpy() for batch in batches]
     return np.concatenate([np.empty(0, dtype=np.int64), *found]).astype(np.int64)
 
 
 def lance_filter(store: Store, where: str) -> str:
-    """A filter as Lance takes it.
-
-    Args:
-        store: Whose columns it is about.
-        where: As written by a person.
-
-    Raises:
-        FilterError: If the expression is not understood; the message names cause and columns.
-    """
+    """A filter as Lance takes it."""
     columns = Columns(column_kinds(store.schema), lambda name: _example(store, name))
     if not isinstance(where, str):
         raise FilterError(f"a filter is a text, not {type(where).__name__}")

@@ -43,17 +43,7 @@ class Forgetting:
     def __init__(
         self, store: Store, folder: Path, manifest: Manifest, paths: Sequence[Path]
     ) -> None:
-        """Look it up.
-
-        Args:
-            store: Of the gallery.
-            folder: The gallery's.
-            manifest: Of the gallery.
-            paths: Absolute; they need not exist.
-
-        Raises:
-            GalleryError: If the gallery has nothing of one of them; lists the folders it knows.
-        """
+        """Look it up."""
         self._store, self._folder, self._manifest = store, folder, manifest
         self._wanted = [str(path) for path in paths]
         self._known: set[str] = set()

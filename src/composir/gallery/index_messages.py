@@ -43,11 +43,7 @@ def nothing_found(
 
 
 def rows_without_picture(sidecar: SidecarTable) -> tuple[str, ...]:
-    """Before anything is replaced: what a sidecar says of no picture that was found.
-
-    Raises:
-        DatasetError: If it has rows, and that is all of them.
-    """
+    """Before anything is replaced: what a sidecar says of no picture that was found."""
     unmatched = sidecar.unmatched()
     if not len(sidecar):
         raise DatasetError(

@@ -91,14 +91,7 @@ class IndexRun:
         self._notes = ScanNotes()
 
     def run(self, sidecar: SidecarTable | None) -> IndexReport:
-        """Run all stages.
-
-        Raises:
-            GalleryError: If there is no picture under any root, and not for certain because they
-                have been deleted.
-            DatasetError: If a sidecar has rows, but none for any of the pictures.
-            ModelError: If the model fails.
-        """
+        """Run all stages."""
         self._store.create(identity_of(self._model))
         finish_widening(self._store)
         self._known = KnownFiles(self._store)

@@ -50,15 +50,7 @@ class GalleryInfo:
 
 
 def describe(folder: Path, store: Store) -> GalleryInfo:
-    """Describe a gallery as it is now.
-
-    Args:
-        folder: The gallery's.
-        store: Its newest version.
-
-    Raises:
-        GalleryError: If the manifest is damaged.
-    """
+    """Describe a gallery as it is now."""
     from composir.gallery.columns import PLURALS, column_kinds
 
     current = read_manifest(folder)

@@ -25,14 +25,6 @@ def index_lock(folder: Path) -> Iterator[None]:
 
     The operating system frees the lock when the process ends in whatever way, so what a killed
     process leaves behind is only a file and blocks nobody.
-
-    Args:
-        folder: The gallery's folder.
-
-    Raises:
-        GalleryBusyError: If another process (or another `Gallery` in this one) is indexing it.
-        OutputError: If there are links in the folder.
-        OSError: If the folder cannot be written or its file system knows no locks.
     """
     refuse_links(folder)  # whoever holds the lock may write anywhere in there
     path = folder / LOCK_NAME

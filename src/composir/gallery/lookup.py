@@ -39,24 +39,13 @@ class IndexedImage:
 
 
 def indexed_images(store: Store, image_ids: Sequence[str]) -> dict[str, IndexedImage]:
-    """Images of a store by id.
-
-    Args:
-        store: At some version.
-        image_ids: Hexadecimal; those that it lacks are missing in what comes back.
-    """
+    """Images of a store by id."""
     names = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
     return {one.id: one for one in _images(store.select("id", image_ids, names))}
 
 
 def sampled_images(store: Store, count: int, seed: int) -> list[IndexedImage]:
-    """Some images of a store, none twice, in no order.
-
-    Args:
-        store: At some version.
-        count: How many; all where the store has fewer.
-        seed: Chooses them.
-    """
+    """Some images of a store, none twice, in no order."""
     size = len(store)
     chosen = np.random.default_rng(seed).choice(size, min(count, size), replace=False)
     names = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]

@@ -170,16 +170,7 @@ def table_of(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check a gallery's manifest.
-
-    Args:
-        folder: The gallery's folder.
-
-    Raises:
-        GalleryNotFoundError: If there is no gallery.
-        GalleryError: If the manifest cannot be read or is of a newer schema.
-        GalleryDamagedError: If the manifest is damaged or missing.
-    """
+    """Read and check a gallery's manifest."""
     if not folder.exists():
         raise GalleryNotFoundError(
             f"no gallery at {folder}; make one: composir index FOLDER --gallery "

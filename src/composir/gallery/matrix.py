@@ -44,18 +44,8 @@ class MatrixDamagedError(GalleryError):
 def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray:
     """The vectors in the order of the store's rows, from the cache file or made now.
 
-    Args:
-        store: At some version.
-        folder: The gallery's; where it cannot be written the matrix is kept in memory instead.
-        anew: Do not believe the cache file that is there.
-
     Returns:
         (n, D) float32, unit norm; read-only when memory-mapped.
-
-    Raises:
-        OutputError: If the cache is a link.
-        VersionGoneError: If an index run has removed that version.
-        GalleryDamagedError: If vectors cannot be read, or are none.
     """
     path = matrix_path(store, folder)
     try:
@@ -73,12 +63,7 @@ def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray
 
 
 def forget_matrices(store: Store, folder: Path) -> None:
-    """Remove the cache files of all other versions and datasets than the one at hand.
-
-    Args:
-        store: At the newest version, under the index lock.
-        folder: The gallery's.
-    """
+    """Remove the cache files of all other versions and datasets than the one at hand."""
     kept = matrix_path(store, folder)
     for path in kept.parent.glob("vectors-*-*.npy"):
         if path != kept:
@@ -104,15 +89,8 @@ def fits(path: Path, store: Store) -> bool:
 def open_matrix(path: Path, store: Store) -> FloatArray:
     """Map a cache file.
 
-    Args:
-        path: The file.
-        store: Whose vectors it is to hold.
-
     Returns:
         (n, D) float32, read-only.
-
-    Raises:
-        NoMatrixError: If there is no such file, or it is no matrix of the store's size.
     """
     shape = (len(store), store.dimension)
     matrix = read_array(path, NoMatrixError, shape=shape, dtypes=("float32",), mapped=True)

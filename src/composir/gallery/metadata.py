@@ -34,12 +34,6 @@ def apply_metadata(
     """Make the metadata of all images under some roots what a sidecar says.
 
     Rows that say so already are left alone, so running it again costs a scan.
-
-    Args:
-        store: Under the index lock.
-        sidecar: The new metadata; a file that it does not name gets nulls.
-        roots: Absolute folders.
-        meter: Told about every row.
     """
     finish_widening(store)
     places = _make_room(store, sidecar, roots)
@@ -125,11 +119,7 @@ def _commit(store: Store, changes: list[tuple[str, dict[str, Value]]]) -> None:
 
 
 def _make_room(store: Store, sidecar: SidecarTable, roots: Sequence[Path]) -> dict[str, str]:
-    """Add the columns that are missing, and widen or renew those of another type.
-
-    Returns:
-        The column of the store that each metadata column, old or new, is to be written to.
-    """
+    """Add the columns that are missing, and widen or renew those of another type."""
     import pyarrow as pa
 
     old = {name: store.schema.field(name).type for name in store.metadata_columns}
@@ -192,11 +182,7 @@ def _widen(store: Store, name: str, kind: pa.DataType) -> None:
 
 
 def finish_widening(store: Store) -> None:
-    """Complete what a killed run left between two commits.
-
-    Args:
-        store: Under the index lock.
-    """
+    """Complete what a killed run left between two commits."""
     for temporary in [name for name in store.schema.names if name.endswith(_WIDENED)]:
         name = temporary.removesuffix(_WIDENED)
         if name in store.schema.names:

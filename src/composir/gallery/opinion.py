@@ -40,9 +40,6 @@ class Opinion:
             composer: By whom.
             model: The gallery's.
             calibration: Coefficients; None for the model's own.
-
-        Raises:
-            ModelError: If the model's own are not usable.
         """
         self._query, self._composed, self._composer = query, composed, composer
         self._model = model
@@ -65,14 +62,7 @@ class Opinion:
         references: Sequence[Reference],
         rule: NearDuplicateRule,
     ) -> Confidence:
-        """Judge the best of the first hits; a copy of the picture that was asked about is certain.
-
-        Args:
-            judge: From `judge`.
-            first: The first hits, best first; `FIRST` of them where there are so many.
-            references: Of the query.
-            rule: What copies are.
-        """
+        """Judge the best of the first hits; a copy of the picture that was asked about is certain."""
         is_copy = self._kind == "image" and any(
             reference.is_shown_by(hit, rule) for hit in first[:1] for reference in references
         )

@@ -23,19 +23,6 @@ def load_origin(bundle: BundleIdentity, gallery: Path, load: Loader) -> Embeddin
 
     It is looked for in the folder that the gallery notes, then by its name, then by its fingerprint
     among all packaged and added models.
-
-    Args:
-        bundle: As the gallery's manifest names it.
-        gallery: The gallery's folder, for messages.
-        load: Loads a model by name or folder.
-
-    Returns:
-        The model; one of that name and another fingerprint where nothing fits, for the gallery to
-        refuse.
-
-    Raises:
-        BundleError: If it is there, but damaged.
-        ModelNotFoundError: If it is not to be had.
     """
     from composir.model.catalogue import bundles_with
 

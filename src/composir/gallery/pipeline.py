@@ -86,16 +86,7 @@ class Pipeline:
         self._error: BaseException | None = None
 
     def run(self, places: Iterable[Place], watch: Callable[[], None]) -> None:
-        """Run to the end.
-
-        Args:
-            places: Files to read.
-            watch: Called about ten times a second from the calling thread.
-
-        Raises:
-            KeyboardInterrupt: After Ctrl-C, once everything encoded has been committed.
-            BaseException: The first error of any stage, once all stages have ended.
-        """
+        """Run to the end."""
         threads = self._start(places)
         try:
             while not self._done.wait(SECONDS_BETWEEN_CALLS):

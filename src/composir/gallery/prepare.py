@@ -22,13 +22,7 @@ Step = Callable[[], object]
 
 
 def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]:
-    """What a query will need for sure, in parts that can be opened side by side.
-
-    Args:
-        query: The query.
-        model: The gallery's.
-        composer: Who composes; one that needs encoders of its own says so itself.
-    """
+    """What a query will need for sure, in parts that can be opened side by side."""
     asked, _ = understand(query)
     image, words = asked.image is not None, bool(asked.text) and not asked.from_device
     parts = composer.traits.preparations
@@ -41,14 +35,7 @@ def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]
 
 
 def in_background(parts: Iterable[Step]) -> list[Thread]:
-    """Start every part in a thread; expected errors are left to whoever needs the part.
-
-    Args:
-        parts: To open.
-
-    Returns:
-        The threads.
-    """
+    """Start every part in a thread; expected errors are left to whoever needs the part."""
     threads = [Thread(target=_quietly, args=(part,), name="composir-prepare") for part in parts]
     for thread in threads:
         thread.start()

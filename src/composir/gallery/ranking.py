@@ -69,11 +69,7 @@ class Ranker(Protocol):
         """Number of images."""
 
     def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
-        """Rank for one composed query.
-
-        Raises:
-            FilterError: If the filter is not understood.
-        """
+        """Rank for one composed query."""
 
 
 class ExactRanker:
@@ -89,11 +85,7 @@ class ExactRanker:
         return len(self._matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking:
-        """Rank for one composed query.
-
-        Raises:
-            MatrixDamagedError: If a score is no number.
-        """
+        """Rank for one composed query."""
         penalties = _penalties(composed, self._matrix)
         if where is None:
             scores = _scores(composed, penalties, self._matrix)

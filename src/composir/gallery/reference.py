@@ -81,14 +81,6 @@ def encoded_references(
 
     Where neither composer nor duplicate rule needs their vectors they are not encoded: with a joint
     encoder, which reads them together with the words, that would cost seconds more.
-
-    Args:
-        query: With any number of references.
-        model: The gallery's.
-        composer: Of the query.
-
-    Raises:
-        QueryError: If one cannot be read, or the crop reaches beyond it.
     """
     opened = open_references(query)
     if not opened:
@@ -114,9 +106,6 @@ def open_references(query: Query, *, min_side: int | None = None) -> tuple[Opene
     Args:
         query: With any number of references.
         min_side: The short side that is enough, pixels; None for full size, which a crop needs.
-
-    Raises:
-        QueryError: If one cannot be read, or the crop reaches beyond it.
     """
     enough = min_side if query.crop is None else None
     return tuple(_opened(image, query.crop, enough) for image in query.images)

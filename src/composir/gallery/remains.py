@@ -32,14 +32,8 @@ def newest_version(table: Path) -> Signature | None:
 
     Another table that is put in its place has another signature, though its number be the same.
 
-    Args:
-        table: Its folder.
-
     Returns:
         None where there is no version, which `had_table` explains.
-
-    Raises:
-        OSError: If the folder cannot be read.
     """
     versions = table / "_versions"
     while True:
@@ -87,12 +81,7 @@ def had_table(folder: Path, table: Path) -> bool:
 
 
 def remove_other_tables(folder: Path, manifest: Manifest) -> None:
-    """Remove what a change of the model has left, whenever it was stopped.
-
-    Args:
-        folder: The gallery's, under the index lock.
-        manifest: Names the table that stays.
-    """
+    """Remove what a change of the model has left, whenever it was stopped."""
     for table in tables(folder):
         if table.name != manifest.table:
             # What another process holds open stays on some systems, until the next run.

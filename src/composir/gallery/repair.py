@@ -71,20 +71,7 @@ class RepairReport:
 
 
 def repair_gallery(path: Path, model: EmbeddingModel | None = None) -> RepairReport:
-    """Keep everything of a damaged gallery that can be read; nothing is deleted, no picture read.
-
-    Args:
-        path: The gallery's folder.
-        model: The model that made it; needed only where nothing in the folder tells which.
-
-    Returns:
-        What was kept and lost; the next index run over the roots reads the lost pictures again.
-
-    Raises:
-        GalleryError: If there is no gallery, or nothing tells which model made it, or the folder
-            cannot be written.
-        GalleryBusyError: If another process is indexing it.
-    """
+    """Keep everything of a damaged gallery that can be read; nothing is deleted, no picture read."""
     folder = absolute(path)
     if not is_gallery(folder) and not has_lost_manifest(folder):
         read_manifest(folder)  # says that there is none

@@ -60,12 +60,7 @@ class Reranker:
     progress: ProgressCallback | None = None
 
     def __post_init__(self) -> None:
-        """Check model and number.
-
-        Raises:
-            ModelError: If the model is no joint encoder.
-            QueryError: If the number is none.
-        """
+        """Check model and number."""
         if self.model.joint is None:
             raise ModelError(
                 f"the model {self.model.name} encodes pictures and words apart: hits are re-ranked "
@@ -77,20 +72,7 @@ class Reranker:
     def order(
         self, groups: list[list[Candidate]], query: Query, images: Sequence[Image.Image]
     ) -> tuple[list[list[Candidate]], Reranked]:
-        """Order the first groups of duplicates by their first pictures; the others stay behind.
-
-        Args:
-            groups: Best first.
-            query: As understood.
-            images: Its references.
-
-        Returns:
-            The groups, the first of each with the joint encoder's score, and what was done.
-
-        Raises:
-            QueryError: If the query's picture stayed on a device.
-            ModelError: If the encoder fails; what was encoded before is kept.
-        """
+        """Order the first groups of duplicates by their first pictures; the others stay behind."""
         if query.from_device:
             raise QueryError("a device's message holds no picture, so hits cannot be re-ranked")
         first, rest = groups[: self.top], groups[self.top :]
@@ -184,15 +166,7 @@ class Reranker:
 
 
 def forget_reranked(folder: Path) -> None:
-    """Remove what was kept for re-ranking, of all pictures: what is forgotten leaves the disk.
-
-    Args:
-        folder: The gallery's.
-
-    Raises:
-        OutputError: If a link lies in its place, which would lead elsewhere.
-        OSError: If the disk refuses.
-    """
+    """Remove what was kept for re-ranking, of all pictures: what is forgotten leaves the disk."""
     kept = inside(folder, RERANKED_NAME)
     if kept.exists():
         shutil.rmtree(kept)

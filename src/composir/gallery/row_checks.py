@@ -24,10 +24,6 @@ _LARGEST_THUMBNAIL = 4096
 def faulty_rows(batch: pa.RecordBatch, dimension: int) -> dict[str, NDArray[np.bool_]]:
     """Which rows are faulty, by what is wrong with them.
 
-    Args:
-        batch: n rows with all own columns.
-        dimension: Width D of the vectors.
-
     Returns:
         For each kind of fault, worded to follow a number of rows, (n,) whether a row has it.
     """

@@ -86,11 +86,7 @@ class Salvage:
         ]
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """All sound rows, each id once.
-
-        Args:
-            schema: Of what comes: the own columns, and metadata columns.
-        """
+        """All sound rows, each id once."""
         dimension = schema.field("vector").type.list_size
         for source in (self._from_versions, self._from_files):
             for table in source(dimension):
@@ -274,11 +270,7 @@ class Salvage:
         return self._tried(opened)
 
     def _tried(self, read: Callable[[], Any]) -> Any:
-        """What reading gives, or None where damage keeps it from being read.
-
-        Raises:
-            GalleryError: If the system, not damage, keeps it from being read.
-        """
+        """What reading gives, or None where damage keeps it from being read."""
         try:
             return read()
         except (KeyboardInterrupt, SystemExit, GeneratorExit):

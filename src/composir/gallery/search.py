@@ -63,12 +63,7 @@ class SearchSettings:
     reranker: Reranker | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers and names.
-
-        Raises:
-            QueryError: If k is no whole number or below 1, there is no such order, or the
-                confidence asked for is not between 0 and 1.
-        """
+        """Check the numbers and names."""
         if not isinstance(self.k, Integral) or isinstance(self.k, bool):
             raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
@@ -98,20 +93,7 @@ def answer(
     composer: Composer,
     settings: SearchSettings,
 ) -> SearchResult:
-    """Answer one query.
-
-    Args:
-        query: The query.
-        ranker: Over a gallery.
-        model: The gallery's.
-        composer: Makes the query vector.
-        settings: How.
-
-    Raises:
-        QueryError: If a reference cannot be read or the composer needs what the query lacks.
-        FilterError: If the filter is not understood.
-        EmptyGalleryError: If the gallery is empty.
-    """
+    """Answer one query."""
     begun = time.perf_counter()
     if ranker.size == 0:
         raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
@@ -150,16 +132,7 @@ def answer(
 
 
 def composed_query(query: Query, model: EmbeddingModel, composer: Composer) -> ComposedQueries:
-    """The composed query alone, as `answer` ranks by it.
-
-    Args:
-        query: The query.
-        model: The gallery's.
-        composer: Makes the query vector.
-
-    Raises:
-        QueryError: If a reference cannot be read or the composer needs what the query lacks.
-    """
+    """The composed query alone, as `answer` ranks by it."""
     understood, _ = understand(query)
     return _composed(understood, encoded_references(query, model, composer), composer)
 

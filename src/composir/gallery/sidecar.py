@@ -78,10 +78,6 @@ class SidecarTable:
     def for_file(self, path: Path, root: Path) -> dict[str, Value]:
         """Metadata of one file.
 
-        Args:
-            path: Absolute.
-            root: The root that it was found under (the file itself for a single file).
-
         Returns:
             A value for every column; all None where no row belongs to the file.
         """
@@ -116,21 +112,7 @@ class SidecarTable:
 
 
 def read_metadata(path: Path, types: Mapping[str, str] | None = None) -> SidecarTable:
-    """Read a metadata file.
-
-    Args:
-        path: A `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet` file.
-        types: One of `COLUMN_TYPES` for columns whose type is not to be found out, by their names
-            in the file or in the gallery.
-
-    Returns:
-        Its rows.
-
-    Raises:
-        DatasetError: If it is missing, of another kind, damaged, has no key column, names a
-            picture twice, or a column is not of the type that is said; the message says in which
-            line.
-    """
+    """Read a metadata file."""
     _check_types(types or {})
     raw = read_table(path)
     key = _key_column(path, list(raw.columns))

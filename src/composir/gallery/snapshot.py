@@ -17,14 +17,7 @@ class Snapshot:
     def __init__(
         self, store: Store, folder: Path, exact_limit: int, *, matrix_anew: bool = False
     ) -> None:
-        """Wrap a store.
-
-        Args:
-            store: At some version.
-            folder: The gallery's.
-            exact_limit: More images than that are ranked through the store's index.
-            matrix_anew: Do not believe the cached matrix.
-        """
+        """Wrap a store."""
         self.store, self._folder, self._exact_limit = store, folder, exact_limit
         self._matrix_anew = matrix_anew
 

@@ -44,10 +44,6 @@ class Store:
             folder: The gallery's.
             dimension: D, width of the vectors.
             table: Name of the dataset; None for the one that the manifest names.
-
-        Raises:
-            GalleryDamagedError: If the dataset is damaged, or is missing although it was there.
-            OutputError: If it is a link.
         """
         self.folder = folder
         self.table = table or table_of(folder)
@@ -75,10 +71,6 @@ class Store:
         Args:
             where: A filter that may be at fault.
             name: What is read, for people; None for the table.
-
-        Raises:
-            VersionGoneError: In place of what a removed version raises.
-            GalleryError: In place of what a damaged gallery, or the disk, raises.
         """
         name = name or f"its table {self.table}"
         try:
@@ -133,14 +125,6 @@ class Store:
         """Check that all columns and files are there, files as long as written, and that they open.
 
         Better so than to meet damage in the middle of a scan, where Lance may end the process.
-
-        Args:
-            known: Names of files that were found whole before; they are passed over, as files never
-                change, and those that are found whole now are added.
-
-        Raises:
-            VersionGoneError: If one is missing: it is an old version's, or the gallery is damaged.
-            GalleryError: If one has another length or cannot be opened, or a column is wrong.
         """
         if fault := rows.schema_fault(self.schema, self._dimension):
             raise damaged(self.folder, fault)
@@ -174,12 +158,7 @@ class Store:
             LanceFileReader(str(Path(self._uri, name)))
 
     def read_samples(self) -> None:
-        """Read one row of each fragment, to see that they can be read.
-
-        Raises:
-            VersionGoneError: If a file is missing.
-            GalleryError: If one cannot be read.
-        """
+        """Read one row of each fragment, to see that they can be read."""
         for fragment in self._dataset.get_fragments() if self._dataset is not None else ():
             names = ", ".join(f"{self.table}/data/{f.path}" for f in fragment.metadata.files)
             with self._reading(name=names):
@@ -188,12 +167,7 @@ class Store:
             _ = self._dataset and self._dataset.versions()  # reads all that an index run will read
 
     def try_index(self) -> None:
-        """Ask the index once, where there is one, to see that it can be read.
-
-        Raises:
-            VersionGoneError: If a file is missing.
-            GalleryError: If one cannot be read.
-        """
+        """Ask the index once, where there is one, to see that it can be read."""
         if self.has_index():
             query = np.full(self._dimension, 1.0, dtype=np.float32)
             self.nearest(["id"], {"column": "vector", "q": query, "k": 1, "metric": "cosine"}, None)
@@ -241,12 +215,7 @@ class Store:
             return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def stream(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows in order, a few thousand at a time, so that memory does not grow with the gallery.
-
-        Args:
-            columns: Names.
-            where: A predicate.
-        """
+        """Rows in order, a few thousand at a time, so that memory does not grow with the gallery."""
         if self._dataset is None:
             return
         with self._reading(where):
@@ -278,11 +247,7 @@ class Store:
             return self._dataset.take(chosen, columns=list(columns))
 
     def unit_vectors(self, column: pa.ChunkedArray | pa.Array) -> FloatArray:
-        """The vectors of a column, (n, D) float32, without the rounding of their norms.
-
-        Raises:
-            GalleryDamagedError: If one is no vector of unit length: it would rank anywhere.
-        """
+        """The vectors of a column, (n, D) float32, without the rounding of their norms."""
         if column.null_count:
             raise damaged(self.folder, f"{column.null_count:,} of its vectors are missing")
         vectors = rows.vectors_of(column, self._dimension)

@@ -43,15 +43,7 @@ class Fault:
 
 
 def verify_gallery(folder: Path, *, deep: bool = False) -> list[Fault]:
-    """Look for damage: that all files are there, as long as written, and can be read.
-
-    Args:
-        folder: The gallery's.
-        deep: Read and check every row, instead of one of each fragment.
-
-    Raises:
-        GalleryError: If there is no gallery, or the system (not damage) keeps it from being read.
-    """
+    """Look for damage: that all files are there, as long as written, and can be read."""
     try:
         dimension = read_manifest(folder).bundle.dimension
     except GalleryDamagedError as error:

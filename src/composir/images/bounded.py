@@ -54,11 +54,7 @@ class Decoder:
     """One process that decodes."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Start it.
-
-        Raises:
-            ImageReadError: If the system does not let us.
-        """
+        """Start it."""
         try:
             self._process = subprocess.Popen(
                 command,
@@ -85,10 +81,6 @@ class Decoder:
         Args:
             job: What to decode.
             seconds: Time that it has.
-
-        Raises:
-            ImageReadError: If the file cannot be decoded, or not in time.
-            DecoderGoneError: If the process ended.
         """
         exchange = _Exchange(self._process, job, seconds)
         deadline = Deadline(seconds)
@@ -194,9 +186,6 @@ class Decoders:
         Args:
             job: What to decode.
             seconds: Time that it has.
-
-        Raises:
-            ImageReadError: If it cannot be decoded, not in time or not in memory.
         """
         kept = self._take()
         if kept is not None:

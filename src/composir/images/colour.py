@@ -39,9 +39,6 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
     Args:
         picture: Of any of Pillow's modes; it is left as it is.
         shrink: Each block of shrink x shrink pixels becomes one, their mean.
-
-    Returns:
-        A picture of mode `RGB`: the given one itself where nothing had to be done.
     """
     profile = picture.info.get("icc_profile")
     transform = _profile_transform(profile, picture.mode) if profile else None

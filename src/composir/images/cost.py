@@ -57,11 +57,7 @@ class Cost:
 
 
 def refuse_bomb(width: int, height: int) -> None:
-    """Refuse to decode more pixels than memory is meant for.
-
-    Raises:
-        ImageTooLargeError: If width x height exceeds `MAX_PIXELS`.
-    """
+    """Refuse to decode more pixels than memory is meant for."""
     if width * height > MAX_PIXELS:
         raise ImageTooLargeError(
             f"{width:,} x {height:,} pixels are too many to decode (at most {MAX_PIXELS:,})"
@@ -78,9 +74,6 @@ def cost_before_opening(
         canvas: Width and height from the file's first bytes; (0, 0) where they do not tell.
         file_bytes: Length of the file.
         min_side: As in `read_image`.
-
-    Raises:
-        ImageTooLargeError: If it is more than there is.
     """
     refuse_bomb(*canvas)
     pixels = canvas[0] * canvas[1]
@@ -98,9 +91,6 @@ def cost_of(picture: Image.Image, file_bytes: int, min_side: int | None) -> Cost
         picture: Its pixels are not loaded yet. A JPEG is set to the smallest scale that will do.
         file_bytes: Length of the file.
         min_side: As in `read_image`.
-
-    Raises:
-        ImageTooLargeError: If it is more than there is.
     """
     size = picture.size
     scans = headers.jpeg_scans(picture) if picture.format == "JPEG" else 0

@@ -33,14 +33,7 @@ class ExifFacts:
 
 
 def read_exif(source: bytes | BinaryIO) -> ExifFacts:
-    """Read a block of EXIF, or a TIFF file or camera raw, which have the same layout.
-
-    Args:
-        source: The block, with or without the `Exif` prefix of JPEG, or a seekable stream of it.
-
-    Returns:
-        What could be read; the defaults where nothing could.
-    """
+    """Read a block of EXIF, or a TIFF file or camera raw, which have the same layout."""
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     reader = TiffReader.open(stream, _skip_prefix(stream))
     if reader is None:

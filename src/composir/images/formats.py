@@ -47,17 +47,7 @@ class PictureFormat:
 
 
 def recognise(stream: BinaryIO) -> PictureFormat:
-    """Find the format of a file.
-
-    Args:
-        stream: The file, at its beginning; it is left elsewhere.
-
-    Returns:
-        The format.
-
-    Raises:
-        ImageReadError: If it is none of the formats read; says what it looks like instead.
-    """
+    """Find the format of a file."""
     head = stream.read(HEAD_BYTES)
     for picture_format in FORMATS:
         if picture_format.matches(head):

@@ -22,14 +22,7 @@ _BYTE_KINDS = frozenset({1, 2, 6, 7})
 
 
 def jpeg_scans(picture: Any) -> int:
-    """Count the scans of a JPEG whose picture comes in several, as in a progressive one.
-
-    Args:
-        picture: Pillow's, just opened: its file is where the first scan begins.
-
-    Returns:
-        0 for the usual kind, of which everything after the first scan is ignored.
-    """
+    """Count the scans of a JPEG whose picture comes in several, as in a progressive one."""
     stream: BinaryIO = picture.fp
     start = stream.tell()
     first = stream.read(3)
@@ -49,12 +42,7 @@ def _count(stream: BinaryIO, marker: bytes) -> int:
 
 
 def coefficient_bytes(layers: list[tuple[int, int, int, int]], size: tuple[int, int]) -> int:
-    """Memory of a JPEG of several scans: 16 bits a coefficient, at full size whatever comes out.
-
-    Args:
-        layers: Pillow's; number, sampling in both directions and table of each.
-        size: Width and height of the file's picture.
-    """
+    """Memory of a JPEG of several scans: 16 bits a coefficient, at full size whatever comes out."""
     across = max((layer[1] for layer in layers), default=1) or 1
     down = max((layer[2] for layer in layers), default=1) or 1
     share = sum(layer[1] * layer[2] / (across * down) for layer in layers)

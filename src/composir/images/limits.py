@@ -34,11 +34,7 @@ _stop = local()
 
 @contextmanager
 def stoppable(event: Event) -> Iterator[None]:
-    """Give up reading pictures in this thread as soon as an event is set.
-
-    Args:
-        event: Set from another thread; what is read then ends with an `ImageReadError`.
-    """
+    """Give up reading pictures in this thread as soon as an event is set."""
     before = getattr(_stop, "event", None)
     _stop.event = event
     try:
@@ -48,11 +44,7 @@ def stoppable(event: Event) -> Iterator[None]:
 
 
 def check_stopped() -> None:
-    """Give up if this thread is to stop.
-
-    Raises:
-        ImageReadError: If the event of `stoppable` is set.
-    """
+    """Give up if this thread is to stop."""
     event: Event | None = getattr(_stop, "event", None)
     if event is not None and event.is_set():
         raise ImageReadError("reading was stopped")
@@ -72,11 +64,7 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Give up if the time is over or this thread is to stop.
-
-        Raises:
-            ImageReadError: If so.
-        """
+        """Give up if the time is over or this thread is to stop."""
         check_stopped()
         if not self.left:
             raise ImageTooSlowError(f"takes longer than {self.seconds:g} seconds to decode")
@@ -142,14 +130,7 @@ class MemoryBudget:
 
     @contextmanager
     def reserved(self, size: int) -> Iterator[None]:
-        """Hold some of the bytes, once they are free.
-
-        Args:
-            size: Bytes; more than there are is taken as all of them.
-
-        Raises:
-            ImageReadError: If this thread is to stop before its turn.
-        """
+        """Hold some of the bytes, once they are free."""
         size = min(size, self._total)
         ticket = object()
         with self._changed:

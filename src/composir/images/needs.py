@@ -26,14 +26,7 @@ _PILLOW_WITH = {
 
 
 def is_there(need: str) -> bool:
-    """Whether what an `ImageReadError` needs can be used now.
-
-    Args:
-        need: Its `needs`; one that this version does not know is not there.
-
-    Returns:
-        Looked up anew at each call; nothing is imported but Pillow.
-    """
+    """Whether what an `ImageReadError` needs can be used now."""
     if need == DECODER_PROCESS:  # the system was short of something for a moment
         return True
     if need in _MODULES:
@@ -42,14 +35,7 @@ def is_there(need: str) -> bool:
 
 
 def check_format(format_name: str) -> None:
-    """Refuse a format that this machine cannot read.
-
-    Args:
-        format_name: Pillow's name, e.g. `AVIF`.
-
-    Raises:
-        ImageReadError: If something is missing; it says what, and how to get it.
-    """
+    """Refuse a format that this machine cannot read."""
     if format_name in _PLUGINS:
         what, package, extra = _PLUGINS[format_name]
         if not is_there(package):

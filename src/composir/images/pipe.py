@@ -25,12 +25,7 @@ def send(stream: IO[bytes], message: dict[str, Any]) -> None:
 
 
 def receive(stream: IO[bytes]) -> dict[str, Any]:
-    """Read a message.
-
-    Raises:
-        EOFError: If the other side is gone.
-        ValueError: If it is no message.
-    """
+    """Read a message."""
     (length,) = struct.unpack("<L", read_exactly(stream, 4))
     if length > _LARGEST_MESSAGE:
         raise ValueError(f"a message of {length} bytes")
@@ -41,11 +36,7 @@ def receive(stream: IO[bytes]) -> dict[str, Any]:
 
 
 def read_exactly(stream: IO[bytes], size: int) -> bytes:
-    """Read so many bytes.
-
-    Raises:
-        EOFError: If there are fewer.
-    """
+    """Read so many bytes."""
     content = stream.read(size)
     if len(content) < size:
         raise EOFError
@@ -53,11 +44,7 @@ def read_exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
-    """Copy so many bytes.
-
-    Raises:
-        EOFError: If there are fewer.
-    """
+    """Copy so many bytes."""
     while size:
         chunk = read_exactly(source, min(size, _CHUNK))
         target.write(chunk)
@@ -72,11 +59,7 @@ def send_pixels(stream: IO[bytes], rgb: Image.Image) -> None:
 
 
 def receive_pixels(stream: IO[bytes], size: tuple[int, int]) -> Image.Image:
-    """Read the pixels of an RGB picture.
-
-    Raises:
-        EOFError: If the other side is gone.
-    """
+    """Read the pixels of an RGB picture."""
     rgb = Image.new("RGB", size)
     for box in _strips(size):
         left, top, right, bottom = box

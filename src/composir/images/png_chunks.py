@@ -22,9 +22,6 @@ _TRANSPARENCY, _PROFILE, _EXIF = b"tRNS", b"iCCP", b"eXIf"
 def without_metadata(stream: BinaryIO) -> BinaryIO | None:
     """Leave out what is not needed; a sound profile and EXIF of usual size are kept.
 
-    Args:
-        stream: A PNG file.
-
     Returns:
         The same picture as a file in memory; None where there is nothing to leave out.
     """

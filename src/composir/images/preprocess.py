@@ -97,9 +97,6 @@ class PreprocessSpec(BaseModel):
 
         Needs little memory beside the input, whatever the picture's shape.
 
-        Args:
-            rgb: Any Pillow image of mode `RGB`.
-
         Returns:
             uint8 array of shape (size, size, 3).
 

@@ -51,17 +51,7 @@ def is_raw_tiff(stream: BinaryIO) -> bool:
 
 
 def preview(stream: BinaryIO) -> BinaryIO:
-    """The largest JPEG in a camera raw.
-
-    Args:
-        stream: The raw.
-
-    Returns:
-        A stream that begins with the JPEG; it reads from the raw's.
-
-    Raises:
-        ImageReadError: If there is none.
-    """
+    """The largest JPEG in a camera raw."""
     best = max(_listed(stream), default=(0, 0, 0))
     if best[1] < _LARGE_SIDE:
         best = max([best, *_searched(stream)])
@@ -71,12 +61,7 @@ def preview(stream: BinaryIO) -> BinaryIO:
 
 
 def raw_facts(stream: BinaryIO, of_preview: ExifFacts) -> ExifFacts:
-    """What a raw says about its picture, and where it is silent, its preview.
-
-    Args:
-        stream: The raw.
-        of_preview: The preview's own EXIF.
-    """
+    """What a raw says about its picture, and where it is silent, its preview."""
     is_cr3 = read_at(stream, 4, 8) == b"ftypcrx "
     facts = _cr3_facts(stream) if is_cr3 else read_exif(stream)
     return ExifFacts(

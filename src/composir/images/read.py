@@ -85,12 +85,6 @@ def read_unbounded(content: bytes, *, min_side: int | None = None) -> DecodedIma
     Args:
         content: The bytes of a file.
         min_side: As in `read_image`.
-
-    Returns:
-        The picture and what its file says about it.
-
-    Raises:
-        ImageReadError: If it cannot be read.
     """
     return _read(io.BytesIO(content), min_side, _without_limits)
 

@@ -65,13 +65,6 @@ def model_input(rgb: Image.Image, spec: ResizeSpec) -> Image.Image:
     Args:
         rgb: Any Pillow image of mode `RGB` with pixels.
         spec: What the model looks at.
-
-    Returns:
-        RGB, size x size.
-
-    Raises:
-        ValueError: If all of a very long picture has to be shown, which needs too much memory, or
-            the rule is unknown.
     """
     return _exact_input(rgb, spec) if spec.exact else _fast_input(rgb, spec)
 

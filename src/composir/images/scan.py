@@ -95,21 +95,7 @@ def scan(
     exclude: Sequence[str] | Excludes = (),
     notes: ScanNotes | None = None,
 ) -> Iterator[FoundFile | Failure]:
-    """Find picture files.
-
-    Args:
-        roots: Folders to search through and single files.
-        exclude: Patterns; see `excludes`. An excluded folder is not entered.
-        notes: Takes what else is met.
-
-    Returns:
-        An iterator over files, each folder's entries by name, and over failures: folders that
-        cannot be listed (then nothing is known about the files beneath) and files that cannot be
-        looked at.
-
-    Raises:
-        GalleryError: At once, if a root is missing or is a gallery of composir itself.
-    """
+    """Find picture files."""
     absolute = [Path(os.path.abspath(root)) for root in dict.fromkeys(roots)]
     for root in absolute:
         _check_root(root)

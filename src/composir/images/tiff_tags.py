@@ -58,10 +58,6 @@ class TiffReader:
     def open(cls, stream: BinaryIO, base: int = 0) -> TiffReader | None:
         """Look for the header.
 
-        Args:
-            stream: Seekable.
-            base: Where the header is, and what offsets count from.
-
         Returns:
             A reader; None where there is no header.
         """

@@ -65,21 +65,7 @@ class Wishes:
 
 
 def add_model(source: ModelSource, wishes: Wishes) -> Bundle | JointBundle:
-    """Add a model; it is there wholly, or not at all.
-
-    Args:
-        source: Where it comes from.
-        wishes: How.
-
-    Returns:
-        The bundle in its place.
-
-    Raises:
-        LicenceError: If its licence is not accepted.
-        MissingExtraError: If what makes a bundle of a checkpoint is not installed.
-        ModelError: If the name is taken, or the source cannot be had, is no model, or is damaged.
-        ComposirError: If the user data folder cannot be written into.
-    """
+    """Add a model; it is there wholly, or not at all."""
     check_name(wishes.name)
     make = _maker(source, wishes)  # before anything large is fetched
     agreed = _agree(source.known.licence, wishes) if source.known else False
@@ -93,12 +79,7 @@ def add_model(source: ModelSource, wishes: Wishes) -> Bundle | JointBundle:
 
 
 def _maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object]:
-    """What makes a bundle of what was fetched, in an empty folder.
-
-    Raises:
-        MissingExtraError: If what it takes is not installed.
-        ModelError: If it cannot be made as wished.
-    """
+    """What makes a bundle of what was fetched, in an empty folder."""
     is_ready = isinstance(source.place, Path) and is_bundle(source.place)
     is_joint = source.joint or isinstance(source.place, EndpointAddress)
     if wishes.quantise and (is_ready or is_joint):
@@ -143,11 +124,7 @@ def _joint_maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], 
 
 
 def check_name(name: str) -> None:
-    """Refuse what a model may not be called, or what one is called already.
-
-    Raises:
-        ModelError: Saying which.
-    """
+    """Refuse what a model may not be called, or what one is called already."""
     if not is_name(name):
         raise ModelError(
             f"a model cannot be called {name!r}: small letters, digits, dots, hyphens and "
@@ -163,11 +140,7 @@ def check_name(name: str) -> None:
 
 
 def load_importer() -> Importer:
-    """The importer of checkpoints.
-
-    Raises:
-        MissingExtraError: If something that it needs is not installed.
-    """
+    """The importer of checkpoints."""
     module, function = _IMPORTER.split(":")
     try:
         importer: Importer = getattr(import_module(module), function)
@@ -189,14 +162,7 @@ def _fetched(place: Path | Repository | EndpointAddress, wishes: Wishes) -> Path
 
 
 def _agree(licence: str, wishes: Wishes) -> bool:
-    """Ask where a licence restricts the use.
-
-    Returns:
-        Whether there was something to ask for.
-
-    Raises:
-        LicenceError: If it is not accepted.
-    """
+    """Ask where a licence restricts the use."""
     if commercial_use(licence).answer != "restricted":
         return False
     if not wishes.accepts(licence):

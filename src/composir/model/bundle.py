@@ -294,15 +294,7 @@ class Bundle:
 
 
 def save_manifest(folder: Path, fields: Mapping[str, Any]) -> Manifest:
-    """Write `bundle.json` for the files that lie in a folder.
-
-    Args:
-        folder: The bundle; every file in it gets listed.
-        fields: All manifest fields but `schema_version` and `files`.
-
-    Returns:
-        The manifest as written.
-    """
+    """Write `bundle.json` for the files that lie in a folder."""
     manifest = Manifest(schema_version=SCHEMA, files=list_files(folder, MANIFEST_NAME), **fields)
     write_manifest(folder / MANIFEST_NAME, manifest)
     return manifest

@@ -87,11 +87,7 @@ def open_model(
 
 
 def open_bundle(folder: Path) -> Bundle | JointBundle:
-    """Load a bundle of either kind.
-
-    Raises:
-        BundleError: If it is none, or damaged.
-    """
+    """Load a bundle of either kind."""
     if not (folder / JOINT_NAME).is_file():
         return Bundle.load(folder)
     from composir.model.joint.bundle import JointBundle
@@ -146,11 +142,7 @@ def named_folders() -> dict[str, Path]:
 
 
 def added_folder(name: str) -> Path:
-    """The folder of a model that a user added; it may be damaged.
-
-    Raises:
-        ModelError: If it is a packaged one, or there is none.
-    """
+    """The folder of a model that a user added; it may be damaged."""
     from composir.model.installed import installed_folders
 
     if name in PACKAGED:
@@ -174,12 +166,7 @@ def bundles_with(fingerprint: str) -> Iterator[str]:
 
 
 def load_named(name: str, folder: Path) -> Bundle | JointBundle:
-    """Load a bundle that goes by its folder's name.
-
-    Raises:
-        BundleError: If it is damaged, or its manifest names another model: then there would be two
-            of one name.
-    """
+    """Load a bundle that goes by its folder's name."""
     bundle = open_bundle(folder)
     if bundle.manifest.name != name:
         raise BundleError(

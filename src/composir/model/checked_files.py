@@ -85,16 +85,7 @@ class CheckedFiles:
     """
 
     def __init__(self, folder: Path, entries: Mapping[str, FileEntry], manifest: str) -> None:
-        """Check that all files are there, of the right size.
-
-        Args:
-            folder: Where they lie.
-            entries: By name, relative to the folder.
-            manifest: Name of the manifest, for messages.
-
-        Raises:
-            BundleError: If one is missing, of another size, or outside the folder.
-        """
+        """Check that all files are there, of the right size."""
         self.folder = folder
         self._entries = entries
         self._verified: set[str] = set()
@@ -110,11 +101,7 @@ class CheckedFiles:
         return self._entries[name].sha256
 
     def path(self, name: str) -> Path:
-        """Path of a file, its checksum verified once.
-
-        Raises:
-            BundleError: If the file is not listed or its content is not what the manifest says.
-        """
+        """Path of a file, its checksum verified once."""
         entry = self._entries.get(name)
         if entry is None:
             raise BundleError(f"{self.folder} holds no file named {name}")
@@ -157,17 +144,7 @@ _Manifest = TypeVar("_Manifest", bound=BaseModel)
 
 
 def read_manifest(path: Path, kind: type[_Manifest], schema: int, what: str) -> _Manifest:
-    """Read and check a manifest.
-
-    Args:
-        path: The JSON file.
-        kind: What it must hold.
-        schema: The newest `schema_version` that is understood.
-        what: The folder's kind in words, e.g. `model bundle`.
-
-    Raises:
-        BundleError: If it is missing, no JSON, of a newer schema, or does not hold what it must.
-    """
+    """Read and check a manifest."""
     if not path.is_file():
         raise BundleError(f"{path.parent} is no {what}: it holds no {path.name}")
     raw = read_json(path, BundleError, limit=MANIFEST_LIMIT)

@@ -58,17 +58,6 @@ def check_model(name: str, against: str | None, say: Callable[[str], None]) -> C
     """Verify a model's files, and compare it again with its source where that is given.
 
     A joint encoder is asked again for what it was asked when it was added.
-
-    Args:
-        name: Of a model, or a bundle's folder.
-        against: What it was made from, as `composir models add` takes it; nothing is fetched.
-        say: Told what is being done.
-
-    Raises:
-        BundleError: If files are missing or damaged; all of them are named.
-        MissingExtraError: If a comparison is asked for, and what it takes is not installed.
-        ModelError: If there is no such model or source, they differ by more than they may, or a
-            joint encoder does not answer, or otherwise than when it was added.
     """
     model = open_model(name)
     assert isinstance(model, Model | JointModel)  # all that there are

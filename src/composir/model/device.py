@@ -98,16 +98,7 @@ class Device:
         return self._name != CPU and self._fallback is None
 
     def open(self, graph: str | bytes, options: Callable[[], SessionOptions]) -> InferenceSession:
-        """Open a session.
-
-        Args:
-            graph: The file, or its content.
-            options: Makes the options, anew for each try.
-
-        Raises:
-            Exception: Of the runtime's own family, if the CPU refuses the graph.
-            ModelError: If the device does, and the CPU may not take its place.
-        """
+        """Open a session."""
         if self._name != CPU:
             try:
                 return _on(KINDS[self._name], graph, options())
@@ -136,9 +127,6 @@ def find_device(name: str, fallback: Callable[[str], None] | None = None) -> Dev
     Args:
         name: `auto`, `cpu`, or one of `KINDS`.
         fallback: Told if the CPU has to take the place of what `auto` found; None for a warning.
-
-    Raises:
-        ModelError: If there is no such device, or not here.
     """
     if name == CPU:
         return Device(CPU)
@@ -162,11 +150,7 @@ def _warn(told: str) -> None:
 
 
 def _on(kind: Kind, graph: str | bytes, options: SessionOptions) -> InferenceSession:
-    """Open a session on a device.
-
-    Raises:
-        Exception: Whatever the runtime raises; or if it silently took another device.
-    """
+    """Open a session on a device."""
     import onnxruntime
 
     if _is_beside(kind):

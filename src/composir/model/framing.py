@@ -73,11 +73,7 @@ class Framing(BaseModel):
         return (missing, 0) if self.padding_side == "left" else (0, missing)
 
     def place(self, length: int) -> int:
-        """Where a sentence of so many tokens is pooled, its padding counted.
-
-        Args:
-            length: Tokens with the frame, padding left out.
-        """
+        """Where a sentence of so many tokens is pooled, its padding counted."""
         before, behind = self.padding(length)
         first, last = before, before + length - 1
         return {"eot": last, "last": last + behind, "cls": first, "mean": 0}[self.pooling]
@@ -88,12 +84,6 @@ def dropped(framing: Framing | None, before: int, after: int, room: int) -> tupl
 
     What stands before the pseudo-words goes first, from its front, so that the end of what people
     wrote stays as long as it can. Of bundles without framing only the end is cut, as ever.
-
-    Args:
-        framing: The bundle's.
-        before: Tokens of the words before the pseudo-words, the frame left out.
-        after: Tokens of the words behind them.
-        room: Tokens that frame and pseudo-words leave for words.
 
     Returns:
         How many go from the front of the words before, and from the end of those behind; None

@@ -33,21 +33,7 @@ _CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "request
 
 
 def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> Path:
-    """Fetch what a bundle is made of; of a download that was stopped, files that are whole stay.
-
-    Args:
-        repository: What to fetch.
-        pickles: Whether pickled weights will do.
-        **settings: Further arguments of `huggingface_hub.snapshot_download`, e.g. `cache_dir`.
-
-    Returns:
-        The folder in the hub client's cache; without a connection, what is there already.
-
-    Raises:
-        MissingExtraError: If the hub's client is not installed.
-        ModelError: If there is no such repository, it is closed, the connection fails, the disk
-            refuses, or there are no safetensors.
-    """
+    """Fetch what a bundle is made of; of a download that was stopped, files that are whole stay."""
     try:
         hub, errors = import_module("huggingface_hub"), import_module("huggingface_hub.errors")
     except ModuleNotFoundError as error:

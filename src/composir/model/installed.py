@@ -32,11 +32,7 @@ def is_name(text: str) -> bool:
 
 
 def models_folder() -> Path:
-    """Where added models lie; it may be missing yet.
-
-    Raises:
-        ComposirError: If the system knows no home of this user.
-    """
+    """Where added models lie; it may be missing yet."""
     return user_folder() / _FOLDER
 
 
@@ -51,17 +47,7 @@ def installed_folders() -> dict[str, Path]:
 
 @contextmanager
 def new_model(name: str) -> Iterator[Path]:
-    """A folder to build a model in, which becomes the model `name` where the block ends well.
-
-    Args:
-        name: Checked by the caller to be free.
-
-    Yields:
-        An empty folder; it is removed with all that it holds where the block ends otherwise.
-
-    Raises:
-        ModelError: If another process has added one of that name meanwhile, or the disk refuses.
-    """
+    """A folder to build a model in, which becomes the model `name` where the block ends well."""
     folder = writable_user_folder() / _FOLDER
     building = folder / f"{TEMPORARY_PREFIX}{uuid4().hex}"
     try:
@@ -81,15 +67,7 @@ def new_model(name: str) -> Iterator[Path]:
 
 
 def remove_model(name: str) -> None:
-    """Remove an added model: at once, so that a removal that is killed leaves no half of it.
-
-    Args:
-        name: One of `installed_folders`.
-
-    Raises:
-        OutputError: If a link lies in its place, which would lead elsewhere.
-        OSError: If the disk refuses.
-    """
+    """Remove an added model: at once, so that a removal that is killed leaves no half of it."""
     folder = models_folder()
     going = folder / f"{TEMPORARY_PREFIX}{uuid4().hex}"
     inside(folder, name).rename(going)

@@ -51,11 +51,7 @@ class CommercialUse:
 
 
 def commercial_use(licence: str) -> CommercialUse:
-    """Read a licence's text: what restricts wins over what leaves doubt, that over what allows.
-
-    Args:
-        licence: A name such as `Apache-2.0`, or some sentences.
-    """
+    """Read a licence's text: what restricts wins over what leaves doubt, that over what allows."""
     text = licence.casefold()
     if found := _first(_RESTRICTS, text):
         return CommercialUse("restricted", f"it says {found!r}")
@@ -67,15 +63,7 @@ def commercial_use(licence: str) -> CommercialUse:
 
 
 def check_commercial(what: str, licence: str) -> None:
-    """Refuse what may not be used commercially, or where nobody knows.
-
-    Args:
-        what: Whose licence it is, for the message: `the model NAME`.
-        licence: Its text; empty where there is none.
-
-    Raises:
-        LicenceError: Unless the text allows it.
-    """
+    """Refuse what may not be used commercially, or where nobody knows."""
     use = commercial_use(licence)
     if use.answer == "allowed":
         return

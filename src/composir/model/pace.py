@@ -55,12 +55,7 @@ class Pace:
 
 
 def batch_for(model: EmbeddingModel, count: int) -> int:
-    """How many pictures a call of a model takes.
-
-    Args:
-        model: Any; a joint encoder knows by how long it took when it was added.
-        count: So many are to be encoded: what is measured first has to be worth it.
-    """
+    """How many pictures a call of a model takes."""
     if model.joint is not None:
         return model.find_batch()
     return max(USUAL_BATCH, model.find_batch()) if count >= WORTH_IT else USUAL_BATCH
@@ -87,15 +82,7 @@ def best_pace(
     limit: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
-    """Try paces until the time is up.
-
-    Args:
-        usual: Taken unless another one is clearly faster.
-        others: Tried in this order, each as long as it will probably fit.
-        run: Encodes `pace.pictures` pictures.
-        limit: Seconds; a run that has begun is not cut off.
-        clock: Seconds since some time.
-    """
+    """Try paces until the time is up."""
     begun = clock()
 
     def speed(pace: Pace) -> float:

@@ -41,10 +41,6 @@ def open_session(
         tensors: Folder of the file whose tensors the graph borrows, if it may borrow any
             (`train.external_initializers`).
         device: Where it runs; None for the CPU.
-
-    Raises:
-        ModelError: If the runtime or the device refuses the graph, or there cannot be so many
-            threads.
     """
     check_threads(threads)
     # The runtime looks beside a graph of a file, and in the folder of tensors for one in memory.
@@ -91,17 +87,7 @@ def check_threads(threads: int | None) -> None:
 
 
 def check_graph(session: InferenceSession, path: Path, inputs: Set[str], outputs: Set[str]) -> None:
-    """Refuse a graph that takes or gives something else.
-
-    Args:
-        session: The opened graph.
-        path: Its file, for the message.
-        inputs: Names of all its inputs.
-        outputs: Names of outputs that it must have; others do not matter.
-
-    Raises:
-        ModelError: If the names are others.
-    """
+    """Refuse a graph that takes or gives something else."""
     takes = {item.name for item in session.get_inputs()}
     gives = {item.name for item in session.get_outputs()}
     if takes != inputs or not outputs <= gives:
@@ -114,17 +100,7 @@ def check_graph(session: InferenceSession, path: Path, inputs: Set[str], outputs
 def run_graph(
     session: InferenceSession, path: Path | str, outputs: Sequence[str], feeds: Mapping[str, Any]
 ) -> list[Any]:
-    """Run a graph; one that fails on what it is given is an error of the model.
-
-    Args:
-        session: The opened graph.
-        path: Its file, for the message.
-        outputs: Names of what is wanted, in order.
-        feeds: Arrays by name of input.
-
-    Raises:
-        ModelError: If the runtime fails.
-    """
+    """Run a graph; one that fails on what it is given is an error of the model."""
     try:
         return list(session.run(list(outputs), dict(feeds)))
     except Exception as error:  # the runtime raises a private family of exceptions
@@ -138,17 +114,8 @@ def run_graph(
 def checked_vectors(path: Path | str, vectors: Any, count: int, dimension: int) -> FloatArray:
     """Refuse vectors that cannot be compared with any others.
 
-    Args:
-        path: Of the graph that made them, for the message.
-        vectors: What it gave.
-        count: Of pictures or texts.
-        dimension: D, as the manifest says.
-
     Returns:
         The same, (count, D) float32.
-
-    Raises:
-        ModelError: If the shape or type is another, or a number is NaN or infinite.
     """
     if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f":
         raise ModelError(f"{path} gives no vectors of floats: export the model again")

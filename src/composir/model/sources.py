@@ -66,16 +66,7 @@ class ModelSource:
 
 
 def parse_source(text: str) -> ModelSource:
-    """Understand what `composir models add` is given; nothing is fetched.
-
-    Args:
-        text: A folder, a `model.safetensors`, `ORG/NAME` or `ORG/NAME@REVISION` of the hub, any of
-            these behind `joint:`, `open_clip:ARCHITECTURE/TAG`, the address of an endpoint, or the
-            name of a known model.
-
-    Raises:
-        ModelError: If it is none of these, or of a kind that cannot be added.
-    """
+    """Understand what `composir models add` is given; nothing is fetched."""
     if is_address(text):
         address = parse_address(text)
         return ModelSource(address, suggested_name(address.model), known_model(text))

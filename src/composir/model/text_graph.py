@@ -49,12 +49,7 @@ class TextGraph:
         self._device = device
 
     def prepare(self) -> None:
-        """Open the file now.
-
-        Raises:
-            BundleError: If it is damaged.
-            ModelError: If the runtime refuses it.
-        """
+        """Open the file now."""
         _ = self._session
 
     def run(
@@ -74,9 +69,6 @@ class TextGraph:
         Returns:
             Vectors (n, D) float32, unit norm, and token states (n, longest, width), of which those
             behind a sentence's end mean nothing.
-
-        Raises:
-            ModelError: If adapters should be off and the graph cannot switch them.
         """
         feeds = _padded(sentences)
         if PLACE in self._takes:

@@ -178,15 +178,8 @@ def read_word_table(
 ) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
     """The word embeddings of a bundle as they are stored.
 
-    Args:
-        bundle: Any.
-        mapped: Map the file instead of reading it.
-
     Returns:
         Values (vocabulary, Dw), and scales (vocabulary,), None where the values need none.
-
-    Raises:
-        BundleError: If a file is damaged, of another shape or type, or holds NaN.
     """
     table = bundle.manifest.text.words
     values = read_array(

@@ -72,16 +72,7 @@ class ReportSection:
 def bench_report(
     sections: Sequence[Section], tasks: Mapping[str, BenchTask], *, title: str = ""
 ) -> str:
-    """Lay out a page.
-
-    Args:
-        sections: From `compare`.
-        tasks: By name, those whose queries are to be shown.
-        title: Heading; made from the data sets if empty.
-
-    Returns:
-        A complete HTML document.
-    """
+    """Lay out a page."""
     pictures = Pictures()
     shown = [_section(section, tasks, pictures) for section in sections]
     most = max((len(section.methods) for section in sections), default=0)

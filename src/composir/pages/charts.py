@@ -77,9 +77,6 @@ class Bars:
 def recall_curve(results: Sequence[Result]) -> Curve | None:
     """Recall over k for every method, averaged over tasks; k on a logarithmic axis.
 
-    Args:
-        results: One a method, on the same queries.
-
     Returns:
         The curve; None where nothing can be drawn.
     """
@@ -135,9 +132,6 @@ def _mean_recall(result: Result, k: int) -> float:
 
 def aspect_bars(aspects: Sequence[dict[str, AspectFigure]]) -> Bars | None:
     """Bars of the headline metric per aspect, with intervals.
-
-    Args:
-        aspects: One mapping a method.
 
     Returns:
         The ten aspects with most queries; None where there are none.

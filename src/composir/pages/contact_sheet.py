@@ -44,17 +44,7 @@ class ThumbnailSource(Protocol):
 def gather(
     result: SearchResult, gallery: ThumbnailSource, *, where: str | None = None, note: str = ""
 ) -> SheetSearch:
-    """Collect what a page needs to show one answer.
-
-    Args:
-        result: The answer.
-        gallery: The gallery that gave it.
-        where: The filter that was used.
-        note: A line on why one would ask this.
-
-    Raises:
-        QueryError: If a reference cannot be read any more.
-    """
+    """Collect what a page needs to show one answer."""
     return SheetSearch(
         result=result,
         where=where,
@@ -73,16 +63,7 @@ def _references(query: Query) -> tuple[tuple[bytes, str], ...]:
 
 
 def contact_sheet(searches: Sequence[SheetSearch], *, title: str, intro: str = "") -> str:
-    """Lay out a page.
-
-    Args:
-        searches: Shown one below the other.
-        title: Heading of the page.
-        intro: A sentence below it.
-
-    Returns:
-        A complete HTML document.
-    """
+    """Lay out a page."""
     return render(
         "contact_sheet.html",
         title=title,
@@ -103,22 +84,7 @@ def write_contact_sheet(
     intro: str = "",
     option: str = "",
 ) -> Path:
-    """Write a page in one go: a reader sees the old page or the new one, never half.
-
-    Args:
-        destination: The HTML file; its folder is made where it is missing.
-        searches: Shown one below the other.
-        title: Heading of the page.
-        intro: A sentence below it.
-        option: Where the destination comes from, for the message.
-
-    Returns:
-        The page's absolute path.
-
-    Raises:
-        OutputError: If it does not end in .html, something that is no page of composir's lies
-            there, or the disk refuses.
-    """
+    """Write a page in one go: a reader sees the old page or the new one, never half."""
     return write_file(destination, contact_sheet(searches, title=title, intro=intro), PAGE, option)
 
 

@@ -13,16 +13,7 @@ class Pictures:
         self._rules: list[str] = []
 
     def add(self, key: str, image: bytes, *, size: tuple[int, int] | None = None) -> str:
-        """Embed a picture.
-
-        Args:
-            key: Tells it from the page's others.
-            image: JPEG.
-            size: Width and height whose shape the element takes; its own otherwise.
-
-        Returns:
-            The class of elements that show it.
-        """
+        """Embed a picture."""
         name = self._names[key] = f"p{len(self._names)}"
         shape = f";aspect-ratio:{size[0]}/{size[1]}" if size else ""
         self._rules.append(f".{name}{{background-image:url({data_uri(image)}){shape}}}")

@@ -25,47 +25,19 @@ _DOCUMENT = OutputKind(
 
 
 def check_explanation(destination: Path, option: str = "") -> None:
-    """Refuse a file that may not be written, before anything is computed for it.
-
-    Args:
-        destination: Of an explanation.
-        option: Where it comes from, for the message.
-
-    Raises:
-        OutputError: If its ending names no format, or something else lies there.
-    """
+    """Refuse a file that may not be written, before anything is computed for it."""
     check_file(destination, _kind(destination), option)
 
 
 def write_explanation(destination: Path, explanation: Explanation, option: str = "") -> Path:
-    """Write an explanation in one go: a reader sees the old file or the new one, never half.
-
-    Args:
-        destination: `.html` for people, `.json` for programs; its folder is made if missing.
-        explanation: Of one search.
-        option: Where the destination comes from, for the message.
-
-    Returns:
-        The file's absolute path.
-
-    Raises:
-        OutputError: If the file's ending names no format, something else lies there, or the disk
-            refuses.
-    """
+    """Write an explanation in one go: a reader sees the old file or the new one, never half."""
     kind = _kind(destination)
     check_file(destination, kind, option)
     return write_file(destination, _content(explanation, kind), kind, option)
 
 
 def explanation_page(explanation: Explanation) -> str:
-    """Lay out a page.
-
-    Args:
-        explanation: Of one search.
-
-    Returns:
-        A complete HTML document: no script, no request, light and dark.
-    """
+    """Lay out a page."""
     pictures = _pictures(explanation)
     return render(
         "explanation.html",

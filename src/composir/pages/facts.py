@@ -12,14 +12,7 @@ _FOR_MACHINES = frozenset({"content_hash", "size", "modified", "meta_id"})
 
 
 def telling_facts(hit: Hit) -> dict[str, str]:
-    """Facts of a hit for people: those of the sidecar first, then the file's own.
-
-    Args:
-        hit: Of any gallery.
-
-    Returns:
-        Names and texts; what is unknown or only of use to programs is left out.
-    """
+    """Facts of a hit for people: those of the sidecar first, then the file's own."""
     own = [name for name in hit.metadata if name not in _FROM_FILE and name not in _FOR_MACHINES]
     known = {name: _text(hit.metadata.get(name)) for name in (*own, *_FROM_FILE)}
     return {name.replace("_", " "): text for name, text in known.items() if text}

@@ -17,18 +17,7 @@ _STYLES = ("tokens.css", "style.css")
 
 
 def render(template: str, *, title: str, intro: str = "", rules: str = "", **values: object) -> str:
-    """Fill in a template.
-
-    Args:
-        template: A file of `pages/templates`, which extends `page.html`.
-        title: Heading, plain text.
-        intro: A sentence below it.
-        rules: CSS of this page alone, made by composir; it is not escaped.
-        values: What the template shows; every text is escaped.
-
-    Returns:
-        A complete HTML document that loads nothing from anywhere.
-    """
+    """Fill in a template."""
     from markupsafe import Markup
 
     style = "".join(

@@ -10,14 +10,7 @@ _LIGHT, _DARK = ((75, 34), (38, 38), (85, 22)), ((85, 71), (60, 58), (90, 85))
 
 
 def series_style(count: int) -> str:
-    """Style rules of the classes `s` (lines), `f` (bars) and `b` (swatches), numbered from 0.
-
-    Args:
-        count: How many methods the page shows at most.
-
-    Returns:
-        CSS: custom properties, a light and a dark colour each, and the classes that use them.
-    """
+    """Style rules of the classes `s` (lines), `f` (bars) and `b` (swatches), numbered from 0."""
     numbers = range(count)
     classes = (("s", "stroke"), ("f", "fill"), ("b", "background"))
     rules = (f".{c}{n}{{{what}:var(--c{n})}}" for n in numbers for c, what in classes)

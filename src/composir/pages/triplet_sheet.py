@@ -25,16 +25,7 @@ class Thumbnail:
 
 
 def triplet_sheet(folder: Path, rows: Sequence[QueryRow], everything: int) -> str:
-    """Lay out a page.
-
-    Args:
-        folder: The data set, for pictures and name.
-        rows: Shown in this order.
-        everything: How many triplets the folder holds.
-
-    Returns:
-        A complete HTML document.
-    """
+    """Lay out a page."""
     found = DatasetFolder(folder)
     files = {name: image.file for name, image in found.images().items()}
     return render(

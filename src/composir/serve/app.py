@@ -57,20 +57,7 @@ def create_app(
     *,
     static: Path = page.STATIC,
 ) -> Guard:
-    """Make the application that serves one gallery.
-
-    Args:
-        gallery: Its folder.
-        model: That made it.
-        settings: How to serve it.
-        static: Where the page was built to.
-
-    Returns:
-        An ASGI application behind its guard; it is ready once its lifespan has begun.
-
-    Raises:
-        ComposirError: If the gallery cannot be opened.
-    """
+    """Make the application that serves one gallery."""
     settings = settings or ServeSettings()
     metrics = Metrics()
     engine = Engine(gallery, model, settings, metrics)

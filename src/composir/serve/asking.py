@@ -37,16 +37,7 @@ class Question:
 
 
 def question(request: QueryRequest, engine: Engine) -> Question:
-    """What a request asks the gallery.
-
-    Args:
-        request: Checked for its form.
-        engine: Holds the gallery.
-
-    Raises:
-        QueryError: If it cannot be asked.
-        NotAllowedError: If it needs what the server was started without.
-    """
+    """What a request asks the gallery."""
     steering = _steering(request, engine)
     if request.message is not None:
         asked = _by_message(request, engine)
@@ -158,11 +149,7 @@ class Searches:
         self._lock = Lock()
 
     def answer(self, request: SearchRequest) -> SearchAnswer:
-        """Answer a request, or the next page of an earlier one.
-
-        Raises:
-            ComposirError: If it cannot be answered.
-        """
+        """Answer a request, or the next page of an earlier one."""
         if request.cursor is not None:
             return self._next(request.cursor, request.k)
         asked = question(request, self._engine)
@@ -208,14 +195,7 @@ class Searches:
 
 
 def search(engine: Engine, asked: Question, request: SearchRequest, k: int) -> SearchResult:
-    """Ask the gallery; of what is in a request, how to search.
-
-    Args:
-        engine: Holds the gallery.
-        asked: The query.
-        request: The rest.
-        k: Number of hits.
-    """
+    """Ask the gallery; of what is in a request, how to search."""
     engine.check()
     return engine.gallery.search(
         asked.query,

@@ -49,11 +49,7 @@ Paths = Annotated[
 
 
 def make_assistant_server(gallery: Gallery) -> MCPServer[Any]:
-    """The tools over one gallery.
-
-    Args:
-        gallery: What they ask.
-    """
+    """The tools over one gallery."""
     server: MCPServer[Any] = MCPServer(
         "composir", instructions=_INSTRUCTIONS, version=_version(), log_level="WARNING"
     )
@@ -106,11 +102,7 @@ def make_assistant_server(gallery: Gallery) -> MCPServer[Any]:
 
 
 def serve_assistant(gallery: Gallery) -> None:
-    """Speak with an assistant until it closes stdin.
-
-    Args:
-        gallery: What it may ask.
-    """
+    """Speak with an assistant until it closes stdin."""
     make_assistant_server(gallery).run("stdio")
 
 

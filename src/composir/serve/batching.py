@@ -38,15 +38,7 @@ class Batcher(Generic[Item, Made]):
         kind: Callable[[Item], Hashable] = lambda _: None,
         ran: Callable[[str, int], None] = lambda _stage, _size: None,
     ) -> None:
-        """Start the thread.
-
-        Args:
-            run: Makes as many results as it is given items, all of one kind.
-            name: Of the stage.
-            most: Items of one run.
-            kind: Items of different kinds are not run together.
-            ran: Told the name and the size of every run.
-        """
+        """Start the thread."""
         self._run, self._most, self._kind = run, most, kind
         self._name, self._ran = name, ran
         self._waiting: deque[tuple[Item, Future[Made]]] = deque()
@@ -56,11 +48,7 @@ class Batcher(Generic[Item, Made]):
         self._thread.start()
 
     def __call__(self, item: Item) -> Made:
-        """Have an item run, with whatever else waits; returns what it became.
-
-        Raises:
-            RuntimeError: If the batcher is closed.
-        """
+        """Have an item run, with whatever else waits; returns what it became."""
         made: Future[Made] = Future()
         with self._changed:
             if self._is_closed:
@@ -192,13 +180,7 @@ class BatchedModel:
     """
 
     def __init__(self, model: EmbeddingModel, most: int, ran: Callable[[str, int], None]) -> None:
-        """Wrap a model.
-
-        Args:
-            model: The gallery's.
-            most: Pictures of one run.
-            ran: As in `Batcher`.
-        """
+        """Wrap a model."""
         self.inner = model
         self._encode: Batcher[PixelArray, FloatArray] = Batcher(
             self._run, name="images", most=most, ran=ran

@@ -68,20 +68,12 @@ class ApiCall(Generic[Made]):
 
 
 def in_gallery(image_id: str) -> NamedImage:
-    """An image of the gallery as a reference: only its id travels.
-
-    Args:
-        image_id: The gallery's.
-    """
+    """An image of the gallery as a reference: only its id travels."""
     return NamedImage(f"{IN_GALLERY}{image_id}", b"")
 
 
 def search(query: Query, **options: Unpack[SearchArguments]) -> ApiCall[SearchResult]:
-    """Ask for hits.
-
-    Raises:
-        QueryError: If the query cannot travel.
-    """
+    """Ask for hits."""
 
     def read(content: bytes) -> SearchResult:
         return read_result(_object(content), query)  # type: ignore[arg-type]
@@ -90,11 +82,7 @@ def search(query: Query, **options: Unpack[SearchArguments]) -> ApiCall[SearchRe
 
 
 def request(query: Query, **options: Unpack[SearchArguments]) -> dict[str, Any]:
-    """A query and how to search, as the server takes it.
-
-    Raises:
-        QueryError: If a reference cannot be read, or came from a device.
-    """
+    """A query and how to search, as the server takes it."""
     if query.from_device:
         raise QueryError("a device's message is sent as it is, to /v1/search")
     return {
@@ -114,11 +102,7 @@ def _image(image: ReferenceImage) -> dict[str, str]:
 
 
 def image_bytes(image: ReferenceImage) -> bytes:
-    """The bytes of a reference as a picture file; pixels without a file become a PNG.
-
-    Raises:
-        UnreadableReferenceError: If its file cannot be read.
-    """
+    """The bytes of a reference as a picture file; pixels without a file become a PNG."""
     if isinstance(image, NamedImage):
         image = image.content
     if isinstance(image, bytes):
@@ -152,12 +136,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def failure(status: int, content: bytes) -> ComposirError:
-    """The error that a problem tells of: of the same kind as the library raises.
-
-    Args:
-        status: Of HTTP.
-        content: Of the answer.
-    """
+    """The error that a problem tells of: of the same kind as the library raises."""
     try:
         document = _object(content)
         code, detail = str(document["code"]), str(document["detail"])
@@ -184,11 +163,7 @@ def _kinds() -> dict[str, type[ComposirError]]:
 
 
 def picture_files(pictures: Sequence[str | Path | bytes]) -> list[tuple[str, bytes]]:
-    """Names and bytes of pictures that are to be added.
-
-    Raises:
-        UnreadableReferenceError: If one cannot be read.
-    """
+    """Names and bytes of pictures that are to be added."""
     return [
         ("picture" if isinstance(one, bytes) else Path(one).name, image_bytes(one))
         for one in pictures

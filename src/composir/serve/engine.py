@@ -58,18 +58,7 @@ class Engine:
     def __init__(
         self, path: Path, model: EmbeddingModel, settings: ServeSettings, metrics: Metrics
     ) -> None:
-        """Open a gallery; nothing is read yet.
-
-        Args:
-            path: The gallery's folder.
-            model: That made it.
-            settings: Of the server.
-            metrics: Of the server.
-
-        Raises:
-            GalleryError: If there is no gallery there, or it is damaged.
-            BundleMismatchError: If another model made it.
-        """
+        """Open a gallery; nothing is read yet."""
         limits = settings.limits
         self.settings, self.metrics, self.model = settings, metrics, model
         self._batched = BatchedModel(model, limits.batch, metrics.ran)
@@ -113,18 +102,7 @@ class Engine:
             stage.close()
 
     async def run(self, work: Callable[[], Answer], request: Request) -> Answer:
-        """Do work in a thread, when there is one.
-
-        Args:
-            work: What to do.
-            request: Whose; when its client goes away before the work begins, it is not done.
-
-        Raises:
-            BusyError: If too many wait.
-            AnswerTooSlowError: If it takes too long.
-            ClientGoneError: If the client has gone away.
-            ClosingError: If the server is about to end.
-        """
+        """Do work in a thread, when there is one."""
         limits = self.settings.limits
         if self.closing.is_set():
             raise ClosingError("the server is about to end")
@@ -165,12 +143,7 @@ class Engine:
         return list(self._parts.map(lambda part: part(), parts))
 
     def check(self) -> None:
-        """See that the gallery is still there, and of the same model.
-
-        Raises:
-            GalleryError: If it is gone, or damaged.
-            BundleMismatchError: If it has been made anew with another model.
-        """
+        """See that the gallery is still there, and of the same model."""
         made_by = read_manifest(self.gallery.path).bundle
         if made_by.fingerprint != self.model.fingerprint:
             raise BundleMismatchError(
@@ -186,10 +159,6 @@ class Engine:
         Args:
             name: None for the model's default.
             settings: What to change of it.
-
-        Raises:
-            ComposerNotFoundError: If there is none of that name.
-            QueryError: If it has no such setting.
         """
         allowed = self.settings.composers
         names = self.composers

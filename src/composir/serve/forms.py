@@ -62,11 +62,7 @@ FORM_SCHEMA: dict[str, Any] = {
 
 
 async def read_search(request: Request, limits: Limits) -> SearchRequest:
-    """The search that a request asks for, in JSON or as a form.
-
-    Raises:
-        RequestError: If it is neither, or not of the form that `SearchRequest` has.
-    """
+    """The search that a request asks for, in JSON or as a form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return await read_json(request, SearchRequest)
@@ -77,11 +73,7 @@ async def read_search(request: Request, limits: Limits) -> SearchRequest:
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
-    """The JSON of a request, checked.
-
-    Raises:
-        RequestError: If it is none, or of another form.
-    """
+    """The JSON of a request, checked."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise MediaTypeError("send application/json")
@@ -89,11 +81,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
 
 
 def checked(model: type[Model], given: bytes | dict[str, Any]) -> Model:
-    """What was given, as a model has it.
-
-    Raises:
-        InvalidRequestError: If it is of another form; says which fields are at fault.
-    """
+    """What was given, as a model has it."""
     try:
         if isinstance(given, bytes):
             return model.model_validate_json(given)
@@ -114,11 +102,7 @@ def _invalid(error: ValidationError) -> InvalidRequestError:
 
 @asynccontextmanager
 async def read_form(request: Request, limits: Limits) -> AsyncIterator[FormData]:
-    """The fields and files of a form, until the block ends.
-
-    Raises:
-        RequestError: If it is none, or too large.
-    """
+    """The fields and files of a form, until the block ends."""
     parser = MultiPartParser(
         request.headers,
         request.stream(),
@@ -141,11 +125,7 @@ async def read_form(request: Request, limits: Limits) -> AsyncIterator[FormData]
 
 
 async def read_upload(file: UploadFile, limits: Limits) -> bytes:
-    """The bytes of a picture in a form.
-
-    Raises:
-        BodyTooLargeError: If they are too many.
-    """
+    """The bytes of a picture in a form."""
     content = await file.read(limits.image + 1)
     if len(content) > limits.image:
         raise BodyTooLargeError(f"a picture may have {limits.image >> 20} MiB: send a smaller one")

@@ -58,14 +58,7 @@ class Guard:
     def __init__(
         self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, closing: Event
     ) -> None:
-        """Stand before an application.
-
-        Args:
-            app: It.
-            settings: What is let through.
-            metrics: Counts what is answered.
-            closing: To be set when the server is about to end.
-        """
+        """Stand before an application."""
         self.closing = closing
         self._app, self._settings, self._metrics = app, settings, metrics
         self._secret = token_bytes(32)

@@ -206,12 +206,7 @@ def status_of(error: ComposirError) -> HTTPStatus:
 
 
 def problem(error: ComposirError, request_id: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer.
-
-    Args:
-        error: What went wrong.
-        request_id: Of the answer.
-    """
+    """Status, headers and body of an answer."""
     status = status_of(error)
     document: ProblemDocument = {
         "type": f"urn:composir:problem:{error.code}",

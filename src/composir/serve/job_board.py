@@ -73,11 +73,7 @@ class JobBoard:
     """The jobs of a server, and the thread that does them one by one."""
 
     def __init__(self, index: Index) -> None:
-        """Start the thread.
-
-        Args:
-            index: Does a job; what it calls back may raise `KeyboardInterrupt` to stop it.
-        """
+        """Start the thread."""
         self._index = index
         self._jobs: OrderedDict[str, IndexJob] = OrderedDict()
         self._queue: SimpleQueue[IndexJob | None] = SimpleQueue()
@@ -85,11 +81,7 @@ class JobBoard:
         self._thread.start()
 
     def add(self, paths: Sequence[Path], *, retry_failures: bool = False) -> IndexJob:
-        """Have folders or files indexed, when what was asked for before is done.
-
-        Raises:
-            BusyError: If too many jobs wait.
-        """
+        """Have folders or files indexed, when what was asked for before is done."""
         if sum(job.state == "waiting" for job in self._jobs.values()) >= _MOST_WAITING:
             raise BusyError("too many index runs wait: come back when one is done", 30)
         job = IndexJob(tuple(paths), retry_failures)
@@ -100,11 +92,7 @@ class JobBoard:
         return job
 
     def find(self, job_id: str) -> IndexJob:
-        """The job of an id.
-
-        Raises:
-            JobNotFoundError: If there is none, or it is too long ago.
-        """
+        """The job of an id."""
         job = self._jobs.get(job_id)
         if job is None:
             raise JobNotFoundError("no such job; the last ones are listed at /v1/jobs")

@@ -32,15 +32,7 @@ class Json(Response):
 def with_etag(
     request: Request, content: bytes, etag: str, media_type: str, *, caching: str
 ) -> Response:
-    """Content, or that it has not changed since the client was given it.
-
-    Args:
-        request: What was asked.
-        content: Bytes.
-        etag: Names them, without quotes.
-        media_type: Of the content.
-        caching: How long it may be kept.
-    """
+    """Content, or that it has not changed since the client was given it."""
     headers = {"ETag": f'"{etag}"', "Cache-Control": caching}
     known = request.headers.get("if-none-match", "")
     if etag in {one.strip().removeprefix("W/").strip('"') for one in known.split(",")}:
@@ -49,11 +41,7 @@ def with_etag(
 
 
 def problems(*statuses: int) -> Responses:
-    """The problems that an address may answer with, for the OpenAPI document.
-
-    Args:
-        statuses: Beside those that every one has.
-    """
+    """The problems that an address may answer with, for the OpenAPI document."""
     every = {400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 429, 500, 503, *statuses}
     content: Mapping[str, Any] = {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM}}}
     return {

@@ -57,11 +57,7 @@ class Server(uvicorn.Server):
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """The socket of a server.
-
-    Raises:
-        ServeError: If the address is taken, or not this machine's.
-    """
+    """The socket of a server."""
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
@@ -73,17 +69,7 @@ def listen(settings: ServeSettings) -> socket.socket:
 
 
 def serve(app: Guard, gallery: Path, settings: ServeSettings, opened: socket.socket) -> None:
-    """Serve until a signal comes.
-
-    Args:
-        app: Of `create_app`.
-        gallery: The folder that it serves.
-        settings: Those that it was made with.
-        opened: From `listen`.
-
-    Raises:
-        ServeError: If it could not start.
-    """
+    """Serve until a signal comes."""
     _log()
     port = int(opened.getsockname()[1])
     told: AbstractContextManager[None] = nullcontext()

@@ -81,11 +81,7 @@ class ServeSettings:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        """Refuse to be open to other machines by accident.
-
-        Raises:
-            ServeError: If the address is no loopback one and there is neither a key nor leave.
-        """
+        """Refuse to be open to other machines by accident."""
         if not (self.is_local or self.api_key or self.without_key):
             raise ServeError(
                 f"{self.host} can be reached from other machines: give a key with --api-key-file "
@@ -99,12 +95,7 @@ class ServeSettings:
 
 
 def is_address(host: str, *, loopback: bool = False) -> bool:
-    """Whether a host is written as a number, e.g. `192.168.0.3` or `::1`.
-
-    Args:
-        host: Without brackets.
-        loopback: Whether only addresses of this machine count.
-    """
+    """Whether a host is written as a number, e.g. `192.168.0.3` or `::1`."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -113,11 +104,7 @@ def is_address(host: str, *, loopback: bool = False) -> bool:
 
 
 def read_key(path: Path) -> str:
-    """Read an API key: the first line of a file.
-
-    Raises:
-        ServeError: If there is none in it, or it is too short to be a secret.
-    """
+    """Read an API key: the first line of a file."""
     from composir.data.files import read_regular
 
     try:

@@ -26,10 +26,6 @@ def add_pictures(engine: Engine, folder: Path, pictures: Sequence[tuple[str, byt
         folder: To keep them in.
         pictures: What clients call them, and their bytes. The files are named by their content, so
             that no name leads anywhere, and the same picture is kept once.
-
-    Raises:
-        DiskFullError: If there is no room.
-        GalleryError: If the gallery cannot be written.
     """
     failures: list[dict[str, str]] = []
     kept: list[Path] = []

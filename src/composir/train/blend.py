@@ -117,14 +117,6 @@ def choose_weights(
     """Search along one weight after the other, from several starts, for the best blend.
 
     The best has the highest mean over the dev sets of recall@10 and mAP@10.
-
-    Args:
-        dev: Dev sets with their terms.
-        fixed: Weights that stay as they are, e.g. `{"image": 0.0}` where the query side has no
-            gallery encoder.
-
-    Returns:
-        The best blend; the first found among equals.
     """
     held = dict(fixed or {})
     known: dict[tuple[float, ...], list[tuple[float, float]]] = {}
@@ -169,12 +161,7 @@ def _climb(
 
 
 def best_of_grid(score: Score, fixed: Mapping[str, float] | None = None) -> dict[str, float]:
-    """The best weights of a small grid beside `sentence` 1; the plainest among equals.
-
-    Args:
-        score: Of weights, higher is better.
-        fixed: Weights that stay as they are, e.g. `{"image": 0.0}`.
-    """
+    """The best weights of a small grid beside `sentence` 1; the plainest among equals."""
     values = {**GRID, **{name: (value,) for name, value in (fixed or {}).items()}}
     grid = (dict(zip(values, weights, strict=True)) for weights in product(*values.values()))
     return max(grid, key=score)
@@ -191,22 +178,7 @@ def choose_blend(
     dev: Iterable[DevSet],
     fixed: Mapping[str, float] | None = None,
 ) -> BlendChoice:
-    """Choose the blend of a trained composer and write it into its settings and its card.
-
-    Args:
-        model: The model it was trained for.
-        folder: The composer; its `composer.json` is written anew.
-        dev: Dev sets, none of which may be what is reported on.
-        fixed: As in `choose_weights`.
-
-    Returns:
-        What was chosen.
-
-    Raises:
-        TrainingError: If there is no dev set.
-        BundleError: If the folder is no composer.
-        OutputError: If there are links in it, through which the card would be written elsewhere.
-    """
+    """Choose the blend of a trained composer and write it into its settings and its card."""
     refuse_links(folder)
     terms = [(one, composer_terms(folder, model, one)) for one in dev]
     if not terms:
@@ -217,14 +189,7 @@ def choose_blend(
 
 
 def parse_fixed(texts: Sequence[str]) -> dict[str, float]:
-    """Read weights that stay as they are from the command line.
-
-    Args:
-        texts: Each `WEIGHT=VALUE`.
-
-    Raises:
-        TrainingError: If one is malformed or names no weight of the blend.
-    """
+    """Read weights that stay as they are from the command line."""
     fixed = {}
     for text in texts:
         name, _, value = text.partition("=")

@@ -38,16 +38,7 @@ class Card:
 
 
 def write_composer(folder: Path, fields: Mapping[str, Any], card: Card) -> ComposerManifest:
-    """Write card and manifest beside the graphs of a composer.
-
-    Args:
-        folder: The composer.
-        fields: Of its manifest.
-        card: What the manifest does not say.
-
-    Returns:
-        The manifest as written.
-    """
+    """Write card and manifest beside the graphs of a composer."""
     manifest = save_composer(folder, fields)
     (folder / CARD).write_text(_text(manifest, card), encoding="utf-8")
     return save_composer(folder, fields)

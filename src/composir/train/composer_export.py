@@ -41,12 +41,6 @@ def export_query_graph(
         outputs: Names of what it gives, in order.
         path: The `.onnx` file; its folder is made.
         quantise: Store large weights as int8, computed in float32.
-
-    Returns:
-        Largest difference to torch before quantisation, relative to the output's largest value.
-
-    Raises:
-        TrainingError: If the graph disagrees with torch by more than `PARITY`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     trace_to_onnx(module, inputs, outputs, path)
@@ -85,12 +79,6 @@ def export_adapted_text(
             in the same arithmetic, and what it holds is not stored again
             (`external_initializers`). None for int8 weights and nothing borrowed.
         placed: Whether it is told where sentences are pooled, as in bundles with a framing.
-
-    Returns:
-        Largest difference to torch before quantisation.
-
-    Raises:
-        TrainingError: If the graph disagrees with torch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     more = {SWITCH: torch.tensor([1.0, 0.0])}
@@ -138,21 +126,7 @@ class _TextGraph(nn.Module):
 def export_text(
     tower: nn.Module, width: int, path: Path, *, quantise: bool, **more: Tensor
 ) -> float:
-    """Write a text graph: `word_embeddings` and `mask` to `vector` and `token_states`.
-
-    Args:
-        tower: A text tower, or a module that takes what it takes and more.
-        width: Of its words.
-        path: The `.onnx` file.
-        quantise: Store weights as int8.
-        **more: Examples of further inputs, two rows each, by name.
-
-    Returns:
-        Largest difference to torch before quantisation.
-
-    Raises:
-        TrainingError: If the graph disagrees with torch by more than `TEXT_PARITY`.
-    """
+    """Write a text graph: `word_embeddings` and `mask` to `vector` and `token_states`."""
     graph = _TextGraph(tower).eval()
     words = torch.randn(2, 9, width) * 0.05
     mask = torch.ones(2, 9)
@@ -174,10 +148,6 @@ def name_weights(path: Path, module: nn.Module) -> None:
     The exporter folds transposed matrices and numbers them. Named `tower.head.linear.weight`, or
     with `.T` behind it where the graph holds the transpose, they can be read back for training
     (`train.frozen`) without another file in the bundle.
-
-    Args:
-        path: The `.onnx` file, not yet quantised.
-        module: What was exported.
     """
     import onnx
     from onnx import numpy_helper
@@ -202,11 +172,7 @@ def name_weights(path: Path, module: nn.Module) -> None:
 
 
 def check_vectors(path: Path, graph: nn.Module, inputs: Mapping[str, Tensor]) -> float:
-    """Largest difference of a graph's `vector` to what the module gives first.
-
-    Raises:
-        TrainingError: If it is above `TEXT_PARITY`.
-    """
+    """Largest difference of a graph's `vector` to what the module gives first."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -34,11 +34,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def changed(self, **changes: Any) -> Self:
-        """The same with some settings replaced.
-
-        Raises:
-            TrainingError: If one does not fit.
-        """
+        """The same with some settings replaced."""
         return _checked(type(self), {**dict(self), **changes})
 
 
@@ -121,12 +117,6 @@ def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str
         file: TOML, or None for the defaults.
         assignments: `key=value`, with dots into nested parts; values are read as TOML values, and
             as plain strings where they are none.
-
-    Returns:
-        The configuration, every key known and every value of its field's type and range.
-
-    Raises:
-        TrainingError: If the file is missing or no TOML, or a key or value does not fit.
     """
     values = _read_toml(file) if file else {}
     for assignment in assignments:

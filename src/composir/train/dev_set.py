@@ -85,10 +85,6 @@ def open_dev_set(
         model: Encodes them.
         cache: Folder of caches.
         progress: Called with (done, total) pictures.
-
-    Raises:
-        DatasetError: If the folder or its pictures are at fault.
-        TrainingError: If none of its queries has an image and words.
     """
     _, root, tasks = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())
     task = tasks[0]
@@ -129,9 +125,6 @@ def terms_of(
         templates: The sentences.
         plain: The model's text encoder.
         adapted: Encodes the composed sentences instead, if given.
-
-    Returns:
-        The four vectors of every row.
     """
     composed = [filled(templates.composed, text) for _, text in dev.rows]
     words = [tokens.words[place] for place in dev.place]
@@ -159,17 +152,7 @@ def dev_scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float,
 
 
 def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
-    """The terms of a dev set as a trained composer of any kind makes them.
-
-    Args:
-        folder: The composer.
-        model: The model it was trained for.
-        dev: The dev set.
-
-    Raises:
-        BundleError: If the folder is no composer, incomplete or damaged.
-        ModelError: If it was trained for another model.
-    """
+    """The terms of a dev set as a trained composer of any kind makes them."""
     composer = open_trained(folder, model)
     openers = dev.prepared.openers or {}
     batch = QueryBatch(

@@ -6,17 +6,7 @@ import numpy as np
 
 
 def drawn_rows(rows: int, step: int, count: int, seed: int) -> list[int]:
-    """The step's part of an endless sequence of seeded shuffles: every row once an epoch.
-
-    Args:
-        rows: How many there are.
-        step: From 1.
-        count: Rows a step; may exceed `rows`.
-        seed: Of the shuffles.
-
-    Returns:
-        `count` rows.
-    """
+    """The step's part of an endless sequence of seeded shuffles: every row once an epoch."""
     places = range((step - 1) * count, step * count)
     orders = {
         epoch: np.random.default_rng((seed, epoch, rows)).permutation(rows)

@@ -23,13 +23,6 @@ def share_initializers(graph: Path, holder: Path) -> int:
 
     The runtime maps borrowed bytes where they lie: floats that are not aligned there stay
     (`foundation.aligned` sees to it that a bundle's are).
-
-    Args:
-        graph: The `.onnx` file to make smaller.
-        holder: The `.onnx` file that keeps the tensors. To open `graph` its folder has to be named.
-
-    Returns:
-        Bytes borrowed.
     """
     import onnx
     from onnx.external_data_helper import set_external_data

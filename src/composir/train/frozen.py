@@ -57,16 +57,7 @@ class FrozenFoundation:
     def load(
         cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "cpu"
     ) -> FrozenFoundation:
-        """Load a bundle.
-
-        Args:
-            name_or_path: A named model, or a bundle's folder.
-            device: Of the torch side.
-
-        Raises:
-            BundleError: If there is no such model or it is damaged.
-            TrainingError: If its text graph cannot be turned back into a torch tower.
-        """
+        """Load a bundle."""
         model = load_model(name_or_path)
         return cls(model, load_text_tower(model.bundle), device)
 
@@ -122,12 +113,7 @@ class FrozenFoundation:
         return self.model.manifest.text.framing
 
     def patch_shape(self) -> tuple[int, int, int]:
-        """Rows, columns and width of a picture's patch tokens.
-
-        Raises:
-            ModelError: If the model gives none.
-            TrainingError: If they are no grid, as far as the bundle says.
-        """
+        """Rows, columns and width of a picture's patch tokens."""
         size = self.model.image_spec.size
         blank = np.zeros((1, size, size, 3), dtype=np.uint8)
         _, count, width = self.model.images.encode_pixel_patches(blank)[1].shape
@@ -155,18 +141,7 @@ class FrozenFoundation:
 
 
 def load_text_tower(bundle: Bundle) -> TextTower:
-    """Rebuild the torch text tower of a bundle, from its weights or from its graph.
-
-    Args:
-        bundle: A model that was added, or a recipe's.
-
-    Returns:
-        The tower in evaluation mode.
-
-    Raises:
-        TrainingError: If it brings no weights, and its graph holds none under the tower's names.
-        ModelError: If the weights that it brings are not what its manifest says.
-    """
+    """Rebuild the torch text tower of a bundle, from its weights or from its graph."""
     text = bundle.manifest.text
     if text.tower is not None:
         return text_tower.load_text_tower(bundle.file(text.tower), text.spec or {})

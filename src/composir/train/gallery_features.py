@@ -46,11 +46,7 @@ class GalleryFeatures:
 
 
 def feature_store(cache: Path) -> FeatureStore:
-    """The store in a run's folder of caches; made if missing.
-
-    Raises:
-        CacheError: If it cannot be used.
-    """
+    """The store in a run's folder of caches; made if missing."""
     return FeatureStore(cache, "delete it, or name another folder: --set cache=FOLDER")
 
 
@@ -79,11 +75,6 @@ def gallery_features(
         progress: Called with (done, total).
         view: 0 for the plain picture, 1 and up for augmented ones, seeded by file and view.
         spatial: Keep patch tokens; else they are (n, 0, 0) and the model need not have any.
-
-    Raises:
-        TrainingError: If there are no files, or none of them can be read.
-        ModelError: If the model has no spatial features.
-        CacheError: If the cache cannot be used.
     """
     if not files:
         raise TrainingError("no training images: give a folder or files that hold pictures")

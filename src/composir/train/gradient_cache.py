@@ -28,15 +28,6 @@ def backward_in_chunks(
     """Add the gradients of a batch's loss to all weights that `encode` uses.
 
     Random draws of `encode` (dropout) are the same in both passes.
-
-    Args:
-        encode: A chunk to one or more tensors whose first axis are its rows.
-        chunks: What this process encodes, in order.
-        contrast: Takes the tensors of the whole batch; has no weights of its own.
-        workers: Share a batch: the contrast sees the rows of all of them.
-
-    Returns:
-        The loss, detached. Gradients still have to be summed over workers.
     """
     together = workers or OneWorker()
     draws, parts = [], []

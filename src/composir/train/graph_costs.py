@@ -26,15 +26,8 @@ Shapes = dict[str, tuple[int, ...]]
 def graph_costs(path: Path, sizes: Mapping[str, int] | None = None) -> QueryCosts:
     """Count what one run of a graph costs.
 
-    Args:
-        path: The `.onnx` file; weights may be stored as int8.
-        sizes: Of named dimensions, e.g. `{"length": 12}`; the batch `n` is 1 unless given.
-
     Returns:
         Parameters, operations and bytes of the graph.
-
-    Raises:
-        TrainingError: If an axis is neither fixed nor given.
     """
     import onnx
 

@@ -138,14 +138,6 @@ def train(
         report: Called with every metrics record.
         options: What to add; None for nothing.
         writes: Whether this process writes files; one of several does.
-
-    Returns:
-        The last evaluation; the task's weights are then the averaged ones, or the best of them by
-        `options.watch`.
-
-    Raises:
-        TrainingError: If the loss is not finite; the last checkpoint stays. Or if another run has
-            taken the folder over.
     """
     refuse_taken_over(folder)
     folder.mkdir(parents=True, exist_ok=True)

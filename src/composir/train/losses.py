@@ -111,9 +111,6 @@ def distillation_loss(
         teacher_temperature: τ_t.
         student_temperature: τ_s.
         valid: (n, m) bool, as in `contrastive_loss`.
-
-    Returns:
-        The mean divergence in nats.
     """
     with torch.no_grad():
         teacher = _logits(teachers, targets, teacher_temperature, valid)

@@ -79,19 +79,7 @@ class Run:
     def begin(
         cls, config: RunConfig, folder: Path, log: Log, foundation: FrozenFoundation | None = None
     ) -> Self:
-        """Make the folder this run's, or go on in it; seed torch; load the model.
-
-        Args:
-            config: What to do.
-            folder: The run folder.
-            log: Takes lines of progress.
-            foundation: The model, where it is open already.
-
-        Raises:
-            TrainingError: If the folder holds another run, or one on another model.
-            OutputError: If it holds something else.
-            BundleError: If the model is missing or damaged.
-        """
+        """Make the folder this run's, or go on in it; seed torch; load the model."""
         workers = open_workers()
         if workers.rank == 0:
             claim(folder, config)
@@ -114,12 +102,7 @@ class Run:
         return progress
 
     def dev_sets(self, folders: Sequence[Path]) -> list[DevSet]:
-        """Open data sets whose composed queries judge a run.
-
-        Raises:
-            DatasetError: If a folder is at fault.
-            TrainingError: If one has no composed query.
-        """
+        """Open data sets whose composed queries judge a run."""
         model, cache = self.foundation.model, self.config.cache
         return [
             open_dev_set(one, model, cache, self.progress(f"dev {one.name}")) for one in folders
@@ -128,18 +111,7 @@ class Run:
     def features(
         self, files: Sequence[PictureFile], what: str, view: int = 0, *, spatial: bool
     ) -> GalleryFeatures:
-        """What the gallery's encoder gives for pictures; says what cannot be read.
-
-        Args:
-            files: The pictures.
-            what: For the lines of progress.
-            view: 0 for the plain picture, 1 and up for augmented ones.
-            spatial: Whether patch tokens are wanted.
-
-        Raises:
-            TrainingError: If none can be read.
-            ModelError: If the model has no spatial features.
-        """
+        """What the gallery's encoder gives for pictures; says what cannot be read."""
         model, progress = self.foundation.model, self.progress(what)
         found = gallery_features(
             self.config.cache, files, model, progress, view=view, spatial=spatial
@@ -153,16 +125,7 @@ class Run:
     def train(
         self, task: TrainingTask, options: LoopOptions | None = None, stage: str = ""
     ) -> dict[str, float]:
-        """Run the loop, or go on with it; the last dev figures.
-
-        Args:
-            task: What to train.
-            options: Precision, early stopping, curves.
-            stage: Folder within the run's for checkpoint and metrics.
-
-        Raises:
-            TrainingError: If the loss is not finite; the last checkpoint stays.
-        """
+        """Run the loop, or go on with it; the last dev figures."""
         return train(
             task,
             self.config.loop,
@@ -182,16 +145,7 @@ class Run:
         use: str,
         **training: Any,
     ) -> dict[str, Any]:
-        """What the manifests of all trained composers say; a recipe adds what is its own.
-
-        Args:
-            folder: The composer's; its query graph is there.
-            command: See `public_command`.
-            figures: The last dev figures.
-            sources: Data trained on, name to licence.
-            use: What those served for.
-            **training: More of how it was made.
-        """
+        """What the manifests of all trained composers say; a recipe adds what is its own."""
         model = self.foundation.model
         frozen = Source(name=f"model {model.name}", licence=model.manifest.licence, use="frozen")
         trained_on = [Source(name=n, licence=o, use=use) for n, o in sources.items()]
@@ -224,17 +178,7 @@ class Run:
         fixed: Mapping[str, float] | None = None,
         twins: Sequence[Path] = (),
     ) -> ComposerManifest:
-        """Choose a composer's blend on dev queries, where there are some.
-
-        Args:
-            folder: The composer.
-            dev: The dev sets.
-            fixed: As in `blend.choose_weights`.
-            twins: Composers that get the same blend.
-
-        Returns:
-            The composer's manifest.
-        """
+        """Choose a composer's blend on dev queries, where there are some."""
         if dev:
             choice = choose_blend(self.foundation.model, folder, dev, fixed)
             for twin in twins:

@@ -17,21 +17,7 @@ _KEYS = ("step", "parameters", "average", "optimiser")
 
 
 def load_checkpoint(path: Path, parameters: Sequence[Tensor], steps: int) -> dict[str, Any]:
-    """Load what a run saved.
-
-    Args:
-        path: The file.
-        parameters: Of the run that goes on, in order.
-        steps: Of that run.
-
-    Returns:
-        The state; its weights have the shapes of the run's, and all of its numbers are finite.
-
-    Raises:
-        ValueError: If it is damaged, or of another run.
-        OSError: If it cannot be read.
-        Exception: Of many kinds, by torch, if the file is no checkpoint.
-    """
+    """Load what a run saved."""
     with open_regular(path) as file:
         _refuse_packed(file)
         file.seek(0)
@@ -48,11 +34,7 @@ def load_checkpoint(path: Path, parameters: Sequence[Tensor], steps: int) -> dic
 
 
 def check_finite(state: object) -> None:
-    """Refuse numbers that are NaN or infinite, in whatever a state is made of.
-
-    Raises:
-        ValueError: If there are any, or a tensor has more numbers than are stored.
-    """
+    """Refuse numbers that are NaN or infinite, in whatever a state is made of."""
     for tensor in _tensors(state):
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError("a tensor claims more numbers than are stored")
@@ -61,15 +43,7 @@ def check_finite(state: object) -> None:
 
 
 def check_optimiser(optimiser: torch.optim.Optimizer, own: Sequence[dict[str, Any]]) -> None:
-    """Refuse the state of an optimiser that another one has left.
-
-    Args:
-        optimiser: With the state loaded.
-        own: Its groups before, whose learning rates alone may differ.
-
-    Raises:
-        ValueError: If shapes or settings are others.
-    """
+    """Refuse the state of an optimiser that another one has left."""
     for group, before in zip(optimiser.param_groups, own, strict=True):
         for name, value in before.items():
             if name not in {"params", "lr", "initial_lr"} and group.get(name) != value:

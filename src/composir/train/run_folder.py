@@ -27,15 +27,6 @@ def claim(folder: Path, config: Settings) -> None:
 
     A folder in which the same recipe began and trained nothing yet, e.g. since the data were not
     found, is taken over; should that run still go on, `refuse_taken_over` ends it.
-
-    Args:
-        folder: The run folder; `config.json` is written into it.
-        config: Of the run; where one stands there already, also as an earlier version wrote it.
-
-    Raises:
-        TrainingError: If the folder holds a run of another configuration, its `config.json` is
-            damaged or something else's, or the folder cannot be written.
-        OutputError: If the folder holds something else, or links, or may not be written into.
     """
     check_own_folder(folder, {CONFIG}, "--out")
     try:
@@ -54,14 +45,7 @@ def claim(folder: Path, config: Settings) -> None:
 
 
 def refuse_taken_over(folder: Path) -> None:
-    """Check that nobody else has taken over this process's run folder, before writing into it.
-
-    Args:
-        folder: A run folder, or one within it.
-
-    Raises:
-        TrainingError: If another configuration has.
-    """
+    """Check that nobody else has taken over this process's run folder, before writing into it."""
     for place in (folder.resolve(), *folder.resolve().parents):
         path = place / CONFIG
         claimed = _claimed.get(place)

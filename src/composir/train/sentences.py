@@ -57,12 +57,6 @@ def encode_sentences(
         template: One `{}` for the pseudo-words, and one `{text}` where `texts` are given.
         tokens: (n, L, Dw), may require gradients.
         texts: n modification texts.
-
-    Returns:
-        The sentences, in order.
-
-    Raises:
-        TrainingError: If the template's places do not fit, or the pseudo-words do not.
     """
     sentences, starts = _spliced(foundation, template, tokens, texts)
     read = read_embedded(foundation, tower, sentences)
@@ -82,9 +76,6 @@ def spliced_words(
 
     Returns:
         (n, length, Dw), frame and padding included, and the mask (n, length), 1 for tokens.
-
-    Raises:
-        TrainingError: If the template's place does not fit, or the pseudo-words do not.
     """
     sentences, _ = _spliced(foundation, template, tokens, None)
     return _padded([_filled_up(foundation, foundation.framing, one) for one in sentences])
@@ -99,9 +90,6 @@ def read_embedded(
         foundation: Says how sentences are padded, and where they are pooled.
         tower: Its text tower, or an adapted one.
         sentences: n tensors (length, Dw), the frame included, padding not.
-
-    Returns:
-        The sentences, in order; `start` is the place of each one's first token.
     """
     framing = foundation.framing
     lengths = [len(sentence) for sentence in sentences]

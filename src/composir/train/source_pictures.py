@@ -63,18 +63,6 @@ def read_pictures(
     """Find the pictures to train on.
 
     Data sets use the column `split` of their rows, else a hash.
-
-    Args:
-        sources: Where to look.
-        held_out: Files that dev queries ask about; they are left out.
-        log: Takes notices: what is left out, what does not fit.
-
-    Returns:
-        The pictures, in a fixed order; each file once.
-
-    Raises:
-        TrainingError: If nothing is named, or no picture is left.
-        DatasetError: If a data set or the captions are at fault.
     """
     if not sources.data and not sources.images:
         raise TrainingError("no training images: name data set folders or images")

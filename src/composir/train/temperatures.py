@@ -20,12 +20,6 @@ def at_temperature(settings: Config, own: float | None, *but: str) -> Config:
         settings: Of a trainer; parts of it are gone through too.
         own: The model's temperature; None where it states none, which changes nothing.
         *but: Parts that stay as they are, because they compare in a space of their own.
-
-    Returns:
-        The settings; a temperature of 0, which stands for something else, stays 0.
-
-    Raises:
-        TrainingError: If a temperature gets out of its range.
     """
     if own is None:
         return settings

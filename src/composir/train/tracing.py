@@ -18,16 +18,7 @@ def trace_to_onnx(
     path: Path,
     axes: Mapping[str, Mapping[int, str]] | None = None,
 ) -> None:
-    """Write a module's graph.
-
-    Args:
-        module: Takes the inputs in order; set to evaluation here.
-        inputs: Examples by input name.
-        outputs: Names of what it gives, in order.
-        path: The `.onnx` file.
-        axes: Names of the axes of any length, by input or output; by default the first of each, as
-            the batch `n`.
-    """
+    """Write a module's graph."""
     batched = {name: {0: "n"} for name in (*inputs, *outputs)}
     with warnings.catch_warnings():
         # Sizes are fixed but for those axes, which is what the tracer warns about; whoever writes a

@@ -56,20 +56,7 @@ class TrainingImage:
 
 
 def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImage]:
-    """Find training images.
-
-    Args:
-        spec: A folder (searched through, tar shards in it included), a picture, a glob, a tar
-            shard, a Parquet table with a column of paths (`PATH_COLUMNS`; relative ones are taken
-            from the table's folder), or several of these.
-        skip: Called with each thing that cannot be looked at, and why.
-
-    Returns:
-        The images by name, each once.
-
-    Raises:
-        TrainingError: If something named is missing or unusable, or there is no image at all.
-    """
+    """Find training images."""
     specs = [spec] if isinstance(spec, str | Path) else list(spec)
     found: dict[tuple[Path, int], TrainingImage] = {}
     for one in specs:
@@ -84,15 +71,7 @@ def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImag
 
 
 def list_training_images(spec: Images, log: Callable[[str], None]) -> list[TrainingImage]:
-    """`training_images`, which says what cannot be looked at.
-
-    Args:
-        spec: As there.
-        log: Takes lines.
-
-    Raises:
-        TrainingError: As there.
-    """
+    """`training_images`, which says what cannot be looked at."""
     skipped: list[Failure] = []
     images = training_images(spec, skipped.append)
     log_skipped(((failure.path, failure.reason) for failure in skipped), log)
@@ -100,13 +79,7 @@ def list_training_images(spec: Images, log: Callable[[str], None]) -> list[Train
 
 
 def is_dev(name: str, share: float, salt: str = "dev") -> bool:
-    """Whether an image belongs to the dev part: by its name's hash, whatever else is there.
-
-    Args:
-        name: The image's name.
-        share: Of the dev part, 0 to 1.
-        salt: Another salt gives another split.
-    """
+    """Whether an image belongs to the dev part: by its name's hash, whatever else is there."""
     digest = hashlib.sha256(f"{salt}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2.0**64
 

@@ -32,11 +32,7 @@ class Watch:
         return 0 < self._patience <= self._waited
 
     def see(self, figures: Mapping[str, float], weights: Sequence[Tensor]) -> None:
-        """Compare an evaluation with the best so far.
-
-        Raises:
-            TrainingError: If the figure is not among them.
-        """
+        """Compare an evaluation with the best so far."""
         if not self._figure:
             return
         if self._figure not in figures:
@@ -63,11 +59,7 @@ class Curves:
     """Numbers of every metrics record as curves for TensorBoard, where that is asked for."""
 
     def __init__(self, folder: Path, *, tensorboard: bool) -> None:
-        """Open the writer.
-
-        Raises:
-            MissingExtraError: If TensorBoard is asked for and not installed.
-        """
+        """Open the writer."""
         self._writer: Any = None
         if tensorboard:
             try:

@@ -43,13 +43,7 @@ class WordLike(nn.Module):
     deviation: Tensor
 
     def __init__(self, words: WordStatistics, likeness: Likeness = "statistics") -> None:
-        """Keep the statistics.
-
-        Args:
-            words: Of real words.
-            likeness: `statistics` (standardised, then mean and deviation of real words by
-                coordinate), `norm` (scaled to their mean norm), or `none`.
-        """
+        """Keep the statistics."""
         super().__init__()
         self.likeness, self.norm = likeness, words.norm
         self.register_buffer("mean", words.mean.detach().clone(), persistent=False)

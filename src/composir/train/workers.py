@@ -64,11 +64,7 @@ class AccelerateWorkers:
     """The processes that `accelerate launch` has started."""
 
     def __init__(self) -> None:
-        """Join them.
-
-        Raises:
-            MissingExtraError: If accelerate is not installed.
-        """
+        """Join them."""
         try:
             from accelerate import Accelerator
         except ImportError as error:
@@ -101,11 +97,7 @@ def open_workers() -> Workers:
 
 
 def own_slice(rows: int, workers: Workers) -> slice:
-    """Which rows of a batch this process encodes.
-
-    Raises:
-        TrainingError: If the batch cannot be shared out evenly.
-    """
+    """Which rows of a batch this process encodes."""
     share, rest = divmod(rows, workers.count)
     if rest:
         raise TrainingError(

@@ -24,14 +24,7 @@ class AnswerCache:
     """Answers by request key, safe to share between threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        """Open the cache, or start it.
-
-        Args:
-            path: The SQLite file.
-
-        Raises:
-            DatasetError: If it cannot be opened or is something else.
-        """
+        """Open the cache, or start it."""
         self._path = path
         with self._connected() as connection:
             connection.execute(
@@ -55,14 +48,8 @@ class AnswerCache:
     def get(self, request: str) -> Answer | None:
         """The answer to a request, if it is known.
 
-        Args:
-            request: From `request_key`.
-
         Returns:
             What the endpoint said; None if it was never asked.
-
-        Raises:
-            DatasetError: If the cache cannot be read.
         """
         with self._connected() as connection:
             row = connection.execute(
@@ -77,15 +64,7 @@ class AnswerCache:
         return Answer(*row) if kinds == (str, int, int) else None
 
     def put(self, request: str, answer: Answer) -> None:
-        """Keep an answer.
-
-        Args:
-            request: From `request_key`.
-            answer: What the endpoint said.
-
-        Raises:
-            DatasetError: If the cache cannot be written.
-        """
+        """Keep an answer."""
         row = (request, answer.text, answer.tokens_in, answer.tokens_out)
         with self._connected() as connection:
             connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)

@@ -86,17 +86,7 @@ class ChatClient:
     """Sends requests, from any number of threads."""
 
     def __init__(self, settings: ChatSettings, key: str = "") -> None:
-        """Set up; nothing is sent.
-
-        Args:
-            settings: Where and how.
-            key: Sent as bearer token where it is not empty; kept in memory alone.
-
-        Raises:
-            EndpointError: If the address is no http(s) address or holds a password, or if the
-                key cannot be sent.
-            MissingExtraError: If the client is not installed.
-        """
+        """Set up; nothing is sent."""
         _check_address(settings.base_url)
         _check_key(key)
         self._settings = settings
@@ -110,19 +100,7 @@ class ChatClient:
         self._stopped.set()
 
     def ask(self, body: Mapping[str, Any]) -> Answer:
-        """Send one request, again and again where that may help.
-
-        Args:
-            body: The request's JSON.
-
-        Returns:
-            The first choice's text.
-
-        Raises:
-            EndpointError: If no request of this kind can succeed (wrong address, wrong key).
-            RefusedRequest: If this one cannot.
-            NoAnswer: If none came in time.
-        """
+        """Send one request, again and again where that may help."""
         reason = ""
         for _ in range(self._settings.attempts):
             if self._stopped.is_set():

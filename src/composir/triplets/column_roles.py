@@ -67,14 +67,7 @@ def value_of(image: SourceImage, column: str) -> str:
 
 
 def find_columns(images: Sequence[SourceImage]) -> ColumnRoles:
-    """Sort a source's attributes by what they are good for.
-
-    Args:
-        images: All pictures.
-
-    Returns:
-        Columns that at least half of the pictures have; switches ("true", "no") are neither.
-    """
+    """Sort a source's attributes by what they are good for."""
     names = dict.fromkeys(name for image in images for name in image.attributes)
     values: list[str] = []
     titles: list[str] = []
@@ -128,22 +121,7 @@ def choose_groupings(
     vary: Sequence[str],
     group: Sequence[str],
 ) -> tuple[Grouping, ...]:
-    """Decide which columns are varied, each within which others.
-
-    Args:
-        images: All pictures.
-        seen: Visibility of value columns.
-        columns: What there is.
-        vary: The user's choice; none for all columns that pictures show.
-        group: The user's choice; none for the other visible columns and titles, without titles
-            where hardly any two pictures share one.
-
-    Returns:
-        Groupings in which at least one pair exists.
-
-    Raises:
-        DatasetError: If a named column is missing.
-    """
+    """Decide which columns are varied, each within which others."""
     _refuse_unknown(images, (*vary, *group))
     shown = tuple(name for name in columns.values if seen.get(name, 0.0) >= _SEEN_FROM)
     chosen = [_grouping(images, name, shown, columns, group) for name in vary or shown]

@@ -73,14 +73,6 @@ def make_edited(
         out: New, empty, or of an earlier run with the same settings and pictures.
         settings: How many, and the seed.
         progress: Called with (done, total).
-
-    Returns:
-        What was made, and what was skipped.
-
-    Raises:
-        DatasetError: If there are no readable pictures, `out` is of other settings or pictures, or
-            the disk refuses.
-        OutputError: If `out` holds something else, or links, or may not be written into.
     """
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")

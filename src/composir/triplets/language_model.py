@@ -91,14 +91,7 @@ class LanguageModelWriter:
     def __init__(
         self, client: ChatClient, base_url: str, settings: WriterSettings, cache: AnswerCache
     ) -> None:
-        """Set up.
-
-        Args:
-            client: Speaks to the endpoint.
-            base_url: The endpoint's, for the cache and the provenance.
-            settings: Which model, how much.
-            cache: Where answers are kept.
-        """
+        """Set up."""
         self._client = client
         self._base_url = base_url
         self._settings = settings
@@ -127,13 +120,7 @@ class LanguageModelWriter:
         return self._begun >= self._settings.max_requests
 
     def budget(self, pairs: list[Pair], images: tuple[SourceImage, ...], wanted: int) -> Budget:
-        """What making triplets may cost, estimated from the first pairs.
-
-        Args:
-            pairs: Some pairs, a few dozen.
-            images: All pictures.
-            wanted: How many triplets; a third more is asked for, because filters drop some.
-        """
+        """What making triplets may cost, estimated from the first pairs."""
         requests = min(self._settings.max_requests, -(-wanted * 4 // 3))
         sizes = [estimated_tokens(self._body(pair, images, 0)) for pair in pairs]
         mean = sum(sizes) / max(1, len(sizes))
@@ -142,12 +129,7 @@ class LanguageModelWriter:
     def write(
         self, pairs: list[Pair], images: tuple[SourceImage, ...]
     ) -> list[WrittenText | Skipped]:
-        """One text, or the reason for none, a pair, in order.
-
-        Raises:
-            EndpointError: If the endpoint is not usable, or down for long; what was answered so
-                far is kept.
-        """
+        """One text, or the reason for none, a pair, in order."""
         futures: list[Future[WrittenText | Skipped]] = [Future() for _ in pairs]
         jobs: SimpleQueue[int | None] = SimpleQueue()
         for place in (*range(len(pairs)), *[None] * self._settings.concurrency):

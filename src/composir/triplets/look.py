@@ -13,11 +13,7 @@ from composir.triplets.records import pair_rng
 
 
 def read_rows(folder: Path) -> list[QueryRow]:
-    """Rows of a triplet folder's `queries.jsonl`.
-
-    Raises:
-        DatasetError: If the folder holds no triplets.
-    """
+    """Rows of a triplet folder's `queries.jsonl`."""
     if not (folder / QUERIES).is_file() and (folder / "recipe.json").is_file():
         raise DatasetError(f"{folder} was begun but not finished; run its make command again")
     rows = DatasetFolder(folder).queries()

@@ -101,18 +101,7 @@ def prepare(
     cache: FeatureStore | None = None,
     progress: Progress = _silent,
 ) -> TripletMaterial:
-    """Encode pictures and captions and look at the columns.
-
-    Args:
-        source: The pictures.
-        model: Its vectors decide who is near whom, and what fits.
-        settings: What to make.
-        cache: Where vectors are kept.
-        progress: Told about the work.
-
-    Raises:
-        DatasetError: If fewer than two pictures can be read, or nothing can be said about them.
-    """
+    """Encode pictures and captions and look at the columns."""
     vectors = image_vectors(model, source.images, cache, progress)
     images = tuple(source.images[place] for place in vectors.kept)
     if len(images) < 2:
@@ -208,12 +197,7 @@ def make_triplets(
 
 
 def propose(prepared: TripletMaterial, settings: MakeSettings) -> Iterator[Pair]:
-    """All pairs, one of each kind in turn.
-
-    Args:
-        prepared: The pictures and their vectors.
-        settings: Kinds, seed, number of neighbours.
-    """
+    """All pairs, one of each kind in turn."""
     matrix, images, seed = prepared.vectors.matrix, prepared.images, settings.seed
     below = settings.filters.max_similarity
     streams = [attribute_pairs(g, images, matrix, below, seed) for g in prepared.groupings]

@@ -28,9 +28,6 @@ def neighbours(matrix: FloatArray, k: int, below: float) -> NDArray[np.int32]:
         matrix: (n, D) float32, unit norm.
         k: How many.
         below: Rows at least this similar are near duplicates.
-
-    Returns:
-        (n, min(k, n - 1)) int32, nearest first; -1 where there are fewer.
     """
     width = min(k, len(matrix) - 1)
     found = np.full((len(matrix), width), -1, dtype=np.int32)

@@ -49,9 +49,6 @@ def image_vectors(
         images: n pictures.
         cache: Where vectors are kept; None keeps nothing.
         progress: Told after every batch.
-
-    Returns:
-        The vectors; pictures that cannot be read are failures, not errors.
     """
     files = [ImageFile(image.file) for image in images]
     told = partial(progress, "encoding images")

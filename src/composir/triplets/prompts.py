@@ -47,13 +47,7 @@ _TALKS_OF_NOTES = re.compile(
 def messages(
     pair: Pair, images: tuple[SourceImage, ...], rng: np.random.Generator
 ) -> list[dict[str, str]]:
-    """The conversation that asks for one text.
-
-    Args:
-        pair: The pair.
-        images: All pictures.
-        rng: Choose style and captions.
-    """
+    """The conversation that asks for one text."""
     reference, target = images[pair.reference], images[pair.target]
     notes = f"A: {_notes(reference, pair, rng)}\nB: {_notes(target, pair, rng)}"
     changed = f"\nChanged: {plain(pair.column)}, {pair.old} -> {pair.new}" if pair.column else ""
@@ -86,12 +80,7 @@ def clean(answer: str) -> str:
 
 
 def objection(text: str, captions: tuple[str, ...]) -> str:
-    """Why a text is nonsense, or nothing.
-
-    Args:
-        text: A cleaned answer.
-        captions: The reference's.
-    """
+    """Why a text is nonsense, or nothing."""
     words = words_of(text)
     if "\n" in text or len(words) > _MOST_WORDS:
         return "the answer is no short text"

@@ -35,16 +35,7 @@ def recipe_of(
 
 
 def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Take a folder for one recipe, before any work is done.
-
-    Args:
-        folder: New, empty, or of an earlier run of the same recipe, which then goes on.
-        recipe: Everything that decides the triplets.
-
-    Raises:
-        DatasetError: If it holds triplets of another recipe.
-        OutputError: If it holds something else, or links, or may not be written into.
-    """
+    """Take a folder for one recipe, before any work is done."""
     check_own_folder(folder, {RECIPE}, "--out")
     path = folder / RECIPE
     if path.is_file():
@@ -79,19 +70,7 @@ def _refuse_other_recipe(folder: Path, old: Mapping[str, Any], new: Mapping[str,
 def write_triplets(
     folder: Path, source: ImageSet, made: Made, recipe: Mapping[str, Any], report: Mapping[str, Any]
 ) -> None:
-    """Write the data set; each file is replaced in one go, `queries.jsonl` last.
-
-    Args:
-        folder: Claimed by `claim_folder`.
-        source: Where the pictures come from.
-        made: The triplets.
-        recipe: As claimed.
-        report: What the run counted, for `dataset.json`.
-
-    Raises:
-        DatasetError: If the disk refuses.
-        OutputError: If there is a link in its way.
-    """
+    """Write the data set; each file is replaced in one go, `queries.jsonl` last."""
     names = [image.id for image in made.images]
     gallery = (
         {"id": image.id, "file": _place(image.file, folder), **image.row} for image in made.images

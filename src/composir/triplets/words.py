@@ -43,15 +43,7 @@ def content_stems(texts: Iterable[str]) -> frozenset[str]:
 
 
 def new_phrases(caption: str, known: frozenset[str]) -> list[str]:
-    """What a caption says beyond what is known, in its own words.
-
-    Args:
-        caption: E.g. "A white dog swims in a pool".
-        known: Content stems of another picture's captions, e.g. of "a brown dog on grass".
-
-    Returns:
-        Phrases in the caption's order, e.g. "a white dog", "swims in a pool".
-    """
+    """What a caption says beyond what is known, in its own words."""
     words = words_of(caption)
     fresh = [w not in _FUNCTION and stem(w) not in known for w in words]
     runs = _runs(words, fresh)

@@ -19,17 +19,7 @@ DATASETS = {
 
 
 def find_dataset(name_or_path: str) -> tuple[Dataset, Path | None]:
-    """Look up a benchmark by name, or take a folder in the folder format.
-
-    Args:
-        name_or_path: A name of the table, or a path.
-
-    Returns:
-        The data set, and its folder where a path was given.
-
-    Raises:
-        DatasetError: If it is neither.
-    """
+    """Look up a benchmark by name, or take a folder in the folder format."""
     if name_or_path in DATASETS:
         dataset: Dataset = import_module(DATASETS[name_or_path]).DATASET
         return dataset, None

@@ -15,19 +15,7 @@ _Entry = TypeVar("_Entry", bound=FileRow)
 
 
 def find_root(root: Path, names: Iterable[str], marker: str) -> Path:
-    """Find a data set's folder: the given one, or one of the usual names below it.
-
-    Args:
-        root: What the user gave.
-        names: Usual names of the folder.
-        marker: A path, relative to the folder, that tells it from others.
-
-    Returns:
-        The folder that holds `marker`.
-
-    Raises:
-        DatasetError: If there is none.
-    """
+    """Find a data set's folder: the given one, or one of the usual names below it."""
     candidates = [root, *(root / name for name in names)]
     for candidate in candidates:
         if (candidate / marker).exists():
@@ -43,15 +31,7 @@ def first_existing(root: Path, names: Iterable[str]) -> Path:
 
 
 def read_annotations(path: Path, kind: type) -> Any:
-    """Read an annotation file.
-
-    Args:
-        path: The file.
-        kind: `list` or `dict`, whichever it has to hold.
-
-    Raises:
-        DatasetError: If it is missing, not JSON, or holds something else.
-    """
+    """Read an annotation file."""
     missing = "this annotation file is missing"
     return read_json(path, DatasetError, kind, missing=missing, halves=False)
 
@@ -65,13 +45,6 @@ def read_entries(
         path: The file.
         model: What every entry has to hold.
         expected: How many entries the version that we know has; None for any number.
-
-    Returns:
-        Where each entry is, for messages, and the entry.
-
-    Raises:
-        DatasetError: If the file is of another version: another number of entries, or keys
-            missing.
     """
     entries = read_annotations(path, list)
     if expected is not None and len(entries) != expected:
@@ -87,15 +60,7 @@ def read_entries(
 
 
 def refuse_repeated(named: Iterable[tuple[str, str]], what: str) -> None:
-    """Check that no name stands on two lines.
-
-    Args:
-        named: Where each name stands, and the name.
-        what: What is named, for the message.
-
-    Raises:
-        DatasetError: Naming both places of the first name that comes twice.
-    """
+    """Check that no name stands on two lines."""
     first: dict[str, str] = {}
     for where, name in named:
         if name in first:

@@ -33,17 +33,7 @@ _METRICS = ("recall@1", "recall@5", "recall@10", "map@10")
 
 
 def folder_dataset(folder: Path) -> Dataset:
-    """Describe a folder as a data set.
-
-    Args:
-        folder: Holds the three files.
-
-    Returns:
-        The data set; its splits are `all` and those that queries name.
-
-    Raises:
-        DatasetError: If files are missing or malformed.
-    """
+    """Describe a folder as a data set."""
     found = DatasetFolder(folder)
     card = found.card()
     _metrics(found, card)

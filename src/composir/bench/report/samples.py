@@ -51,18 +51,7 @@ def depth_of(task: TaskResult) -> int:
 def choose(
     results: Sequence[Result], methods: Sequence[str], number: int, *, seed: int = 0, each: int = 4
 ) -> tuple[Group, ...]:
-    """Choose queries of one task.
-
-    Args:
-        results: One a method, on the same queries.
-        methods: Their names.
-        number: Which task.
-        seed: Of the random ones.
-        each: How many a group.
-
-    Returns:
-        Groups, without empty ones.
-    """
+    """Choose queries of one task."""
     ranks = np.stack([best_rank(result.tasks[number]) for result in results])
     depth = depth_of(results[0].tasks[number])
     order = _by_score(results, number)

@@ -134,12 +134,7 @@ def preprocess(rgb: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
-    """The card as far as `QuerySide` itself looks at it; this file stands alone on devices.
-
-    Raises:
-        ValueError: If it is damaged.
-        OSError: If it is missing.
-    """
+    """The card as far as `QuerySide` itself looks at it; this file stands alone on devices."""
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         whole = (type(card["schema_version"]), type(card["graph"]["file"]))

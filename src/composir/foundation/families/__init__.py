@@ -31,11 +31,7 @@ class Family(Protocol):
 
 
 def family_named(name: str) -> Family:
-    """The reader of a family.
-
-    Raises:
-        ModelError: If there is none of that name.
-    """
+    """The reader of a family."""
     if name not in FAMILIES:
         raise ModelError(f"no family of models named {name!r}; known ones: {', '.join(FAMILIES)}")
     module: Any = import_module(FAMILIES[name])
@@ -44,11 +40,7 @@ def family_named(name: str) -> Family:
 
 
 def family_of(checkpoint: Checkpoint) -> str:
-    """Which family a checkpoint belongs to.
-
-    Raises:
-        ModelError: If it is none that is known, e.g. because it is no dual encoder.
-    """
+    """Which family a checkpoint belongs to."""
     kind = checkpoint.optional_json(CONFIG).get("model_type")
     if kind in FAMILIES:
         return str(kind)

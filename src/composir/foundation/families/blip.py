@@ -47,12 +47,7 @@ _LAYERS = "text_encoder.encoder.layer"
 
 
 def read(checkpoint: Checkpoint) -> Parts:
-    """Read a checkpoint.
-
-    Raises:
-        ModelError: If files are missing, damaged, contradict each other, or are of a BLIP that
-            writes captions and compares nothing.
-    """
+    """Read a checkpoint."""
     config = load_config(checkpoint, "BlipConfig")
     source = Source(checkpoint.state, str(checkpoint.folder))
     if "vision_proj.weight" not in source.state:

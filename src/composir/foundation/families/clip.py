@@ -26,11 +26,7 @@ UNKNOWN_END = 2
 
 
 def read(checkpoint: Checkpoint) -> Parts:
-    """Read a checkpoint.
-
-    Raises:
-        ModelError: If files are missing, damaged, or contradict each other.
-    """
+    """Read a checkpoint."""
     config = load_config(checkpoint, "CLIPConfig")
     source = Source(checkpoint.state, str(checkpoint.folder))
     preprocess = checkpoint.preprocess(config.vision_config.image_size)
@@ -48,22 +44,7 @@ def assemble(
     image: nn.Module | None = None,
     causal: bool = True,
 ) -> Parts:
-    """Put a CLIP together from what its files say.
-
-    Args:
-        checkpoint: The model.
-        config: Its `CLIPConfig`.
-        source: Its weights by transformers' names.
-        tokenizer: Its own.
-        preprocess: How its pictures become input.
-        family: Name of the reader.
-        image: Its image tower, where that is no plain vision transformer.
-        causal: Whether texts are read from left to right; if not, they are always padded, with
-            the token 0, and the padding is read.
-
-    Raises:
-        ModelError: If weights are missing, or tokeniser and config contradict each other.
-    """
+    """Put a CLIP together from what its files say."""
     framed = frame(checkpoint, tokenizer)
     _check_end(checkpoint, config.text_config.eos_token_id, framed["closing"], tokenizer)
     return Parts(

@@ -59,11 +59,7 @@ _TRUNK = "visual.trunk"
 
 
 def read(checkpoint: Checkpoint) -> Parts:
-    """Read a checkpoint.
-
-    Raises:
-        ModelError: If files are missing or damaged, or it is of a kind that is not known.
-    """
+    """Read a checkpoint."""
     model = _model(checkpoint)
     config = _config(checkpoint, model)
     preprocess = _preprocess(checkpoint, config.vision_config.image_size)

@@ -21,11 +21,7 @@ _GEMMA = ("Gemma", "Siglip2")
 
 
 def read(checkpoint: Checkpoint) -> Parts:
-    """Read a checkpoint.
-
-    Raises:
-        ModelError: If files are missing, damaged, or contradict each other.
-    """
+    """Read a checkpoint."""
     config = load_config(checkpoint, "SiglipConfig")
     if not config.vision_config.vision_use_head:
         raise ModelError(

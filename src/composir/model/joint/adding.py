@@ -47,11 +47,7 @@ _QUERY = "Find pictures that show what is asked for: "
 
 
 def check_remote(address: EndpointAddress, wishes: JointWishes) -> None:
-    """Refuse an endpoint on another machine, unless that is allowed.
-
-    Raises:
-        ModelError: Saying what would go where.
-    """
+    """Refuse an endpoint on another machine, unless that is allowed."""
     if not address.is_here and not wishes.allow_remote:
         raise ModelError(
             f"{address.host} is another machine: every picture that is indexed with this model, "
@@ -61,12 +57,7 @@ def check_remote(address: EndpointAddress, wishes: JointWishes) -> None:
 
 
 def privacy(address: EndpointAddress, key: str = "") -> str:
-    """What goes where, for people.
-
-    Args:
-        address: The endpoint.
-        key: Where its key is kept, in words.
-    """
+    """What goes where, for people."""
     there = " (this machine)" if address.is_here else ""
     keyed = f", with the key in {key}" if key else ""
     return (
@@ -82,20 +73,7 @@ def add_endpoint(
     known: KnownModel | None,
     say: Callable[[str], None],
 ) -> JointBundle:
-    """Ask an endpoint for the probe, in the first way that it takes, and note what it gave.
-
-    Args:
-        address: Where.
-        folder: An empty folder.
-        name: What to call the model.
-        wishes: How.
-        known: The model's entry among the known ones.
-        say: Told what is being done.
-
-    Raises:
-        MissingExtraError: If what speaks HTTP is not installed.
-        ModelError: If it does not answer, gives no vectors, or leaves pictures or words out.
-    """
+    """Ask an endpoint for the probe, in the first way that it takes, and note what it gave."""
     check_remote(address, wishes)
     say(privacy(address))
     if address.is_open:
@@ -129,10 +107,6 @@ def add_checkpoint(
 
     Files are linked where the disk can do that, so that a large checkpoint takes its room once.
     `origin` says where they come from, by which what suits the model is known.
-
-    Raises:
-        MissingExtraError: If what runs it is not installed.
-        ModelError: If it is no such checkpoint, or leaves pictures or words out.
     """
     opened = load_local()
     for path in sorted({found for pattern in _FILES for found in source.glob(pattern)}):
@@ -160,11 +134,7 @@ def add_checkpoint(
 
 
 def load_local() -> type[LocalBackend]:
-    """What runs checkpoints.
-
-    Raises:
-        MissingExtraError: If something that it needs is not installed.
-    """
+    """What runs checkpoints."""
     try:
         import_module("transformers")
         backend: type[LocalBackend] = import_module("composir.model.joint.local").LocalBackend

@@ -50,11 +50,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: str) -> EndpointAddress:
-    """Read what `composir models add` is given.
-
-    Raises:
-        ModelError: If it is no such address; one that may hold a password is not shown.
-    """
+    """Read what `composir models add` is given."""
     url, _, model = text.partition("#")
     if "@" in url or "?" in url:
         raise ModelError(

@@ -135,11 +135,7 @@ class JointBundle:
 
     @classmethod
     def load(cls, folder: Path) -> JointBundle:
-        """Read a bundle's manifest and check that all files are there, of the right size.
-
-        Raises:
-            BundleError: If it is no such bundle, is of a newer schema, or a file is missing.
-        """
+        """Read a bundle's manifest and check that all files are there, of the right size."""
         path = folder / JOINT_NAME
         bundle = cls(folder, read_manifest(path, JointManifest, SCHEMA, "joint encoder's bundle"))
         if PROBE_NAME not in bundle.manifest.files:
@@ -149,20 +145,12 @@ class JointBundle:
         return bundle
 
     def file(self, name: str) -> Path:
-        """Path of a file, its checksum verified once.
-
-        Raises:
-            BundleError: If the file is not listed or its content is not what the manifest says.
-        """
+        """Path of a file, its checksum verified once."""
         return self._files.path(name)
 
     @once_property
     def probe(self) -> FloatArray:
-        """What the encoder made of the probe when it was added, (p, D) float32, unit norm.
-
-        Raises:
-            BundleError: If the file is damaged.
-        """
+        """What the encoder made of the probe when it was added, (p, D) float32, unit norm."""
         from composir.data.untrusted_arrays import read_array
 
         shape = (PROBES, self.manifest.dimension)

@@ -71,11 +71,7 @@ class EndpointBackend:
         _ = self._client
 
     def encode(self, items: Sequence[Parts], instruction: str) -> list[FloatArray]:
-        """Encode inputs, several requests at a time.
-
-        Raises:
-            ModelError: If the endpoint is down, slow, refuses key or input, or answers nonsense.
-        """
+        """Encode inputs, several requests at a time."""
         shape = SHAPES.get(self._endpoint.shape)
         if shape is None:
             raise ModelError(f"no shape of request is called {self._endpoint.shape!r}")
@@ -196,11 +192,7 @@ class EndpointBackend:
 
 
 def read_key(endpoint: Endpoint) -> str:
-    """The key, from where the bundle says; empty where it needs none.
-
-    Raises:
-        ModelError: If it is not there, or no header can hold it; it is never shown.
-    """
+    """The key, from where the bundle says; empty where it needs none."""
     where = endpoint.key_source
     if not where:
         return ""

@@ -48,9 +48,6 @@ class LocalBackend:
         Args:
             folder: The checkpoint.
             threads: Of torch; None for all cores.
-
-        Raises:
-            ModelError: If it is no checkpoint, or is to be run in a way that is not known here.
         """
         self._checkpoint = Checkpoint(folder)
         self._pooling = _pooling(self._checkpoint)
@@ -79,11 +76,7 @@ class LocalBackend:
         _ = self._model, self._processor
 
     def encode(self, items: Sequence[Parts], instruction: str) -> list[FloatArray]:
-        """Encode inputs, a few at a time; those in one pass have as many pictures.
-
-        Raises:
-            ModelError: If the model's own code fails.
-        """
+        """Encode inputs, a few at a time; those in one pass have as many pictures."""
         found: dict[int, FloatArray] = {}
         for places in _alike(items):
             vectors = self._vectors([items[place] for place in places], instruction)
@@ -200,11 +193,7 @@ def _processor(folder: Path) -> Any:
 
 
 def _pooling(checkpoint: Checkpoint) -> str:
-    """How token states become one vector: `mean`, `cls` or `last`.
-
-    Raises:
-        ModelError: If that takes more than is done here.
-    """
+    """How token states become one vector: `mean`, `cls` or `last`."""
     _check_modules(checkpoint)
     said = checkpoint.optional_json(_POOLING)
     mode = str(said.get("pooling_mode", ""))

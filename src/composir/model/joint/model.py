@@ -40,15 +40,8 @@ class Backend(Protocol):
     def encode(self, items: Sequence[Parts], instruction: str) -> list[FloatArray]:
         """Encode inputs of pictures and words, in order.
 
-        Args:
-            items: At least one; pictures are RGB.
-            instruction: For all of them; empty for none.
-
         Returns:
             A vector each, (D,) float32, of any length.
-
-        Raises:
-            ModelError: If it cannot.
         """
 
 
@@ -69,9 +62,6 @@ class JointModel:
         Args:
             bundle: A loaded bundle.
             threads: Of a local backend; None for all cores.
-
-        Raises:
-            ModelError: If it would send pictures to another machine, and nobody allowed that.
         """
         check_allowed(bundle)
         self.bundle, self._threads = bundle, threads
@@ -155,27 +145,15 @@ class JointModel:
     def encode(self, items: Sequence[Parts], instruction: str) -> FloatArray:
         """Encode inputs of pictures and words, each as one.
 
-        Args:
-            items: RGB pictures and texts, in the order in which they are to be read.
-            instruction: For all of them.
-
         Returns:
             (n, D) float32, unit norm.
-
-        Raises:
-            ModelError: If the backend cannot, gives no vectors of this width, or runs another model
-                than the one that was added: their vectors must not be mixed.
         """
         if not items:
             return np.empty((0, self.dimension), dtype=np.float32)
         return self._rows(fitted(items, self.image_spec), instruction)
 
     def encode_pixels(self, pixels: PixelArray) -> FloatArray:
-        """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32.
-
-        Raises:
-            ModelError: As `encode`.
-        """
+        """Encode preprocessed pictures, (n, size, size, 3) uint8 to (n, D) float32."""
         items = [(Image.fromarray(unpadded(picture)),) for picture in pixels]
         instruction = self.bundle.manifest.instructions.picture
         return self._rows(items, instruction)
@@ -207,12 +185,7 @@ class JointModel:
 
 
 def open_backend(bundle: JointBundle, threads: int | None = None) -> Backend:
-    """What runs a bundle's encoder.
-
-    Raises:
-        BundleError: If there is no such backend.
-        MissingExtraError: If what it takes is not installed.
-    """
+    """What runs a bundle's encoder."""
     place = BACKENDS.get(bundle.manifest.backend)
     if place is None:
         known = ", ".join(BACKENDS)
@@ -230,9 +203,6 @@ def ask_again(model: JointModel) -> dict[str, float]:
 
     Returns:
         Least cosines, and seconds, by what they are of.
-
-    Raises:
-        ModelError: If it does not answer, its vectors have another width, or it is another one.
     """
     asked = model.bundle.manifest.instructions.picture
     begun = time.perf_counter()
@@ -260,17 +230,7 @@ def fitted(items: Sequence[Parts], spec: PreprocessSpec) -> list[Parts]:
 
 
 def unit_rows(vectors: Sequence[FloatArray], count: int, width: int, who: str) -> FloatArray:
-    """Vectors of a backend as (n, D) float32 of unit norm.
-
-    Args:
-        vectors: As it gave them.
-        count: How many there have to be.
-        width: D.
-        who: Gave them, for messages.
-
-    Raises:
-        ModelError: If they are too few, of another width, or no numbers.
-    """
+    """Vectors of a backend as (n, D) float32 of unit norm."""
     others = sorted({len(vector) for vector in vectors} - {width})
     if others:
         raise ModelError(
@@ -306,9 +266,6 @@ def check_allowed(bundle: JointBundle) -> None:
     """Refuse a bundle from elsewhere that sends pictures to another machine.
 
     Whoever added it with `--allow-remote` has allowed that, and only what was added lies there.
-
-    Raises:
-        ModelError: Saying where to, and how to allow it.
     """
     from composir.model.installed import models_folder
 

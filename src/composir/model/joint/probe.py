@@ -41,9 +41,6 @@ def check_sight(vectors: FloatArray, who: str) -> None:
     Args:
         vectors: Of `probe`, (4, D) float32, unit norm.
         who: For the message.
-
-    Raises:
-        BlindError: Saying what it leaves out.
     """
     first, second, words, both = vectors
     blind = f"{who} gives vectors, but does not look at pictures"
@@ -83,12 +80,6 @@ def check_same(now: FloatArray, then: Sequence[FloatArray] | FloatArray, name: s
         now: (p, D) float32, unit norm.
         then: The same when it was added.
         name: Of the model.
-
-    Returns:
-        The least cosine.
-
-    Raises:
-        ModelError: If they differ by more than rounding.
     """
     found = least_cosine(now, np.asarray(then))
     if found < SAME:

@@ -41,11 +41,7 @@ class Asset:
 
 
 def assets(folder: Path) -> dict[str, Asset]:
-    """The files of a built page by address; listed once, so that no address leads elsewhere.
-
-    Args:
-        folder: May be missing: then there is no page.
-    """
+    """The files of a built page by address; listed once, so that no address leads elsewhere."""
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file():
@@ -56,11 +52,7 @@ def assets(folder: Path) -> dict[str, Asset]:
 
 
 def page_router(folder: Path = STATIC) -> APIRouter:
-    """Addresses of a built page.
-
-    Args:
-        folder: Where it was built to.
-    """
+    """Addresses of a built page."""
     router, known = APIRouter(include_in_schema=False), assets(folder)
 
     @router.get("/{path:path}")

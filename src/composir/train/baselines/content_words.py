@@ -25,12 +25,6 @@ def with_gaps(caption: str) -> list[str | None]:
     """Replace every run of content words by one gap.
 
     "a brown dog runs through the tall grass" becomes "a", gap, "through the", gap.
-
-    Args:
-        caption: Any text.
-
-    Returns:
-        Stretches of words that stay, and `GAP` where content was; no two gaps in a row.
     """
     parts: list[str | None] = []
     for piece in _PIECE.findall(caption):

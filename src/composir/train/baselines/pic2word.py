@@ -30,19 +30,7 @@ ABOUT = (
 
 
 def train_pic2word(config: MapConfig, folder: Path, log: Log) -> ComposerManifest:
-    """Train the mapping network and write its composer.
-
-    Args:
-        config: With `PRESET`.
-        folder: Run folder.
-        log: Takes lines of progress.
-
-    Returns:
-        The composer's manifest.
-
-    Raises:
-        TrainingError: If the configuration is not Pic2Word's, or as `train_map`.
-    """
+    """Train the mapping network and write its composer."""
     mapper, objective = config.mapper, config.objective
     further = objective.alignment or objective.steering.phrase_weight
     if mapper.injection_layers or mapper.tokens != 1 or further:

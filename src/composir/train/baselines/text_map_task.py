@@ -75,9 +75,6 @@ class TextMapTask:
             objective: Loss and batches.
             seed: Of the order and the noise.
             dev_checks: Called at every evaluation.
-
-        Raises:
-            TrainingError: If there are fewer captions than a batch holds.
         """
         if len(captions[0]) < objective.batch:
             raise TrainingError(

@@ -69,20 +69,7 @@ class TextMapConfig(RunConfig):
 
 
 def train_text_map(config: TextMapConfig, folder: Path, log: Log) -> ComposerManifest:
-    """Train the mapper on captions and write its composer.
-
-    Args:
-        config: What to do.
-        folder: Run folder.
-        log: Takes lines of progress.
-
-    Returns:
-        The composer's manifest.
-
-    Raises:
-        TrainingError: If injection is asked for, or there are too few captions.
-        DatasetError: If a data set is at fault.
-    """
+    """Train the mapper on captions and write its composer."""
     if config.mapper.injection_layers:
         raise TrainingError("text-only mapping sees no patches: set mapper.injection_layers=0")
     run = Run.begin(config, folder, log)

@@ -116,13 +116,7 @@ class AppearanceWords(Adapter):
     """What a sentence says of appearance: `u = Up(GELU(Down(h)))` of its pooled state `h`."""
 
     def __init__(self, width: int, appearance: int, config: AdapterConfig) -> None:
-        """Build; the up projection starts at zero.
-
-        Args:
-            width: Of the sentence's state.
-            appearance: Of the model's appearance part.
-            config: Hidden width and dropout.
-        """
+        """Build; the up projection starts at zero."""
         super().__init__(config.dropout)
         self.down = nn.Linear(width, config.appearance)
         self.up = nn.Linear(config.appearance, appearance)
@@ -147,12 +141,7 @@ class AdaptedTower:
     """
 
     def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
-        """Make the twin.
-
-        Args:
-            tower: Stays as it is; its weights must be frozen by the caller (`FrozenFoundation`).
-            config: Which adapters.
-        """
+        """Make the twin."""
         self.frozen = tower
         self.adapted = _with_shared_weights(tower)
         self._adapters = [

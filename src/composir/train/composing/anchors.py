@@ -25,15 +25,7 @@ METRICS = ("recall@1", "recall@10")
 
 
 def anchor_texts(sources: Sequence[Path]) -> tuple[str, ...]:
-    """Plain captions, each once; every n-th where there are more than `MOST_TEXTS`.
-
-    Args:
-        sources: Data set folders whose `gallery.jsonl` has captions or titles, or text files with
-            one caption a line.
-
-    Raises:
-        DatasetError: If a source cannot be read or holds no caption.
-    """
+    """Plain captions, each once; every n-th where there are more than `MOST_TEXTS`."""
     found: list[str] = []
     for source in sources:
         texts = _folder_texts(source) if source.is_dir() else _lines(source)
@@ -60,18 +52,6 @@ def text_search_cost(
     """Text-only search with adapters off and on.
 
     Search itself keeps them off where there is no reference; this says how far they have moved.
-
-    Args:
-        folder: A data set folder with text-only queries, e.g. `flickr8k-dev`.
-        model: The foundation model.
-        adapted: The text encoder with adapters.
-        cache: Folder of caches.
-
-    Returns:
-        Recall in percent, e.g. `text/recall@1/off`, `.../on`.
-
-    Raises:
-        DatasetError: If the folder has no text-only queries.
     """
     task = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())[2][0]
     asked = tuple(query for query in task.queries if query.reference is None)

@@ -95,13 +95,7 @@ def row(name: str, scores: BlendScores, weights: Weights) -> MethodRow:
 
 
 def row_of(name: str, found: Outcomes, weights: Weights) -> MethodRow:
-    """The line of a method.
-
-    Args:
-        name: As shown.
-        found: (m, len(CUTS)) float64, whether each triplet found a target.
-        weights: Of its blend.
-    """
+    """The line of a method."""
     intervals = bootstrap([found], seed=0)
     return MethodRow(
         name,

@@ -58,16 +58,7 @@ def compare(
     fixed: Mapping[str, float],
     composer: Path,
 ) -> ComparisonTable:
-    """Ask the held-out triplets, with weights that the dev triplets choose.
-
-    Args:
-        variant: The query side.
-        inputs: All that is frozen.
-        adapted: The adapted text encoder.
-        packaged: The model's own composers on the held-out triplets, by name.
-        fixed: Weights of stage 2 that are not chosen.
-        composer: The folder that is made; a packaged composer that it makes again has no line.
-    """
+    """Ask the held-out triplets, with weights that the dev triplets choose."""
 
     def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> BlendScores:
         return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets.indexed)

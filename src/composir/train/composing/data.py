@@ -101,17 +101,7 @@ class FrozenInputs:
 
 
 def open_starts(starts: Sequence[str], model: Model) -> tuple[ComposerFolder, ...]:
-    """Find the first stages.
-
-    Args:
-        starts: Each as for `open_start`; the packaged one where there are none.
-        model: That they have to be for.
-
-    Raises:
-        TrainingError: If one is missing or adapted already, or two have the same name.
-        ModelError: If one was trained for another model.
-        BundleError: If one is damaged.
-    """
+    """Find the first stages."""
     found = tuple(open_start(start, model) for start in starts or ("",))
     folders: dict[str, Path] = {}
     for one in found:
@@ -127,17 +117,7 @@ def open_starts(starts: Sequence[str], model: Model) -> tuple[ComposerFolder, ..
 
 
 def open_start(start: str, model: Model) -> ComposerFolder:
-    """Find the first stage.
-
-    Args:
-        start: Run or composer folder, a packaged composer's name, or empty for the packaged one.
-        model: That it has to be for.
-
-    Raises:
-        TrainingError: If there is none, or it has been adapted already.
-        ModelError: If it was trained for another model.
-        BundleError: If it is damaged.
-    """
+    """Find the first stage."""
     found = ComposerFolder.load(_start_folder(start, model))
     words = model.manifest.word_dimension
     found.check_model(model.name, model.fingerprint, model.text_checksum, words)
@@ -154,14 +134,7 @@ def encode_references(
     starts: Sequence[ComposerFolder],
     features: GalleryFeatures,
 ) -> EncodedImages:
-    """Make tokens of the references with every start.
-
-    Args:
-        files: All images.
-        references: Those that need tokens.
-        starts: Their query graphs make them.
-        features: Of all images; with patch tokens where a start takes them.
-    """
+    """Make tokens of the references with every start."""
     row_of = {files[int(kept)]: row for row, kept in enumerate(features.kept)}
     rows = sorted(row_of[file] for file in references if file in row_of)
     made = tuple(_references(start, files, features, rows) for start in starts)
@@ -219,12 +192,7 @@ def freeze_triplets(
 
 
 def vectors_of(part: FrozenTriplets, composed: TextEncoder) -> Vectors:
-    """What queries are blended from, through the runtime as at query time.
-
-    Args:
-        part: The triplets.
-        composed: Encodes their sentences: the model's own encoder, or the adapted one.
-    """
+    """What queries are blended from, through the runtime as at query time."""
     sentences = [filled(part.templates.composed, text) for text in part.indexed.texts]
     return Vectors(
         composed=composed.encode_spliced(sentences, list(part.tokens.numpy()))[0],

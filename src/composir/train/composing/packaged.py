@@ -66,17 +66,7 @@ def names_for(start: str) -> tuple[str, str]:
 def measure_packaged(
     model: Model, starts: Iterable[str], held_out: HeldOut, log: Callable[[str], None]
 ) -> dict[str, Packaged]:
-    """Ask the model's own composers of stage 2 the same triplets, with their own weights.
-
-    Args:
-        model: The foundation model.
-        starts: Names of the first stages, see `names_for`.
-        held_out: What is asked.
-        log: Takes lines of progress.
-
-    Returns:
-        By name; without those that the model lacks, and those that cannot be opened, which is said.
-    """
+    """Ask the model's own composers of stage 2 the same triplets, with their own weights."""
     wanted = dict.fromkeys(name for start in starts for name in names_for(start))
     found: dict[str, Packaged] = {}
     for name in wanted:

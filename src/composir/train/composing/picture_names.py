@@ -24,12 +24,7 @@ class PictureNames:
     """
 
     def __init__(self, folder: Path, images: Path | None) -> None:
-        """Names in a file of rows.
-
-        Args:
-            folder: Of the file.
-            images: That names are relative to instead, if it is another.
-        """
+        """Names in a file of rows."""
         self._folder, self._root = folder, images or folder
         self.by_id: dict[str, Path] = {}
         self._exists: dict[Path, bool] = {}
@@ -40,27 +35,14 @@ class PictureNames:
 
     @classmethod
     def of_data_set(cls, folder: Path, images: Path | None) -> PictureNames:
-        """Ids of a data set folder's gallery, and names relative to it.
-
-        Args:
-            folder: The data set.
-            images: Where pictures are that it does not hold.
-
-        Raises:
-            DatasetError: If its gallery is missing, empty or malformed.
-        """
+        """Ids of a data set folder's gallery, and names relative to it."""
         names = cls(folder, images)
         found = DatasetFolder(folder).images().values()
         names.by_id = {image.id: names._place(image.name) for image in found}
         return names
 
     def __call__(self, name: object) -> Path:
-        """The file that a name means.
-
-        Raises:
-            LostPictureError: If there is none.
-            ValueError: If no file can have such a name.
-        """
+        """The file that a name means."""
         path = self.by_id.get(str(name)) or self._root / str(name)
         if path not in self._exists:
             self._exists[path] = _is_file(path)

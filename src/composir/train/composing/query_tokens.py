@@ -30,20 +30,9 @@ def query_tokens(
 ) -> Tokens:
     """Compute the tokens of some images, and the vectors of a graph that gives its own.
 
-    Args:
-        composer: The first stage.
-        files: All images, as given to `gallery_features`.
-        features: Of those images.
-        rows: Which of the features' rows, in order; repeats are computed once.
-
     Returns:
         A row for each of `rows`: (len(rows), L, Dw) words; (len(rows), D) vectors where the
         composer's manifest says `vector`, else None.
-
-    Raises:
-        TrainingError: If a picture cannot be read any more.
-        BundleError: If the composer's graph is damaged.
-        ModelError: If the graph gives something else than its manifest says.
     """
     made = composer.manifest
     path = composer.file(made.graph)

@@ -58,25 +58,7 @@ KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "effi
 
 
 def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerManifest:
-    """Train stage 2 and write a composer for each start.
-
-    Args:
-        config: What to do.
-        folder: Run folder: gets `config.json`, `stage2/`, `composer/` and `before_after.json` of
-            the first start, `composer-NAME/` and `before_after-NAME.json` of others, and
-            `left_out.txt` with the rows that could not be used.
-        log: Takes lines of progress.
-
-    Returns:
-        The manifest of `folder/composer`.
-
-    Raises:
-        TrainingError: If the folder holds another run, there is no first stage, two starts have
-            the same name, there are fewer triplets than a batch, or the text graph disagrees with
-            torch.
-        ModelError: If a first stage is of another model.
-        DatasetError: If the triplets, or data sets that choose the weights, are at fault.
-    """
+    """Train stage 2 and write a composer for each start."""
     foundation = FrozenFoundation.load(config.model)
     starts = open_starts(config.start, foundation.model)
     names = composer_names(config.name, starts)

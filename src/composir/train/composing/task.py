@@ -108,9 +108,6 @@ class ComposingTask:
             captions: Plain texts for the anchor.
             configs: Of steps and of hard negatives.
             seed: Of order and draws.
-
-        Raises:
-            TrainingError: If there are fewer training triplets than a batch.
         """
         self.foundation, self.tower, self._seed = foundation, tower, seed
         self._train = [train for train, _ in sides.values()]

@@ -97,13 +97,6 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
         source: A data set folder, or a `.jsonl` or `.csv` file.
         images: Folder that file names are relative to; None for the source's own folder.
         max_bad: Largest share of unusable rows, 0 to 1.
-
-    Returns:
-        The triplets, and what was left out.
-
-    Raises:
-        DatasetError: If nothing is there, a file is of no known form, no row is usable, or more
-            than `max_bad` of the rows are not.
     """
     rows_file, resolve = _opened(source, images)
     good: list[TrainingTriplet] = []
@@ -122,11 +115,7 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
 
 
 def read_all(sources: Sequence[Path], images: Path | None, max_bad: float) -> TripletData:
-    """Read several sources as one; see `read_triplets`.
-
-    Raises:
-        DatasetError: If any of them is at fault.
-    """
+    """Read several sources as one; see `read_triplets`."""
     read = [read_triplets(source, images, max_bad) for source in sources]
     return TripletData(
         triplets=tuple(triplet for data in read for triplet in data.triplets),

@@ -55,14 +55,6 @@ def split_triplets(
 
     Where reference and target of a training row are the two images of a dev or held-out row, e.g.
     the way back, that target is kept back.
-
-    Args:
-        triplets: All.
-        dev: Share of references for choices; at least one if above 0.
-        held_out: Share of references for the table; at least one if above 0.
-
-    Raises:
-        DatasetError: If there are too few references to split.
     """
     groups = sorted({t.group for t in triplets}, key=_key)
     tests = _count(held_out, len(groups))

@@ -68,16 +68,7 @@ class Batches:
         seed: int,
         meaning: Callable[[Tensor], Tensor],
     ) -> None:
-        """Prepare.
-
-        Args:
-            bank: The pictures.
-            objective: Sizes and shares.
-            steering: Draws phrases.
-            learner: Its number of tokens.
-            seed: Of every draw.
-            meaning: Gallery vectors to what sentences are to match.
-        """
+        """Prepare."""
         self._meaning = meaning
         self._bank, self._objective, self._seed = bank, objective, seed
         self._steering, self._tokens = steering, learner.num_tokens

@@ -21,9 +21,6 @@ def own_picture_figures(sentences: Tensor, vectors: Tensor) -> dict[str, float]:
     Args:
         sentences: (n, D), row i of picture i.
         vectors: (n, D), the gallery's.
-
-    Returns:
-        `image/recall@1`, `image/recall@10` in percent, and `image/cosine`.
     """
     scores = sentences @ vectors.T
     own = scores.diagonal()
@@ -46,10 +43,6 @@ def steering_figures(
         reference: (m,) int64, which dev picture each has; it is taken out of what is found.
         phrases: (m, D), `t`.
         vectors: (n, D), `v`.
-
-    Returns:
-        Shares of the ten nearest that fit the phrase, that are like the reference, and that are
-        both: `NAME/phrase@10`, `NAME/like@10`, `NAME/both@10` in percent.
     """
     own = functional.one_hot(reference, len(vectors)).bool()
     found = (queries @ vectors.T).masked_fill(own, -2.0).topk(min(TOP, len(vectors) - 1)).indices

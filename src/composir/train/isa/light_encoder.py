@@ -85,20 +85,7 @@ class LightEncoder(nn.Module):
 
 
 def load_light_encoder(config: LightEncoderConfig, bundle: Bundle) -> LightEncoder:
-    """Load a light image network with its published weights, or the gallery's.
-
-    Args:
-        config: Which one.
-        bundle: The foundation model, for `gallery`.
-
-    Returns:
-        The network in evaluation mode.
-
-    Raises:
-        TrainingError: If there is no such network, it has fewer blocks than are to be trained, or
-            the gallery's is not one that can be trained.
-        MissingExtraError: If the package that it comes from is not installed.
-    """
+    """Load a light image network with its published weights, or the gallery's."""
     origin, _, name = config.name.rpartition(":")
     if origin == "timm":
         return _load_timm(name, config)
@@ -130,9 +117,6 @@ class LiteEncoder(LightEncoder):
             trunk: With its weights.
             preprocess: How pictures become its pixels.
             config: How much of it is trained.
-
-        Raises:
-            TrainingError: If more blocks are to be trained than lie above the cached stage.
         """
         super().__init__()
         above = len(trunk.stages) - CACHE_STAGE
@@ -180,9 +164,6 @@ class LibraryEncoder(LightEncoder):
             preprocess: With `size`, `mean` and `std` of the network.
             trained_blocks: Of its longest list of blocks, how many of the last.
             name: For messages.
-
-        Raises:
-            TrainingError: If it gives something else or has fewer blocks.
         """
         super().__init__()
         self.network, self.preprocess, self.name = network, preprocess, name
@@ -232,11 +213,7 @@ class PatchTokens(LightEncoder):
 
 
 def as_map(output: Tensor, name: str) -> Tensor:
-    """Maps stay; patch tokens (n, N, C) become (n, C, h, w), h = w, leading extra tokens cut.
-
-    Raises:
-        TrainingError: If there is no map in the output.
-    """
+    """Maps stay; patch tokens (n, N, C) become (n, C, h, w), h = w, leading extra tokens cut."""
     if output.ndim == 4:
         return output
     if output.ndim != 3:

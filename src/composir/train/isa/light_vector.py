@@ -53,13 +53,7 @@ class LightVector(nn.Module):
     inherited = False
 
     def __init__(self, channels: int, dimension: int, config: LightVectorConfig) -> None:
-        """Build with random weights.
-
-        Args:
-            channels: C of the feature map.
-            dimension: D of the gallery's vectors.
-            config: The choices.
-        """
+        """Build with random weights."""
         super().__init__()
         self.config = config
         self.appearance: Appearance | None = None
@@ -74,10 +68,6 @@ class LightVector(nn.Module):
 
         The heads of its attention pooling see one average then, so their projections add up to one
         of an eighth of the size; the perceptron starts at zero.
-
-        Args:
-            bundle: The foundation model; its network must be the light one too.
-            config: The choices.
         """
         weights = read_weights(bundle.file(bundle.manifest.image.graph))
         conv, projection = weights["trunk.head.weight"], weights["head.project.weight"]

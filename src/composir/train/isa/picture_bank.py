@@ -79,16 +79,7 @@ class PictureBank:
     def of(
         cls, views: Sequence[View], is_dev: Sequence[bool], *, plain_teacher: bool
     ) -> PictureBank:
-        """Split the pictures that every view could read.
-
-        Args:
-            views: The plain one first.
-            is_dev: For every file, whether it belongs to the dev part.
-            plain_teacher: Targets come from the plain view, whatever the light side sees.
-
-        Raises:
-            TrainingError: If no picture is left.
-        """
+        """Split the pictures that every view could read."""
         readable = np.all([view.place >= 0 for view in views], axis=0)
         dev = np.asarray(is_dev, dtype=bool)
         if not readable.any():

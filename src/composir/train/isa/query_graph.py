@@ -37,9 +37,6 @@ class QueryParts:
             foundation: Gives patch tokens where the graph takes them.
             path: The `.onnx` file.
             quantise: Store large weights as int8; else as float32, to see what int8 costs.
-
-        Returns:
-            Parity and how weights are stored, for the manifest.
         """
         for part in (self.encoder, self.learner, self.light_vector):
             if part is not None:

@@ -121,15 +121,6 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
         folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`, and the
             same with float32 weights in `composer-fp32/`.
         log: Takes lines of progress.
-
-    Returns:
-        The composer's manifest.
-
-    Raises:
-        TrainingError: If there are no images, none that can be read, fewer than a batch, or the
-            folder holds another run.
-        BundleError: If the foundation model is missing or damaged.
-        ModelError: If it has no spatial features where those are needed.
     """
     phrases = read_phrases(config.phrases)
     run = Run.begin(config, folder, log)

@@ -37,11 +37,7 @@ class SentenceMatcher:
 def load_matcher(
     foundation: FrozenFoundation, objective: ObjectiveConfig
 ) -> SentenceMatcher | None:
-    """The matcher of a bundle; None where it has none, or the objective takes the other form.
-
-    Raises:
-        ModelError: If its weights are damaged.
-    """
+    """The matcher of a bundle; None where it has none, or the objective takes the other form."""
     bundle, lar = foundation.model.bundle, objective.lar
     name = bundle.manifest.text.matching
     if name is None or not lar.weight or lar.form != "matching":

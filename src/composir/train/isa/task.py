@@ -64,26 +64,7 @@ class IsaTask(nn.Module):
         light_vector: LightVector | None = None,
         matcher: Matcher | None = None,
     ) -> None:
-        """Prepare; frozen parts are frozen here.
-
-        Args:
-            foundation: Text tower and tokeniser, frozen.
-            encoder: The light side's network.
-            learner: To be trained.
-            bank: The pictures.
-            objective: What a step computes.
-            phrases: Neutral phrases.
-            blend: Weights of a query, for the dev figures.
-            seed: Of every draw.
-            workers: The processes that share a batch.
-            precision: As `LoopOptions.precision`.
-            dev_images: At most so many are evaluated.
-            light_vector: To be trained beside the token learner, if the light side has one.
-            matcher: The foundation's frozen matching encoder, for the matching form of LAR.
-
-        Raises:
-            TrainingError: If there are fewer pictures than a batch.
-        """
+        """Prepare; frozen parts are frozen here."""
         super().__init__()
         if len(bank.train) < objective.batch:
             raise TrainingError(

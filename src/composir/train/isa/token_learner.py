@@ -66,14 +66,7 @@ class TokenLearner(nn.Module):
     def __init__(
         self, channels: int, word_dimension: int, config: TokenLearnerConfig, words: WordStatistics
     ) -> None:
-        """Build with random weights.
-
-        Args:
-            channels: C of the feature map.
-            word_dimension: Dw.
-            config: The choices.
-            words: What real word embeddings look like.
-        """
+        """Build with random weights."""
         super().__init__()
         self.config = config
         attends = config.kind == "attention"

@@ -156,9 +156,6 @@ class Mapper(nn.Module):
             config: Sizes.
             ignored: How many of the last dimensions of a vector are ignored: the appearance part,
                 for a mapper that is trained on texts.
-
-        Raises:
-            TrainingError: If injection is asked for without patch tokens.
         """
         super().__init__()
         if config.injection_layers and patch_width is None:
@@ -249,16 +246,7 @@ class QueryGraph(nn.Module):
 
 
 def export_mapper(mapper: Mapper, foundation: FrozenFoundation, path: Path) -> float:
-    """Write a mapper's query graph.
-
-    Args:
-        mapper: On the CPU, in evaluation mode.
-        foundation: Gives the shape of patch tokens.
-        path: The `.onnx` file.
-
-    Returns:
-        As `export_query_graph`.
-    """
+    """Write a mapper's query graph."""
     vector = functional.normalize(torch.randn(3, foundation.dimension), dim=-1)
     if not mapper.injections:
         return export_query_graph(QueryGraph(mapper), {"vector": vector}, ["tokens"], path)

@@ -79,24 +79,7 @@ class MapConfig(RunConfig):
 def train_map(
     config: MapConfig, folder: Path, log: Log, *, verb: str = "map", about: str = ABOUT
 ) -> ComposerManifest:
-    """Train a mapper and write its composer.
-
-    Args:
-        config: What to do.
-        folder: Run folder: `config.json`, `checkpoint.pt`, `metrics.jsonl`, `composer/`.
-        log: Takes lines of progress.
-        verb: What of `composir train` this is, for the card.
-        about: What the composer is, for the card.
-
-    Returns:
-        The composer's manifest.
-
-    Raises:
-        TrainingError: If there are no pictures, too few, or the folder holds another run.
-        DatasetError: If a data set is at fault.
-        BundleError: If the model cannot be loaded.
-        ModelError: If injection is asked for and the model gives no patch tokens.
-    """
+    """Train a mapper and write its composer."""
     steers = config.objective.steering.phrase_weight > 0
     phrases = read_phrases(config.phrases) if steers else None
     run = Run.begin(config, folder, log)
@@ -138,11 +121,7 @@ def train_map(
 
 
 def chosen_templates(foundation: FrozenFoundation, image: str, composed: str) -> Templates:
-    """Sentences of a configuration, or where they are empty those of the bundle.
-
-    Raises:
-        TrainingError: If a place is missing in them.
-    """
+    """Sentences of a configuration, or where they are empty those of the bundle."""
     own = foundation.templates
     usual = Templates()
     try:
@@ -157,11 +136,7 @@ def chosen_templates(foundation: FrozenFoundation, image: str, composed: str) ->
 def dev_checks(
     run: Run, dev: Sequence[DevSet], templates: Templates, blend: BlendSettings, *, spatial: bool
 ) -> list[DevCheck]:
-    """Figures of a mapper on dev sets, see `dev_check`.
-
-    Raises:
-        TrainingError: If patch tokens are wanted and a dev picture cannot be read.
-    """
+    """Figures of a mapper on dev sets, see `dev_check`."""
     checks = []
     for one in dev:
         patches = None
@@ -188,23 +163,7 @@ def finish(
     sources: Mapping[str, str],
     use: str,
 ) -> ComposerManifest:
-    """Export a mapper, describe it, choose its blend.
-
-    Args:
-        run: Of a recipe that trains a mapper.
-        mapper: Trained; moved to the CPU.
-        templates: Sentences.
-        blend: Weights where no dev queries choose them.
-        dev: Dev sets to choose them on.
-        card: What it says of itself.
-        command: As in `Run.composer`.
-        figures: Likewise.
-        sources: Likewise.
-        use: Likewise.
-
-    Returns:
-        The manifest as written.
-    """
+    """Export a mapper, describe it, choose its blend."""
     composer = run.folder / COMPOSER
     parity = export_mapper(mapper.cpu().eval(), run.foundation, composer / QUERY_GRAPH)
     fields = run.composer(composer, command, figures, sources, use, parity=parity)

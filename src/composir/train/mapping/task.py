@@ -117,9 +117,6 @@ class MappingTask:
             seed: Of the order of pictures and the choice of texts.
             dev_checks: Called at every evaluation.
             steered: Sentences with a phrase; None for none, whatever the objective says.
-
-        Raises:
-            TrainingError: If there are fewer training pictures than a batch holds.
         """
         if len(bank.train) < objective.batch:
             raise TrainingError(

@@ -26,19 +26,7 @@ class Phrases:
 
 
 def read_phrases(file: Path) -> Phrases:
-    """Read phrases.
-
-    Args:
-        file: Text file, one phrase a line. A line `[name]` starts a group, up to the next such
-            line; empty lines and lines that start with `#` do not count. An empty path for the
-            packaged list.
-
-    Returns:
-        The phrases.
-
-    Raises:
-        TrainingError: If it cannot be read or holds fewer than two.
-    """
+    """Read phrases."""
     path = Path(__file__).with_name("phrases.txt") if file == Path() else file
     found: dict[str, int] = {}
     group = ALONE

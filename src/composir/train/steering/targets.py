@@ -124,9 +124,6 @@ def steering_loss(composed: Tensor, targets: Tensor, temperature: float) -> Tens
         composed: (n, D), `q`.
         targets: (n, D), `g`.
         temperature: τ; 0 for the plain cosine.
-
-    Returns:
-        Scalar; zero without rows.
     """
     if not len(composed):
         return composed.sum()
