@@ -17,7 +17,7 @@ _WAY_OUT = "save the picture to a file and name that"
 
 
 def clipboard_picture() -> bytes | Image.Image:
-    """What was copied last: a picture, or the one picture file that was copied in a file manager."""
+    """What was copied last: a picture, or one picture file copied in a file manager."""
     from PIL import Image, ImageGrab
 
     try:

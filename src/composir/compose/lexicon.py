@@ -139,7 +139,7 @@ class Lexicon:
 
 
 def exchanged(text: str, found: Found) -> tuple[str, ...]:
-    """A text with a phrase exchanged for each of its column, the one that it stands for included."""
+    """A text with a phrase exchanged for each of its column, its own included."""
     written = text.split()
     before, after = written[: found.start], written[found.stop :]
     last = written[found.stop - 1]

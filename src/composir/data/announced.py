@@ -70,7 +70,7 @@ def announced(gallery: Path, server: RunningServer) -> Iterator[None]:
 
 
 def running_server(gallery: Path) -> RunningServer | None:
-    """The running server of a gallery; None where there is none, or another program has its port."""
+    """The running server of a gallery; None where there is none, or another has its port."""
     found = _read(gallery)
     return found if found is not None and _answers(found) else None
 

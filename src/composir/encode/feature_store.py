@@ -82,7 +82,7 @@ class FeatureStore:
 
     @contextmanager
     def filling(self, kind: RowKind) -> Iterator[None]:
-        """Hold a kind while its rows are computed; waits, and says so, while another process does."""
+        """Hold a kind while its rows are computed; waits, and says so, where another does."""
         handle = open_inside(self.folder, f"{kind.file}.lock", os.O_RDWR)
         try:
             self._wait_for(handle, kind)

@@ -62,7 +62,7 @@ class Opinion:
         references: Sequence[Reference],
         rule: NearDuplicateRule,
     ) -> Confidence:
-        """Judge the best of the first hits; a copy of the picture that was asked about is certain."""
+        """Judge the best of the first hits; a copy of the reference is certain."""
         is_copy = self._kind == "image" and any(
             reference.is_shown_by(hit, rule) for hit in first[:1] for reference in references
         )

@@ -71,7 +71,7 @@ class RepairReport:
 
 
 def repair_gallery(path: Path, model: EmbeddingModel | None = None) -> RepairReport:
-    """Keep everything of a damaged gallery that can be read; nothing is deleted, no picture read."""
+    """Keep all of a damaged gallery that can be read; nothing is deleted, no picture read."""
     folder = absolute(path)
     if not is_gallery(folder) and not has_lost_manifest(folder):
         read_manifest(folder)  # says that there is none

@@ -215,7 +215,7 @@ class Store:
             return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def stream(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows in order, a few thousand at a time, so that memory does not grow with the gallery."""
+        """Rows in order, a few thousand at a time: memory does not grow with the gallery."""
         if self._dataset is None:
             return
         with self._reading(where):
