@@ -59,11 +59,11 @@ class Proof:
             images = str(CATALOGUE / "images")
             self.composir("index", images, "--model", "tiny-clip", "--gallery", str(gallery))
         self.composir("search", "a red mug", "--gallery", str(gallery))
-        found = {"captions to pictures": self.recall(captions(self.out), "text")}
+        found = {"captions to pictures": self.recall(captions(self.out), "-c", "text")}
         found |= {f"best {name}": self.tuned(name) for name in ("sum", "slerp")}
         for name, told in self.trainings().items():
             self.composir("train", *told, "--model", "tiny-clip", "--out", str(self.out / name))
-            found[name] = self.recall(self.test, str(self.out / name / "composer"))
+            found[name] = self.recall(self.test, "-c", str(self.out / name / "composer"))
         return found
 
     def trainings(self) -> Mapping[str, list[str]]:
@@ -88,16 +88,16 @@ class Proof:
             "bench", "tune", str(self.dev), "-c", name, "--out", str(chosen),
             "--model", "tiny-clip", "--metric", "recall@10",
         )  # fmt: skip
-        return self.recall(self.test, name, "--tuned", str(chosen))
+        return self.recall(self.test, "--tuned", str(chosen))
 
-    def recall(self, data: Path, composer: str, *more: str) -> float:
-        """Recall@10 of a composer on a data set, percent."""
+    def recall(self, data: Path, *composer: str) -> float:
+        """Recall@10 of the one composer that options of bench name, on a data set; percent."""
         told = self.composir(
-            "bench", "run", str(data), "-c", composer, "--model", "tiny-clip", *more,
+            "bench", "run", str(data), *composer, "--model", "tiny-clip",
             "--out", str(self.out / "results"), "--json",
         )  # fmt: skip
-        tasks = json.loads(told)[0]["tasks"]
-        return float(tasks[0]["metrics"]["recall@10"]["value"])
+        (result,) = json.loads(told)
+        return float(result["tasks"][0]["metrics"]["recall@10"]["value"])
 
     def composir(self, *words: str) -> str:
         """Run a command of composir with a folder of models of its own; what it printed."""
