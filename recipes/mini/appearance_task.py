@@ -27,7 +27,7 @@ from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind
 from composir.errors import TrainingError
-from composir.foundation.appearance import Appearance
+from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
@@ -43,7 +43,7 @@ class AppearanceTask:
 
     def __init__(
         self,
-        appearance: Appearance,
+        appearance: AppearancePart,
         banks: Mapping[str, Bank],
         pooled: Mapping[str, Sequence[FloatArray]],
         config: AppearanceConfig,
@@ -129,7 +129,7 @@ class AppearanceTask:
         return functional.dropout(features, self.config.dropout)
 
 
-def start_white(appearance: Appearance, features: FloatArray) -> None:
+def start_white(appearance: AppearancePart, features: FloatArray) -> None:
     """Start as the whitened principal components of some pictures.
 
     Args:
@@ -211,7 +211,7 @@ def train_appearance(
     for name, bank in banks.items():
         say(f"averaged features of {name}")
         pooled[name] = averaged_features(image.trunk, bank, folder)
-    appearance = Appearance(HEAD_CHANNELS, config.width, config.weight)
+    appearance = AppearancePart(HEAD_CHANNELS, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
     task = AppearanceTask(appearance, banks, pooled, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))

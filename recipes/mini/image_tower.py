@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.appearance import Appearance
+from composir.foundation.appearance import AppearancePart
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
 
@@ -56,7 +56,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = AttentionPool(HEAD_CHANNELS, dimension)
-        self.appearance: Appearance | None = None
+        self.appearance: AppearancePart | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, side, side) to vectors (n, D), unit norm."""

@@ -28,7 +28,7 @@ from settings import AppearanceConfig  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import BundleError, TrainingError  # noqa: E402
-from composir.foundation.appearance import Appearance, text_aligned_part  # noqa: E402
+from composir.foundation.appearance import AppearancePart, text_aligned_part  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
@@ -69,7 +69,7 @@ def unit(*shape: int) -> Tensor:
 
 def test_texts_meet_the_meaning_alone_and_pictures_both() -> None:
     torch.manual_seed(0)
-    part, meaning, pooled = Appearance(6, 3, weight=2.0), unit(4, 5), torch.randn(4, 6)
+    part, meaning, pooled = AppearancePart(6, 3, weight=2.0), unit(4, 5), torch.randn(4, 6)
     whole = part.beside(meaning, pooled)
     texts = torch.nn.functional.pad(unit(7, 5), (0, 3))
     shrunk = 1.0 / math.sqrt(1.0 + 2.0**2)
@@ -99,7 +99,7 @@ def test_the_contrast_of_kin_by_hand() -> None:
 def test_it_starts_centred_and_white() -> None:
     rng = np.random.default_rng(0)
     features = (rng.standard_normal((400, 6)) * [9, 5, 3, 1, 0.5, 0.1] + 7).astype(np.float32)
-    part = Appearance(6, 4, 1.0)
+    part = AppearancePart(6, 4, 1.0)
     start_white(part, features)
     with torch.no_grad():
         made = part.project(torch.from_numpy(features)).numpy()
@@ -199,7 +199,7 @@ def test_sources_that_cannot_serve_are_refused_before_anything_is_trained(
 
 def test_a_part_wider_than_the_pictures_can_fill_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"appearance.width is 4, more than 3 training"):
-        start_white(Appearance(6, 4, 1.0), np.ones((3, 6), np.float32))
+        start_white(AppearancePart(6, 4, 1.0), np.ones((3, 6), np.float32))
 
 
 def test_averaged_features_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from image_tower import ImageTower
 from minilm import tower_spec
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from composir.foundation.appearance import Appearance
+from composir.foundation.appearance import AppearancePart
 from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_VALUES
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
@@ -90,7 +90,7 @@ def tokenizer() -> Tokenizer:
 
 def give_appearance(image: ImageTower, text: TextTower) -> None:
     """An appearance part of random weights."""
-    image.appearance = Appearance(HEAD_CHANNELS, APPEARANCE, WEIGHT)
+    image.appearance = AppearancePart(HEAD_CHANNELS, APPEARANCE, WEIGHT)
     text.spec = replace(text.spec, appearance=APPEARANCE)
 
 

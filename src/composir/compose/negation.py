@@ -57,7 +57,7 @@ class Reading:
 
 def read_negation(text: str) -> Reading:
     """Split a text into what is wanted and what is not."""
-    reader = _Reader(Tokens(text))
+    reader = _NegationReader(Tokens(text))
     reader.read()
     unclear = tuple(dict.fromkeys(reader.unclear))
     if not reader.negatives:
@@ -74,7 +74,7 @@ def says_nothing(wanted: str) -> bool:
     return only_pointing and (not told or bool(set(words) & table.POINTING))
 
 
-class _Reader:
+class _NegationReader:
     """Goes through the tokens once; `wanted`, `negatives` and `unclear` grow."""
 
     def __init__(self, tokens: Tokens) -> None:

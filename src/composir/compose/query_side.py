@@ -30,7 +30,7 @@ _INPUTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class LightTokens:
     """What a query side makes of references.
 
     Attributes:
@@ -67,7 +67,7 @@ class QuerySide:
         """
         _ = self._session
 
-    def tokens(self, batch: QueryBatch) -> Tokens:
+    def tokens(self, batch: QueryBatch) -> LightTokens:
         """Turn the references of a batch into pseudo-words.
 
         Args:
@@ -78,7 +78,7 @@ class QuerySide:
             ModelError: If the graph gives something else than its manifest says.
         """
         parts = [self._run(feeds) for feeds in self._feeds(batch)]
-        return Tokens(
+        return LightTokens(
             np.concatenate([part.words for part in parts]),
             _joined([part.attention for part in parts]),
             _joined([part.vectors for part in parts]),
@@ -111,7 +111,7 @@ class QuerySide:
         vectors, patches = self._model.encode_patches([opened() for opened in pictures])
         return {"patch_tokens": patches, "vector": vectors}
 
-    def _run(self, feeds: Mapping[str, Any]) -> Tokens:
+    def _run(self, feeds: Mapping[str, Any]) -> LightTokens:
         outputs = [name for name in _OUTPUTS if name in self._gives]
         made = run_graph(self._session, self._path, outputs, feeds)
         found = dict(zip(outputs, made, strict=True))
@@ -120,7 +120,7 @@ class QuerySide:
         if vectors is not None:
             width = self._model.dimension
             vectors = checked_vectors(self._path, vectors, len(words), width)
-        return Tokens(words, found.get("attention"), vectors)
+        return LightTokens(words, found.get("attention"), vectors)
 
     @property
     def _path(self) -> str:

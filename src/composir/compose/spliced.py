@@ -14,7 +14,7 @@ import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
-from composir.compose.query_side import QuerySide, Tokens, checked_words
+from composir.compose.query_side import LightTokens, QuerySide, checked_words
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
@@ -131,7 +131,7 @@ class SplicedComposer:
         sentence = filled(self.folder.manifest.templates.composed, text)
         return self.model.texts.unread(sentence, self.folder.manifest.tokens)
 
-    def tokens(self, batch: QueryBatch) -> Tokens:
+    def tokens(self, batch: QueryBatch) -> LightTokens:
         """Pseudo-words of the references, and where each of them looked."""
         return self.query_side.tokens(batch)
 
@@ -150,7 +150,7 @@ class SplicedComposer:
         checked = checked_words(self.folder, words)
         if len(checked) != len(batch):
             raise QueryError(f"{len(checked)} rows of pseudo-words for {len(batch)} queries")
-        made = Tokens(checked, vectors=batch.image_vectors)
+        made = LightTokens(checked, vectors=batch.image_vectors)
         return self.compose_terms(self._terms(batch, lambda: made), batch)
 
     def terms(self, batch: QueryBatch) -> Terms:
@@ -167,7 +167,7 @@ class SplicedComposer:
         unwanted = unwanted_directions(batch.negatives, wanted, self.model, weight)
         return ComposedQueries(vectors[:, None], unwanted=unwanted)
 
-    def _terms(self, batch: QueryBatch, tokens: Callable[[], Tokens]) -> Terms:
+    def _terms(self, batch: QueryBatch, tokens: Callable[[], LightTokens]) -> Terms:
         once, text = cache(tokens), self._texts(batch, self._encode_plain)
         light = self.folder.manifest.vector
         return Terms(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Appearance(nn.Module):
+class AppearancePart(nn.Module):
     """`u = normalise(W mean(f) + b)` of the trunk's feature map `f`.
 
     Attributes:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from composir.errors import ModelError
 from composir.foundation.image_tower import normalised
 from composir.foundation.transformer import attention
-from composir.foundation.weights import Source
+from composir.foundation.weights import WeightSource
 
 _HEAD_WIDTH = 32
 _NORM_EPSILON = 1e-5
@@ -237,7 +237,7 @@ class _Attending(nn.Module):
         return attended
 
 
-def fastvit_weights(tower: FastVit, source: Source, trunk: str) -> dict[str, Tensor]:
+def fastvit_weights(tower: FastVit, source: WeightSource, trunk: str) -> dict[str, Tensor]:
     """A checkpoint's weights as the tower takes them, of either form."""
     state: dict[str, Tensor] = {}
     for ours, module in tower.named_modules():
@@ -268,7 +268,7 @@ def scaled_layers(tower: FastVit) -> Iterator[tuple[str, str]]:
             yield f"{name}.mlp.fc2", f"{name}.layer_scale_2"
 
 
-def _convolution(source: Source, place: str, like: nn.Conv2d) -> tuple[Tensor, Tensor]:
+def _convolution(source: WeightSource, place: str, like: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of one convolution, whatever branches it still has."""
     if f"{place}.reparam_conv.weight" in source.state:
         return source[f"{place}.reparam_conv.weight"], source[f"{place}.reparam_conv.bias"]
@@ -288,7 +288,7 @@ def _convolution(source: Source, place: str, like: nn.Conv2d) -> tuple[Tensor, T
     return weight.float(), bias.float()
 
 
-def _branches(source: Source, place: str, like: nn.Conv2d) -> tuple[Tensor, Tensor]:
+def _branches(source: WeightSource, place: str, like: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Sum of the branches of a convolution, each with its norm; float64."""
     weight, bias = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for kernel, norm in _found(source, place, like):
@@ -300,7 +300,7 @@ def _branches(source: Source, place: str, like: nn.Conv2d) -> tuple[Tensor, Tens
     return weight, bias
 
 
-def _found(source: Source, place: str, like: nn.Conv2d) -> Iterator[tuple[Tensor, str]]:
+def _found(source: WeightSource, place: str, like: nn.Conv2d) -> Iterator[tuple[Tensor, str]]:
     """Kernels of the branches that there are, and where their norms are."""
     names = ("conv_kxk.0", "conv_scale", "large_conv", "small_conv")
     kernels = [f"{place}.{name}" for name in names if f"{place}.{name}.bn.weight" in source.state]

@@ -24,7 +24,7 @@ from composir.types import FloatArray, PixelArray
 GATE = 0.9
 
 
-class Cost(BaseModel):
+class QuantisationCost(BaseModel):
     """What int8 costs one graph.
 
     Attributes:
@@ -103,7 +103,7 @@ def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]
         is_image = graph == model.manifest.image.graph
         after = _vectors(model, made, pixels if is_image else None)
         top = agreement(before, pictures, after, after if is_image else pictures)
-        cost = Cost(
+        cost = QuantisationCost(
             cosine=float(np.sum(before * after, axis=1).min()),
             top10=top,
             megabytes=_megabytes(made),

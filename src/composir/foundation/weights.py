@@ -25,7 +25,7 @@ BLOCK: Names = {
 """As in transformers' CLIP and SigLIP."""
 
 
-class Source:
+class WeightSource:
     """A checkpoint's weights, with errors that name the missing one."""
 
     def __init__(self, state: Mapping[str, Tensor], place: str) -> None:

@@ -44,7 +44,7 @@ _TRIED = ("number:dot", "number:comma", "date:ymd", "date:dmy", "date:mdy")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ColumnReading:
     """A column as it was understood.
 
     Attributes:
@@ -58,11 +58,11 @@ class Reading:
     told: str
 
 
-def read_texts(name: str, texts: Sequence[str]) -> Reading:
+def read_texts(name: str, texts: Sequence[str]) -> ColumnReading:
     """The narrowest reading of a column of text cells."""
     filled = [text for text in texts if text]
     if not filled:
-        return Reading(str, [None] * len(texts), "text (all cells are empty)")
+        return ColumnReading(str, [None] * len(texts), "text (all cells are empty)")
     plain = _plain(name, texts, filled)
     if plain is not None:
         return plain
@@ -70,20 +70,20 @@ def read_texts(name: str, texts: Sequence[str]) -> Reading:
     if numbers is not None:
         return numbers
     dates = _written_dates(name, texts)
-    return dates or Reading(str, [text or None for text in texts], _why_text(texts))
+    return dates or ColumnReading(str, [text or None for text in texts], _why_text(texts))
 
 
-def read_iso_dates(texts: Sequence[str]) -> Reading | None:
+def read_iso_dates(texts: Sequence[str]) -> ColumnReading | None:
     """Text cells as dates, where all are ISO 8601: the form that has no type of its own in JSON."""
     found = read_dates(texts, DateOrder.YMD)
     return _dates(found, DateOrder.YMD) if found is not None and found.sign == "-" else None
 
 
-def read_as(wanted: str, where: str, lines: Sequence[int], texts: Sequence[str]) -> Reading:
+def read_as(wanted: str, where: str, lines: Sequence[int], texts: Sequence[str]) -> ColumnReading:
     """A column of text cells as the user says it is."""
     sort, _, form = wanted.partition(":")
     if sort == "text":
-        return Reading(str, [text or None for text in texts], "text, as asked for")
+        return ColumnReading(str, [text or None for text in texts], "text, as asked for")
     found = _forced(sort, form, texts)
     if len(found) == 1:
         return found[0]
@@ -103,12 +103,12 @@ def _forms(sort: str) -> tuple[str, ...]:
     return tuple(one.partition(":")[2] for one in COLUMN_TYPES if one.startswith(f"{sort}:"))
 
 
-def _forced(sort: str, form: str, texts: Sequence[str]) -> list[Reading]:
+def _forced(sort: str, form: str, texts: Sequence[str]) -> list[ColumnReading]:
     """All readings that a type allows, less those that give the same values."""
     if sort == "bool":
         known = all(text.lower() in _SAID_BOOLS for text in texts if text)
         values = [_SAID_BOOLS.get(text.lower()) for text in texts]
-        return [Reading(bool, values, "true or false, as asked for")] if known else []
+        return [ColumnReading(bool, values, "true or false, as asked for")] if known else []
     if sort == "date":
         orders = [DateOrder(form)] if form else list(DateOrder)
         dates = [(read_dates(texts, order), order) for order in orders]
@@ -121,22 +121,24 @@ def _forced(sort: str, form: str, texts: Sequence[str]) -> list[Reading]:
     return _distinct([_as_numbers(n, _told(texts, style)) for n, style in numbers if n is not None])
 
 
-def _distinct(readings: list[Reading]) -> list[Reading]:
-    result: list[Reading] = []
+def _distinct(readings: list[ColumnReading]) -> list[ColumnReading]:
+    result: list[ColumnReading] = []
     for reading in readings:
         if all(reading.values != other.values for other in result):
             result.append(reading)
     return result
 
 
-def _plain(name: str, texts: Sequence[str], filled: Sequence[str]) -> Reading | None:
+def _plain(name: str, texts: Sequence[str], filled: Sequence[str]) -> ColumnReading | None:
     """Booleans and numbers as programs write them."""
     if all(text.lower() in _BOOLS for text in filled):
-        return Reading(bool, [_BOOLS.get(text.lower()) for text in texts], "true or false")
+        return ColumnReading(bool, [_BOOLS.get(text.lower()) for text in texts], "true or false")
     if all(_INTEGER.fullmatch(text) for text in filled):
         if all(len(text) < 20 and -_INT64 <= int(text) < _INT64 for text in filled):
-            return Reading(int, [int(text) if text else None for text in texts], "whole numbers")
-        return Reading(str, [text or None for text in texts], "text (numbers beyond 64 bits)")
+            return ColumnReading(
+                int, [int(text) if text else None for text in texts], "whole numbers"
+            )
+        return ColumnReading(str, [text or None for text in texts], "text (numbers beyond 64 bits)")
     if not all(_NUMBER.fullmatch(text) for text in filled):
         return None
     told = "numbers"
@@ -145,10 +147,10 @@ def _plain(name: str, texts: Sequence[str], filled: Sequence[str]) -> Reading | 
             f" ({filled[0]} with decimals; if its point sets thousands apart: "
             f"--column {name}=number:comma)"
         )
-    return Reading(float, [float(text) if text else None for text in texts], told)
+    return ColumnReading(float, [float(text) if text else None for text in texts], told)
 
 
-def _written_numbers(name: str, texts: Sequence[str]) -> Reading | None:
+def _written_numbers(name: str, texts: Sequence[str]) -> ColumnReading | None:
     readings = []
     for style in NumberStyle:
         numbers = read_numbers(texts, style)
@@ -161,7 +163,7 @@ def _written_numbers(name: str, texts: Sequence[str]) -> Reading | None:
     return _unclear(name, texts, f"{unclear} may have decimals or thousands", "number")
 
 
-def _written_dates(name: str, texts: Sequence[str]) -> Reading | None:
+def _written_dates(name: str, texts: Sequence[str]) -> ColumnReading | None:
     readings = []
     for order in DateOrder:
         dates = read_dates(texts, order)
@@ -175,12 +177,12 @@ def _written_dates(name: str, texts: Sequence[str]) -> Reading | None:
     return _unclear(name, texts, f"{first} may be day/month or month/day", "date")
 
 
-def _unclear(name: str, texts: Sequence[str], why: str, sort: str) -> Reading:
+def _unclear(name: str, texts: Sequence[str], why: str, sort: str) -> ColumnReading:
     ways = " or ".join(
         f"--column {name}={sort}:{form}" for form in _forms(sort) if form != DateOrder.YMD.value
     )
     told = f"text: {why}; say which: {ways}"
-    return Reading(str, [text or None for text in texts], told)
+    return ColumnReading(str, [text or None for text in texts], told)
 
 
 def _told(texts: Sequence[str], style: NumberStyle) -> str:
@@ -199,11 +201,11 @@ def _names(signs: set[str]) -> str:
     return names.get(next(iter(signs)), "spaces")
 
 
-def _as_numbers(numbers: Sequence[int | float | None], told: str) -> Reading:
+def _as_numbers(numbers: Sequence[int | float | None], told: str) -> ColumnReading:
     known = [number for number in numbers if number is not None]
     if all(isinstance(number, int) and -_INT64 <= number < _INT64 for number in known):
-        return Reading(int, numbers, told)
-    return Reading(float, [None if one is None else float(one) for one in numbers], told)
+        return ColumnReading(int, numbers, told)
+    return ColumnReading(float, [None if one is None else float(one) for one in numbers], told)
 
 
 def _number(text: str) -> int | float | None:
@@ -212,12 +214,12 @@ def _number(text: str) -> int | float | None:
     return int(text) if _INTEGER.fullmatch(text) else float(text)
 
 
-def _dates(found: DateColumn, order: DateOrder) -> Reading:
+def _dates(found: DateColumn, order: DateOrder) -> ColumnReading:
     told = "dates and times" if found.has_time else "dates"
     if order is not DateOrder.YMD:
         told += f", {order.shown(found.sign)}"
     told += ", in UTC" if found.is_utc else ""
-    return Reading(datetime if found.has_time else date, found.values, told)
+    return ColumnReading(datetime if found.has_time else date, found.values, told)
 
 
 def _why_text(texts: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from composir.gallery.rows import Place, image_id
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CopySource:
     """A row that has some content.
 
     Attributes:
@@ -38,8 +38,8 @@ class Source:
 class _Group:
     """The rows of one content, in order, and those of them whose files are gone, by name."""
 
-    rows: dict[str, Source] = field(default_factory=dict)
-    moved: dict[str, list[Source]] = field(default_factory=dict)
+    rows: dict[str, CopySource] = field(default_factory=dict)
+    moved: dict[str, list[CopySource]] = field(default_factory=dict)
 
 
 class MovedFiles:
@@ -51,15 +51,15 @@ class MovedFiles:
         self._taken: set[str] = set()
 
     def assign(
-        self, copies: Sequence[tuple[Place, str]], rows: Iterable[Source]
-    ) -> list[Source | None]:
+        self, copies: Sequence[tuple[Place, str]], rows: Iterable[CopySource]
+    ) -> list[CopySource | None]:
         """Give each new place the row that it takes over.
 
         Returns:
             A row for each place; None where no row has its content.
         """
         groups = self._grouped(rows)
-        given: list[Source | None] = [None] * len(copies)
+        given: list[CopySource | None] = [None] * len(copies)
         # The surest first, so that none is taken from under the hands of a better match.
         for match in (_same_path, _same_place, _same_name, _any_moved, _any_row):
             for index, (place, content) in enumerate(copies):
@@ -69,7 +69,7 @@ class MovedFiles:
                     self._take(group, given[index])
         return given
 
-    def _grouped(self, rows: Iterable[Source]) -> dict[str, _Group]:
+    def _grouped(self, rows: Iterable[CopySource]) -> dict[str, _Group]:
         groups: dict[str, _Group] = {}
         for row in rows:
             group = groups.setdefault(row.content_hash, _Group())
@@ -78,14 +78,14 @@ class MovedFiles:
                 group.moved.setdefault(row.path.name, []).append(row)
         return groups
 
-    def _has_moved(self, row: Source) -> bool:
+    def _has_moved(self, row: CopySource) -> bool:
         return (
             row.id not in self._taken
             and self._was_not_found(row.id)
             and not os.path.lexists(row.path)  # rows of other folders are not met at all
         )
 
-    def _take(self, group: _Group, row: Source | None) -> None:
+    def _take(self, group: _Group, row: CopySource | None) -> None:
         """Let a row move once, unless it is the last that is left."""
         if row is None:
             return
@@ -97,22 +97,22 @@ class MovedFiles:
                 del group.moved[row.path.name]
 
 
-def _same_path(group: _Group, place: Place) -> Source | None:
+def _same_path(group: _Group, place: Place) -> CopySource | None:
     return group.rows.get(image_id(place.path))
 
 
-def _same_place(group: _Group, place: Place) -> Source | None:
+def _same_place(group: _Group, place: Place) -> CopySource | None:
     named = group.moved.get(place.path.name, [])
     return next((row for row in named if row.folder == place.folder), None)
 
 
-def _same_name(group: _Group, place: Place) -> Source | None:
+def _same_name(group: _Group, place: Place) -> CopySource | None:
     return next(iter(group.moved.get(place.path.name, [])), None)
 
 
-def _any_moved(group: _Group, _place: Place) -> Source | None:
+def _any_moved(group: _Group, _place: Place) -> CopySource | None:
     return next((row for rows in group.moved.values() for row in rows), None)
 
 
-def _any_row(group: _Group, _place: Place) -> Source | None:
+def _any_row(group: _Group, _place: Place) -> CopySource | None:
     return next(iter(group.rows.values()), None)

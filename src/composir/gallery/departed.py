@@ -13,7 +13,7 @@ import numpy as np
 from composir.data.volumes import lies_below
 from composir.gallery import rows
 from composir.gallery.known import ContentSet, KnownFiles, content_key
-from composir.gallery.manifest import Manifest
+from composir.gallery.manifest import GalleryManifest
 from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.store import Store
 from composir.images.scan import ScanNotes
@@ -34,7 +34,7 @@ class Looked:
         unreachable: Folders and files that nothing is known about.
     """
 
-    manifest: Manifest
+    manifest: GalleryManifest
     found: Mapping[str, int]
     notes: ScanNotes
     failures: Mapping[str, object]
@@ -147,7 +147,7 @@ def moved_elsewhere(store: Store, looked: Looked) -> Moves:
     return result
 
 
-def former_root(root: Path, store: Store, manifest: Manifest) -> str | None:
+def former_root(root: Path, store: Store, manifest: GalleryManifest) -> str | None:
     """The root that has become a new one, told by names and sizes of a few of its pictures.
 
     Only roots with remembered patterns are asked: it is for them that one has to know before

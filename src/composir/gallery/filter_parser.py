@@ -20,7 +20,7 @@ from composir.gallery.filter_checks import (
     opposite,
     read_date,
 )
-from composir.gallery.filter_tokens import Token, Word, near, tokenize
+from composir.gallery.filter_tokens import FilterToken, Word, near, tokenize
 
 DEEPEST = 16
 """Levels of parentheses, NOT, functions and calculations inside each other."""
@@ -82,7 +82,7 @@ class _Parser:
         self._place = self._depth = 0
 
     @property
-    def _next(self) -> Token:
+    def _next(self) -> FilterToken:
         return self._tokens[self._place]
 
     def _is_at_end(self) -> bool:
@@ -239,7 +239,7 @@ class _Parser:
         self._place -= 1
         raise FilterError(self._unexpected("a column, a value or '('"))
 
-    def _quoted_name(self, token: Token) -> Expression:
+    def _quoted_name(self, token: FilterToken) -> Expression:
         try:
             return self._columns.find(token.text)
         except FilterError as error:
@@ -249,7 +249,7 @@ class _Parser:
                 f"{error}; texts stand in single quotes: '{token.text[:40]}'"
             ) from error
 
-    def _named(self, token: Token) -> Expression:
+    def _named(self, token: FilterToken) -> Expression:
         if token.text.upper() in _REFUSED and token.text not in self._columns.kinds:
             raise FilterError(_REFUSED[token.text.upper()])
         if token.is_keyword("TRUE", "FALSE"):
@@ -262,7 +262,7 @@ class _Parser:
             return self._call(token)
         return self._columns.find(token.text)
 
-    def _call(self, token: Token) -> Expression:
+    def _call(self, token: FilterToken) -> Expression:
         name = token.text.lower()
         if name not in FUNCTIONS:
             raise FilterError(

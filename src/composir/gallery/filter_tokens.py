@@ -29,7 +29,7 @@ class Word(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class FilterToken:
     """One word.
 
     Attributes:
@@ -75,7 +75,7 @@ _SORTS = {
 }
 
 
-def tokenize(text: str) -> Iterator[Token]:
+def tokenize(text: str) -> Iterator[FilterToken]:
     """The words of a filter, the last one being `END`."""
     if len(text) > LONGEST:
         raise FilterError(
@@ -92,7 +92,7 @@ def tokenize(text: str) -> Iterator[Token]:
         if found.lastgroup != "space":
             yield _token(found)
         place = found.end()
-    yield Token(Word.END, "", len(text))
+    yield FilterToken(Word.END, "", len(text))
 
 
 def near(text: str, start: int) -> str:
@@ -101,7 +101,7 @@ def near(text: str, start: int) -> str:
     return repr(piece + ("..." if start + _NEAR < len(text) else ""))
 
 
-def _token(found: re.Match[str]) -> Token:
+def _token(found: re.Match[str]) -> FilterToken:
     word, text = _SORTS[str(found.lastgroup)], found.group()
     if word in {Word.TEXT, Word.QUOTED_NAME}:
         text = _readable(text[1:-1].replace(text[0] * 2, text[0]))
@@ -109,7 +109,7 @@ def _token(found: re.Match[str]) -> Token:
         raise FilterError(
             f"the number {text[:LONGEST_NUMBER]}... is not read: at most {LONGEST_NUMBER} digits"
         )
-    return Token(word, text, found.start())
+    return FilterToken(word, text, found.start())
 
 
 def _readable(text: str) -> str:

@@ -13,7 +13,7 @@ from composir.data.volumes import lies_below
 from composir.errors import GalleryError
 from composir.gallery import rows
 from composir.gallery.failures import read_failures, write_failures
-from composir.gallery.manifest import Manifest
+from composir.gallery.manifest import GalleryManifest
 from composir.gallery.store import Store
 
 
@@ -41,7 +41,7 @@ class Forgetting:
     """What lies at or below some paths in a gallery."""
 
     def __init__(
-        self, store: Store, folder: Path, manifest: Manifest, paths: Sequence[Path]
+        self, store: Store, folder: Path, manifest: GalleryManifest, paths: Sequence[Path]
     ) -> None:
         """Look it up."""
         self._store, self._folder, self._manifest = store, folder, manifest
@@ -70,7 +70,7 @@ class Forgetting:
             len(self._store) - len(self._ids),
         )
 
-    def carry_out(self) -> Manifest:
+    def carry_out(self) -> GalleryManifest:
         """Forget it; the manifest that is to be written when the store has been tidied."""
         self._store.drop(self._ids)
         kept = {path: entry for path, entry in self._failures.items() if path not in self._failed}

@@ -34,7 +34,7 @@ from composir.gallery.lookup import (
     sampled_images,
     stored_thumbnails,
 )
-from composir.gallery.manifest import TABLE_NAME, Manifest, read_manifest
+from composir.gallery.manifest import TABLE_NAME, GalleryManifest, read_manifest
 from composir.gallery.matrix import MatrixDamagedError, forget_matrices
 from composir.gallery.origin import identity_of, load_origin
 from composir.gallery.presence import Absentees, Whereabouts
@@ -134,7 +134,7 @@ class Gallery:
         if not folder.exists() or (folder.is_dir() and not manifests.is_gallery(folder)):
             with clear_disk_errors(folder, writing=True):
                 folder.mkdir(parents=True, exist_ok=True)
-                Manifest(identity_of(model)).write(folder)
+                GalleryManifest(identity_of(model)).write(folder)
         return cls(folder, model)
 
     def index(

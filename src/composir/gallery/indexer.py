@@ -18,7 +18,7 @@ from composir.gallery.environment import decoder_signature, may_be_readable_now
 from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
 from composir.gallery.known import ContentSet, KnownFiles
-from composir.gallery.manifest import Manifest, RootFacts
+from composir.gallery.manifest import GalleryManifest, RootFacts
 from composir.gallery.metadata import apply_metadata, finish_widening
 from composir.gallery.origin import identity_of
 from composir.gallery.pipeline import Pipeline
@@ -74,7 +74,7 @@ class IndexRun:
         roots: Sequence[Path],
         settings: IndexSettings,
         meter: ProgressMeter,
-        manifest: Manifest,
+        manifest: GalleryManifest,
     ) -> None:
         """Prepare a run over absolute, existing roots."""
         self._store, self._folder, self._model = store, folder, model

@@ -68,7 +68,7 @@ class RootFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class GalleryManifest:
     """What `composir-gallery.json` says.
 
     Attributes:
@@ -94,12 +94,12 @@ class Manifest:
         """What is remembered of a root; nothing, where it is not known."""
         return self.root_facts.get(root, RootFacts())
 
-    def with_roots(self, facts: Mapping[str, RootFacts]) -> Manifest:
+    def with_roots(self, facts: Mapping[str, RootFacts]) -> GalleryManifest:
         """The same manifest, covering these roots too, with these facts of them."""
         merged = dict.fromkeys((*self.roots, *facts))
         return replace(self, roots=tuple(merged), root_facts={**self.root_facts, **facts})
 
-    def without_roots(self, roots: set[str]) -> Manifest:
+    def without_roots(self, roots: set[str]) -> GalleryManifest:
         """The same manifest without these roots."""
         return replace(
             self,
@@ -107,15 +107,15 @@ class Manifest:
             root_facts={r: facts for r, facts in self.root_facts.items() if r not in roots},
         )
 
-    def made_by(self, bundle: BundleIdentity) -> Manifest:
+    def made_by(self, bundle: BundleIdentity) -> GalleryManifest:
         """The same manifest, with what is known of the bundle by now."""
         return replace(self, bundle=bundle)
 
-    def switched(self, bundle: BundleIdentity, table: str) -> Manifest:
+    def switched(self, bundle: BundleIdentity, table: str) -> GalleryManifest:
         """The same manifest, for a table of another bundle's vectors."""
         return replace(self, bundle=bundle, table=table)
 
-    def updated_now(self) -> Manifest:
+    def updated_now(self) -> GalleryManifest:
         """The same manifest, updated now."""
         return replace(self, updated=_now())
 
@@ -169,7 +169,7 @@ def table_of(folder: Path) -> str:
         return found[0].name if found else TABLE_NAME
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> GalleryManifest:
     """Read and check a gallery's manifest."""
     if not folder.exists():
         raise GalleryNotFoundError(
@@ -209,7 +209,7 @@ def _damaged(path: Path, why: str) -> GalleryError:
     return damaged(path.parent, f"{path.name} is damaged ({why})")
 
 
-def _parse(content: JsonObject, path: Path) -> Manifest:
+def _parse(content: JsonObject, path: Path) -> GalleryManifest:
     if content.required_text("kind") != "composir-gallery":
         raise content.wrong("kind", "'composir-gallery'")
     version = content.whole_number("schema_version", 1, 2**31)
@@ -219,7 +219,7 @@ def _parse(content: JsonObject, path: Path) -> Manifest:
             f"version knows {SCHEMA_VERSION}); upgrade: pip install --upgrade composir"
         )
     bundle = content.inner("bundle")
-    return Manifest(
+    return GalleryManifest(
         bundle=BundleIdentity(
             bundle.required_text("name"),
             bundle.required_text("fingerprint"),

@@ -9,7 +9,7 @@ from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.gallery.confidence import ConfidenceCalibration, Judge, calibration_of, kind_of
 from composir.gallery.duplicates import NearDuplicateRule
 from composir.gallery.ranking import Candidate
-from composir.gallery.reference import Reference
+from composir.gallery.reference import EncodedReference
 from composir.model.base import EmbeddingModel
 from composir.types import Confidence, FloatArray, Query
 
@@ -59,7 +59,7 @@ class Opinion:
         self,
         judge: Judge,
         first: Sequence[Candidate],
-        references: Sequence[Reference],
+        references: Sequence[EncodedReference],
         rule: NearDuplicateRule,
     ) -> Confidence:
         """Judge the best of the first hits; a copy of the reference is certain."""

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from composir.data.volumes import Volume, lies_below
-from composir.gallery.manifest import Manifest
+from composir.gallery.manifest import GalleryManifest
 from composir.types import Absent
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
@@ -40,7 +40,7 @@ class Presence(Enum):
 class Whereabouts:
     """Looks for files; what is known of the indexed folders is looked up once."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: GalleryManifest) -> None:
         """Look for the files of a gallery."""
         self._manifest = manifest
         self._roots = sorted(manifest.roots, key=len, reverse=True)  # the innermost first

@@ -49,7 +49,7 @@ class OpenedReference:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class EncodedReference:
     """A reference as composers and the duplicate rule see it.
 
     Attributes:
@@ -76,7 +76,7 @@ def needs_vectors(model: EmbeddingModel, composer: Composer) -> bool:
 
 def encoded_references(
     query: Query, model: EmbeddingModel, composer: Composer
-) -> tuple[Reference, ...]:
+) -> tuple[EncodedReference, ...]:
     """Read and encode the references of a query.
 
     Where neither composer nor duplicate rule needs their vectors they are not encoded: with a joint
@@ -94,10 +94,12 @@ def encoded_references(
     return tuple(_reference(one, vector, whole) for one, vector, whole in seen)
 
 
-def _reference(one: OpenedReference, vector: FloatArray | None, whole: FloatArray) -> Reference:
+def _reference(
+    one: OpenedReference, vector: FloatArray | None, whole: FloatArray
+) -> EncodedReference:
     width, height = one.whole.width, one.whole.height
     looks = Appearance(one.content_hash, sign_picture(one.whole.rgb), whole, width, height)
-    return Reference(one.rgb, vector, one.id, looks)
+    return EncodedReference(one.rgb, vector, one.id, looks)
 
 
 def open_references(query: Query, *, min_side: int | None = None) -> tuple[OpenedReference, ...]:

@@ -13,7 +13,7 @@ from composir.data.untrusted_json import decode_json
 from composir.errors import GalleryError
 from composir.gallery.manifest import (
     BundleIdentity,
-    Manifest,
+    GalleryManifest,
     other_table,
     read_manifest,
     tables,
@@ -80,7 +80,7 @@ def had_table(folder: Path, table: Path) -> bool:
         return False
 
 
-def remove_other_tables(folder: Path, manifest: Manifest) -> None:
+def remove_other_tables(folder: Path, manifest: GalleryManifest) -> None:
     """Remove what a change of the model has left, whenever it was stopped."""
     for table in tables(folder):
         if table.name != manifest.table:

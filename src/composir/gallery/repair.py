@@ -27,7 +27,7 @@ from composir.gallery.failures import FAILURES_NAME
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import (
     BundleIdentity,
-    Manifest,
+    GalleryManifest,
     has_lost_manifest,
     is_gallery,
     read_manifest,
@@ -130,14 +130,14 @@ class _Repair:
         self._faults.append("a repair was stopped before its end")
         return True
 
-    def _manifest(self) -> Manifest | None:
+    def _manifest(self) -> GalleryManifest | None:
         try:
             return read_manifest(self._folder)
         except GalleryDamagedError as error:
             self._faults.append(error.fault)
             return None
 
-    def _identity(self, manifest: Manifest | None, salvage: Salvage) -> BundleIdentity:
+    def _identity(self, manifest: GalleryManifest | None, salvage: Salvage) -> BundleIdentity:
         """Whose vectors the table holds: as the manifest says, the table, or the model given."""
         told = salvage.identity or _told_identity(self._folder, salvage.dimension)
         known = manifest.bundle if manifest else told
@@ -200,14 +200,14 @@ class _Repair:
         ]
 
     def _write_manifest(
-        self, old: Manifest | None, made_by: BundleIdentity, store: Store
-    ) -> Manifest:
+        self, old: GalleryManifest | None, made_by: BundleIdentity, store: Store
+    ) -> GalleryManifest:
         self._keep_copy(GALLERY_MANIFEST)
         if old is not None:
             manifest = replace(old, bundle=made_by)
         else:
             roots = _told_roots(self._folder) or _roots_of_rows(store)
-            manifest = Manifest(made_by, roots=roots).switched(made_by, self._table)
+            manifest = GalleryManifest(made_by, roots=roots).switched(made_by, self._table)
             self._faults.append("patterns of --exclude remembered in it are lost: give them again")
         manifest.write(self._folder)
         return manifest

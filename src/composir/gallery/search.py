@@ -23,7 +23,7 @@ from composir.gallery.duplicates import NearDuplicateRule
 from composir.gallery.opinion import FIRST, Opinion
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
-from composir.gallery.reference import Reference, encoded_references
+from composir.gallery.reference import EncodedReference, encoded_references
 from composir.model.base import EmbeddingModel
 from composir.types import Absent, Confidence, Hit, Query, Reranked, SearchResult, SortOrder
 
@@ -137,7 +137,9 @@ def composed_query(query: Query, model: EmbeddingModel, composer: Composer) -> C
     return _composed(understood, encoded_references(query, model, composer), composer)
 
 
-def _composed(query: Query, references: Sequence[Reference], composer: Composer) -> ComposedQueries:
+def _composed(
+    query: Query, references: Sequence[EncodedReference], composer: Composer
+) -> ComposedQueries:
     return composer.compose(_batch(query, references)).averaged()
 
 
@@ -160,7 +162,7 @@ def _thumbnail_notices(reranked: Reranked | None) -> tuple[str, ...]:
     )
 
 
-def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:
+def _batch(query: Query, references: Sequence[EncodedReference]) -> QueryBatch:
     """One row for each reference; one in all where there is none."""
     count = max(len(references), 1)
     texts, negatives = (query.text,) * count, (query.negatives,) * count
@@ -175,7 +177,7 @@ def _batch(query: Query, references: Sequence[Reference]) -> QueryBatch:
     )
 
 
-def _rgb(reference: Reference) -> Image.Image:
+def _rgb(reference: EncodedReference) -> Image.Image:
     return reference.rgb
 
 
@@ -187,7 +189,7 @@ class _Found:
         ranker: Ranker,
         composed: ComposedQueries,
         settings: SearchSettings,
-        hidden: Sequence[Reference],
+        hidden: Sequence[EncodedReference],
         opinion: Opinion,
         rule: NearDuplicateRule,
     ) -> None:
@@ -210,7 +212,7 @@ class _Found:
             return self._dated_groups()
         return self._best_groups()
 
-    def confidence(self, references: Sequence[Reference]) -> Confidence:
+    def confidence(self, references: Sequence[EncodedReference]) -> Confidence:
         """How far to trust the best of what `groups` went through, whatever k and the order."""
         judge = self._opinion.judge(self._ranking.background, self.searched)
         gone = set(self._gone)

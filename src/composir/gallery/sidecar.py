@@ -28,8 +28,8 @@ from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
 from composir.errors import DatasetError
 from composir.gallery.column_types import (
     COLUMN_TYPES,
+    ColumnReading,
     Kind,
-    Reading,
     Value,
     read_as,
     read_iso_dates,
@@ -54,7 +54,7 @@ class SidecarTable:
     """
 
     def __init__(
-        self, path: Path, key_column: str, keys: list[str], columns: Mapping[str, Reading]
+        self, path: Path, key_column: str, keys: list[str], columns: Mapping[str, ColumnReading]
     ) -> None:
         """Index rows by key; the keys are normalised and differ from each other."""
         self.path = path
@@ -167,8 +167,10 @@ def _check_types(types: Mapping[str, str]) -> None:
             )
 
 
-def _typed(path: Path, raw: Table, key_column: str, types: Mapping[str, str]) -> dict[str, Reading]:
-    columns: dict[str, Reading] = {}
+def _typed(
+    path: Path, raw: Table, key_column: str, types: Mapping[str, str]
+) -> dict[str, ColumnReading]:
+    columns: dict[str, ColumnReading] = {}
     spelled: dict[str, str] = {}
     said = dict(types)
     for name, values in raw.columns.items():
@@ -202,7 +204,7 @@ def _column_name(path: Path, name: str) -> str:
 
 def _read_column(
     path: Path, name: str, values: Sequence[object], raw: Table, wanted: str | None
-) -> Reading:
+) -> ColumnReading:
     """One type for a whole column: said, or found in text cells, or as the file itself has it."""
     if wanted is not None:
         texts = ["" if (value := _plain(one)) is None else _as_text(value) for one in values]
@@ -213,20 +215,24 @@ def _read_column(
     return _unify([_plain(value) for value in values])
 
 
-def _unify(values: Sequence[object]) -> Reading:
+def _unify(values: Sequence[object]) -> ColumnReading:
     """The type that JSON or Parquet values have; text where they differ."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
-        return Reading(bool, [None if v is None else bool(v) for v in values], "true or false")
+        return ColumnReading(
+            bool, [None if v is None else bool(v) for v in values], "true or false"
+        )
     fits = all(-(2**63) <= value < 2**63 for value in values if isinstance(value, int))
     if kinds == {int} and fits:
-        return Reading(int, [v if isinstance(v, int) else None for v in values], "whole numbers")
+        return ColumnReading(
+            int, [v if isinstance(v, int) else None for v in values], "whole numbers"
+        )
     if kinds <= {int, float} and float in kinds and fits:
         floats = [float(v) if isinstance(v, (int, float)) else None for v in values]
-        return Reading(float, floats, "numbers")
+        return ColumnReading(float, floats, "numbers")
     texts = [None if value is None else _as_text(value) for value in values]
     dates = read_iso_dates([text or "" for text in texts]) if kinds == {str} else None
-    return dates or Reading(str, texts, "text")
+    return dates or ColumnReading(str, texts, "text")
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from composir.gallery import rows
-from composir.gallery.copies import MovedFiles, Source
+from composir.gallery.copies import CopySource, MovedFiles
 from composir.gallery.failures import FailedFile, append_failures
 from composir.gallery.known import KnownFiles, content_key
 from composir.gallery.pipeline import EncodedBatch, Written
@@ -181,12 +181,12 @@ class RowWriter:
             for name, kept in self._kept_metadata(ids).items()
         }
 
-    def _held_sources(self) -> list[Source]:
+    def _held_sources(self) -> list[CopySource]:
         """All rows of the store with a content to copy."""
         wanted = {copy.content_hash for copy in self._copies}
         names = ["id", "content_hash", "path", "path_bytes", "folder", "_rowoffset"]
         return [
-            Source(
+            CopySource(
                 row["id"],
                 row["content_hash"],
                 rows.decode_path(row["path"], row["path_bytes"]),

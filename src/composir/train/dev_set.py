@@ -19,7 +19,7 @@ from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
-from composir.compose.query_side import Tokens
+from composir.compose.query_side import LightTokens
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.trained import Templates
@@ -111,7 +111,7 @@ def open_dev_set(
 
 def terms_of(
     dev: DevSet,
-    tokens: Tokens,
+    tokens: LightTokens,
     templates: Templates,
     plain: SplicingEncoder,
     adapted: SplicingEncoder | None = None,

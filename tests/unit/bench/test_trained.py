@@ -24,7 +24,7 @@ from composir.bench.suite import (
 from composir.bench.task import LoadOptions
 from composir.bench.tune import tune
 from composir.compose import QueryBatch, load_composer
-from composir.compose.query_side import QuerySide, Tokens
+from composir.compose.query_side import LightTokens, QuerySide
 from composir.errors import BenchError, DatasetError, QueryError
 from composir.model import Model
 from composir.types import FloatArray
@@ -109,7 +109,7 @@ def test_tuning_runs_the_query_side_once(
     ran: list[int] = []
     tokens = QuerySide.tokens
 
-    def count(side: QuerySide, batch: QueryBatch) -> Tokens:
+    def count(side: QuerySide, batch: QueryBatch) -> LightTokens:
         ran.append(len(batch))
         return tokens(side, batch)
 

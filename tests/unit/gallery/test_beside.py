@@ -21,7 +21,7 @@ from composir.encode.encoders import Encoder, image_encoder
 from composir.errors import BundleMismatchError, GalleryError
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.beside import is_of_another_model, switch_model
-from composir.gallery.manifest import Manifest, other_table, read_manifest
+from composir.gallery.manifest import GalleryManifest, other_table, read_manifest
 from composir.gallery.repair import repair_gallery
 from composir.gallery.verify import verify_gallery
 from composir.types import FloatArray, PixelArray, Query
@@ -163,11 +163,11 @@ def one_at_a_time(make: Callable[[ColourModel], Encoder]) -> Callable[[ColourMod
 def test_killed_before_the_switch_nothing_has_changed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(_self: Manifest, _folder: Path) -> None:
+    def killed(_self: GalleryManifest, _folder: Path) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "write", killed)
+        patch.setattr(GalleryManifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             switch_model(scene.path, Turned())
 

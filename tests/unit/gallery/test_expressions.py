@@ -113,10 +113,17 @@ def parse(where: str) -> Expression:
         ),
         (
             "date = date '2024-02-29'",
-            Comparison("=", Column("date", Kind.DATE), Literal(datetime(2024, 2, 29), Kind.DATE)),
+            Comparison(
+                "=",
+                Column("date", Kind.DATE),
+                Literal(datetime(2024, 2, 29), Kind.DATE),
+            ),
         ),
         ("case = 'a'", Comparison("=", Column("case", Kind.TEXT), text("a"))),
-        ("1 = 2 or 'b' > 'a'", Or((Literal(False, Kind.TRUTH), Literal(True, Kind.TRUTH)))),
+        (
+            "1 = 2 or 'b' > 'a'",
+            Or((Literal(False, Kind.TRUTH), Literal(True, Kind.TRUTH))),
+        ),
     ],
 )  # fmt: skip
 def test_trees(where: str, tree: Expression) -> None:

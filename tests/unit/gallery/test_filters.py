@@ -246,7 +246,10 @@ def small(number: Value) -> Value:
 
 def values(kind: Kind) -> SearchStrategy[Expression]:
     """Expressions of a kind that are no conditions."""
-    named = columns({Kind.NUMBER: "w i f", Kind.TEXT: "s r", Kind.DATE: "t modified d"}[kind], kind)
+    named = columns(
+        {Kind.NUMBER: "w i f", Kind.TEXT: "s r", Kind.DATE: "t modified d"}[kind],
+        kind,
+    )
     plain = named | literals(kind).map(lambda value: Literal(value, kind))
     if kind is Kind.NUMBER:
         part = st.sampled_from([Column("w", kind), Column("f", kind)]) | literals(kind).map(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from composir.errors import DatasetError
 from composir.gallery.column_dates import DateOrder, read_dates
 from composir.gallery.column_numbers import NumberStyle, read_numbers
-from composir.gallery.column_types import COLUMN_TYPES, Reading, read_as, read_texts
+from composir.gallery.column_types import COLUMN_TYPES, ColumnReading, read_as, read_texts
 from composir.gallery.sidecar import read_metadata
 
 
-def read(*cells: str) -> Reading:
+def read(*cells: str) -> ColumnReading:
     return read_texts("x", cells)
 
 

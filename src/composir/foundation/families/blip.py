@@ -21,7 +21,7 @@ from composir.foundation.transformers_code import (
     load_config,
     require_transformers,
 )
-from composir.foundation.weights import BLOCK, Names, Source
+from composir.foundation.weights import BLOCK, Names, WeightSource
 from composir.images.preprocess import PreprocessSpec
 
 _IMAGE_BLOCK: Names = {
@@ -49,7 +49,7 @@ _LAYERS = "text_encoder.encoder.layer"
 def read(checkpoint: Checkpoint) -> Parts:
     """Read a checkpoint."""
     config = load_config(checkpoint, "BlipConfig")
-    source = Source(checkpoint.state, str(checkpoint.folder))
+    source = WeightSource(checkpoint.state, str(checkpoint.folder))
     if "vision_proj.weight" not in source.state:
         raise ModelError(
             f"{checkpoint.folder} is a BLIP without projections for retrieval, so it has no "
@@ -98,7 +98,7 @@ class Reference(TransformersReference):
         return self.load(require_transformers().BlipForImageTextRetrieval)
 
 
-def _text_tower(config: Any, source: Source) -> TextTower:
+def _text_tower(config: Any, source: WeightSource) -> TextTower:
     text = config.text_config
     spec = TextTowerSpec(
         dimension=config.image_text_hidden_size,
@@ -118,7 +118,7 @@ def _text_tower(config: Any, source: Source) -> TextTower:
     return source.fill(TextTower(spec), state)
 
 
-def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> ImageTower:
+def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) -> ImageTower:
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=config.image_text_hidden_size,
@@ -141,7 +141,7 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
     return source.fill(ImageTower(spec), state)
 
 
-def _matching(config: Any, source: Source, text: TextTower) -> MatchingEncoder:
+def _matching(config: Any, source: WeightSource, text: TextTower) -> MatchingEncoder:
     state: dict[str, Tensor] = dict(source.layer("head", "itm_head"))
     for index in range(text.spec.layers):
         parts: Mapping[str, Tensor] = source.parts(f"{_LAYERS}.{index}", _CROSSING)

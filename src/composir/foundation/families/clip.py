@@ -14,7 +14,7 @@ from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
-from composir.foundation.weights import Source
+from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ UNKNOWN_END = 2
 def read(checkpoint: Checkpoint) -> Parts:
     """Read a checkpoint."""
     config = load_config(checkpoint, "CLIPConfig")
-    source = Source(checkpoint.state, str(checkpoint.folder))
+    source = WeightSource(checkpoint.state, str(checkpoint.folder))
     preprocess = checkpoint.preprocess(config.vision_config.image_size)
     return assemble(checkpoint, config, source, read_tokenizer(checkpoint), preprocess)
 
@@ -36,7 +36,7 @@ def read(checkpoint: Checkpoint) -> Parts:
 def assemble(
     checkpoint: Checkpoint,
     config: Any,
-    source: Source,
+    source: WeightSource,
     tokenizer: Tokenizer,
     preprocess: PreprocessSpec,
     *,
@@ -85,7 +85,7 @@ def _check_end(
         )
 
 
-def _text_tower(config: Any, source: Source, *, causal: bool) -> TextTower:
+def _text_tower(config: Any, source: WeightSource, *, causal: bool) -> TextTower:
     text = config.text_config
     spec = TextTowerSpec(
         dimension=config.projection_dim,
@@ -102,7 +102,7 @@ def _text_tower(config: Any, source: Source, *, causal: bool) -> TextTower:
     return source.fill(TextTower(spec), state)
 
 
-def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> ImageTower:
+def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) -> ImageTower:
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=config.projection_dim,

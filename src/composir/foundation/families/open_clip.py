@@ -30,7 +30,7 @@ from composir.foundation.transformers_code import (
     config_from,
     require_transformers,
 )
-from composir.foundation.weights import Source
+from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 from composir.model.framing import Framing
 from composir.types import FloatArray
@@ -66,7 +66,7 @@ def read(checkpoint: Checkpoint) -> Parts:
     return clip.assemble(
         checkpoint,
         config,
-        Source(_renamed(checkpoint, config), str(checkpoint.folder)),
+        WeightSource(_renamed(checkpoint, config), str(checkpoint.folder)),
         read_tokenizer(checkpoint),
         preprocess,
         family="open_clip",
@@ -83,7 +83,7 @@ def _fastvit(
     if name is None:
         return None
     tower = FastVit(FASTVITS[name], model["embed_dim"], preprocess.mean, preprocess.std)
-    source = Source(checkpoint.state, str(checkpoint.folder))
+    source = WeightSource(checkpoint.state, str(checkpoint.folder))
     return source.fill(tower, fastvit_weights(tower, source, _TRUNK))
 
 
@@ -257,7 +257,7 @@ def _renamed(checkpoint: Checkpoint, config: Any) -> dict[str, Tensor]:
     """Weights under transformers' names, but those of an image tower of timm's."""
     # Towers that open_clip calls custom are one level deeper.
     plain = {name.removeprefix("text."): tensor for name, tensor in checkpoint.state.items()}
-    state = Source(plain, str(checkpoint.folder))
+    state = WeightSource(plain, str(checkpoint.folder))
     made = {
         "logit_scale": state["logit_scale"],
         "text_projection.weight": state["text_projection"].T,
@@ -280,7 +280,7 @@ def _renamed(checkpoint: Checkpoint, config: Any) -> dict[str, Tensor]:
     }
 
 
-def _blocks(state: Source, theirs: str, ours: str, count: int) -> dict[str, Tensor]:
+def _blocks(state: WeightSource, theirs: str, ours: str, count: int) -> dict[str, Tensor]:
     made: dict[str, Tensor] = {}
     for index in range(count):
         source, target = f"{theirs}.resblocks.{index}", f"{ours}.encoder.layers.{index}"

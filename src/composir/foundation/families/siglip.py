@@ -14,7 +14,7 @@ from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.tokenizer_files import SETTINGS, frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
-from composir.foundation.weights import Source
+from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 
 _GEMMA = ("Gemma", "Siglip2")
@@ -27,7 +27,7 @@ def read(checkpoint: Checkpoint) -> Parts:
         raise ModelError(
             f"{checkpoint.folder}: its image tower pools nothing, so it has no vectors"
         )
-    source = Source(checkpoint.state, str(checkpoint.folder))
+    source = WeightSource(checkpoint.state, str(checkpoint.folder))
     tokenizer = read_tokenizer(checkpoint)
     preprocess = checkpoint.preprocess(config.vision_config.image_size)
     text = _text_tower(config, source)
@@ -71,7 +71,7 @@ def _cleaning(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _text_tower(config: Any, source: Source) -> TextTower:
+def _text_tower(config: Any, source: WeightSource) -> TextTower:
     text = config.text_config
     spec = TextTowerSpec(
         dimension=text.projection_size,
@@ -90,7 +90,7 @@ def _text_tower(config: Any, source: Source) -> TextTower:
     return source.fill(TextTower(spec), state)
 
 
-def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> ImageTower:
+def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) -> ImageTower:
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=image.hidden_size,
@@ -117,7 +117,7 @@ def _image_tower(config: Any, source: Source, preprocess: PreprocessSpec) -> Ima
     return source.fill(ImageTower(spec), state)
 
 
-def _pool_projections(source: Source, attention: str, width: int) -> dict[str, Tensor]:
+def _pool_projections(source: WeightSource, attention: str, width: int) -> dict[str, Tensor]:
     """Torch keeps query, key and value as one matrix; the query is of the probe, the rest not."""
     parts: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from composir.compose.query_side import Tokens, checked_words
+from composir.compose.query_side import LightTokens, checked_words
 from composir.compose.trained import ComposerFolder
 from composir.errors import ImageReadError, ModelError, TrainingError
 from composir.images import read_image
@@ -27,7 +27,7 @@ Feeds: TypeAlias = Callable[[Sequence[int]], dict[str, FloatArray | PixelArray]]
 
 def query_tokens(
     composer: ComposerFolder, files: Sequence[Path], features: GalleryFeatures, rows: Sequence[int]
-) -> Tokens:
+) -> LightTokens:
     """Compute the tokens of some images, and the vectors of a graph that gives its own.
 
     Returns:
@@ -48,8 +48,10 @@ def query_tokens(
     given = [np.concatenate(part)[[place[row] for row in rows]] for part in zip(*runs, strict=True)]
     words = checked_words(composer, given[0])
     if not made.vector:
-        return Tokens(words)
-    return Tokens(words, vectors=_checked_vectors(composer, given[1], features.vectors.shape[1]))
+        return LightTokens(words)
+    return LightTokens(
+        words, vectors=_checked_vectors(composer, given[1], features.vectors.shape[1])
+    )
 
 
 def _feeds(composer: ComposerFolder, files: Sequence[Path], features: GalleryFeatures) -> Feeds:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.appearance import Appearance
+from composir.foundation.appearance import AppearancePart
 from composir.model.bundle import Bundle
 from composir.train.config import Between, Dropout, Settings, Temperature, Weight
 from composir.train.frozen import read_weights
@@ -56,7 +56,7 @@ class LightVector(nn.Module):
         """Build with random weights."""
         super().__init__()
         self.config = config
-        self.appearance: Appearance | None = None
+        self.appearance: AppearancePart | None = None
         self.widen: nn.Module = nn.Identity()
         self.norm = nn.LayerNorm(channels)
         self.linear = nn.Linear(channels, dimension)
@@ -74,7 +74,7 @@ class LightVector(nn.Module):
         made = cls(len(conv), len(projection), config)
         part = bundle.manifest.image.appearance
         if part is not None:
-            made.appearance = Appearance(len(conv), part.width, part.weight)
+            made.appearance = AppearancePart(len(conv), part.width, part.weight)
             own = (weights[f"appearance.project.{kind}"] for kind in ("weight", "bias"))
             _fill(made.appearance.project, *own)
         heads = projection.reshape(len(projection), -1, len(conv))

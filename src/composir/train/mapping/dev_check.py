@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from composir.compose.blend import BlendWeights
-from composir.compose.query_side import Tokens
+from composir.compose.query_side import LightTokens
 from composir.compose.trained import Templates
 from composir.model.base import SplicingEncoder
 from composir.train.blend import BlendSettings
@@ -46,7 +46,7 @@ def dev_check(
         device = mapper.word_like.mean.device
         seen = None if patches is None else torch.from_numpy(patches).to(device)
         words, _ = mapper(torch.from_numpy(dev.vectors).to(device), seen)
-        terms = terms_of(dev, Tokens(words.cpu().numpy()), templates, texts)
+        terms = terms_of(dev, LightTokens(words.cpu().numpy()), templates, texts)
         return {
             f"{dev.name}/{name}/recall@10": dev_score(dev, terms, weights)
             for name, weights in blends.items()
