@@ -22,7 +22,9 @@ from tests.fakes import ColourModel
 from tests.serve.live import colours
 
 ROOT = Path(__file__).parents[2]
+# Whoever runs the tests in the background has Ctrl-C ignored in all children.
 BEGIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from composir.cli import models; from tests.fakes import ColourModel; "
     "models.resolve_model = lambda name, compute: ColourModel(); "
     "from composir.cli.entry import run; run()"

@@ -220,8 +220,10 @@ class TestDecoders:
     @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent on POSIX only")
     def test_an_interrupt_does_not_wait_for_the_decoder(self) -> None:
         script = (
-            "import _thread, io, sys, threading, time\n"
+            "import _thread, io, signal, sys, threading, time\n"
             "from composir.images.bounded import Decoders, Job\n"
+            # A test run in the background of a shell inherits interrupts that are ignored.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
             "threading.Timer(0.3, _thread.interrupt_main).start()\n"
             "try: Decoders(sleep).decode(Job(io.BytesIO(b'x'), 1, None, 1), 50)\n"
