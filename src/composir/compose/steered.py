@@ -34,11 +34,14 @@ class Steering:
             both; None to leave it there.
         more: (n, D) float32, vectors of images that are liked.
         less: (m, D) float32, vectors of images that are not.
+        reference: (D,) float32, unit norm, a device's estimate of a picture that stayed there;
+            None where the query brings its own.
     """
 
     balance: float | None = None
     more: FloatArray = field(default_factory=_none)
     less: FloatArray = field(default_factory=_none)
+    reference: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Check the balance."""
@@ -92,10 +95,13 @@ class Steered:
         balance = self.steering.balance
         if balance in (None, 0.5):
             return vectors
-        if batch.image_vectors is None or not all(batch.texts):
+        pictures = batch.image_vectors
+        if pictures is None and self.steering.reference is not None:
+            pictures = self.steering.reference[None]
+        if pictures is None or not all(batch.texts):
             raise QueryError("balance lies between a picture and words: give both, or leave it out")
         share = abs(2 * float(balance or 0.0) - 1)
-        end = batch.image_vectors if not balance or balance < 0.5 else self._words(batch)
+        end = pictures if not balance or balance < 0.5 else self._words(batch)
         return normalised((1 - share) * vectors + share * end)
 
     def _words(self, batch: QueryBatch) -> FloatArray:

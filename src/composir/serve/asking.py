@@ -34,6 +34,8 @@ class Question:
 
     query: Query
     composer: Composer
+    reference: FloatArray | None = None
+    """(D,) float32, a device's own estimate of its picture."""
 
 
 def question(request: QueryRequest, engine: Engine) -> Question:
@@ -53,6 +55,7 @@ def question(request: QueryRequest, engine: Engine) -> Question:
         asked = Question(query, engine.composer(request.composer, request.settings))
     if steering.is_idle:
         return asked
+    steering = replace(steering, reference=asked.reference)
     return replace(asked, composer=Steered(asked.composer, engine.model, steering))
 
 
@@ -70,7 +73,7 @@ def _by_message(request: QueryRequest, engine: Engine) -> Question:
         from_device=True,
         literal=request.literal,
     )
-    return Question(query, message_composer(message, composer))
+    return Question(query, message_composer(message, composer), message.vector)
 
 
 def _references(images: Sequence[ImageInput], engine: Engine) -> list[ReferenceImage]:
