@@ -24,7 +24,10 @@ from composir.model.sessions import default_threads
 if TYPE_CHECKING:
     from composir.model.base import EmbeddingModel
 
-_CORE = ("numpy", "pillow", "onnxruntime", "tokenizers", "pylance", "typer", "rich", "pydantic")
+_CORE = (
+    *("numpy", "pillow", "onnxruntime", "tokenizers", "pylance", "numkong"),
+    *("typer", "rich", "pydantic"),
+)
 _NEEDED_MEMORY = 1 << 30
 _NEEDED_DISK = 500 << 20
 _OLDEST, _TOO_NEW = (3, 11), (3, 14)

@@ -7,6 +7,7 @@ on or is another one; written beside and renamed, so that a half-written one is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,8 @@ from composir.gallery.rows import are_unit
 from composir.gallery.store import Store
 from composir.types import FloatArray
 
+VECTORS, CODES = "vectors", "codes"
+"""Kinds of cache files: the matrix, and its codes (`codes.py`)."""
 _SAMPLE = 16  # rows looked at when a cache file is opened; `doctor --deep` looks at all
 
 
@@ -50,7 +53,7 @@ def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray
     path = matrix_path(store, folder)
     try:
         if anew or not fits(path, store):
-            _build(store, path)
+            write_cached(path, store, lambda file: _write(store, file))
         return open_matrix(path, store)
     except VersionGoneError:
         raise
@@ -64,15 +67,21 @@ def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray
 
 def forget_matrices(store: Store, folder: Path) -> None:
     """Remove the cache files of all other versions and datasets than the one at hand."""
-    kept = matrix_path(store, folder)
-    for path in kept.parent.glob("vectors-*-*.npy"):
-        if path != kept:
-            _remove(path)
+    for kind in (VECTORS, CODES):
+        kept = cached(kind, store, folder)
+        for path in kept.parent.glob(f"{kind}-*-*.npy"):
+            if path != kept:
+                _remove(path)
 
 
 def matrix_path(store: Store, folder: Path) -> Path:
     """Where the matrix of a store's version is kept."""
-    name = f"vectors-{store.version}-{len(store)}-{store.identity}.npy"
+    return cached(VECTORS, store, folder)
+
+
+def cached(kind: str, store: Store, folder: Path) -> Path:
+    """Where what was made of the vectors of a store's version is kept."""
+    name = f"{kind}-{store.version}-{len(store)}-{store.identity}.npy"
     return inside(folder, f"{CACHE_NAME}/{name}")
 
 
@@ -97,11 +106,12 @@ def open_matrix(path: Path, store: Store) -> FloatArray:
     return np.asarray(matrix)  # a plain view: the memmap class costs on every operation
 
 
-def _build(store: Store, path: Path) -> None:
+def write_cached(path: Path, store: Store, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a cache file, and remove those of its kind that are older."""
     path.parent.mkdir(exist_ok=True)
     with replaced_atomically(path) as file:
-        _write(store, file)
-    for other in path.parent.glob("vectors-*-*.npy"):
+        write(file)
+    for other in path.parent.glob(f"{path.name.partition('-')[0]}-*-*.npy"):
         if other != path and _version(other) <= store.version:
             _remove(other)
 

@@ -22,8 +22,12 @@ from composir.types import FloatArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from composir.gallery.codes import Codes
+
 _NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
 _SAMPLE = 4096  # pictures that say how much of something unwanted is much
+CODED_FROM = 20_000
+"""More images than these are looked through by their codes first."""
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
@@ -75,24 +79,32 @@ class Ranker(Protocol):
 class ExactRanker:
     """Scores every vector: exact, and the fastest up to a few hundred thousand images."""
 
-    def __init__(self, store: Store, matrix: FloatArray) -> None:
-        """Rank a store by the matrix of its vectors, (n, D) float32."""
-        self._store, self._matrix = store, matrix
+    def __init__(self, store: Store, matrix: FloatArray, codes: Codes | None = None) -> None:
+        """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
+        self._store, self._matrix, self._codes = store, matrix, codes
 
     @property
     def size(self) -> int:
         """Number of images."""
         return len(self._matrix)
 
-    def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking:
+    def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
         """Rank for one composed query."""
         penalties = _penalties(composed, self._matrix)
-        if where is None:
+        positions = None
+        if where is not None:
+            from composir.gallery.filters import matching_positions
+
+            positions = matching_positions(self._store, where)
+        count = self.size if positions is None else len(positions)
+        if self._codes is not None and count > CODED_FROM:
+            from composir.gallery.coded import CodedRanking
+
+            store, matrix, codes = self._store, self._matrix, self._codes
+            return CodedRanking(store, matrix, codes, composed, penalties, positions)
+        if positions is None:
             scores = _scores(composed, penalties, self._matrix)
             return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
-        from composir.gallery.filters import matching_positions
-
-        positions = matching_positions(self._store, where)
         if len(positions) < _FEW * self.size:
             matching = self._matrix[positions]
             scores = _scores(composed, penalties, matching)

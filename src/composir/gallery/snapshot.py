@@ -7,7 +7,7 @@ from pathlib import Path
 
 from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.matrix import load_matrix
-from composir.gallery.ranking import ExactRanker, Ranker
+from composir.gallery.ranking import CODED_FROM, ExactRanker, Ranker
 from composir.gallery.store import Store
 
 
@@ -27,7 +27,12 @@ class Snapshot:
         if len(self.store) > self._exact_limit and self.store.has_index():
             return ApproximateRanker(self.store)
         matrix = load_matrix(self.store, self._folder, anew=self._matrix_anew)
-        return ExactRanker(self.store, matrix)
+        if len(matrix) <= CODED_FROM:
+            return ExactRanker(self.store, matrix)
+        from composir.gallery.codes import load_codes
+
+        codes = load_codes(self.store, matrix, anew=self._matrix_anew)
+        return ExactRanker(self.store, matrix, codes)
 
     def prepare(self) -> None:
         """Make what the first search would otherwise have to make."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from composir.errors import GalleryDamagedError
 from composir.gallery import rows
+from composir.gallery.codes import have_sound_codes
 from composir.gallery.damage import VersionGoneError, cause_of
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.manifest import read_manifest
@@ -95,6 +96,8 @@ def _check_deeply(store: Store) -> list[Fault]:
     ]
     if differing:
         faults.append(Fault("cache", f"{differing:,} of the cached vectors are not the table's"))
+    elif matrix is not None and not have_sound_codes(store, matrix):
+        faults.append(Fault("cache", "the cached codes are not those of the vectors"))
     store.try_index()
     return faults
 

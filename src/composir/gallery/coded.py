@@ -1,0 +1,132 @@
+"""The exact ranking of many images: bounds from eight-bit codes first, then the scores that count.
+
+The codes say between which bounds every score lies. An image whose upper bound is below the lower
+bounds of `count` others is not among the best `count`; the vectors of all others are scored. The
+result is that of scoring everything, ties included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from composir.compose.base import ComposedQueries
+from composir.compose.unwanted import Penalties
+from composir.gallery import rows
+from composir.gallery.codes import Codes, Products
+from composir.gallery.matrix import MatrixDamagedError
+from composir.gallery.ranking import Candidate, Scores, best_positions, candidates
+from composir.gallery.store import Store
+from composir.types import FloatArray
+
+_ROUNDING = 1e-5
+_SCORED = 8192  # vectors scored at a time: as doubles they take twice their memory
+_GATHERED = 0.2  # of the codes: below this share, gathering rows beats multiplying all of them
+
+
+class _Bounds:
+    """Between which bounds the scores of n images lie.
+
+    Attributes:
+        similarities: (n,) float32, in the middle, to what is wanted alone.
+        low: (n,) float32.
+        high: (n,) float32.
+    """
+
+    def __init__(
+        self, composed: ComposedQueries, penalties: Penalties | None, products: Products
+    ) -> None:
+        middle, margin = products.middle, products.margin
+        wanted = composed.vectors.shape[1]
+        axes = np.eye(middle.shape[1], dtype=np.float32)
+        # The query's own rules, applied to images whose coordinates are their products.
+        ruled = replace(composed, vectors=axes[None, :wanted], unwanted=())
+        self.similarities = ruled.similarities(middle)[0]
+        self.low = ruled.similarities(middle - margin)[0]
+        self.high = ruled.similarities(middle + margin)[0]
+        if penalties is not None:
+            taken = replace(penalties, directions=axes[wanted:])
+            self.low -= taken(middle + margin)
+            self.high -= taken(middle - margin)
+
+    def survivors(self, count: int) -> NDArray[np.int64]:
+        """Positions of all that may be among the best, in order."""
+        if count >= len(self.low):
+            return np.arange(len(self.low))
+        least = np.partition(self.low, len(self.low) - count)[len(self.low) - count]
+        return np.flatnonzero(self.high >= least - _ROUNDING * (1.0 + abs(least)))
+
+
+class CodedRanking:
+    """The ranking of all images that passed the filter."""
+
+    def __init__(
+        self,
+        store: Store,
+        matrix: FloatArray,
+        codes: Codes,
+        composed: ComposedQueries,
+        penalties: Penalties | None,
+        positions: NDArray[np.int64] | None,
+    ) -> None:
+        """Look through the codes.
+
+        Args:
+            store: The images'.
+            matrix: (n, D) float32, their vectors.
+            codes: Of the matrix.
+            composed: The query.
+            penalties: For what is unwanted.
+            positions: (m,) which rows passed the filter; None for all.
+        """
+        self._store, self._matrix, self._positions = store, matrix, positions
+        self._composed, self._penalties = composed, penalties
+        directions = composed.vectors[0]
+        if penalties is not None:
+            directions = np.concatenate([directions, penalties.directions])
+        if positions is None or len(positions) < _GATHERED * len(matrix):
+            products = codes.products(directions, positions)
+        else:
+            products = codes.products(directions).at(positions)
+        self._bounds = _Bounds(composed, penalties, products)
+
+    @property
+    def searched(self) -> int:
+        """Number of images that passed the filter."""
+        return len(self._bounds.low)
+
+    @property
+    def background(self) -> FloatArray:
+        """All similarities to what is wanted, within the margins of the codes."""
+        return self._bounds.similarities
+
+    def best(self, count: int) -> list[Candidate]:
+        """The best images, best first; equal scores in the order of the rows."""
+        places, scores = self.places(count)
+        names = [*rows.CANDIDATE_COLUMNS, *self._store.metadata_columns]
+        return candidates(self._store.take(places.tolist(), names), scores, self._matrix[places])
+
+    def places(self, count: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """Rows and scores of the best."""
+        survivors = self._bounds.survivors(count)
+        scores = np.concatenate([*self._scored(survivors), np.zeros(0, dtype=np.float32)])
+        chosen = best_positions(scores, count)
+        return self._rows(survivors[chosen]), scores[chosen]
+
+    def _scored(self, survivors: NDArray[np.int64]) -> Iterator[FloatArray]:
+        """In double precision: so equal vectors have equal scores, wherever they lie."""
+        for begin in range(0, len(survivors), _SCORED):
+            part = survivors[begin : begin + _SCORED]
+            vectors = self._matrix[self._rows(part)].astype(np.float64)
+            scores = Scores.of(self._composed, self._penalties, vectors).final
+            slack = _ROUNDING * (1.0 + np.abs(scores))
+            low, high = self._bounds.low[part] - slack, self._bounds.high[part] + slack
+            if not ((low <= scores) & (scores <= high)).all():  # nor is NaN
+                raise MatrixDamagedError
+            yield scores
+
+    def _rows(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return positions if self._positions is None else self._positions[positions]
