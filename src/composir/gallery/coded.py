@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,9 @@ class _Bounds:
         axes = np.eye(middle.shape[1], dtype=np.float32)
         # The query's own rules, applied to images whose coordinates are their products.
         ruled = replace(composed, vectors=axes[None, :wanted], unwanted=())
-        self.similarities = ruled.similarities(middle)[0]
-        self.low = ruled.similarities(middle - margin)[0]
-        self.high = ruled.similarities(middle + margin)[0]
+        self.similarities: FloatArray = ruled.similarities(middle)[0]
+        self.low: FloatArray = ruled.similarities(middle - margin)[0]
+        self.high: FloatArray = ruled.similarities(middle + margin)[0]
         if penalties is not None:
             taken = replace(penalties, directions=axes[wanted:])
             self.low -= taken(middle + margin)
@@ -120,7 +121,7 @@ class CodedRanking:
         """In double precision: so equal vectors have equal scores, wherever they lie."""
         for begin in range(0, len(survivors), _SCORED):
             part = survivors[begin : begin + _SCORED]
-            vectors = self._matrix[self._rows(part)].astype(np.float64)
+            vectors: Any = self._matrix[self._rows(part)].astype(np.float64)
             scores = Scores.of(self._composed, self._penalties, vectors).final
             slack = _ROUNDING * (1.0 + np.abs(scores))
             low, high = self._bounds.low[part] - slack, self._bounds.high[part] + slack
