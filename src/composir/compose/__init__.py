@@ -1,7 +1,7 @@
 """Composers: from a reference image and a modification text to a query.
 
-One idea a file. `COMPOSERS` is the table of those without training; trained ones are folders, and
-`KINDS` says which file runs which kind. Adding one: docs/adding-a-composer.md.
+One idea a file. `COMPOSERS` is the table of those without training; trained ones are folders, which
+`spliced` runs. Adding one: docs/adding-a-composer.md.
 """
 
 from __future__ import annotations
@@ -30,12 +30,6 @@ COMPOSERS: dict[str, str] = {
     "replace": "composir.compose.replace:Replace",
     "direction": "composir.compose.direction:Direction",
     "joint": "composir.compose.joint:Joint",
-}
-
-KINDS: dict[str, str] = {
-    "sentence": "composir.compose.sentence:open_composer",
-    "pseudo_word": "composir.compose.pseudo_word:open_composer",
-    "adapted": "composir.compose.adapted:open_composer",
 }
 
 Settings = Mapping[str, float | int | str]
@@ -133,14 +127,14 @@ def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
         BundleError: If the folder is no composer, incomplete or damaged.
         ModelError: If it was trained for another model.
     """
+    from composir.compose.spliced import open_spliced
     from composir.compose.trained import ComposerFolder
 
     opened = ComposerFolder.load(folder)
     capable = _splicing(model, folder)
     words = capable.texts.word_dimension
     opened.check_model(model.name, model.fingerprint, capable.text_checksum, words)
-    composer: SplicedComposer = _imported(KINDS[opened.manifest.kind])(opened, capable)
-    return composer
+    return open_spliced(opened, capable)
 
 
 def packaged_composers(model: EmbeddingModel) -> Mapping[str, Path]:
@@ -210,7 +204,6 @@ def _unknown(name: str, model: EmbeddingModel) -> str:
 
 __all__ = [
     "COMPOSERS",
-    "KINDS",
     "ComposedQueries",
     "Composer",
     "QueryBatch",

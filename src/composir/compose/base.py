@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -200,3 +200,32 @@ class Composer(Protocol):
         Raises:
             QueryError: If the composer needs a part that the batch lacks.
         """
+
+
+_Inner = TypeVar("_Inner", bound=Composer)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper(Generic[_Inner]):
+    """What composers around another one share: they say of themselves what that one says.
+
+    Attributes:
+        composer: The other one.
+    """
+
+    composer: _Inner
+
+    @property
+    def name(self) -> str:
+        """The other's."""
+        return self.composer.name
+
+    @property
+    def settings(self) -> dict[str, float | int | str]:
+        """The other's."""
+        return self.composer.settings
+
+    @property
+    def traits(self) -> Traits:
+        """The other's."""
+        return self.composer.traits

@@ -9,8 +9,7 @@ import numpy as np
 
 from composir.compose.arithmetic import Arithmetic
 from composir.compose.base import ComposedQueries, QueryBatch
-from composir.compose.phrase_vectors import PhraseVectors
-from composir.compose.retrieved import check_count, nearest_things
+from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
 from composir.compose.sphere import normalised
 from composir.errors import QueryError
 from composir.types import FloatArray
@@ -25,15 +24,16 @@ class Direction(Arithmetic):
     $$ q = \mathrm{normalise}\big(v + \alpha\, (T(F(I, x)) - T(F(I)))\big) $$
 
     with $x$ the words and $F(I)$ "a photo of" what fits the picture best; the difference is
-    averaged over several such sentences.
+    averaged over several such sentences. Where a bundle says nothing, it is the paper's: one
+    sentence, and the picture moves as far as the sentence does.
 
     Attributes:
         alpha: How far to move.
         things: How many sentences.
     """
 
-    alpha: float = 3.0
-    things: int = 3
+    alpha: float = 1.0
+    things: int = 1
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
     name = "direction"
 

@@ -10,8 +10,7 @@ import numpy as np
 from composir.compose.arithmetic import Arithmetic
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.exchanges import Exchange, read_exchanges
-from composir.compose.phrase_vectors import PhraseVectors
-from composir.compose.retrieved import check_count, nearest_things
+from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
 from composir.compose.sphere import normalised
 from composir.compose.unwanted import EVERYDAY
 from composir.errors import QueryError
@@ -31,6 +30,9 @@ class Replace(Arithmetic):
     ("a cat instead of a dog"), that alone is $G$. For texts of no group, G are the things that fit
     the picture best, as if they were its caption (prompt directional vectors, arXiv 2502.07215).
 
+    Where a bundle says nothing, each part counts once and one thing is taken off; the temperature
+    is the one at which CLIP-like models end their training.
+
     Attributes:
         a: Weight of the change.
         b: Weight of the text.
@@ -41,11 +43,11 @@ class Replace(Arithmetic):
             side of all pictures.
     """
 
-    a: float = 1.5
-    b: float = 0.5
-    temperature: float = 0.05
+    a: float = 1.0
+    b: float = 1.0
+    temperature: float = 0.01
     context: float = 0.0
-    things: int = 5
+    things: int = 1
     centred: float = 0.0
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
     name = "replace"

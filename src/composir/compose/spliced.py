@@ -1,7 +1,8 @@
 """Trained composers: pseudo-words of the reference among the words of a sentence.
 
-What kinds share: references become pseudo-words (`query_side`), pseudo-words and the modification
-become sentences (`template`), the text encoder reads them, and their vectors are blended (`blend`).
+References become pseudo-words (`query_side`), pseudo-words and the modification become sentences
+(`template`), the text encoder reads them, and their vectors are blended (`blend`). What kinds there
+are is said in `trained`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
 from composir.model.base import SplicingEncoder, SplicingModel
+from composir.model.once import Once
 from composir.types import FloatArray
 
 _FLOAT16 = 2
@@ -206,3 +208,20 @@ class SplicedComposer:
                 f"{self.weights.image}), which is missing: send it too, or set image=0"
             )
         return np.asarray(vectors, dtype=np.float32)
+
+
+def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
+    """Open a trained composer for its model; graphs are read at first use."""
+    graph, weights = folder.manifest.text_graph, folder.manifest.settings
+    side = QuerySide(folder, model)
+
+    def own() -> SplicingEncoder:
+        return model.texts
+
+    if graph is None:
+        return SplicedComposer(folder, model, weights, side, own, own)
+    adapted = Once(lambda: model.with_text_graph(folder.file(graph)))
+    # Once too, so that who prepares and who asks share what is opened.
+    plain = Once(lambda: adapted().without_adapters())
+    switched = plain if folder.manifest.switchable else own
+    return SplicedComposer(folder, model, weights, side, adapted, switched)

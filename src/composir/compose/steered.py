@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.compose.sphere import normalised
 from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
@@ -55,33 +55,16 @@ class Steering:
 
 
 @dataclass(frozen=True, slots=True)
-class Steered:
+class Steered(Wrapper[Composer]):
     """A composer whose queries are moved afterwards.
 
     Attributes:
-        composer: Makes the queries.
         model: The gallery's.
         steering: Where to.
     """
 
-    composer: Composer
     model: EmbeddingModel
     steering: Steering
-
-    @property
-    def name(self) -> str:
-        """The composer's."""
-        return self.composer.name
-
-    @property
-    def settings(self) -> dict[str, float | int | str]:
-        """The composer's."""
-        return self.composer.settings
-
-    @property
-    def traits(self) -> Traits:
-        """The composer's."""
-        return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose and move."""

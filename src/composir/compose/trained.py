@@ -32,6 +32,20 @@ MANIFEST_NAME = COMPOSER_MANIFEST
 SCHEMA = 1
 
 Kind: TypeAlias = Literal["sentence", "pseudo_word", "adapted"]
+"""What a composer has learnt, and from whom.
+
+- `sentence`: ISA (ICLR 2024, arXiv 2403.01431). The reference becomes a sentence of several
+  pseudo-words: a light image encoder and a token learner make it on the device, and the frozen text
+  encoder reads it with the modification. The symmetric variant runs the token learner on the patch
+  tokens of the gallery's encoder instead.
+- `pseudo_word`: a mapper of the reference's vector. Pic2Word (arXiv 2302.03084) maps the vector
+  alone; text-only mapping (the idea of LinCIR, arXiv 2312.01998) trains that without images; the
+  first stage of Map-to-Compose (arXiv 2504.17990) injects the patch tokens.
+- `adapted`: the second stage of Map-to-Compose. The text encoder itself has learnt to compose:
+  composed sentences alone go through it with adapters; the reference's own sentence and
+  modifications are read with adapters off, by the same graph where it can switch them
+  (`model.text_graph`); words without a reference, and negatives, by the model's own graph.
+"""
 QueryInput: TypeAlias = Literal["pixels", "patch_tokens", "vector"]
 
 
@@ -88,7 +102,7 @@ class ComposerManifest(_Part):
     Attributes:
         schema_version: Version of this format.
         name: What people call the composer, e.g. `isa`.
-        kind: How it composes: one file each in `compose/`.
+        kind: How it composes.
         model: The model it was trained for.
         text: SHA-256 of the text graph that it was trained against.
         input: What the query graph takes: `pixels` (n, s, s, 3) uint8; `patch_tokens` (n, N, Dp)
@@ -143,6 +157,8 @@ class ComposerManifest(_Part):
             raise ValueError("switchable says something of a text_graph, and there is none")
         if (self.input == "pixels") != (self.preprocess is not None):
             raise ValueError("preprocess belongs to the input `pixels`, and to no other")
+        if self.kind == "sentence" and self.input == "vector":
+            raise ValueError("a sentence is made of pixels or patch tokens")
         if self.vector and self.input != "pixels":
             raise ValueError("vector belongs to the input `pixels`: others have the gallery's own")
         for name in (self.graph, self.text_graph):

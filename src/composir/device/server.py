@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits, Wrapper
 from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage
@@ -51,26 +51,14 @@ def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageComposer:
+class MessageComposer(Wrapper[SplicedComposer]):
     """Plays a composer to a gallery: whatever the batch's picture, it is that of one message.
 
     Attributes:
         message: From a device.
-        composer: The one that it belongs to.
     """
 
     message: QueryMessage
-    composer: SplicedComposer
-
-    @property
-    def name(self) -> str:
-        """The composer's."""
-        return self.composer.name
-
-    @property
-    def settings(self) -> dict[str, float | int | str]:
-        """The composer's."""
-        return self.composer.settings
 
     @property
     def traits(self) -> Traits:
@@ -97,4 +85,4 @@ def message_composer(message: QueryMessage, composer: Composer) -> MessageCompos
             f"--composer {message.composer}, or the folder of that composer"
         )
     _check(message, composer)
-    return MessageComposer(message, composer)
+    return MessageComposer(composer, message)

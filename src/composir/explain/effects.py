@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.errors import QueryError
 from composir.explain.phrases import shown, split_phrases, without
 from composir.gallery import Gallery
@@ -80,32 +80,16 @@ class PhraseEffect:
         return sum(move.rank is not None and move.rank <= len(self.moves) for move in self.moves)
 
 
-@dataclass(slots=True)
-class Watched:
-    """A composer that remembers the last query it made."""
+@dataclass(frozen=True, slots=True)
+class Watched(Wrapper[Composer]):
+    """A composer that remembers the queries it made."""
 
-    composer: Composer
-    last: ComposedQueries | None = field(default=None)
-
-    @property
-    def name(self) -> str:
-        """The composer's."""
-        return self.composer.name
-
-    @property
-    def settings(self) -> dict[str, float | int | str]:
-        """The composer's."""
-        return self.composer.settings
-
-    @property
-    def traits(self) -> Traits:
-        """The composer's."""
-        return self.composer.traits
+    made: list[ComposedQueries] = field(default_factory=list)
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose as the composer does."""
-        self.last = self.composer.compose(batch)
-        return self.last
+        self.made.append(self.composer.compose(batch))
+        return self.made[-1]
 
 
 class PhraseTrial:
@@ -119,7 +103,7 @@ class PhraseTrial:
         self._query, self._gallery, self._settings = query, gallery, settings
         self._composer = Watched(composer)
         self._whole = self._ask(query)
-        self._composed = self._composer.last
+        self._composed = self._composer.made[-1]
 
     def effects(self) -> tuple[PhraseEffect, ...]:
         """What each phrase and each negative changed, in order."""
@@ -153,7 +137,7 @@ class PhraseTrial:
         known = {hit.id for hit in first}
         return replace(
             effect,
-            cosine=None if effect.negative else _cosine(self._composed, self._composer.last),
+            cosine=None if effect.negative else _cosine(self._composed, self._composer.made[-1]),
             moves=tuple(Move(hit, _rank_of(hit, result)) for hit in first),
             arrivals=tuple(hit for hit in result.hits[:FIRST] if hit.id not in known),
         )
@@ -177,8 +161,8 @@ def _rank_of(hit: Hit, result: SearchResult) -> int | None:
     return None
 
 
-def _cosine(one: ComposedQueries | None, other: ComposedQueries | None) -> float | None:
+def _cosine(one: ComposedQueries, other: ComposedQueries) -> float | None:
     """Mean cosine of the vectors of two composed queries, where they have as many."""
-    if one is None or other is None or one.vectors.shape != other.vectors.shape:
+    if one.vectors.shape != other.vectors.shape:
         return None
     return float((one.vectors * other.vectors).sum(axis=-1).mean())

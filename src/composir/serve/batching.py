@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL import Image
 
-from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel, JointEncoder, SplicingModel
 from composir.types import FloatArray, PixelArray
@@ -147,26 +147,10 @@ def _joined(batches: Sequence[QueryBatch]) -> QueryBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchedComposer:
+class BatchedComposer(Wrapper[Composer]):
     """A composer whose calls are made together with those of other threads."""
 
-    composer: Composer
     batcher: Batcher[CompositionCall, ComposedQueries]
-
-    @property
-    def name(self) -> str:
-        """The composer's."""
-        return self.composer.name
-
-    @property
-    def settings(self) -> dict[str, float | int | str]:
-        """The composer's."""
-        return self.composer.settings
-
-    @property
-    def traits(self) -> Traits:
-        """The composer's."""
-        return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose, as the composer does."""

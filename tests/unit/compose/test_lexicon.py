@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from composir.compose.exchanges import read_exchanges
-from composir.compose.instead import Instead, read_instead
+from composir.compose.exchanges import read_exchanges, read_instead
 from composir.compose.lexicon import Lexicon, exchanged, packaged_lexicon
 
 LEXICON = packaged_lexicon()
@@ -129,7 +128,7 @@ def test_every_phrase_of_the_packaged_lexicon_is_found_as_itself() -> None:
     ],
 )
 def test_what_a_text_names_as_replaced_is_read(text: str, new: str, old: str) -> None:
-    assert read_instead(text) == Instead(new, old)
+    assert read_instead(text) == (new, old)
 
 
 @pytest.mark.parametrize(

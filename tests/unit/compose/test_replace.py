@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from composir.compose import QueryBatch, load_composer
-from composir.compose.phrase_vectors import PhraseVectors
-from composir.compose.retrieved import nearest_things, packaged_things
+from composir.compose.retrieved import PhraseVectors, nearest_things, packaged_things
 from composir.compose.sphere import normalised
 from composir.compose.unwanted import EVERYDAY
 from composir.errors import QueryError
 from composir.types import FloatArray
 from tests.fakes import ColourModel
 
-BOTH = ["replace", "direction"]
+SETTINGS: dict[str, dict[str, float]] = {
+    "replace": {"a": 1.5, "b": 0.5, "temperature": 0.05, "things": 5},
+    "direction": {"alpha": 3.0, "things": 3},
+}
+BOTH = list(SETTINGS)
 
 
 class WordModel(ColourModel):
@@ -53,7 +56,8 @@ def vector(*texts: str) -> FloatArray:
 
 def query(image: str, text: str, name: str = "replace", **settings: float) -> FloatArray:
     batch = QueryBatch((text,), vector(image))
-    composed: FloatArray = load_composer(name, MODEL, **settings).compose(batch).vectors[0]
+    chosen = {**SETTINGS[name], **settings}
+    composed: FloatArray = load_composer(name, MODEL, **chosen).compose(batch).vectors[0]
     return composed
 
 
@@ -158,7 +162,7 @@ def test_only_the_matched_group_is_encoded_and_only_once() -> None:
 
 
 def test_remembered_vectors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("composir.compose.phrase_vectors._MOST", 2)
+    monkeypatch.setattr("composir.compose.retrieved._MOST", 2)
     model = WordModel()
     encode = PhraseVectors(model)
     encode(["a", "b"])

@@ -15,7 +15,7 @@ from PIL import Image
 from composir.compose import QueryBatch, composer_names, load_composer, open_trained
 from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
-from composir.compose.trained import ComposerFolder, save_composer
+from composir.compose.trained import MANIFEST_NAME, ComposerFolder, save_composer
 from composir.errors import BundleError, ModelError, QueryError
 from composir.model import Model, load_model
 from composir.model.bundle import save_manifest
@@ -337,7 +337,9 @@ def test_a_graph_that_gives_something_else_is_refused(model: Model, tmp_path: Pa
 
 
 def test_a_sentence_is_not_made_of_a_vector(model: Model, tmp_path: Path) -> None:
-    folder = make_composer(tmp_path, model, "vector", kind="sentence")
+    folder = make_composer(tmp_path, model, "vector", kind="pseudo_word")
+    manifest = folder / MANIFEST_NAME
+    manifest.write_text(manifest.read_text("utf-8").replace('"pseudo_word"', '"sentence"'), "utf-8")
     with pytest.raises(BundleError, match="made of pixels or patch tokens"):
         load_composer(folder, model)
 
