@@ -189,6 +189,11 @@ class TrainingError(ComposirError):
     code = "training"
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says first, which is mostly all that people can use."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class MissingExtraError(ComposirError):
     """An optional dependency is not installed."""
 

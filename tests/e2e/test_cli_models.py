@@ -213,7 +213,7 @@ def test_without_the_extra_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -
     def no_module(name: str) -> object:
         raise ModuleNotFoundError(f"No module named {name}", name="transformers")
 
-    monkeypatch.setattr("composir.model.adding.import_module", no_module)
+    monkeypatch.setattr("composir.lazy.import_module", no_module)
     monkeypatch.setattr("composir.model.adding.fetch", lambda _repository: pytest.fail("fetched"))
     done = composir("models", "add", "openai/clip-vit-base-patch32")
     assert done.exit_code == 2

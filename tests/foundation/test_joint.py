@@ -238,7 +238,7 @@ def test_what_runs_it_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> object:
         raise ModuleNotFoundError(f"no {name}", name=name)
 
-    monkeypatch.setattr(adding, "import_module", missing)
+    monkeypatch.setattr("composir.lazy.import_module", missing)
     with pytest.raises(MissingExtraError, match=r"composir\[foundation\]"):
         adding.load_local()
 

@@ -13,7 +13,7 @@ import composir
 
 ROOT = Path(composir.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "limits", "names", "telemetry"}),
+    frozenset({"errors", "lazy", "limits", "names", "telemetry"}),
     frozenset({"crop", "data", "references"}),
     frozenset({"types"}),
     frozenset({"documents", "images"}),

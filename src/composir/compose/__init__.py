@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses  # as a whole, for `replace` is a submodule here
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.data.json_object import is_finite_number, shown
 from composir.errors import ComposerNotFoundError, ModelError, QueryError
+from composir.lazy import imported
 from composir.model.base import EmbeddingModel, SplicingModel
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def composer_names(model: EmbeddingModel) -> tuple[str, ...]:
 
 
 def _arithmetic(name: str, model: EmbeddingModel, values: Settings) -> Composer:
-    make = _imported(COMPOSERS[name])
+    make = imported(COMPOSERS[name])
     known = list(signature(make).parameters)[1:]  # the first is the model
     for key, value in values.items():
         if key not in known:
@@ -186,11 +186,6 @@ _NO_SPLICING = (
     "a joint encoder's words are closed to the pseudo-words of trained composers (map, isa, "
     "compose); joint reads picture and words together, sum and the like work too"
 )
-
-
-def _imported(path: str) -> Any:
-    module, attribute = path.split(":")
-    return getattr(import_module(module), attribute)
 
 
 def _unknown(name: str, model: EmbeddingModel) -> str:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from composir.compose.sphere import normalised
+from composir.data.fields import ManifestPart
 from composir.data.schema import first_problem
 from composir.errors import QueryError
 from composir.types import FloatArray
@@ -28,7 +29,7 @@ MOST_WEIGHT = 100.0
 """Of one term; weights count relative to each other, and float32 has an end."""
 
 
-class BlendWeights(BaseModel):
+class BlendWeights(ManifestPart):
     """Weights of what a query is made of.
 
     Attributes:
@@ -38,8 +39,6 @@ class BlendWeights(BaseModel):
         text: Of the modification's vector t.
         negative_weight: How much it costs a picture to show what a negative text names.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sentence: float = Field(default=1.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     direction: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from composir.compose.blend import BlendWeights
 from composir.compose.template import TEXT, check_template
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import COMPOSER_MANIFEST, MOST_WIDTH, Source
 from composir.model.checked_files import (
-    CheckedFiles,
+    CheckedFolder,
     SharedEntry,
     list_files,
     read_manifest,
@@ -49,18 +50,14 @@ Kind: TypeAlias = Literal["sentence", "pseudo_word", "adapted"]
 QueryInput: TypeAlias = Literal["pixels", "patch_tokens", "vector"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainedFor(_Part):
+class TrainedFor(ManifestPart):
     """The model whose gallery vectors the composer aims at."""
 
     name: str
     fingerprint: str
 
 
-class Templates(_Part):
+class Templates(ManifestPart):
     """Sentences that the pseudo-words `{}` and the modification `{text}` are put into.
 
     Attributes:
@@ -80,7 +77,7 @@ class Templates(_Part):
         return self
 
 
-class QueryCosts(_Part):
+class QueryCosts(ManifestPart):
     """What a graph costs that turns a reference into tokens or a vector; None where unknown.
 
     The text encoder, which every method shares, is not counted.
@@ -96,7 +93,7 @@ class QueryCosts(_Part):
     query_bytes: int | None = None
 
 
-class ComposerManifest(_Part):
+class ComposerManifest(ManifestPart):
     """What `composer.json` holds.
 
     Attributes:
@@ -144,8 +141,8 @@ class ComposerManifest(_Part):
     templates: Templates = Templates()
     settings: BlendWeights = BlendWeights()
     licence: str
-    sources: list[Source] = []
-    training: dict[str, Any] = {}
+    sources: list[Source] = Field(default_factory=list)
+    training: dict[str, Any] = Field(default_factory=dict)
     efficiency: QueryCosts = QueryCosts()
     files: dict[str, SharedEntry]
 
@@ -172,19 +169,10 @@ class ComposerManifest(_Part):
         return {name: entry for name, entry in self.files.items() if entry.in_composer}
 
 
-class ComposerFolder:
-    """A loaded manifest and checked access to its files.
+class ComposerFolder(CheckedFolder[ComposerManifest]):
+    """A loaded `composer.json` and checked access to its files."""
 
-    Attributes:
-        folder: Where the composer is.
-        manifest: The parsed `composer.json`.
-    """
-
-    def __init__(self, folder: Path, manifest: ComposerManifest) -> None:
-        """Use `ComposerFolder.load` instead."""
-        self.folder = folder
-        self.manifest = manifest
-        self._files = CheckedFiles(folder, manifest.files, MANIFEST_NAME)
+    manifest_name = MANIFEST_NAME
 
     @classmethod
     def load(cls, folder: Path) -> ComposerFolder:
@@ -195,10 +183,6 @@ class ComposerFolder:
         return cls(
             folder, read_manifest(folder / MANIFEST_NAME, ComposerManifest, SCHEMA, "composer")
         )
-
-    def file(self, name: str) -> Path:
-        """Path of a file, its checksum verified once."""
-        return self._files.path(name)
 
     @property
     def fingerprint(self) -> str:

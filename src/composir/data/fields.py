@@ -1,11 +1,19 @@
-"""Types of the fields that rows of people's files have; `schema` tells what does not fit."""
+"""Types of fields and objects in people's files and our own; `schema` tells what does not fit."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -61,3 +69,21 @@ class FileRow(BaseModel):
         if not isinstance(row, dict):
             return row
         return {key: value for key, value in row.items() if value is not None}
+
+
+class ManifestPart(BaseModel):
+    """An object of a file of composir's own: it holds what its version knows, and nothing else.
+
+    Attributes:
+        later: Fields that earlier versions do not know. They are not written where they say
+            nothing, so that these still load a file that needs none of them, and fingerprints of
+            what was written stay what they were.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_the_unsaid(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialise(self)
+        return {k: v for k, v in fields.items() if v is not None or k not in self.later}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydantic import BaseModel, ConfigDict
 
+from composir.data.fields import ManifestPart
 from composir.errors import ModelError
 from composir.foundation.parts import Reference
 from composir.images.preprocess import PreprocessSpec
@@ -34,7 +34,7 @@ TEXTS = (
 )
 
 
-class Parity(BaseModel):
+class Parity(ManifestPart):
     """How far a bundle is from the family's own code.
 
     Attributes:
@@ -46,8 +46,6 @@ class Parity(BaseModel):
         top10_texts: Likewise, of texts.
         against: Whose code the bundle was compared with.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pixels: float | None
     image: float

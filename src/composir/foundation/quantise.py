@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from composir.data.fields import ManifestPart
 from composir.errors import MissingExtraError, ModelError
 from composir.foundation.parity import TEXTS, agreement, gallery
 from composir.model import Model
@@ -24,7 +24,7 @@ from composir.types import FloatArray, PixelArray
 GATE = 0.9
 
 
-class QuantisationCost(BaseModel):
+class QuantisationCost(ManifestPart):
     """What int8 costs one graph.
 
     Attributes:
@@ -33,8 +33,6 @@ class QuantisationCost(BaseModel):
         megabytes: Size of the graph by then.
         before: And before.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cosine: float
     top10: float

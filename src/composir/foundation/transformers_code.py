@@ -12,18 +12,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from composir.errors import MissingExtraError, ModelError
+from composir.errors import ModelError
 from composir.foundation.checkpoint import CONFIG, Checkpoint
+from composir.lazy import imported
 from composir.types import FloatArray
 
 
 def require_transformers() -> Any:
     """The library."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("transformers", "foundation") from error
-    return transformers
+    return imported("transformers", "foundation")
 
 
 @contextmanager

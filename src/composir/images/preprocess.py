@@ -8,19 +8,13 @@ decoder and encoder is one byte a channel.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from PIL import Image
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
+from composir.data.fields import ManifestPart
 from composir.errors import ImageReadError
 from composir.images.resize import REDUCING_GAP, model_input, window
 from composir.types import PixelArray
@@ -29,12 +23,9 @@ Rule: TypeAlias = Literal["transformers", "open_clip"]
 """Whose way of rounding."""
 
 _Channel: TypeAlias = Annotated[int, Field(ge=0, le=255)]
-# Fields that came later; left out where they say nothing, because the JSON of a specification is
-# part of the fingerprint that galleries and composers are bound to.
-_LATER = ("exact", "short_side")
 
 
-class PreprocessSpec(BaseModel):
+class PreprocessSpec(ManifestPart):
     """How a picture becomes model input.
 
     Attributes:
@@ -54,7 +45,7 @@ class PreprocessSpec(BaseModel):
         short_side: What `transformers` scales the short side to before it crops; None for `size`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[frozenset[str]] = frozenset({"exact", "short_side"})
 
     size: int = Field(gt=0, le=2048)
     fit: Literal["squash", "centre-crop", "pad", "targetpad"] = "centre-crop"
@@ -77,11 +68,6 @@ class PreprocessSpec(BaseModel):
         if self.short_side and (self.exact, self.fit) != ("transformers", "centre-crop"):
             raise ValueError("short_side is for exact centre crops of transformers alone")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = dump(self)
-        return {k: v for k, v in fields.items() if k not in _LATER or v is not None}
 
     @property
     def min_side(self) -> int | None:

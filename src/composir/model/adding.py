@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from composir.errors import LicenceError, MissingExtraError, ModelError
+from composir.errors import LicenceError, ModelError
+from composir.lazy import imported
 from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle, Manifest
 from composir.model.catalogue import PACKAGED, is_bundle, load_named, open_bundle
 from composir.model.checked_files import write_manifest
@@ -141,14 +141,7 @@ def check_name(name: str) -> None:
 
 def load_importer() -> Importer:
     """The importer of checkpoints."""
-    module, function = _IMPORTER.split(":")
-    try:
-        importer: Importer = getattr(import_module(module), function)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "composir":
-            raise
-        raise MissingExtraError(package, "foundation") from error
+    importer: Importer = imported(_IMPORTER, "foundation")
     return importer
 
 

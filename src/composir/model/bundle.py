@@ -11,20 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, model_validator
 
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.checked_files import (
-    CheckedFiles,
+    CheckedFolder,
     FileEntry,
     list_files,
     read_manifest,
@@ -43,19 +36,7 @@ MOST_WIDTH = 65_536
 """Of any vector, and of a text in tokens."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    # Fields that earlier versions do not know: not written where they say nothing, so that these
-    # still load a bundle that needs none of them.
-    later: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _without_the_unsaid(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = serialise(self)
-        return {k: v for k, v in fields.items() if v is not None or k not in self.later}
-
-
-class AppearancePart(_Part):
+class AppearancePart(ManifestPart):
     """The last `width` coordinates of gallery vectors: what texts do not say of a picture.
 
     Their norm is `weight` times that of the coordinates before, so of a cosine between two pictures
@@ -67,7 +48,7 @@ class AppearancePart(_Part):
     weight: float = Field(gt=0, le=1e6, allow_inf_nan=False)
 
 
-class ImageSide(_Part):
+class ImageSide(ManifestPart):
     """The gallery's image encoder: a graph from `pixels` to `vector`, and its preprocessing."""
 
     later: ClassVar[frozenset[str]] = frozenset({"grid"})
@@ -83,14 +64,14 @@ class ImageSide(_Part):
         return self.appearance.width if self.appearance else 0
 
 
-class WordTable(_Part):
+class WordTable(ManifestPart):
     """Word embeddings, (vocabulary, Dw): int8 with a scale a row, or float16 without scales."""
 
     values: str
     scales: str | None = None
 
 
-class TextSide(_Part):
+class TextSide(ManifestPart):
     """The text encoder: from `word_embeddings` and `mask` to `vector` and `token_states`.
 
     A graph of a bundle with a framing takes the place where it pools, `eot`, besides.
@@ -138,7 +119,7 @@ class TextSide(_Part):
         return self
 
 
-class Source(_Part):
+class Source(ManifestPart):
     """One data set or set of weights that went into the model."""
 
     name: str
@@ -146,25 +127,19 @@ class Source(_Part):
     use: str
 
 
-class Manifest(_Part):
-    """What `bundle.json` holds.
+class ModelManifest(ManifestPart):
+    """What manifests of models of both kinds hold.
 
     Attributes:
-        schema_version: Version of this format.
+        schema_version: Version of its format.
         name: What people call the model.
         dimension: D, width of the shared space.
-        word_dimension: Dw, width of word embeddings.
-        image: The gallery side.
-        text: The text side.
-        templates: Named sentences with `{}` where pseudo-words go.
         default_composer: Composer of `search` when none is asked for.
         composers: Settings by composer name, chosen on dev splits.
         confidence: Calibrated coefficients of the gallery's confidence by field name, for `words`
             alone, an `image` alone, `both`, and scores that are a `product`.
         copy_similarity: Least cosine between a picture and a copy of it, for the gallery's rule of
             near duplicates; None where nobody measured it: vectors then have no say.
-        mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
-            confidence is judged against; None where there is none.
         licence: Of the weights in this bundle.
         sources: Data and weights that went into it.
         training: How it was made: command, seed, figures.
@@ -178,21 +153,35 @@ class Manifest(_Part):
     schema_version: int
     name: str = Field(pattern=NAME_PATTERN)
     dimension: int = Field(gt=0, le=MOST_WIDTH)
+    default_composer: str
+    composers: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
+    confidence: dict[str, dict[str, float]] = Field(default_factory=dict)
+    copy_similarity: float | None = Field(default=None, ge=-1, le=1)
+    licence: str
+    sources: list[Source] = Field(default_factory=list)
+    training: dict[str, Any] = Field(default_factory=dict)
+    efficiency: dict[str, float] = Field(default_factory=dict)
+    family: str | None = None
+    files: dict[str, FileEntry]
+
+
+class Manifest(ModelManifest):
+    """What `bundle.json` holds beside that.
+
+    Attributes:
+        word_dimension: Dw, width of word embeddings.
+        image: The gallery side.
+        text: The text side.
+        templates: Named sentences with `{}` where pseudo-words go.
+        mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
+            confidence is judged against; None where there is none.
+    """
+
     word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     image: ImageSide
     text: TextSide
     templates: dict[str, str]
-    default_composer: str
-    composers: dict[str, dict[str, float | int | str]] = {}
-    confidence: dict[str, dict[str, float]] = {}
-    copy_similarity: float | None = Field(default=None, ge=-1, le=1)
     mean_image: str | None = None
-    licence: str
-    sources: list[Source] = []
-    training: dict[str, Any] = {}
-    efficiency: dict[str, float] = {}
-    family: str | None = None
-    files: dict[str, FileEntry]
 
     @model_validator(mode="after")
     def _appearance_leaves_room(self) -> Self:
@@ -204,19 +193,10 @@ class Manifest(_Part):
         return self
 
 
-class Bundle:
-    """A loaded manifest and checked access to its files.
+class Bundle(CheckedFolder[Manifest]):
+    """A loaded `bundle.json` and checked access to its files."""
 
-    Attributes:
-        folder: Where the bundle is.
-        manifest: The parsed `bundle.json`.
-    """
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Use `Bundle.load` instead."""
-        self.folder = folder
-        self.manifest = manifest
-        self._files = CheckedFiles(folder, manifest.files, MANIFEST_NAME)
+    manifest_name = MANIFEST_NAME
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
@@ -242,14 +222,6 @@ class Bundle:
         names = (image.graph, text.graph, text.tokenizer, words.values, words.scales)
         further = (text.tower, text.matching, self.manifest.mean_image)
         return tuple(name for name in (*names, *further) if name)
-
-    def file(self, name: str) -> Path:
-        """Path of a file, its checksum verified once.
-
-        Raises:
-            BundleError: If the file is not listed or its content is not what the manifest says.
-        """
-        return self._files.path(name)
 
     def mean_image(self) -> FloatArray | None:
         """Mean vector of many unrelated pictures, (D,) float32; None where the bundle has none.

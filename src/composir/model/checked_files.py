@@ -12,16 +12,11 @@ import json
 from collections.abc import Mapping
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import BaseModel, Field
 
+from composir.data.fields import ManifestPart
 from composir.data.outputs import write_inside
 from composir.data.schema import fitting
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
@@ -29,10 +24,8 @@ from composir.errors import BundleError
 from composir.names import NAME_PATTERN
 
 
-class FileEntry(BaseModel):
+class FileEntry(ManifestPart):
     """Size in bytes and SHA-256 of one file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -54,6 +47,7 @@ class SharedEntry(FileEntry):
             name. None, and not written into the manifest, where the folder holds its own.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"in_composer"})
     in_composer: str | None = Field(default=None, pattern=NAME_PATTERN)
 
     def place(self, folder: Path, name: str) -> Path:
@@ -72,37 +66,42 @@ class SharedEntry(FileEntry):
             f"the folder {self.in_composer} along, beside it"
         )
 
-    @model_serializer(mode="wrap")
-    def _only_what_is_said(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in fields(self).items() if value is not None}
+
+class Listing(Protocol):
+    """A manifest that lists files."""
+
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        """All files beside it, by name."""
 
 
-class CheckedFiles:
-    """Files of a folder, opened only if they are what the manifest says.
+_Listing_co = TypeVar("_Listing_co", bound=Listing, covariant=True)
+
+
+class CheckedFolder(Generic[_Listing_co]):
+    """A folder with a manifest, whose files are opened only if they are what that says.
 
     Attributes:
-        folder: Where they lie.
+        folder: Where it is.
+        manifest: What it says.
     """
 
-    def __init__(self, folder: Path, entries: Mapping[str, FileEntry], manifest: str) -> None:
-        """Check that all files are there, of the right size."""
-        self.folder = folder
-        self._entries = entries
+    manifest_name: ClassVar[str]
+
+    def __init__(self, folder: Path, manifest: _Listing_co) -> None:
+        """Check that all files are there, of the right size; `load` reads the manifest first."""
+        self.folder, self.manifest = folder, manifest
         self._verified: set[str] = set()
-        for name, entry in entries.items():
-            _check_size(folder, name, entry, manifest)
+        for name, entry in manifest.files.items():
+            _check_size(folder, name, entry, self.manifest_name)
 
-    def __contains__(self, name: str) -> bool:
-        """Whether a file is listed."""
-        return name in self._entries
+    def file(self, name: str) -> Path:
+        """Path of a file, its checksum verified once.
 
-    def sha256(self, name: str) -> str:
-        """The checksum that the manifest gives for a file."""
-        return self._entries[name].sha256
-
-    def path(self, name: str) -> Path:
-        """Path of a file, its checksum verified once."""
-        entry = self._entries.get(name)
+        Raises:
+            BundleError: If the file is not listed or its content is not what the manifest says.
+        """
+        entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.folder} holds no file named {name}")
         path = entry.place(self.folder, name)

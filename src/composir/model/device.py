@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from composir.errors import ModelError
+from composir.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -109,7 +109,7 @@ class Device:
         return onnxruntime.InferenceSession(graph, options(), providers=[CPU_PROVIDER])
 
     def _give_up(self, error: Exception) -> None:
-        why = _first_line(error)
+        why = first_line(error)
         if self._fallback is None:
             raise ModelError(
                 f"--device {self._name}: it does not start here ({why}); to run without it: "
@@ -194,12 +194,8 @@ def try_device(name: str) -> str | None:
     try:
         _on(KINDS[name], _SMALLEST, onnxruntime.SessionOptions())
     except Exception as error:  # whatever a driver raises
-        return _first_line(error)
+        return first_line(error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 # A graph of one `Identity`, serialised.

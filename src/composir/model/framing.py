@@ -10,13 +10,15 @@ from __future__ import annotations
 import string
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from composir.data.fields import ManifestPart
 
 _TokenId: TypeAlias = Annotated[int, Field(ge=0)]
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-class Framing(BaseModel):
+class Framing(ManifestPart):
     """What happens to a text's tokens before the encoder reads them.
 
     Attributes:
@@ -34,8 +36,6 @@ class Framing(BaseModel):
             space, as SigLIP's tokeniser does.
         temperature: What similarities are divided by in a softmax, from the logit scale.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     opening: tuple[_TokenId, ...] = Field(default=(), max_length=1)
     closing: tuple[_TokenId, ...] = Field(default=(), max_length=1)

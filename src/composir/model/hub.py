@@ -6,11 +6,11 @@ by its name on the hub.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from composir.errors import MissingExtraError, ModelError
+from composir.errors import ModelError, first_line
+from composir.lazy import imported
 from composir.model.sources import Repository
 
 # Weights as safetensors alone: the same ones as pickles may run code, and take as much room.
@@ -34,10 +34,8 @@ _CLIENTS = {"huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "request
 
 def fetch(repository: Repository, *, pickles: bool = False, **settings: Any) -> Path:
     """Fetch what a bundle is made of; of a download that was stopped, files that are whole stay."""
-    try:
-        hub, errors = import_module("huggingface_hub"), import_module("huggingface_hub.errors")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("huggingface_hub", "foundation") from error
+    hub = imported("huggingface_hub", "foundation")
+    errors = imported("huggingface_hub.errors", "foundation")
     try:
         folder = Path(
             hub.snapshot_download(
@@ -89,7 +87,7 @@ def _told(error: Exception, errors: Any, repository: Repository) -> Exception:
             f"{words} is not, or not wholly, in the hub client's cache, and the hub cannot be "
             f"reached; once there is a connection {again}. Or give a local folder",
         ),
-        (OSError, f"fetching {words} failed: {_first_line(error)}; {again}"),
+        (OSError, f"fetching {words} failed: {first_line(error)}; {again}"),
     )
     found = next((text for kind, text in sayings if isinstance(error, kind)), None)
     if found is None and _is_the_clients(error):
@@ -100,7 +98,3 @@ def _told(error: Exception, errors: Any, repository: Repository) -> Exception:
 def _is_the_clients(error: Exception) -> bool:
     """Whether the client raised it, or one of the libraries that its versions connect with."""
     return type(error).__module__.partition(".")[0] in _CLIENTS
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

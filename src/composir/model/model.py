@@ -11,16 +11,16 @@ from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Bundle, Manifest
 from composir.model.device import Device
 from composir.model.image_encoder import ImageEncoder
+from composir.model.of_bundle import ModelOfBundle
 from composir.model.once import once_property
 from composir.model.text_encoder import TextEncoder
 from composir.types import FloatArray, PixelArray
 
 
-class Model:
+class Model(ModelOfBundle[Bundle]):
     """Image and text encoder of one bundle; a `SplicingModel`.
 
     Attributes:
-        bundle: Where it comes from.
         images: The gallery side's encoder.
         texts: The text encoder, with splicing.
         threads: Of the runtime; None for all cores.
@@ -36,7 +36,7 @@ class Model:
             threads: For the runtime; None for all cores.
             device: Where both encoders run; None for the CPU.
         """
-        self.bundle = bundle
+        super().__init__(bundle)
         self.threads = threads
         self.images = ImageEncoder(bundle, threads, device)
         self.texts = TextEncoder(bundle, threads, device=device)
@@ -45,11 +45,6 @@ class Model:
     def manifest(self) -> Manifest:
         """The bundle's manifest."""
         return self.bundle.manifest
-
-    @property
-    def name(self) -> str:
-        """Name of the bundle."""
-        return self.manifest.name
 
     @property
     def fingerprint(self) -> str:
@@ -62,39 +57,9 @@ class Model:
         return self.bundle.text_checksum
 
     @property
-    def dimension(self) -> int:
-        """Width D of the vectors."""
-        return self.manifest.dimension
-
-    @property
     def image_spec(self) -> PreprocessSpec:
         """How pictures become the gallery side's input."""
         return self.manifest.image.preprocess
-
-    @property
-    def default_composer(self) -> str:
-        """Name of the composer to use when none is asked for."""
-        return self.manifest.default_composer
-
-    @property
-    def composer_settings(self) -> Mapping[str, Mapping[str, float | int | str]]:
-        """Settings of composers chosen for this model on dev splits, by composer name."""
-        return self.manifest.composers
-
-    @property
-    def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
-        """Calibrated fields of `ConfidenceCalibration` by kind of query."""
-        return self.manifest.confidence
-
-    @property
-    def copy_similarity(self) -> float | None:
-        """Least cosine between a picture and a copy of it; None where nobody measured it."""
-        return self.manifest.copy_similarity
-
-    @property
-    def costs(self) -> Mapping[str, float]:
-        """What encoding a picture costs, by name, as the manifest states it."""
-        return self.manifest.efficiency
 
     @property
     def splicing(self) -> Model:

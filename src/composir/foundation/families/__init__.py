@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import CONFIG, Checkpoint
+from composir.lazy import imported
 
 if TYPE_CHECKING:
     from composir.foundation.parts import Parts, Reference
@@ -34,8 +34,7 @@ def family_named(name: str) -> Family:
     """The reader of a family."""
     if name not in FAMILIES:
         raise ModelError(f"no family of models named {name!r}; known ones: {', '.join(FAMILIES)}")
-    module: Any = import_module(FAMILIES[name])
-    family: Family = module
+    family: Family = imported(FAMILIES[name])
     return family
 
 

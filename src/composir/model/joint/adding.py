@@ -7,12 +7,12 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from composir.errors import MissingExtraError, ModelError
+from composir.errors import ModelError
 from composir.images.preprocess import PreprocessSpec
+from composir.lazy import imported
 from composir.model.bundle import MOST_WIDTH
 from composir.model.joint.address import EndpointAddress
 from composir.model.joint.bundle import (
@@ -135,14 +135,8 @@ def add_checkpoint(
 
 def load_local() -> type[LocalBackend]:
     """What runs checkpoints."""
-    try:
-        import_module("transformers")
-        backend: type[LocalBackend] = import_module("composir.model.joint.local").LocalBackend
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "composir":
-            raise
-        raise MissingExtraError(package, "foundation") from error
+    imported("transformers", "foundation")
+    backend: type[LocalBackend] = imported("composir.model.joint.local:LocalBackend", "foundation")
     return backend
 
 

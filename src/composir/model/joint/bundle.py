@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.model.bundle import JOINT_NAME, MOST_WIDTH, Source
+from composir.model.bundle import JOINT_NAME, ModelManifest
 from composir.model.checked_files import (
-    CheckedFiles,
-    FileEntry,
+    CheckedFolder,
     list_files,
     read_manifest,
     write_manifest,
@@ -24,7 +24,6 @@ from composir.model.checked_files import (
 from composir.model.joint.address import EndpointAddress, parse_address
 from composir.model.joint.probe import PROBES, landmarks
 from composir.model.once import once_property
-from composir.names import NAME_PATTERN
 from composir.types import FloatArray
 
 PROBE_NAME = "probe.npy"
@@ -32,11 +31,7 @@ CHECKPOINT = "checkpoint"
 SCHEMA = 1
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Endpoint(_Part):
+class Endpoint(ManifestPart):
     """How the endpoint is spoken to.
 
     Attributes:
@@ -76,7 +71,7 @@ class Endpoint(_Part):
         return f"the file {self.key_file}" if self.key_file else ""
 
 
-class Instructions(_Part):
+class Instructions(ManifestPart):
     """What the encoder is told to do with its input; empty for nothing.
 
     Attributes:
@@ -88,8 +83,8 @@ class Instructions(_Part):
     picture: str = ""
 
 
-class JointManifest(_Part):
-    """What `joint.json` holds; fields that `bundle.json` has too mean the same there.
+class JointManifest(ModelManifest):
+    """What `joint.json` holds beside that.
 
     Attributes:
         preprocess: How pictures are brought to one size; what is padded is cut off again before
@@ -100,38 +95,18 @@ class JointManifest(_Part):
         seconds_a_picture: As one took when the model was added; None where nobody measured it.
     """
 
-    schema_version: int
-    name: str = Field(pattern=NAME_PATTERN)
-    dimension: int = Field(gt=0, le=MOST_WIDTH)
+    default_composer: str = "joint"
     preprocess: PreprocessSpec
     backend: str
     endpoint: Endpoint | None = None
     instructions: Instructions = Instructions()
     seconds_a_picture: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    default_composer: str = "joint"
-    composers: dict[str, dict[str, float | int | str]] = {}
-    confidence: dict[str, dict[str, float]] = {}
-    copy_similarity: float | None = Field(default=None, ge=-1, le=1)
-    licence: str
-    sources: list[Source] = []
-    training: dict[str, Any] = {}
-    efficiency: dict[str, float] = {}
-    family: str | None = None
-    files: dict[str, FileEntry]
 
 
-class JointBundle:
-    """A loaded manifest and checked access to its files.
+class JointBundle(CheckedFolder[JointManifest]):
+    """A loaded `joint.json` and checked access to its files."""
 
-    Attributes:
-        folder: Where the bundle is.
-        manifest: The parsed `joint.json`.
-    """
-
-    def __init__(self, folder: Path, manifest: JointManifest) -> None:
-        """Use `JointBundle.load` instead."""
-        self.folder, self.manifest = folder, manifest
-        self._files = CheckedFiles(folder, manifest.files, JOINT_NAME)
+    manifest_name = JOINT_NAME
 
     @classmethod
     def load(cls, folder: Path) -> JointBundle:
@@ -143,10 +118,6 @@ class JointBundle:
         if (bundle.manifest.backend == "endpoint") != (bundle.manifest.endpoint is not None):
             raise BundleError(f"{path}: an endpoint belongs to the backend `endpoint` alone")
         return bundle
-
-    def file(self, name: str) -> Path:
-        """Path of a file, its checksum verified once."""
-        return self._files.path(name)
 
     @once_property
     def probe(self) -> FloatArray:

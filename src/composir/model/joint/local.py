@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from composir.errors import ModelError
+from composir.errors import ModelError, first_line
 from composir.foundation.checkpoint import Checkpoint
 from composir.model.base import Parts
 from composir.model.joint.bundle import CHECKPOINT, JointBundle
@@ -94,10 +94,9 @@ class LocalBackend:
             with torch.inference_mode():
                 states = self._model(**inputs).last_hidden_state
         except (ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError) as error:
-            first = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise ModelError(
                 f"the model in {self._checkpoint.folder} cannot read these pictures and words "
-                f"({first}); what was encoded before is kept"
+                f"({first_line(error)}); what was encoded before is kept"
             ) from error
         vectors: FloatArray = self._pooled(states, inputs["attention_mask"]).float().cpu().numpy()
         return vectors
@@ -237,7 +236,7 @@ def _alike(items: Sequence[Parts]) -> list[list[int]]:
 
 
 def _unreadable(folder: Path, error: Exception) -> ModelError:
-    first = next(iter(str(error).splitlines()), "") or type(error).__name__
     return ModelError(
-        f"{folder} holds no model of transformers that takes pictures and words: {first}"
+        f"{folder} holds no model of transformers that takes pictures and words: "
+        f"{first_line(error)}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +12,11 @@ from PIL import Image
 
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
+from composir.lazy import imported
 from composir.model.base import Parts
 from composir.model.joint.bundle import JointBundle
 from composir.model.joint.probe import WORDS, check_same, least_cosine, probe
+from composir.model.of_bundle import ModelOfBundle
 from composir.model.once import once_property
 from composir.model.pace import USUAL_BATCH
 from composir.types import FloatArray, PixelArray
@@ -45,12 +46,8 @@ class Backend(Protocol):
         """
 
 
-class JointModel:
-    """One encoder for pictures, words, and both together; an `EmbeddingModel`.
-
-    Attributes:
-        bundle: Where it comes from.
-    """
+class JointModel(ModelOfBundle[JointBundle]):
+    """One encoder for pictures, words, and both together; an `EmbeddingModel`."""
 
     splicing = None
     sentence = "{}"
@@ -64,13 +61,9 @@ class JointModel:
             threads: Of a local backend; None for all cores.
         """
         check_allowed(bundle)
-        self.bundle, self._threads = bundle, threads
+        super().__init__(bundle)
+        self._threads = threads
         self._is_known = bundle.manifest.endpoint is None  # files have checksums
-
-    @property
-    def name(self) -> str:
-        """Name of the bundle."""
-        return self.bundle.manifest.name
 
     @once_property
     def fingerprint(self) -> str:
@@ -78,39 +71,9 @@ class JointModel:
         return self.bundle.fingerprint
 
     @property
-    def dimension(self) -> int:
-        """Width D of the vectors."""
-        return self.bundle.manifest.dimension
-
-    @property
     def image_spec(self) -> PreprocessSpec:
         """How pictures are brought to one size."""
         return self.bundle.manifest.preprocess
-
-    @property
-    def default_composer(self) -> str:
-        """Name of the composer to use when none is asked for."""
-        return self.bundle.manifest.default_composer
-
-    @property
-    def composer_settings(self) -> Mapping[str, Mapping[str, float | int | str]]:
-        """Settings of composers for this model, by composer name."""
-        return self.bundle.manifest.composers
-
-    @property
-    def confidence_settings(self) -> Mapping[str, Mapping[str, float]]:
-        """Calibrated fields of `ConfidenceCalibration` by kind of query."""
-        return self.bundle.manifest.confidence
-
-    @property
-    def copy_similarity(self) -> float | None:
-        """Least cosine between a picture and a copy of it; None where nobody measured it."""
-        return self.bundle.manifest.copy_similarity
-
-    @property
-    def costs(self) -> Mapping[str, float]:
-        """What encoding a picture costs, by name."""
-        return self.bundle.manifest.efficiency
 
     @property
     def joint(self) -> JointModel:
@@ -193,8 +156,7 @@ def open_backend(bundle: JointBundle, threads: int | None = None) -> Backend:
             f"{bundle.folder} is run by {bundle.manifest.backend}, which this composir does not "
             f"know; known: {known}"
         )
-    module, function = place.split(":")
-    backend: Backend = getattr(import_module(module), function)(bundle, threads)
+    backend: Backend = imported(place)(bundle, threads)
     return backend
 
 
