@@ -59,8 +59,8 @@ def test_people_are_asked(monkeypatch: pytest.MonkeyPatch, answer: bool, left: i
         asked.append(question)
         return answer
 
-    monkeypatch.setattr("composir.cli.forget.is_asked_by_people", lambda: True)
-    monkeypatch.setattr("typer.confirm", confirm)
+    monkeypatch.setattr("composir.cli.terminal.is_asked_by_people", lambda: True)
+    monkeypatch.setattr("composir.cli.terminal.confirm", confirm)
     result = composir("forget", "b")
     assert asked[0].startswith("forget 8 pictures, ")
     assert result.exit_code == (0 if answer else 2)

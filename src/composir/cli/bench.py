@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from composir.cli import bench_options as options
 from composir.cli import models
 from composir.cli.options import DeviceOption, JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
+from composir.cli.progress import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from composir.bench.task import BenchTask
 
 _RUN = "run"
+_ENCODING = "encoding images"
 
 
 class _RunUnlessNamed(TyperGroup):
@@ -99,8 +100,10 @@ def run_command(
         resamples=resamples,
         read_negation=read_negation,
     )
-    with _progress() as show:
-        outputs = run_plan(plan, encoder, cache=vector_cache(no_cache), progress=show)
+    with stage_progress() as show:
+        outputs = run_plan(
+            plan, encoder, cache=vector_cache(no_cache), progress=partial(show, _ENCODING)
+        )
     _save(outputs, out)
     results = [result for one in outputs for result in one.results]
     tasks = {part.task.name: part.task for one in outputs for part in one.prepared}
@@ -257,10 +260,9 @@ def tune(
     table = load_vectors(vectors, dimension=encoder.dimension) if vectors else None
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
-    with _progress() as show:
-        source = VectorSource(
-            encoder, table, vector_cache(no_cache), allow_missing, show, ALLOW_MISSING
-        )
+    with stage_progress() as show:
+        told, cache = partial(show, _ENCODING), vector_cache(no_cache)
+        source = VectorSource(encoder, table, cache, allow_missing, told, ALLOW_MISSING)
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)
@@ -317,22 +319,3 @@ def list_command() -> None:
             "images": dataset.images_from,
         }.items():
             echo(f"  {what}: {told}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, a line every few hundred images in a log."""
-    if not sys.stderr.isatty():
-        yield _plain_progress
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("encoding images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _plain_progress(done: int, total: int) -> None:
-    if done == total or done % 640 < 32:
-        note(f"encoded {done:,} of {total:,} images")

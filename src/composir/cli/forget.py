@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from composir.cli.options import GalleryOption, JsonOption
 from composir.cli.paths import default_gallery, gallery_words
-from composir.cli.terminal import echo, note, print_json, printable
+from composir.cli.terminal import agree, as_document, echo, note, print_json, printable
 from composir.errors import GalleryError
 
 if TYPE_CHECKING:
@@ -46,28 +45,15 @@ def forget(
     planned = opened.forget(paths, dry_run=True)
     told = _what(planned)
     if not yes:
-        _ask(told, folder)
+        name = printable(str(folder))
+        agree(f"forget {told} of the gallery {name}", "nothing was forgotten", GalleryError)
     report = opened.forget(paths)
     if as_json:
-        print_json({"gallery": folder.absolute(), **_as_dict(report)})
+        print_json({"gallery": folder.absolute(), **as_document(report)})
         return
     echo(f"forgotten: {_what(report)}; {report.total:,} left")
     for line in _afterwards(report, gallery_words(gallery)):
         note(line)
-
-
-def is_asked_by_people() -> bool:
-    """Whether there is somebody to answer a question."""
-    return sys.stdin.isatty()
-
-
-def _ask(told: str, folder: Path) -> None:
-    """Let people confirm; programs must have said so beforehand."""
-    if not is_asked_by_people():
-        raise GalleryError(f"this would forget {told}; nothing was forgotten yet: add --yes")
-    name = printable(str(folder))
-    if not typer.confirm(f"forget {told} of the gallery {name}?", err=True):
-        raise GalleryError("nothing was forgotten")
 
 
 def _what(report: ForgetReport) -> str:
@@ -87,13 +73,3 @@ def _afterwards(report: ForgetReport, gallery: str) -> Iterator[str]:
             f"what is still there comes back with: composir index {name}{gallery} (unless a "
             "pattern leaves it out: --exclude)"
         )
-
-
-def _as_dict(report: ForgetReport) -> dict[str, object]:
-    return {
-        "images": report.images,
-        "failures": report.failures,
-        "roots": [str(root) for root in report.roots],
-        "covered_by": [str(root) for root in report.covered_by],
-        "total": report.total,
-    }

@@ -21,7 +21,7 @@ from composir.cli.options import (
 )
 from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import index_progress
-from composir.cli.terminal import duration, echo, note, print_json, printable
+from composir.cli.terminal import as_document, duration, echo, note, print_json, printable
 from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
 from composir.types import Failure, IndexReport
@@ -93,7 +93,8 @@ def index(
             note(f"stopped; {len(opened):,} pictures are in the gallery; the same command resumes.")
             raise typer.Exit(_INTERRUPTED) from stop
     if as_json:
-        print_json({"gallery": folder.absolute(), "model_before": before, **_as_dict(report)})
+        told = {**as_document(report), "seconds": round(report.seconds, 3)}
+        print_json({"gallery": folder.absolute(), "model_before": before, **told})
     else:
         lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
         lines += _columns(report.columns)
@@ -144,26 +145,6 @@ def _columns(told: Mapping[str, str]) -> list[str]:
     hidden = len(lines) - _SHOWN_COLUMNS
     more = [f"  ... and {hidden:,} more: composir info"] if hidden > 0 else []
     return ["metadata read as (--column NAME=TYPE says otherwise):", *lines[:_SHOWN_COLUMNS], *more]
-
-
-def _as_dict(report: IndexReport) -> dict[str, object]:
-    return {
-        "added": report.added,
-        "reused": report.reused,
-        "unchanged": report.unchanged,
-        "dropped": report.dropped,
-        "failures": report.failures,
-        "total": report.total,
-        "seconds": round(report.seconds, 3),
-        "unmatched": report.unmatched,
-        "other_kinds": report.other_kinds,
-        "unmatched_excludes": report.unmatched_excludes,
-        "excludes": {str(root): patterns for root, patterns in report.excludes.items()},
-        "moved": {str(root): count for root, count in report.moved.items()},
-        "left_behind": {str(root): count for root, count in report.left_behind.items()},
-        "emptied": {str(root): count for root, count in report.emptied.items()},
-        "columns": report.columns,
-    }
 
 
 def _summary(report: IndexReport, folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
-from composir.cli.terminal import echo, file_size, print_json, printable
+from composir.cli.terminal import as_document, echo, file_size, print_json, printable
 from composir.errors import ModelError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def info(
     held = opened.info()
     facts = _model_facts(lambda: models.gallery_model(opened.path, model, models.Compute()))
     if as_json:
-        print_json({**_gallery_facts(held), "model": facts})
+        print_json({**as_document(held), "model": facts})
     else:
         _print_facts({**_for_people(held), **facts})
 
@@ -88,18 +88,6 @@ def _print_failures(gallery: Gallery, as_json: bool) -> None:
         echo(f"{printable(str(failure.path))}: {printable(failure.reason)}")
     if not found:
         echo("every picture could be read")
-
-
-def _gallery_facts(held: GalleryInfo) -> dict[str, Any]:
-    names = ("path", "images", "failures", "bytes", "dimension", "bundle", "fingerprint")
-    facts = {name: getattr(held, name) for name in (*names, "bundle_folder", "created", "updated")}
-    return {
-        **facts,
-        "roots": held.roots,
-        "excludes": {str(root): patterns for root, patterns in held.excludes.items()},
-        "columns": held.columns,
-        "column_types": held.column_types,
-    }
 
 
 def _for_people(held: GalleryInfo) -> dict[str, str]:

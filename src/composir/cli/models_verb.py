@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,15 @@ import typer
 
 from composir.cli import models_options as options
 from composir.cli.options import JsonOption
-from composir.cli.terminal import echo, file_size, note, print_json, printable
+from composir.cli.terminal import (
+    agree,
+    echo,
+    file_size,
+    is_asked_by_people,
+    note,
+    print_json,
+    printable,
+)
 from composir.errors import ModelError
 
 if TYPE_CHECKING:
@@ -117,7 +124,8 @@ def remove(
     for gallery in galleries:
         note(f"the gallery {printable(str(gallery))} was made with it, and will need it again")
     if not yes:
-        _ask(f"remove the model {name} ({printable(str(folder))})")
+        what = f"remove the model {name} ({printable(str(folder))})"
+        agree(what, "nothing was removed", ModelError)
     remove_model(name)
     if as_json:
         print_json({"removed": name, "folder": folder, "galleries": galleries})
@@ -144,25 +152,10 @@ def check(
         echo("\n".join(printable(line) for line in _checked(checked)))
 
 
-def is_asked_by_people() -> bool:
-    """Whether there is somebody to answer a question."""
-    return sys.stdin.isatty()
-
-
 def _accepts(licence: str) -> bool:
     """Ask whether a licence is accepted; programs say so beforehand."""
-    if not is_asked_by_people():
-        return False
     question = f"its licence restricts the use: {printable(licence)}; do you accept it?"
-    return typer.confirm(question, err=True)
-
-
-def _ask(what: str) -> None:
-    """Let people confirm."""
-    if not is_asked_by_people():
-        raise ModelError(f"this would {what}; nothing was removed yet: add --yes")
-    if not typer.confirm(f"{what}?", err=True):
-        raise ModelError("nothing was removed")
+    return is_asked_by_people() and typer.confirm(question, err=True)
 
 
 def _lines(entry: ModelEntry) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from composir.cli.terminal import duration, note, printable
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from composir.gallery.progress import IndexProgress
 
+StageProgress: TypeAlias = Callable[[str, int, int], None]
 _EVERY_SECONDS = 5.0
 
 
@@ -28,8 +29,17 @@ def index_progress() -> Iterator[Callable[[IndexProgress], None]]:
         yield PlainLines()
 
 
+@contextmanager
+def stage_progress() -> Iterator[StageProgress]:
+    """As `index_progress`, for work that tells (stage, done, total) alone."""
+    from composir.gallery.progress import IndexProgress
+
+    with index_progress() as show:
+        yield lambda stage, done, total: show(IndexProgress(stage, done, total, 0, 0.0, None, None))
+
+
 class PlainLines:
-    """A line when a stage begins and every few seconds after; for logs."""
+    """A line when a stage begins, ends, and every few seconds between; for logs."""
 
     def __init__(
         self,
@@ -40,7 +50,7 @@ class PlainLines:
         self._every = every
         self._clock = clock
         self._write = write
-        self._stage = ""
+        self._told = ("", 0)
         self._next = 0.0
 
     def __call__(self, progress: IndexProgress) -> None:
@@ -49,9 +59,11 @@ class PlainLines:
         if progress.remark:
             self._write(printable(progress.remark))
             return
-        if progress.stage == self._stage and now < self._next:
+        is_due = now >= self._next or progress.done == progress.total
+        told = (progress.stage, progress.done)
+        if told == self._told or (progress.stage == self._told[0] and not is_due):
             return
-        self._stage, self._next = progress.stage, now + self._every
+        self._told, self._next = told, now + self._every
         self._write(describe(progress))
 
 

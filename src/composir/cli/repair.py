@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption
 from composir.cli.paths import default_gallery
-from composir.cli.terminal import echo, print_json, printable, quiet_native_code
+from composir.cli.terminal import as_document, echo, print_json, printable, quiet_native_code
 from composir.errors import GalleryError
 from composir.gallery.repair import RepairReport, repair_gallery
 
@@ -52,14 +52,9 @@ def repair(
     with quiet_native_code():
         report = repair_gallery(chosen, made_by)
     if as_json:
-        print_json({**_as_dict(report), "next": _next_command(report)})
+        print_json({**as_document(report), "next": _next_command(report)})
     else:
         echo("\n".join(_lines(report)))
-
-
-def _as_dict(report: RepairReport) -> dict[str, Any]:
-    names = ("path", "faults", "images", "lost", "without_metadata", "roots", "aside")
-    return {name: getattr(report, name) for name in names}
 
 
 def _next_command(report: RepairReport) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import typer
 
@@ -82,15 +82,13 @@ def search(
     compute = models.Compute(threads, device)
     reranker = None if rerank is None else models.resolve_model(rerank, models.Compute(threads))
     options = SearchOptions(
-        count,
-        where,
-        include_reference,
-        not no_collapse,
-        missing.value,
-        sort.value,
-        min_confidence,
-        reranker,
-        rerank_top,
+        k=count,
+        where=where,
+        include_reference=include_reference,
+        collapse_duplicates=not no_collapse,
+        missing=missing.value,
+        sort=sort.value,
+        min_confidence=min_confidence,
     )
     query = None
     if message is not None:
@@ -115,7 +113,7 @@ def search(
             if reranker is not None:
                 models.refuse_uncommercial(reranker)
         opened.prepare(asked.query, asked.composer)
-        result = options.search(opened, asked)
+        result = _searched(opened, asked, options, reranker, rerank_top)
         if explain is not None:
             _write_explanation(explain, result, opened, asked, options)
         if html or show:
@@ -137,39 +135,37 @@ class AskedQuery:
     composer: str | Composer | None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """What the options of one command say about the hits."""
+class SearchOptions(TypedDict):
+    """What the options of one command say about the hits, as arguments of `Gallery.search`."""
 
-    count: int
+    k: int
     where: str | None
     include_reference: bool
     collapse_duplicates: bool
-    missing: Literal["hide", "keep"] = "hide"
-    sort: SortOrder = "score"
-    min_confidence: float | None = None
-    reranker: EmbeddingModel | None = None
-    rerank_top: int = 50
+    missing: Literal["hide", "keep"]
+    sort: SortOrder
+    min_confidence: float | None
 
-    def search(self, gallery: Gallery, asked: AskedQuery) -> SearchResult:
-        """Ask a gallery; re-ranking shows how far it is."""
-        from composir.cli.progress import index_progress
 
-        with nullcontext() if self.reranker is None else index_progress() as show:
-            return gallery.search(
-                asked.query,
-                k=self.count,
-                where=self.where,
-                composer=asked.composer,
-                include_reference=self.include_reference,
-                collapse_duplicates=self.collapse_duplicates,
-                missing=self.missing,
-                sort=self.sort,
-                min_confidence=self.min_confidence,
-                rerank=self.reranker,
-                rerank_top=self.rerank_top,
-                rerank_progress=show,
-            )
+def _searched(
+    gallery: Gallery,
+    asked: AskedQuery,
+    options: SearchOptions,
+    reranker: EmbeddingModel | None,
+    top: int,
+) -> SearchResult:
+    """Ask a gallery; re-ranking shows how far it is."""
+    from composir.cli.progress import index_progress
+
+    with nullcontext() if reranker is None else index_progress() as show:
+        return gallery.search(
+            asked.query,
+            composer=asked.composer,
+            rerank=reranker,
+            rerank_top=top,
+            rerank_progress=show,
+            **options,
+        )
 
 
 def _served(
@@ -311,9 +307,9 @@ def _write_explanation(
     from composir.explain import ExplainSettings, explain_search
     from composir.pages.explanation_page import write_explanation
 
-    settings = ExplainSettings(
-        options.where, options.include_reference, options.collapse_duplicates, options.missing
-    )
+    where, missing = options["where"], options["missing"]
+    alone, alike = options["include_reference"], options["collapse_duplicates"]
+    settings = ExplainSettings(where, alone, alike, missing)
     explanation = explain_search(result, gallery, asked.composer, settings)
     written = write_explanation(destination, explanation, "--explain")
     note(f"explanation: {printable(str(written))}")

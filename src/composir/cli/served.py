@@ -30,20 +30,9 @@ def served_result(
         asked itself then.
     """
     name, settings = (None, {}) if composer is None else parse_composer(composer)
-    if options.count > MOST_HITS:
+    if options["k"] > MOST_HITS:
         return None
-    call = calls.search(
-        query,
-        k=options.count,
-        where=options.where,
-        composer=name,
-        settings=settings,
-        include_reference=options.include_reference,
-        collapse_duplicates=options.collapse_duplicates,
-        missing=options.missing,
-        sort=options.sort,
-        min_confidence=options.min_confidence,
-    )
+    call = calls.search(query, composer=name, settings=settings, **options)
     try:
         status, content = _asked(server, call)
     except (OSError, HTTPException) as error:

@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from typer import style
+from typer import confirm, style
 
+from composir.errors import ComposirError
 from composir.names import printable
 
 __all__ = [
@@ -117,6 +118,19 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def as_document(report: object) -> dict[str, Any]:
+    """The fields of a report, a dataclass, for `print_json`."""
+    assert is_dataclass(report)
+    values = {field.name: getattr(report, field.name) for field in fields(report)}
+    return {name: _named(value) for name, value in values.items()}
+
+
+def _named(value: Any) -> Any:
+    """Names of JSON are texts, and folders are not."""
+    is_table = isinstance(value, Mapping)
+    return {str(key): item for key, item in value.items()} if is_table else value
+
+
 def print_json(document: object) -> None:
     """Write one JSON document to stdout, in ASCII, so that no name and no locale breaks it.
 
@@ -145,6 +159,25 @@ def _plain(value: Any) -> Any:
 def note(message: str) -> None:
     """Write a line for people to stderr."""
     echo(message, to_stderr=True)
+
+
+def is_asked_by_people() -> bool:
+    """Whether there is somebody to answer a question."""
+    return sys.stdin.isatty()
+
+
+def agree(what: str, nothing: str, error: type[ComposirError]) -> None:
+    """Let people confirm; programs must have said `--yes` beforehand.
+
+    Args:
+        what: What is about to be done, e.g. `remove the model x`.
+        nothing: What is true if it is not, e.g. `nothing was removed`.
+        error: What to raise then.
+    """
+    if not is_asked_by_people():
+        raise error(f"this would {what}; {nothing} yet: add --yes")
+    if not confirm(f"{what}?", err=True):
+        raise error(nothing)
 
 
 def is_terminal() -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -72,17 +72,9 @@ def compose(
     """
     from composir.train.composing.compose_config import ComposeConfig
     from composir.train.composing.recipe import train_composing
-    from composir.train.config import read_config
 
-    named = {
-        "triplets": triplets,
-        "start": start,
-        "model": model if model != DEFAULT_MODEL else None,
-    }
-    chosen = [f"{key}={_toml(value)}" for key, value in named.items() if value]
-    settings = read_config(ComposeConfig, config, [*chosen, *(assignments or [])])
-    with _resumable(out):
-        train_composing(settings, out, note)
+    chosen = _assigned(model, triplets=triplets, start=start) + (assignments or [])
+    _train(train_composing, ComposeConfig, out, config, chosen)
 
 
 Model = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="The foundation model.")]
@@ -140,13 +132,10 @@ def mapping(
     Needs pictures alone; captions help where there are some. The result is a composer:
     `composir search --composer OUT/composer`.
     """
-    from composir.train.config import read_config
     from composir.train.mapping.recipe import MapConfig, train_map
 
-    chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
-    settings = read_config(MapConfig, config, chosen)
-    with _resumable(out):
-        train_map(settings, out, note)
+    chosen = _mapping(model, data, images, captions, dev) + (assignments or [])
+    _train(train_map, MapConfig, out, config, chosen)
 
 
 @app.command(
@@ -167,18 +156,14 @@ def baseline(
 ) -> None:
     """Train a published baseline: pic2word from pictures, text-map from captions."""
     from composir.train.baselines import pic2word, text_only
-    from composir.train.config import read_config
     from composir.train.mapping.recipe import MapConfig
 
-    chosen = _mapping_settings(model, data, images, captions, dev) + (assignments or [])
-    with _resumable(out):
-        if name == "text-map":
-            chosen = [*text_only.PRESET, *chosen]
-            settings = read_config(text_only.TextMapConfig, config, chosen)
-            text_only.train_text_map(settings, out, note)
-        else:
-            chosen = [*pic2word.PRESET, *chosen]
-            pic2word.train_pic2word(read_config(MapConfig, config, chosen), out, note)
+    chosen = _mapping(model, data, images, captions, dev) + (assignments or [])
+    if name == "text-map":
+        settings = [*text_only.PRESET, *chosen]
+        _train(text_only.train_text_map, text_only.TextMapConfig, out, config, settings)
+    else:
+        _train(pic2word.train_pic2word, MapConfig, out, config, [*pic2word.PRESET, *chosen])
 
 
 @app.command(epilog="`composir train blend runs/isa/composer --dev my-dev/`")
@@ -211,25 +196,40 @@ def blend(
     note(f"{chosen}: mean recall@10 {choice.score:.1f} % on the dev queries")
 
 
-def _mapping_settings(
+def _mapping(
     model: str,
     data: list[Path] | None,
     images: list[str] | None,
     captions: Path | None,
     dev: list[Path] | None,
 ) -> list[str]:
-    """Options as assignments, the form that settings take."""
-    lists = {"sources.data": data, "sources.images": images, "dev": dev}
-    given = [f"{key}={_toml(list(map(str, values)))}" for key, values in lists.items() if values]
+    sources = {"sources.data": data, "sources.images": images, "sources.captions": captions}
+    return _assigned(model, **sources, dev=dev)
+
+
+def _assigned(model: str, **options: Path | Sequence[str | Path] | None) -> list[str]:
+    """Options as assignments, the form that settings take; what was not given is left out."""
+    given = {name: value for name, value in options.items() if value}
+    if model != DEFAULT_MODEL:
+        given["model"] = model
     return [
-        *([f"model={_toml(model)}"] if model != DEFAULT_MODEL else []),
-        *given,
-        *([f"sources.captions={_toml(str(captions))}"] if captions else []),
+        f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for name, value in given.items()
     ]
 
 
-def _toml(value: str | list[str]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _train(
+    recipe: Callable[[Any, Path, Callable[[str], None]], object],
+    kind: type[Any],
+    out: Path,
+    config: Path | None,
+    chosen: list[str],
+) -> None:
+    from composir.train.config import read_config
+
+    settings = read_config(kind, config, chosen)
+    with _resumable(out):
+        recipe(settings, out, note)
 
 
 @contextmanager
@@ -266,12 +266,7 @@ def isa(
     Unlabelled pictures are enough. Features are cached first, then the token learner is trained.
     Stop it at any time: the same command resumes from the last checkpoint.
     """
-    from composir.train.config import read_config
     from composir.train.isa.recipe import IsaConfig, train_isa
 
-    named = {"images": images, "data": data, "dev": dev}
-    chosen = [f"{k}={_toml(list(map(str, values)))}" for k, values in named.items() if values]
-    chosen += [f"model={_toml(model)}"] if model != DEFAULT_MODEL else []
-    settings = read_config(IsaConfig, config, [*chosen, *(assignments or [])])
-    with _resumable(out):
-        train_isa(settings, out, note)
+    chosen = _assigned(model, images=images, data=data, dev=dev) + (assignments or [])
+    _train(train_isa, IsaConfig, out, config, chosen)

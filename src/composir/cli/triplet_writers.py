@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from composir.cli.terminal import note, printable
+from composir.cli.terminal import is_asked_by_people, note, printable
 from composir.data.places import writable_user_folder
 from composir.errors import ComposirError
 
@@ -116,7 +115,7 @@ def agree_on_budget(
     note("answers kept from earlier runs cost nothing")
     if options.is_agreed:
         return
-    if not sys.stdin.isatty():
+    if not is_asked_by_people():
         raise ComposirError("nobody is there to agree to this budget; add --yes to agree")
     typer.confirm("continue?", abort=True, err=True)
 

@@ -13,7 +13,7 @@ from composir.cli import models
 from composir.cli import triplet_options as options
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
-from composir.cli.stages import stage_progress
+from composir.cli.progress import stage_progress
 from composir.cli.terminal import echo, note, print_json, printable
 from composir.cli.triplet_writers import (
     EndpointOptions,

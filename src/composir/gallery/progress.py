@@ -29,7 +29,7 @@ class IndexProgress:
         remark: What people should read now, before the run goes on; empty as a rule.
     """
 
-    stage: Stage
+    stage: str
     done: int
     total: int | None
     failures: int
