@@ -62,13 +62,7 @@ def gallery_model(folder: Path, model: str | None, compute: Compute) -> Embeddin
 
 
 def existing_gallery(folder: Path | None, model: str | None, compute: Compute) -> Gallery:
-    """Open a gallery together with the model that searches it.
-
-    Args:
-        folder: The gallery; None for the default one.
-        model: As `resolve_model`; None for the one that made the gallery.
-        compute: As `resolve_model`.
-    """
+    """Open a gallery together with the model that searches it."""
     from composir.gallery import open_gallery
     from composir.gallery.manifest import read_manifest
 

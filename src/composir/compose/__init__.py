@@ -119,10 +119,6 @@ def _number_or_text(value: str) -> float | int | str:
 def open_trained(folder: Path, model: EmbeddingModel) -> SplicedComposer:
     """Open the folder of a trained composer.
 
-    Args:
-        folder: It holds `composer.json`.
-        model: The model it was trained for.
-
     Raises:
         BundleError: If the folder is no composer, incomplete or damaged.
         ModelError: If it was trained for another model.

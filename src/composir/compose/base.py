@@ -191,9 +191,6 @@ class Composer(Protocol):
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose a batch of queries.
 
-        Args:
-            batch: The queries.
-
         Returns:
             As many composed queries, in order.
 

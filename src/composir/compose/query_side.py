@@ -49,12 +49,7 @@ class QuerySide:
     """Runs a composer's query graph; its session opens at the first reference."""
 
     def __init__(self, composer: ComposerFolder, model: SplicingModel) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            composer: Brings the graph.
-            model: Gives patch tokens, where the graph takes them.
-        """
+        """Prepare; nothing is read yet."""
         self._composer = composer
         self._model = model
 

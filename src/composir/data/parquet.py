@@ -30,13 +30,7 @@ def column_names(path: Path, error: type[ComposirError]) -> list[str]:
 def read_table(
     path: Path, error: type[ComposirError], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Read a Parquet file.
-
-    Args:
-        path: The file.
-        error: What to raise.
-        columns: Names of those to read; None for all.
-    """
+    """Read a Parquet file."""
     with _opened(path, error) as table:
         return _bounded(path, table, error, columns)
 

@@ -27,12 +27,7 @@ class Readable(Protocol):
 
 
 def read_at_most(stream: Readable, limit: int) -> bytes:
-    """Read to the end.
-
-    Args:
-        stream: Open, binary.
-        limit: Most bytes.
-    """
+    """Read to the end."""
     parts: list[bytes] = []
     left = limit + 1
     while left > 0 and (part := stream.read(min(left, _CHUNK))):

@@ -128,14 +128,7 @@ def read_text(
     limit: int = JSON_LIMIT,
     missing: str = "this file is missing",
 ) -> str:
-    """Read a file of text: UTF-8, a mark at its beginning left out, every line end a line feed.
-
-    Args:
-        path: The file.
-        error: What to raise.
-        limit: Most bytes.
-        missing: What to say where it is not there.
-    """
+    """Read a file of text: UTF-8, a mark at its beginning left out, every line end a line feed."""
     try:
         text = read_regular(path, limit=limit).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:

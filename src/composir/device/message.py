@@ -19,10 +19,6 @@ IDENTITY_DIGITS = 16
 def pack(message: QueryMessage, encoding: str = "fp16") -> bytes:
     """Write a message, as a device does.
 
-    Args:
-        message: What to ask.
-        encoding: `fp16`, or `int8` for half the bytes.
-
     Raises:
         DeviceMessageError: If a part is out of range or the whole is too long.
     """
@@ -34,9 +30,6 @@ def pack(message: QueryMessage, encoding: str = "fp16") -> bytes:
 
 def unpack(data: bytes) -> QueryMessage:
     """Read a message from a device.
-
-    Args:
-        data: As received; trusted in nothing.
 
     Returns:
         The message; its tokens are finite and of the shape that it says, its texts short and valid.

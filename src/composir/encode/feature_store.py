@@ -105,12 +105,7 @@ class FeatureStore:
             ) from error
 
     def keys(self, pictures: Sequence[ImageFile], view: int = 0) -> list[str]:
-        """What identifies the pixels of pictures; files that did not change are not read again.
-
-        Args:
-            pictures: n pictures.
-            view: As of `read_pixels`.
-        """
+        """What identifies the pixels of pictures; files that did not change are not read again."""
         found: list[str] = []
         for start in range(0, len(pictures), _HASHED_AT_ONCE):
             part = pictures[start : start + _HASHED_AT_ONCE]

@@ -53,12 +53,7 @@ class QuantisationCost(ManifestPart):
 
 
 def quantised(path: Path, target: Path) -> None:
-    """Write a graph with int8 matrices.
-
-    Args:
-        path: The float32 graph.
-        target: The new `.onnx` file.
-    """
+    """Write a graph with int8 matrices."""
     try:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -82,12 +77,7 @@ def quantised(path: Path, target: Path) -> None:
 
 
 def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]:
-    """Put int8 graphs into a bundle's folder where rankings bear them; its manifest is then old.
-
-    Args:
-        model: The float32 bundle.
-        say: Told what each graph costs, and where one stays as it was.
-    """
+    """Put int8 graphs into a bundle's folder where rankings bear them; its manifest is then old."""
     told: dict[str, Any] = {}
     pixels = np.stack([model.image_spec.apply(picture) for picture in gallery()])
     pictures, texts = model.encode_pixels(pixels), model.encode_texts(TEXTS)

@@ -76,12 +76,7 @@ class Decoder:
         return self._process.poll() is None
 
     def decode(self, job: Job, seconds: float) -> DecodedImage:
-        """Decode one file; whatever ends this early ends the process, too.
-
-        Args:
-            job: What to decode.
-            seconds: Time that it has.
-        """
+        """Decode one file; whatever ends this early ends the process, too."""
         exchange = _Exchange(self._process, job, seconds)
         deadline = Deadline(seconds)
         try:
@@ -182,10 +177,6 @@ class Decoders:
         """Decode one file in a process.
 
         Called from any number of threads at once.
-
-        Args:
-            job: What to decode.
-            seconds: Time that it has.
         """
         kept = self._take()
         if kept is not None:

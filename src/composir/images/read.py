@@ -80,12 +80,7 @@ def read_image(source: ImageInput, *, min_side: int | None = None) -> DecodedIma
 
 
 def read_unbounded(content: bytes, *, min_side: int | None = None) -> DecodedImage:
-    """Read one picture where memory and time of this whole process are limited from outside.
-
-    Args:
-        content: The bytes of a file.
-        min_side: As in `read_image`.
-    """
+    """Read one picture where memory and time of this whole process are limited from outside."""
     return _read(io.BytesIO(content), min_side, _without_limits)
 
 

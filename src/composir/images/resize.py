@@ -60,12 +60,7 @@ class ResizeSpec(Protocol):
 
 
 def model_input(rgb: Image.Image, spec: ResizeSpec) -> Image.Image:
-    """Turn one picture into model input.
-
-    Args:
-        rgb: Any Pillow image of mode `RGB` with pixels.
-        spec: What the model looks at.
-    """
+    """Turn one picture into model input."""
     return _exact_input(rgb, spec) if spec.exact else _fast_input(rgb, spec)
 
 
@@ -125,13 +120,7 @@ class Layout:
 
 
 def layout(width: int, height: int, spec: ResizeSpec) -> Layout:
-    """Lay a picture out for a specification in exact mode.
-
-    Args:
-        width: Of the picture, pixels.
-        height: Likewise.
-        spec: Its `exact` is set.
-    """
+    """Lay a picture out for a specification in exact mode."""
     scaled = _scaled(width, height, spec)
     return Layout(*scaled, *(_offset(side - spec.size, spec.exact) for side in scaled))
 

@@ -80,12 +80,7 @@ class EmbeddingModel(Protocol):
         """Folders of the trained composers that come with the model, by name."""
 
     def preparations(self, *, image: bool, words: bool) -> Sequence[Callable[[], None]]:
-        """What opens the encoders of a query, in parts that can run side by side.
-
-        Args:
-            image: Whether it has an image.
-            words: Whether it has words.
-        """
+        """What opens the encoders of a query, in parts that can run side by side."""
 
     def unread(self, text: str) -> str:
         """The words by which a text is cut, because it is too long; empty if it is not."""

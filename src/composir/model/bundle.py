@@ -202,9 +202,6 @@ class Bundle(CheckedFolder[Manifest]):
     def load(cls, folder: Path) -> Bundle:
         """Read a bundle's manifest and check that all files are there, of the right size.
 
-        Args:
-            folder: The bundle.
-
         Raises:
             BundleError: If it is no bundle, is of another schema, or a file is missing.
         """

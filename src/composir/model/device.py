@@ -78,12 +78,7 @@ class Device:
     """Opens sessions on one device; safe among threads."""
 
     def __init__(self, name: str, fallback: Callable[[str], None] | None = None) -> None:
-        """Use `find_device` instead.
-
-        Args:
-            name: `cpu`, or one of `KINDS`.
-            fallback: Told, once, why the CPU takes its place; None where nothing may.
-        """
+        """Use `find_device` instead."""
         self._name, self._fallback = name, fallback
         self._lock = Lock()
 

@@ -56,13 +56,7 @@ class ImageEncoder:
     def __init__(
         self, bundle: Bundle, threads: int | None = None, device: Device | None = None
     ) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            bundle: The model.
-            threads: How many runs at once on a CPU; None for all cores.
-            device: Where it runs; None for the CPU.
-        """
+        """Prepare; nothing is read yet."""
         self._bundle = bundle
         check_threads(threads)
         self._threads = threads or default_threads()

@@ -29,13 +29,7 @@ class Model(ModelOfBundle[Bundle]):
     def __init__(
         self, bundle: Bundle, threads: int | None = None, device: Device | None = None
     ) -> None:
-        """Open a model; graphs are read at first use.
-
-        Args:
-            bundle: A loaded bundle.
-            threads: For the runtime; None for all cores.
-            device: Where both encoders run; None for the CPU.
-        """
+        """Open a model; graphs are read at first use."""
         super().__init__(bundle)
         self.threads = threads
         self.images = ImageEncoder(bundle, threads, device)
@@ -90,12 +84,7 @@ class Model(ModelOfBundle[Bundle]):
         return self.manifest.templates.get("pseudo_word", "{}")
 
     def preparations(self, *, image: bool, words: bool) -> tuple[Callable[[], None], ...]:
-        """What opens the encoders of a query, in parts that can run side by side.
-
-        Args:
-            image: Whether it has an image.
-            words: Whether it has words.
-        """
+        """What opens the encoders of a query, in parts that can run side by side."""
         return (self.images.prepare,) * image + (self.texts.prepare,) * words
 
     def find_batch(self) -> int:

@@ -33,14 +33,7 @@ class TextEncoder:
         batch_size: int = 64,
         device: Device | None = None,
     ) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            bundle: The model.
-            threads: For the runtime; None for all cores.
-            batch_size: Sentences in one run.
-            device: Where it runs; None for the CPU.
-        """
+        """Prepare; nothing is read yet."""
         self.batch_size = batch_size
         self.vocabulary = Vocabulary(bundle)
         self._bundle = bundle

@@ -57,12 +57,7 @@ class EndpointBackend:
     """Asks an endpoint; safe among threads."""
 
     def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Set up; nothing is sent, and the key is not read yet.
-
-        Args:
-            endpoint: Where and how.
-            sleep: Waits so many seconds; for tests.
-        """
+        """Set up; nothing is sent, and the key is not read yet."""
         self._endpoint, self._sleep = endpoint, sleep
         self._url = f"{endpoint.url}/embeddings"
 

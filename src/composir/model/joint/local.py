@@ -43,12 +43,7 @@ class LocalBackend:
     """Runs a checkpoint; it loads at the first input."""
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """Look at its files.
-
-        Args:
-            folder: The checkpoint.
-            threads: Of torch; None for all cores.
-        """
+        """Look at its files."""
         self._checkpoint = Checkpoint(folder)
         self._pooling = _pooling(self._checkpoint)
         if threads is not None:

@@ -54,12 +54,7 @@ class JointModel(ModelOfBundle[JointBundle]):
     mean_image = None
 
     def __init__(self, bundle: JointBundle, threads: int | None = None) -> None:
-        """Open a model; its backend opens at the first input.
-
-        Args:
-            bundle: A loaded bundle.
-            threads: Of a local backend; None for all cores.
-        """
+        """Open a model; its backend opens at the first input."""
         check_allowed(bundle)
         super().__init__(bundle)
         self._threads = threads
