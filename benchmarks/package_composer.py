@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from mini_recipe import describe
+from shared_graphs import package
 
 from composir.compose import open_trained
-from composir.compose.shared import package
 from composir.model import load_model
 from composir.model.bundle import COMPOSERS
 

@@ -20,7 +20,7 @@ import torch
 from composir.errors import ModelError
 from composir.foundation import export, importer
 from composir.foundation.importer import import_model
-from composir.foundation.parity import Parity, gallery, stored_parity
+from composir.foundation.parity import Parity, gallery
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTowerSpec, load_text_tower
 from composir.foundation.transformers_code import quiet
@@ -94,8 +94,7 @@ def test_the_manifest_tells_where_it_comes_from_and_how_near_it_is(imported: Imp
     assert manifest.licence == licences[manifest.name]
     assert manifest.training["imported_from"] == "some-model"
     assert manifest.image.preprocess.exact == "transformers"
-    parity = stored_parity(manifest.training)
-    assert parity is not None
+    parity = Parity.model_validate(manifest.training["parity"])
     parity.check()
     assert parity.text < 1e-4
     assert parity.against == "the family's own code (transformers)"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import ModelError
-from composir.foundation.parity import Parity, agreement, gallery, stored_parity, to_bytes
+from composir.foundation.parity import Parity, agreement, gallery, to_bytes
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray
 
@@ -58,8 +58,7 @@ def test_pixels_that_nobody_can_compare_are_said_to_be_so() -> None:
 
 
 def test_figures_come_back_from_a_manifest() -> None:
-    assert stored_parity({"parity": GOOD.model_dump()}) == GOOD
-    assert stored_parity({}) is None
+    assert Parity.model_validate(GOOD.model_dump()) == GOOD
 
 
 def test_the_gallery_is_always_the_same_and_has_awkward_sizes() -> None:

@@ -261,8 +261,8 @@ def tune(
     at_hand = None if table is None else frozenset(table.ids)
     tasks = load_tasks(dataset, root, LoadOptions(split, variant, text_proxy, at_hand))[2]
     with stage_progress() as show:
-        told, cache = partial(show, _ENCODING), vector_cache(no_cache)
-        source = VectorSource(encoder, table, cache, allow_missing, told, ALLOW_MISSING)
+        progress, cache = partial(show, _ENCODING), vector_cache(no_cache)
+        source = VectorSource(encoder, table, cache, allow_missing, progress, ALLOW_MISSING)
         prepared = [prepare(task, source) for task in tasks]
     found = search(prepared, encoder, composer, parse_grid(grid or ["alpha=0:1:0.05"]), metric)
     found.save(out)

@@ -11,7 +11,6 @@ import re
 from composir.model.text_encoder import PLACEHOLDER
 
 TEXT = "{text}"
-REFERENCE = "*"
 _STAR = re.compile(r"(?<!\S)\*(?![^\s.,;:!?])")
 
 

@@ -122,7 +122,7 @@ class ComposerManifest(ManifestPart):
         training: How it was made: command, seed, figures.
         efficiency: What the query graph alone costs; where the gallery encoder is needed too, its
             own costs are added (`SplicedComposer.efficiency`).
-        files: All other files; those of one bundle's composers may be shared (`shared.py`).
+        files: All other files; those of one bundle's composers may be shared (`SharedEntry`).
     """
 
     schema_version: int

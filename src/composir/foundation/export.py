@@ -68,7 +68,7 @@ def export_text(tower: TextTower, path: Path) -> None:
 
 
 def write_words(words: Tensor, tower: TextTower, path: Path) -> None:
-    """Write the word table, (vocabulary, Dw): as float16 where vectors do not show it, or float32."""
+    """Write the word table, (vocabulary, Dw), float32: as float16 where vectors do not show it."""
     half = words.half()
     small = rounding_gap(words, half.float(), tower) <= ROUNDING
     np.save(path, (half if small else words).numpy())

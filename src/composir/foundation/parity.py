@@ -6,8 +6,8 @@ and of texts, and which ten pictures each finds in a small gallery, from picture
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -85,12 +85,6 @@ class Parity(ManifestPart):
             ("same top 10, from pictures", f"{self.top10_images:.0%}", "100%"),
             ("same top 10, from texts", f"{self.top10_texts:.0%}", "100%"),
         ]
-
-
-def stored_parity(training: Mapping[str, Any]) -> Parity | None:
-    """The figures that a manifest's `training` keeps; None where there are none."""
-    stored = training.get("parity")
-    return Parity.model_validate(stored) if stored is not None else None
 
 
 def measure(model: Model, reference: Reference, texts: Sequence[str] = TEXTS) -> Parity:

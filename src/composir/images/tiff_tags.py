@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -13,7 +12,6 @@ _UNIT_BYTES = {
 }
 _INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 _MAX_ENTRIES = 1024
-_MAX_DIRECTORIES = 64
 _ORDERS = {b"II": "<", b"MM": ">"}
 # TIFF, BigTIFF, and what Olympus and Panasonic write in their place.
 _MAGICS = (b"*\0", b"\0*", b"+\0", b"\0+", b"RO", b"RS", b"OR", b"SR", b"U\0")
@@ -86,15 +84,6 @@ class TiffReader:
             entries.setdefault(tag, entry)
         after = read_at(self.stream, self.base + start + width * count, 8 if self.is_big else 4)
         return Directory(entries, self._offset(after))
-
-    def chain(self, offset: int) -> Iterator[Directory]:
-        """The directory at an offset and those that follow; each once, and not too many."""
-        seen: set[int] = set()
-        while offset and offset not in seen and len(seen) < _MAX_DIRECTORIES:
-            seen.add(offset)
-            directory = self.directory(offset)
-            yield directory
-            offset = directory.next
 
     def raw(self, entry: Entry | None, at_most: int = 1024) -> bytes:
         """The bytes of a tag's values; none where there is no tag, or more than `at_most`."""

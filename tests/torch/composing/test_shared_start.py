@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from composir.compose.shared import package
+from shared_graphs import package
+
 from composir.compose.trained import ComposerFolder
 from composir.train.composing.data import open_start
 from tests.tiny_bundle import make_bundle, make_composer

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_graphs import copy_complete, package, share_graphs
 from typer.testing import CliRunner
 
 from composir.cli.main import app
 from composir.compose import load_composer
-from composir.compose.shared import copy_complete, package, share_graphs
 from composir.compose.trained import MANIFEST_NAME, ComposerFolder, save_composer
 from composir.device.export import export_query_side
 from composir.errors import BundleError
