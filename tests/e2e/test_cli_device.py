@@ -14,7 +14,7 @@ from composir.compose import load_composer
 from composir.compose.spliced import SplicedComposer
 from composir.device.client import QuerySide
 from composir.device.client.wire import pack, unpack
-from composir.device.export import export_query_side
+from composir.device.query_export import export_query_side
 from composir.device.server import composed_from_message
 from composir.errors import DeviceMessageError
 from tests.e2e.commands import composir, paint_all

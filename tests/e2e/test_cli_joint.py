@@ -13,7 +13,7 @@ import pytest
 from composir.images.preprocess import PreprocessSpec
 from composir.model.installed import models_folder
 from composir.model.joint.endpoint import ATTEMPTS
-from composir.model.joint.model import PADDING
+from composir.model.joint.joint_model import PADDING
 from composir.model.joint.probe import WORDS
 from tests.e2e.commands import composir, paint, paint_all
 from tests.joint_stub import Reply, Stub, fails, joint_endpoint
@@ -27,7 +27,7 @@ SPEC = PreprocessSpec(size=64, fit="pad", pad_colour=PADDING)
 def quick() -> Iterator[None]:
     """Small pictures, and no waiting between attempts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("composir.model.joint.adding.SPEC", SPEC)
+        patch.setattr("composir.model.joint.making.SPEC", SPEC)
         patch.setattr("composir.model.joint.endpoint.FIRST_WAIT", 0.0)
         patch.delenv("COMPOSIR_GALLERY", raising=False)
         yield

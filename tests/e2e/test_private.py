@@ -126,7 +126,7 @@ def test_the_device_client_switches_it_off_by_itself(tmp_path: Path) -> None:
     model = make_bundle(tmp_path / "tiny")
     folder = make_composer(tmp_path / "isa", model, "pixels", name="tiny-isa")
     from composir.compose.trained import ComposerFolder
-    from composir.device.export import CLIENT, export_query_side
+    from composir.device.query_export import CLIENT, export_query_side
 
     export_query_side(ComposerFolder.load(folder), tmp_path / "device")
     np.save(tmp_path / "device" / "picture.npy", np.zeros((9, 9, 3), dtype=np.uint8))

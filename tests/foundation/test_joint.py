@@ -23,9 +23,9 @@ from composir.images.preprocess import PreprocessSpec
 from composir.model.catalogue import open_model
 from composir.model.hub import fetch
 from composir.model.installed import models_folder
-from composir.model.joint import adding
+from composir.model.joint import making
+from composir.model.joint.joint_model import PADDING
 from composir.model.joint.local import LocalBackend
-from composir.model.joint.model import PADDING
 from composir.model.joint.probe import probe
 from composir.types import FloatArray
 from tests.e2e.commands import composir, paint_all
@@ -42,7 +42,7 @@ MEAN = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         small = PreprocessSpec(size=32, fit="pad", pad_colour=PADDING)
-        patch.setattr("composir.model.joint.adding.SPEC", small)
+        patch.setattr("composir.model.joint.making.SPEC", small)
         yield
 
 
@@ -240,7 +240,7 @@ def test_what_runs_it_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("composir.lazy.import_module", missing)
     with pytest.raises(MissingExtraError, match=r"composir\[foundation\]"):
-        adding.load_local()
+        making.load_local()
 
 
 def test_nothing_is_trained_on_it(home: Path, gemma: Path) -> None:

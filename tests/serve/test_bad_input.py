@@ -23,7 +23,7 @@ import pytest
 from composir.compose.trained import ComposerFolder
 from composir.device.client import QuerySide
 from composir.device.client.wire import pack, unpack
-from composir.device.export import export_query_side
+from composir.device.query_export import export_query_side
 from composir.gallery import Gallery
 from composir.gallery.store import Store
 from composir.serve import uploads

@@ -13,8 +13,8 @@ import composir
 
 ROOT = Path(composir.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lazy", "limits", "names", "telemetry"}),
-    frozenset({"crop", "data", "references"}),
+    frozenset({"errors", "limits", "names", "telemetry"}),
+    frozenset({"crop", "data", "lazy", "references"}),
     frozenset({"types"}),
     frozenset({"documents", "images"}),
     frozenset({"model"}),

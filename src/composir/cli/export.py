@@ -15,7 +15,7 @@ from composir.errors import QueryError
 
 if TYPE_CHECKING:
     from composir.compose.spliced import SplicedComposer
-    from composir.device.export import Export
+    from composir.device.query_export import Export
 
 app = typer.Typer(
     name="export",
@@ -48,7 +48,7 @@ def query_side(
     A phone or a browser turns a picture into pseudo-words with it and sends those, not the picture;
     `composir search --message` answers.
     """
-    from composir.device.export import export_query_side
+    from composir.device.query_export import export_query_side
 
     opened = _trained(composer, model)
     written = export_query_side(opened.folder, out)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from composir.gallery import Gallery, GalleryInfo
     from composir.model.base import EmbeddingModel
     from composir.model.bundle import Bundle
-    from composir.model.joint.bundle import JointBundle
+    from composir.model.joint.joint_bundle import JointBundle
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)

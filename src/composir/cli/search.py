@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -76,10 +76,7 @@ def search(
 ) -> None:
     """Search a gallery by an image, words, or both."""
     form = _form(as_json=as_json, paths=paths, null=null)
-    _check_outputs(html, explain)
-    _check_sort(sort, explain)
-    _check_rerank(rerank, explain)
-    compute = models.Compute(threads, device)
+    _check_outputs(html, explain, sort, rerank)
     reranker = None if rerank is None else models.resolve_model(rerank, models.Compute(threads))
     options = SearchOptions(
         k=count,
@@ -90,38 +87,28 @@ def search(
         sort=sort.value,
         min_confidence=min_confidence,
     )
-    query = None
-    if message is not None:
-        _check_alone(words, images, crop, negatives, explain)
-    else:
-        query = _query(words or [], negatives or [], images or [], crop, allow_url=allow_url)
-        query = replace(query, literal=literal)
+    _check_alone(message, words, images, crop, negatives, explain)
+    query = message or _query(words, negatives, images, crop, allow_url=allow_url, literal=literal)
     here = html or show or explain or model or threads or commercial or rerank or no_server
-    needs_gallery = bool(here) or device != "cpu"
-    result = None if query is None or needs_gallery else _served(gallery, query, composer, options)
+    result = None if here or device != "cpu" else _served(gallery, query, composer, options)
     if result is None:
-        opened = models.existing_gallery(gallery, model, compute)
-        if message is None:
-            assert query is not None  # made above, as there is no message
-            asked = AskedQuery(query, _composer(composer, opened.model))
-        else:
-            asked = asked_by_message(message, composer, opened.model, literal=literal)
+        opened = models.existing_gallery(gallery, model, models.Compute(threads, device))
+        asked = _asked(query, composer, opened.model, literal=literal)
         if commercial:
-            used = asked.composer
-            known = opened.composer(used) if used is None or isinstance(used, str) else used
-            models.refuse_uncommercial(opened.model, known)
-            if reranker is not None:
-                models.refuse_uncommercial(reranker)
+            _refuse_uncommercial(opened, asked.composer, reranker)
         opened.prepare(asked.query, asked.composer)
         result = _searched(opened, asked, options, reranker, rerank_top)
-        if explain is not None:
-            _write_explanation(explain, result, opened, asked, options)
+        _write_explanation(explain, result, opened, asked, options)
         if html or show:
             _write_page(html, result, opened, where, show)
-    for notice in result.notices:
-        note(f"warning: {printable(notice)}")
+    _show(result, form, gallery)
+
+
+def _show(result: SearchResult, form: Form, gallery: Path | None) -> None:
     from composir.cli import render
 
+    for notice in result.notices:
+        note(f"warning: {printable(notice)}")
     render.print_in(form, result, gallery_words(gallery))
     if not result.matches:
         raise typer.Exit(flags.NOTHING_MATCHES)
@@ -168,29 +155,40 @@ def _searched(
         )
 
 
+def _refuse_uncommercial(
+    gallery: Gallery, composer: str | Composer | None, reranker: EmbeddingModel | None
+) -> None:
+    is_named = composer is None or isinstance(composer, str)
+    models.refuse_uncommercial(gallery.model, gallery.composer(composer) if is_named else composer)
+    if reranker is not None:
+        models.refuse_uncommercial(reranker)
+
+
 def _served(
-    gallery: Path | None, query: Query, composer: str | None, options: SearchOptions
+    gallery: Path | None, query: Query | Path, composer: str | None, options: SearchOptions
 ) -> SearchResult | None:
     """The answer of the gallery's running server; None where it has none to give."""
     from composir.data.announced import running_server
 
-    server = running_server(gallery or default_gallery())
-    if server is None:
+    server = None if isinstance(query, Path) else running_server(gallery or default_gallery())
+    if server is None or isinstance(query, Path):
         return None
     from composir.cli.served import served_result
 
     return served_result(server, query, composer, options)
 
 
-def asked_by_message(
-    path: Path, composer: str | None, model: EmbeddingModel, *, literal: bool = False
+def _asked(
+    query: Query | Path, composer: str | None, model: EmbeddingModel, *, literal: bool
 ) -> AskedQuery:
-    """Read a device's message; the composer is the one it names unless another is given."""
+    """A query, or a device's message: its composer is the one it names unless another is given."""
+    if isinstance(query, Query):
+        return AskedQuery(query, _composer(composer, model))
     from composir.compose import composer_names, load_composer
     from composir.device.message import read_message
     from composir.device.server import message_composer
 
-    message = read_message(path)
+    message = read_message(query)
     if composer is None and message.composer not in composer_names(model):
         # A name from outside must never be taken for a path of this machine.
         raise DeviceMessageError(
@@ -200,8 +198,8 @@ def asked_by_message(
     chosen = _composer(composer, model) or message.composer
     opened = load_composer(chosen, model) if isinstance(chosen, str) else chosen
     bound = message_composer(message, opened)
-    query = Query(text=message.text, negatives=message.negatives, from_device=True, literal=literal)
-    return AskedQuery(query, bound)
+    said = Query(text=message.text, negatives=message.negatives, from_device=True, literal=literal)
+    return AskedQuery(said, bound)
 
 
 def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
@@ -215,12 +213,15 @@ def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
 
 
 def _check_alone(
+    message: Path | None,
     words: list[str] | None,
     images: list[str] | None,
     crop: str | None,
     negatives: list[str] | None,
     explain: Path | None,
 ) -> None:
+    if message is None:
+        return
     if words or images or crop or negatives:
         raise QueryError("--message brings its own picture, words and --not: leave those out")
     if explain is not None:
@@ -228,17 +229,18 @@ def _check_alone(
 
 
 def _query(
-    words: list[str],
-    negatives: list[str],
-    images: list[str],
+    words: list[str] | None,
+    negatives: list[str] | None,
+    images: list[str] | None,
     crop: str | None,
     *,
     allow_url: bool,
+    literal: bool,
 ) -> Query:
     part = None if crop is None else Crop.parse(crop)
-    references = command_line_references(images, allow_url=allow_url)
-    text = " ".join(words)
-    return Query(image=references or None, text=text, negatives=tuple(negatives), crop=part)
+    references = command_line_references(images or [], allow_url=allow_url)
+    text, unwanted = " ".join(words or []), tuple(negatives or ())
+    return Query(references or None, text, negatives=unwanted, crop=part, literal=literal)
 
 
 def _form(*, as_json: bool, paths: bool, null: bool) -> Form:
@@ -269,24 +271,10 @@ def _write_page(
         note("no browser could be opened; write the page to a file of yours with --html FILE")
 
 
-def _check_sort(sort: flags.Sort, explain: Path | None) -> None:
-    if sort is not flags.Sort.score and explain is not None:
-        raise QueryError(
-            f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
-            "leave one of the two out"
-        )
-
-
-def _check_rerank(rerank: str | None, explain: Path | None) -> None:
-    if rerank is not None and explain is not None:
-        raise QueryError(
-            "--explain tells why hits score best in the gallery, and --rerank orders them by "
-            "another model: leave one of the two out"
-        )
-
-
-def _check_outputs(html: Path | None, explain: Path | None) -> None:
-    """Refuse what may not be written before anything is searched."""
+def _check_outputs(
+    html: Path | None, explain: Path | None, sort: flags.Sort, rerank: str | None
+) -> None:
+    """Refuse what may not be written, or explained, before anything is searched."""
     if html is not None:
         from composir.data.outputs import PAGE, check_file
 
@@ -295,15 +283,27 @@ def _check_outputs(html: Path | None, explain: Path | None) -> None:
         from composir.pages.explanation_page import check_explanation
 
         check_explanation(explain, "--explain")
+    if explain is not None and sort is not flags.Sort.score:
+        raise QueryError(
+            f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
+            "leave one of the two out"
+        )
+    if explain is not None and rerank is not None:
+        raise QueryError(
+            "--explain tells why hits score best in the gallery, and --rerank orders them by "
+            "another model: leave one of the two out"
+        )
 
 
 def _write_explanation(
-    destination: Path,
+    destination: Path | None,
     result: SearchResult,
     gallery: Gallery,
     asked: AskedQuery,
     options: SearchOptions,
 ) -> None:
+    if destination is None:
+        return
     from composir.explain import ExplainSettings, explain_search
     from composir.pages.explanation_page import write_explanation
 

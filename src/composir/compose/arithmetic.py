@@ -21,7 +21,7 @@ from composir.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class ArithmeticComposer:
     """What composers without training share: a model for the texts, and negatives.
 
     Attributes:
@@ -63,7 +63,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOnly(Arithmetic):
+class ImageOnly(ArithmeticComposer):
     """The reference's own vector; the text is ignored."""
 
     name = "image"
@@ -76,7 +76,7 @@ class ImageOnly(Arithmetic):
 
 
 @dataclass(frozen=True, slots=True)
-class TextOnly(Arithmetic):
+class TextOnly(ArithmeticComposer):
     """The text's vector; the reference is ignored."""
 
     name = "text"
@@ -95,7 +95,7 @@ class TextOnly(Arithmetic):
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedSum(Arithmetic):
+class WeightedSum(ArithmeticComposer):
     """`normalise((1 - alpha) v + alpha t)`: what most products do.
 
     Attributes:
@@ -115,7 +115,7 @@ class WeightedSum(Arithmetic):
 
 
 @dataclass(frozen=True, slots=True)
-class Slerp(Arithmetic):
+class Slerp(ArithmeticComposer):
     """Spherical linear interpolation from the reference to the text (arXiv 2405.00571).
 
     `sin((1 - alpha) w) / sin(w) v + sin(alpha w) / sin(w) t`, w the angle between them.
@@ -137,7 +137,7 @@ class Slerp(Arithmetic):
 
 
 @dataclass(frozen=True, slots=True)
-class Product(Arithmetic):
+class Product(ArithmeticComposer):
     """Score = product of the two similarities, each rectified at zero.
 
     Similarities to texts run far lower than those to images, but a product ranks by ratios, so no

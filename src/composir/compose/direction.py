@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from composir.compose.arithmetic import Arithmetic
+from composir.compose.arithmetic import ArithmeticComposer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
 from composir.compose.sphere import normalised
@@ -18,7 +18,7 @@ BEFORE, AFTER = "a photo of {}", "a photo of {} {text}"
 
 
 @dataclass(frozen=True, slots=True)
-class Direction(Arithmetic):
+class Direction(ArithmeticComposer):
     r"""Prompt directional vectors (arXiv 2502.07215), with phrases found again as captions.
 
     $$ q = \mathrm{normalise}\big(v + \alpha\, (T(F(I, x)) - T(F(I)))\big) $$

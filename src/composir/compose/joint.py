@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from composir.compose.arithmetic import Arithmetic
+from composir.compose.arithmetic import ArithmeticComposer
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.errors import QueryError
 from composir.model.base import JointEncoder
@@ -18,7 +18,7 @@ _AT_ONCE = 8  # references in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Joint(Arithmetic):
+class Joint(ArithmeticComposer):
     """One vector of a reference and its words, as a joint encoder reads them.
 
     A reference alone is its own vector, and words alone are theirs, so that what is missing changes

@@ -35,7 +35,7 @@ Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PhraseColumn:
     """Phrases that may stand in each other's place.
 
     Attributes:
@@ -60,7 +60,7 @@ class Found:
         stop: After its last.
     """
 
-    column: Column
+    column: PhraseColumn
     member: int
     start: int
     stop: int
@@ -68,7 +68,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    column: Column | None  # None: words that are meant otherwise
+    column: PhraseColumn | None  # None: words that are meant otherwise
     member: int
     guarded: bool
 
@@ -82,7 +82,7 @@ class Lexicon:
 
     def __init__(self, lines: Iterable[str]) -> None:
         """Read a lexicon; `lexicon.txt` says how it is written."""
-        self.columns: tuple[Column, ...] = ()
+        self.columns: tuple[PhraseColumn, ...] = ()
         self._entries: dict[Words, list[_Entry]] = {}
         group, members = "", list[list[list[str]]]()
         for line in (line.strip() for line in lines):
@@ -119,7 +119,7 @@ class Lexicon:
         prepositions = frozenset(first & _PREPOSITIONS)
         if prepositions & _LOCATING:
             prepositions |= _LOCATING
-        column = Column(group, phrases, prepositions)
+        column = PhraseColumn(group, phrases, prepositions)
         self.columns += (column,)
         for number, forms in enumerate(members):
             for form in forms:
@@ -183,7 +183,7 @@ def _runs(tokens: Tokens, position: int) -> Iterator[tuple[Words, int]]:
             return
 
 
-def _beginning(tokens: Tokens, position: int, free: int, column: Column) -> int | None:
+def _beginning(tokens: Tokens, position: int, free: int, column: PhraseColumn) -> int | None:
     """Where a phrase begins, with its preposition; None where it lacks one that it needs."""
     if not column.prepositions or tokens.word(position) in _PREPOSITIONS:
         return position

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from composir.compose.arithmetic import Arithmetic
+from composir.compose.arithmetic import ArithmeticComposer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
@@ -18,7 +18,7 @@ from composir.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Replace(Arithmetic):
+class Replace(ArithmeticComposer):
     r"""Change a picture's vector by what the words ask for, less what they replace.
 
     $$ q = \mathrm{normalise}\Big(v + a \sum_G \big(t(x) - \sum_{y \in G} p(y)\, t(y)\big) + b\, t

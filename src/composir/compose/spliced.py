@@ -15,8 +15,8 @@ import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
-from composir.compose.query_side import LightTokens, QuerySide, checked_words
 from composir.compose.template import filled, without_reference
+from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
 from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
@@ -45,7 +45,7 @@ class SplicedComposer:
     folder: ComposerFolder
     model: SplicingModel
     weights: BlendWeights
-    query_side: QuerySide
+    query_side: TokenGraph
     composed_texts: Callable[[], SplicingEncoder]
     plain_texts: Callable[[], SplicingEncoder]
     called: str = ""
@@ -213,7 +213,7 @@ class SplicedComposer:
 def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedComposer:
     """Open a trained composer for its model; graphs are read at first use."""
     graph, weights = folder.manifest.text_graph, folder.manifest.settings
-    side = QuerySide(folder, model)
+    side = TokenGraph(folder, model)
 
     def own() -> SplicingEncoder:
         return model.texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 
-from composir.images import limits
+from composir.images import bounds
 from composir.references import LARGEST_FILE
 
 DECODER_PACKAGES = (
@@ -31,8 +31,8 @@ def decoder_signature() -> str:
     """A short text that changes when what reads pictures changes."""
     facts = [f"{name} {_version(name)}" for name in ("composir", *DECODER_PACKAGES)]
     facts += [f"{name} {_codec(name)}" for name in _CODECS]
-    facts += [f"pixels {limits.MAX_PIXELS}", f"bytes {LARGEST_FILE}"]
-    facts += [f"memory {limits.MEMORY}", f"seconds {limits.SECONDS}"]
+    facts += [f"pixels {bounds.MAX_PIXELS}", f"bytes {LARGEST_FILE}"]
+    facts += [f"memory {bounds.MEMORY}", f"seconds {bounds.SECONDS}"]
     return blake2b("\n".join(facts).encode(), digest_size=8).hexdigest()
 
 

@@ -69,7 +69,7 @@ def _folder_of(model: EmbeddingModel) -> str | None:
 
 
 def _not_to_be_had(bundle: BundleIdentity, gallery: Path) -> str:
-    from composir.model.known import known_model
+    from composir.model.known_models import known_model
 
     name, known = printable(bundle.name), known_model(bundle.name)
     source = known.source if known is not None else "SOURCE"

@@ -21,7 +21,7 @@ from composir.gallery.channel import Channel, Finished
 from composir.gallery.progress import SECONDS_BETWEEN_CALLS
 from composir.gallery.reader import KnownPicture, NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Place
-from composir.images.limits import stoppable
+from composir.images.bounds import stoppable
 from composir.types import FloatArray, PixelArray
 
 _T = TypeVar("_T")

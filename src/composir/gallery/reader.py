@@ -12,7 +12,7 @@ from composir.gallery.known import ContentSet, content_key
 from composir.gallery.rows import Picture, Place, hash_content
 from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
-from composir.images.limits import MemoryBudget
+from composir.images.bounds import MemoryBudget
 from composir.images.needs import DECODER_PROCESS
 from composir.images.preprocess import PreprocessSpec
 from composir.references import LARGEST_FILE

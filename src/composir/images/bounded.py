@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO
 import composir
 from composir.errors import ImageReadError
 from composir.images import pipe
-from composir.images.limits import POLL_SECONDS, Deadline
+from composir.images.bounds import POLL_SECONDS, Deadline
 from composir.images.needs import DECODER_PROCESS
 from composir.types import DecodedImage
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from composir.errors import ImageTooLargeError
 from composir.images import headers
+from composir.images.bounds import MAX_PIXELS, MEMORY
 from composir.images.exif import read_exif
-from composir.images.limits import MAX_PIXELS, MEMORY
 
 SLOW_SECONDS = 2.0
 """What an estimate says takes longer is decoded where it can be stopped."""

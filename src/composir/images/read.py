@@ -2,7 +2,7 @@
 
 Files are read by content with the formats of `formats`. JPEGs are decoded at a smaller scale where
 the caller can do with less. What a picture may take is told from its header (`cost`) before it is
-decoded; all threads together stay within one budget (`limits`), and what may exceed its share or
+decoded; all threads together stay within one budget (`bounds`), and what may exceed its share or
 take long is decoded in a process of its own (`bounded`). Animations and multi-page files give their
 first picture. Pillow's settings are not changed; warnings of its own modules, and no others, are
 silenced while any thread reads (before Python 3.14 there are no filters for one thread).
@@ -21,7 +21,7 @@ from PIL import Image
 
 from composir.data.files import UnfitFileError, open_regular
 from composir.errors import ImageReadError, ImageTooLargeError
-from composir.images import limits
+from composir.images import bounds
 from composir.images.colour import to_srgb
 from composir.images.cost import (
     Cost,
@@ -135,15 +135,15 @@ def _without_limits(file: _File) -> DecodedImage:
 
 def _within_limits(file: _File) -> DecodedImage:
     """Decode here if that is safe, else elsewhere, when there is memory for it."""
-    stream = limits.TimedStream(file.stream, limits.Deadline(limits.SECONDS))
+    stream = bounds.TimedStream(file.stream, bounds.Deadline(bounds.SECONDS))
     timed = cast("BinaryIO", stream)
     picture, size, cost = _weighed(file, timed)
     if cost.is_isolated:
         picture = None
-    with limits.BUDGET.reserved(cost.memory):
+    with bounds.BUDGET.reserved(cost.memory):
         if cost.is_isolated:
             return _elsewhere(file, cost)
-        stream.deadline = limits.Deadline(limits.SECONDS)  # waiting for others did not count
+        stream.deadline = bounds.Deadline(bounds.SECONDS)  # waiting for others did not count
         if picture is None:
             picture = file.known.open(timed)
         return _load(picture, size, replace(file, stream=timed))
@@ -165,7 +165,7 @@ def _elsewhere(file: _File, cost: Cost) -> DecodedImage:
     from composir.images.bounded import DECODERS, Job  # what most programs never need
 
     job = Job(file.stream, file.size, file.min_side, cost.memory)
-    return DECODERS.decode(job, limits.SECONDS)
+    return DECODERS.decode(job, bounds.SECONDS)
 
 
 def _load(picture: Image.Image, size: tuple[int, int], file: _File) -> DecodedImage:
@@ -186,7 +186,7 @@ def _from_pillow(picture: Image.Image, min_side: int | None) -> DecodedImage:
     if 0 in picture.size:
         raise ImageReadError(f"no pixels ({picture.width} x {picture.height})")
     refuse_bomb(*picture.size)
-    with limits.BUDGET.reserved(2 * result_bytes(picture.size, min_side)):
+    with bounds.BUDGET.reserved(2 * result_bytes(picture.size, min_side)):
         picture.load()
         facts = read_exif(picture.info.get("exif") or b"")
         return _finish(picture, picture.size, facts, min_side, may_keep=False)

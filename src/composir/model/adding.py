@@ -21,7 +21,7 @@ from composir.model.licence import commercial_use
 from composir.model.sources import ModelSource, Repository
 
 if TYPE_CHECKING:
-    from composir.model.joint.bundle import JointBundle
+    from composir.model.joint.joint_bundle import JointBundle
 
 _IMPORTER = "composir.foundation.importer:import_model"
 _UNSTATED = {"", "none", "not stated", "unknown"}
@@ -106,19 +106,19 @@ def _maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object
 
 
 def _joint_maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object]:
-    from composir.model.joint import adding
+    from composir.model.joint import making
 
     name, how, known, say = wishes.name, wishes.joint, source.known, wishes.say
     place = source.place
     if isinstance(place, EndpointAddress):
-        adding.check_remote(place, how)
-        return lambda _, building: adding.add_endpoint(place, building, name, how, known, say)
-    adding.load_local()
+        making.check_remote(place, how)
+        return lambda _, building: making.add_endpoint(place, building, name, how, known, say)
+    making.load_local()
 
     def make(folder: Path, building: Path) -> object:
         # The client's cache calls folders by their commits.
         found = place if isinstance(place, Path) else replace(place, revision=folder.name).words
-        return adding.add_checkpoint(folder, building, name, how, known, say, str(found))
+        return making.add_checkpoint(folder, building, name, how, known, say, str(found))
 
     return make
 
@@ -169,7 +169,7 @@ def _agree(licence: str, wishes: Wishes) -> bool:
 def _copy_bundle(bundle: Bundle | JointBundle, destination: Path, wishes: Wishes) -> None:
     """Copy what a bundle lists, every checksum verified, under another name if so wished."""
     if not isinstance(bundle, Bundle) and bundle.manifest.endpoint is not None:
-        from composir.model.joint.adding import check_remote, privacy
+        from composir.model.joint.making import check_remote, privacy
 
         there = bundle.manifest.endpoint
         check_remote(there.address, wishes.joint)

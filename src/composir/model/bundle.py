@@ -36,7 +36,7 @@ MOST_WIDTH = 65_536
 """Of any vector, and of a text in tokens."""
 
 
-class AppearancePart(ManifestPart):
+class AppearanceFields(ManifestPart):
     """The last `width` coordinates of gallery vectors: what texts do not say of a picture.
 
     Their norm is `weight` times that of the coordinates before, so of a cosine between two pictures
@@ -54,7 +54,7 @@ class ImageSide(ManifestPart):
     later: ClassVar[frozenset[str]] = frozenset({"grid"})
     graph: str
     preprocess: PreprocessSpec
-    appearance: AppearancePart | None = None
+    appearance: AppearanceFields | None = None
     grid: tuple[PositiveInt, PositiveInt] | None = None
     """Rows and columns of patch tokens, which come row by row; None where they are as many."""
 

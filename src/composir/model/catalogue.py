@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from composir.model.base import EmbeddingModel
-    from composir.model.joint.bundle import JointBundle
+    from composir.model.joint.joint_bundle import JointBundle
 
 DEFAULT_MODEL = "mini"
 PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "mini"}
@@ -76,7 +76,7 @@ def open_model(
         bundle = open_bundle(folder)
     if isinstance(bundle, Bundle):
         return Model(bundle, threads, place)
-    from composir.model.joint.model import JointModel
+    from composir.model.joint.joint_model import JointModel
 
     if place.is_forced:
         raise ModelError(
@@ -90,7 +90,7 @@ def open_bundle(folder: Path) -> Bundle | JointBundle:
     """Load a bundle of either kind."""
     if not (folder / JOINT_NAME).is_file():
         return Bundle.load(folder)
-    from composir.model.joint.bundle import JointBundle
+    from composir.model.joint.joint_bundle import JointBundle
 
     return JointBundle.load(folder)
 
@@ -101,7 +101,7 @@ def bundle_of(model: EmbeddingModel) -> Bundle | JointBundle | None:
         return model.bundle
     if model.joint is None:
         return None
-    from composir.model.joint.model import JointModel
+    from composir.model.joint.joint_model import JointModel
 
     return model.bundle if isinstance(model, JointModel) else None
 
@@ -177,7 +177,7 @@ def load_named(name: str, folder: Path) -> Bundle | JointBundle:
 
 
 def _not_found(name: str) -> str:
-    from composir.model.known import known_model
+    from composir.model.known_models import known_model
 
     if Path(name).name != name:  # a path
         return (

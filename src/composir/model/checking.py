@@ -14,8 +14,8 @@ from composir.model.bundle import Bundle
 from composir.model.catalogue import open_model
 from composir.model.hub import fetch
 from composir.model.joint.address import EndpointAddress
-from composir.model.joint.bundle import JointBundle
-from composir.model.joint.model import JointModel, ask_again
+from composir.model.joint.joint_bundle import JointBundle
+from composir.model.joint.joint_model import JointModel, ask_again
 from composir.model.licence import commercial_use
 from composir.model.model import Model
 from composir.model.sources import Repository, parse_source

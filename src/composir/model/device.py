@@ -27,8 +27,8 @@ _REGISTERING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One provider.
+class Provider:
+    """One provider of ONNX Runtime.
 
     Attributes:
         provider: What ONNX Runtime calls it.
@@ -50,14 +50,14 @@ class Kind:
 
 # In the order in which `auto` looks. TensorRT compiles every graph anew for minutes: by name alone.
 KINDS = {
-    "cuda": Kind("CUDAExecutionProvider", "onnxruntime-gpu"),
-    "tensorrt": Kind("TensorrtExecutionProvider", "onnxruntime-gpu", is_automatic=False),
-    "migraphx": Kind("MIGraphXExecutionProvider", "onnxruntime-migraphx"),
-    "rocm": Kind("ROCMExecutionProvider", "onnxruntime-rocm"),
-    "directml": Kind("DmlExecutionProvider", "onnxruntime-directml"),
-    "coreml": Kind("CoreMLExecutionProvider", "onnxruntime"),
-    "openvino": Kind("OpenVINOExecutionProvider", "onnxruntime-ep-openvino", is_plugin=True),
-    "webgpu": Kind("WebGpuExecutionProvider", "onnxruntime-ep-webgpu", is_plugin=True),
+    "cuda": Provider("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": Provider("TensorrtExecutionProvider", "onnxruntime-gpu", is_automatic=False),
+    "migraphx": Provider("MIGraphXExecutionProvider", "onnxruntime-migraphx"),
+    "rocm": Provider("ROCMExecutionProvider", "onnxruntime-rocm"),
+    "directml": Provider("DmlExecutionProvider", "onnxruntime-directml"),
+    "coreml": Provider("CoreMLExecutionProvider", "onnxruntime"),
+    "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-ep-openvino", is_plugin=True),
+    "webgpu": Provider("WebGpuExecutionProvider", "onnxruntime-ep-webgpu", is_plugin=True),
 }
 
 
@@ -70,7 +70,7 @@ def devices_here() -> tuple[str, ...]:
     return (*here, CPU)
 
 
-def _is_beside(kind: Kind) -> bool:
+def _is_beside(kind: Provider) -> bool:
     return kind.is_plugin and find_spec(kind.module) is not None
 
 
@@ -144,7 +144,7 @@ def _warn(told: str) -> None:
     warnings.warn(told, RuntimeWarning, stacklevel=2)
 
 
-def _on(kind: Kind, graph: str | bytes, options: SessionOptions) -> InferenceSession:
+def _on(kind: Provider, graph: str | bytes, options: SessionOptions) -> InferenceSession:
     """Open a session on a device."""
     import onnxruntime
 
@@ -160,7 +160,7 @@ def _on(kind: Kind, graph: str | bytes, options: SessionOptions) -> InferenceSes
     return session
 
 
-def _plugin_devices(kind: Kind) -> list[Any]:
+def _plugin_devices(kind: Provider) -> list[Any]:
     """The hardware that a plugin can use, accelerators first."""
     import onnxruntime
 

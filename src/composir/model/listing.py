@@ -11,11 +11,11 @@ from composir.errors import BundleError
 from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle
 from composir.model.catalogue import PACKAGED, PACKAGED_USES, load_named
 from composir.model.installed import installed_folders
-from composir.model.known import KNOWN, KnownModel
+from composir.model.known_models import KNOWN, KnownModel
 from composir.model.licence import commercial_use
 
 if TYPE_CHECKING:
-    from composir.model.joint.bundle import JointBundle
+    from composir.model.joint.joint_bundle import JointBundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from composir.errors import ModelError
 from composir.model.joint.address import EndpointAddress, is_address, parse_address
-from composir.model.known import KnownModel, known_model
-from composir.model.open_clip_names import PREFIX, REPOSITORIES
+from composir.model.known_models import PREFIX, REPOSITORIES, KnownModel, known_model
 
 _JOINT = "joint:"
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")

@@ -19,9 +19,9 @@ from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
-from composir.compose.query_side import LightTokens
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
+from composir.compose.token_graph import LightTokens
 from composir.compose.trained import Templates
 from composir.encode.feature_store import FeatureStore
 from composir.errors import TrainingError

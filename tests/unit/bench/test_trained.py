@@ -24,7 +24,7 @@ from composir.bench.suite import (
 from composir.bench.task import LoadOptions
 from composir.bench.tune import tune
 from composir.compose import QueryBatch, load_composer
-from composir.compose.query_side import LightTokens, QuerySide
+from composir.compose.token_graph import LightTokens, TokenGraph
 from composir.errors import BenchError, DatasetError, QueryError
 from composir.model import Model
 from composir.types import FloatArray
@@ -107,13 +107,13 @@ def test_tuning_runs_the_query_side_once(
     model: Model, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[int] = []
-    tokens = QuerySide.tokens
+    tokens = TokenGraph.tokens
 
-    def count(side: QuerySide, batch: QueryBatch) -> LightTokens:
+    def count(side: TokenGraph, batch: QueryBatch) -> LightTokens:
         ran.append(len(batch))
         return tokens(side, batch)
 
-    monkeypatch.setattr(QuerySide, "tokens", count)
+    monkeypatch.setattr(TokenGraph, "tokens", count)
     folder = make_composer(tmp_path / "c", model, "pixels")
     tasks = load_tasks(str(data), None, LoadOptions())[2]
     prepared = [prepare(task, VectorSource(model)) for task in tasks]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from composir.cli.main import app
 from composir.compose import load_composer
 from composir.compose.trained import MANIFEST_NAME, ComposerFolder, save_composer
-from composir.device.export import export_query_side
+from composir.device.query_export import export_query_side
 from composir.errors import BundleError
 from composir.model import Bundle, Model
 from composir.train.blend import BlendChoice, record_choice

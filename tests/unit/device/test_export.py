@@ -20,8 +20,8 @@ from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.device import export
 from composir.device.client import QuerySide
-from composir.device.export import CLIENT, export_query_side
 from composir.device.message import pack, unpack
+from composir.device.query_export import CLIENT, export_query_side
 from composir.device.server import composed_from_message, message_composer
 from composir.errors import DeviceMessageError, OutputError, QueryError
 from composir.images.preprocess import PreprocessSpec

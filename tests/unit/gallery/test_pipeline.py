@@ -16,7 +16,7 @@ from composir.gallery.duplicates import Signature
 from composir.gallery.pipeline import EncodedBatch, Pipeline, Written
 from composir.gallery.reader import NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Picture, Place
-from composir.images.limits import check_stopped
+from composir.images.bounds import check_stopped
 from composir.types import FloatArray, PixelArray
 
 PICTURE = Picture("0" * 32, 1, 1, None, None, b"", Signature(0, bytes(48)))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import composir.compose.query_side
+import composir.compose.token_graph
 import composir.model.image_encoder
 import composir.model.text_graph
 from composir.cli.main import app
@@ -25,7 +25,7 @@ from composir.types import Query
 from tests.fakes import COLOURS, ColourModel
 from tests.tiny_bundle import make_bundle, make_composer, text_graph
 
-USERS = (composir.compose.query_side, composir.model.image_encoder, composir.model.text_graph)
+USERS = (composir.compose.token_graph, composir.model.image_encoder, composir.model.text_graph)
 
 
 @pytest.fixture

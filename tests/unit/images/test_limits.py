@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from composir.errors import ImageReadError
-from composir.images import bounded, cost, limits, read_image
+from composir.images import bounded, bounds, cost, read_image
 from composir.images.bounded import Decoders, Job
 from tests import floods, pictures
 from tests.pictures import encoded, quadrants
@@ -97,11 +97,11 @@ class TestMemory:
 
 
 def test_memory_of_all_pictures_leaves_room_for_the_program_in_a_gigabyte() -> None:
-    assert limits.MEMORY <= 900 * _MEGABYTE
+    assert bounds.MEMORY <= 900 * _MEGABYTE
 
 
 def test_threads_share_one_budget() -> None:
-    budget, lock, held, most = limits.MemoryBudget(100), threading.Lock(), [0], [0]
+    budget, lock, held, most = bounds.MemoryBudget(100), threading.Lock(), [0], [0]
 
     def use(size: int) -> None:
         with budget.reserved(size):
@@ -119,14 +119,14 @@ def test_threads_share_one_budget() -> None:
 
 @pytest.mark.parametrize("name", floods.TIME_FLOODS)
 def test_slow_files_are_given_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SECONDS", 0.3)
+    monkeypatch.setattr(bounds, "SECONDS", 0.3)
     with pytest.raises(ImageReadError, match=r"takes longer than 0\.3 seconds"):
         read_image(floods.TIME_FLOODS[name](), min_side=64)
 
 
 @pytest.mark.parametrize("name", floods.HEADER_FLOODS)
 def test_endless_headers_are_given_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SECONDS", 0.2)
+    monkeypatch.setattr(bounds, "SECONDS", 0.2)
     with pytest.raises(ImageReadError, match=r"takes longer than 0\.2 seconds"):
         read_image(floods.HEADER_FLOODS[name]())
 
@@ -178,17 +178,17 @@ class TestDecoders:
         decoders = Decoders([sys.executable, "-c", "import time; time.sleep(60)"])
         threading.Timer(0.2, event.set).start()
         begun = time.monotonic()
-        with limits.stoppable(event), pytest.raises(ImageReadError, match="stopped"):
+        with bounds.stoppable(event), pytest.raises(ImageReadError, match="stopped"):
             self._decode(decoders, "plain.png", seconds=50)
         assert time.monotonic() - begun < 30
 
     def test_a_thread_that_is_to_stop_waits_for_no_memory(self) -> None:
         event = threading.Event()
         event.set()
-        budget = limits.MemoryBudget(1)
+        budget = bounds.MemoryBudget(1)
         with (
             budget.reserved(1),
-            limits.stoppable(event),
+            bounds.stoppable(event),
             pytest.raises(ImageReadError, match="stopped"),
             budget.reserved(1),
         ):

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from composir.images import formats, limits, read_image
+from composir.images import bounds, formats, read_image
 from tests import pictures
 from tests.pictures import BLUE, GREEN, RED, YELLOW, corners, encoded, exif, quadrants
 
@@ -295,7 +295,7 @@ class TestThreads:
 
         content = encoded(Image.new("L", (5000, 4000)), "PNG")
         monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
-        monkeypatch.setattr(limits, "BUDGET", limits.MemoryBudget(30 << 20))
+        monkeypatch.setattr(bounds, "BUDGET", bounds.MemoryBudget(30 << 20))
         with ThreadPoolExecutor(4) as pool:
             images = list(pool.map(lambda c: read_image(c, min_side=500), [content] * 4))
         assert len(images) == 4

@@ -9,8 +9,7 @@ import pytest
 from composir.errors import ModelError
 from composir.model.installed import is_name
 from composir.model.joint.address import EndpointAddress
-from composir.model.known import KNOWN, KnownModel, known_model
-from composir.model.open_clip_names import REPOSITORIES
+from composir.model.known_models import KNOWN, REPOSITORIES, KnownModel, known_model
 from composir.model.sources import Repository, parse_source, suggested_name
 
 

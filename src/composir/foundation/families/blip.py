@@ -72,12 +72,12 @@ def read(checkpoint: Checkpoint) -> Parts:
     )
 
 
-def reference(checkpoint: Checkpoint) -> Reference:
+def reference(checkpoint: Checkpoint) -> BlipReference:
     """The library's own BLIP over the same checkpoint."""
-    return Reference(checkpoint, padding="longest")
+    return BlipReference(checkpoint, padding="longest")
 
 
-class Reference(TransformersReference):
+class BlipReference(TransformersReference):
     """As `TransformersReference`; the library has no vectors of one side of this BLIP alone."""
 
     def text_features(self, **inputs: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from composir.data.files import read_regular_text
 from composir.data.untrusted_json import decode_json
 from composir.errors import MissingExtraError, ModelError
 from composir.model.base import Parts
-from composir.model.joint.bundle import Endpoint, JointBundle
+from composir.model.joint.joint_bundle import Endpoint, JointBundle
 from composir.model.joint.shapes import SHAPES
 from composir.model.once import once_property
 from composir.types import FloatArray

@@ -18,7 +18,7 @@ from torch import Tensor
 from composir.errors import ModelError, first_line
 from composir.foundation.checkpoint import Checkpoint
 from composir.model.base import Parts
-from composir.model.joint.bundle import CHECKPOINT, JointBundle
+from composir.model.joint.joint_bundle import CHECKPOINT, JointBundle
 from composir.model.once import once_property
 from composir.types import FloatArray
 

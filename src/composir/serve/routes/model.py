@@ -53,7 +53,7 @@ def _model(engine: Engine) -> ModelDocument:
 
 
 def _side(engine: Engine, name: str) -> QuerySideDocument | None:
-    from composir.device.export import card
+    from composir.device.query_export import card
 
     folder = _folder(engine, name)
     if folder is None:

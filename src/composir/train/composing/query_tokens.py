@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from composir.compose.query_side import LightTokens, checked_words
+from composir.compose.token_graph import LightTokens, checked_words
 from composir.compose.trained import ComposerFolder
 from composir.errors import ImageReadError, ModelError, TrainingError
 from composir.images import read_image

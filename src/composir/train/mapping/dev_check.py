@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from composir.compose.blend import BlendWeights
-from composir.compose.query_side import LightTokens
+from composir.compose.token_graph import LightTokens
 from composir.compose.trained import Templates
 from composir.model.base import SplicingEncoder
 from composir.train.blend import BlendSettings

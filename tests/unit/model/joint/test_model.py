@@ -16,8 +16,8 @@ from composir.model import load_model, open_model
 from composir.model.base import Parts
 from composir.model.catalogue import receiver_of
 from composir.model.joint import model as joint
-from composir.model.joint.bundle import JointBundle, save_joint
-from composir.model.joint.model import JointModel, unpadded
+from composir.model.joint.joint_bundle import JointBundle, save_joint
+from composir.model.joint.joint_model import JointModel, unpadded
 from composir.model.joint.probe import WORDS, landmarks, probe
 from composir.model.pace import batch_for
 from composir.types import FloatArray

@@ -14,7 +14,7 @@ from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.lazy import imported
 from composir.model.base import Parts
-from composir.model.joint.bundle import JointBundle
+from composir.model.joint.joint_bundle import JointBundle
 from composir.model.joint.probe import WORDS, check_same, least_cosine, probe
 from composir.model.of_bundle import ModelOfBundle
 from composir.model.once import once_property

@@ -15,17 +15,17 @@ from composir.images.preprocess import PreprocessSpec
 from composir.lazy import imported
 from composir.model.bundle import MOST_WIDTH
 from composir.model.joint.address import EndpointAddress
-from composir.model.joint.bundle import (
+from composir.model.joint.joint_bundle import (
     CHECKPOINT,
     Endpoint,
     Instructions,
     JointBundle,
     save_joint,
 )
-from composir.model.joint.model import PADDING, Backend, fitted, unit_rows
+from composir.model.joint.joint_model import PADDING, Backend, fitted, unit_rows
 from composir.model.joint.probe import BlindError, check_sight, probe
 from composir.model.joint.wishes import JointWishes
-from composir.model.known import KnownModel
+from composir.model.known_models import KnownModel
 from composir.types import FloatArray
 
 if TYPE_CHECKING:

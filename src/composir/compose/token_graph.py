@@ -45,7 +45,7 @@ class LightTokens:
     vectors: FloatArray | None = None
 
 
-class QuerySide:
+class TokenGraph:
     """Runs a composer's query graph; its session opens at the first reference."""
 
     def __init__(self, composer: ComposerFolder, model: SplicingModel) -> None:
