@@ -158,8 +158,9 @@ def _searched(
 def _refuse_uncommercial(
     gallery: Gallery, composer: str | Composer | None, reranker: EmbeddingModel | None
 ) -> None:
-    is_named = composer is None or isinstance(composer, str)
-    models.refuse_uncommercial(gallery.model, gallery.composer(composer) if is_named else composer)
+    if composer is None or isinstance(composer, str):
+        composer = gallery.composer(composer)
+    models.refuse_uncommercial(gallery.model, composer)
     if reranker is not None:
         models.refuse_uncommercial(reranker)
 
