@@ -18,7 +18,7 @@ from PIL import Image
 from composir.compose import QueryBatch, open_trained
 from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
-from composir.device import export
+from composir.device import query_export as export
 from composir.device.client import QuerySide
 from composir.device.message import pack, unpack
 from composir.device.query_export import CLIENT, export_query_side

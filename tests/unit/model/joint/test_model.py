@@ -15,7 +15,7 @@ from composir.errors import BundleError, ModelError
 from composir.model import load_model, open_model
 from composir.model.base import Parts
 from composir.model.catalogue import receiver_of
-from composir.model.joint import model as joint
+from composir.model.joint import joint_model as joint
 from composir.model.joint.joint_bundle import JointBundle, save_joint
 from composir.model.joint.joint_model import JointModel, unpadded
 from composir.model.joint.probe import WORDS, landmarks, probe
