@@ -41,6 +41,7 @@ FOLDERS_WRITTEN = {
     ("index", "gallery"): "index pictures --gallery",
     ("triplets make", "out"): f"{MAKE} --data shop --out",
     ("triplets edit", "out"): "triplets edit --images pictures --count 3 --out",
+    ("triplets texts", "out"): "triplets texts --captions captions.jsonl --count 3 --out",
 }
 FILES_READ = {
     ("serve", "key_file"): "serve gallery --port 0 --api-key-file {}.txt",
@@ -57,6 +58,7 @@ FILES_READ = {
     ("models add", "key_file"): "models add http://127.0.0.1:9/v1#model --key-file {}",
     ("triplets make", "captions"): f"{MAKE} --out new --images photos --captions {{}}.csv",
     ("triplets make", "only"): f"{MAKE} --out new --data shop --only {{}}.txt",
+    ("triplets texts", "captions"): "triplets texts --out new --captions {}.csv",
 }
 FOLDERS_READ = {
     ("bench run", "root"): "bench genecis -c sum --root {}",

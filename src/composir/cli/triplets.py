@@ -310,3 +310,28 @@ def edit(
     skipped = [Problem(file, reason) for file, reason in made.skipped]
     for line in summarised(skipped):
         note(f"skipped {printable(line)}")
+
+
+@app.command(epilog="`composir triplets texts --captions captions.jsonl --out texts/`")
+def texts(
+    *,
+    captions: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            help="CSV, JSONL or Parquet of captions, and perhaps of `changed` ones; repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the triplets.")],
+    count: options.Count = 300_000,
+    seed: options.Seed = 0,
+) -> None:
+    """Make triplets of texts alone: a caption, what is to change in it, and the changed caption."""
+    from composir.triplets.text_triplets import make_texts
+
+    with stage_progress() as progress:
+        made = make_texts(captions, out, (count, seed), lambda d, t: progress("writing", d, t))
+    echo(f"{sum(made.values()):,} triplets in {printable(str(out))}")
+    for name, number in made.most_common():
+        echo(f"  {number:>9,}  {printable(name)}")
