@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
 from composir.compose.unwanted import Penalties
-from composir.gallery.ranking import Candidate, ExactRanking, Scores, best_positions, candidates
+from composir.gallery.ranking import (
+    Candidate,
+    CandidateRows,
+    ExactRanking,
+    Scores,
+    best_positions,
+    candidates,
+)
 from composir.gallery.rows import CANDIDATE_COLUMNS
 from composir.gallery.store import Store
 from composir.types import FloatArray
@@ -76,7 +83,7 @@ class ApproximateRanker:
     ) -> ExactRanking:
         vectors = self._vectors(positions)
         scores = Scores.of(composed, penalties, vectors)
-        return ExactRanking(self._store, scores, positions, vectors.__getitem__)
+        return ExactRanking(CandidateRows(self._store), scores, positions, vectors.__getitem__)
 
     def _whole_sample(self) -> FloatArray:
         if self._sample is None:

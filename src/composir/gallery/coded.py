@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
 from composir.compose.unwanted import Penalties
-from composir.gallery import rows
 from composir.gallery.codes import Codes, Products
 from composir.gallery.matrix import MatrixDamagedError
-from composir.gallery.ranking import Candidate, Scores, best_positions, candidates
-from composir.gallery.store import Store
+from composir.gallery.ranking import (
+    Candidate,
+    CandidateRows,
+    Scores,
+    best_positions,
+    candidates,
+)
 from composir.types import FloatArray
 
 _ROUNDING = 1e-5
@@ -66,7 +70,7 @@ class CodedRanking:
 
     def __init__(
         self,
-        store: Store,
+        table: CandidateRows,
         matrix: FloatArray,
         codes: Codes,
         composed: ComposedQueries,
@@ -76,14 +80,14 @@ class CodedRanking:
         """Look through the codes.
 
         Args:
-            store: The images'.
+            table: The images' rows.
             matrix: (n, D) float32, their vectors.
             codes: Of the matrix.
             composed: The query.
             penalties: For what is unwanted.
             positions: (m,) which rows passed the filter; None for all.
         """
-        self._store, self._matrix, self._positions = store, matrix, positions
+        self._table, self._matrix, self._positions = table, matrix, positions
         self._composed, self._penalties = composed, penalties
         directions = composed.vectors[0]
         if penalties is not None:
@@ -107,8 +111,7 @@ class CodedRanking:
     def best(self, count: int) -> list[Candidate]:
         """The best images, best first; equal scores in the order of the rows."""
         places, scores = self.places(count)
-        names = [*rows.CANDIDATE_COLUMNS, *self._store.metadata_columns]
-        return candidates(self._store.take(places.tolist(), names), scores, self._matrix[places])
+        return candidates(self._table.take(places), scores, self._matrix[places])
 
     def places(self, count: int) -> tuple[NDArray[np.int64], FloatArray]:
         """Rows and scores of the best."""

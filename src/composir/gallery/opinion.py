@@ -17,6 +17,37 @@ FIRST = 5
 """So many hits are looked at: which of several good ones comes first hangs on the wording."""
 
 
+def compose_words(
+    query: Query,
+    composer: Composer,
+    model: EmbeddingModel,
+    calibration: ConfidenceCalibration | None,
+) -> tuple[ComposedQueries, ComposedQueries | None]:
+    """Compose words without a picture in one call of the composer.
+
+    Returns:
+        The query, and the same words in the model's sentence ("a photo of ..."), where that has a
+        share in what `Opinion` judges.
+    """
+    framed = _framed(query.text, model, calibration)
+    if framed is None:
+        return composer.compose(QueryBatch((query.text,), negatives=(query.negatives,))), None
+    both = composer.compose(QueryBatch((query.text, framed), negatives=(query.negatives, ())))
+    return both.part(0, 1), both.part(1, 2)
+
+
+def _framed(
+    text: str, model: EmbeddingModel, calibration: ConfidenceCalibration | None
+) -> str | None:
+    words = " ".join(text.split())
+    if not words or not (calibration or calibration_of(model, "words")).framed:
+        return None
+    before, _, after = model.sentence.partition("{}")
+    if words.lower().startswith(before.strip().lower()) or before == after == "":
+        return None
+    return f"{before}{words}{after}"
+
+
 class Opinion:
     """Judges candidates of one query.
 
@@ -28,7 +59,8 @@ class Opinion:
         self,
         query: Query,
         composed: ComposedQueries,
-        composer: Composer,
+        framed: ComposedQueries | None,
+        composer: str,
         model: EmbeddingModel,
         calibration: ConfidenceCalibration | None,
     ) -> None:
@@ -37,13 +69,14 @@ class Opinion:
         Args:
             query: As asked.
             composed: The same, composed.
-            composer: By whom.
+            framed: Its words in the model's sentence, composed; None where that has no share.
+            composer: Name of the one that did.
             model: The gallery's.
             calibration: Coefficients; None for the model's own.
         """
-        self._query, self._composed, self._composer = query, composed, composer
-        self._model = model
-        self._kind = kind_of(query, composed, composer.name)
+        self._composed, self._model = composed, model
+        self._kind = kind_of(query, composed, composer)
+        self._framed = framed if self._kind == "words" else None
         self._calibration = calibration or calibration_of(model, self._kind)
 
     def judge(self, background: FloatArray, size: int) -> Judge:
@@ -75,18 +108,6 @@ class Opinion:
         vector = candidate.appearance.vector
         plain, framed = _similarity(self._composed, vector), _similarity(self._framed, vector)
         return candidate.score + self._calibration.framed * (framed - plain)
-
-    @cached_property
-    def _framed(self) -> ComposedQueries | None:
-        """The words in the model's sentence; None where that has no share."""
-        words = " ".join(self._query.text.split())
-        if self._kind != "words" or not self._calibration.framed or not words:
-            return None
-        frame = self._model.sentence
-        before, _, after = frame.partition("{}")
-        if words.lower().startswith(before.strip().lower()) or before == after == "":
-            return None
-        return self._composer.compose(QueryBatch((f"{before}{words}{after}",)))
 
     @cached_property
     def _zero(self) -> float:

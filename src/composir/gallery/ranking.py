@@ -28,6 +28,7 @@ _NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
 _SAMPLE = 4096  # pictures that say how much of something unwanted is much
 CODED_FROM = 20_000
 """More images than these are looked through by their codes first."""
+_MOST_KEPT = 64 << 20  # bytes of rows in memory
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
@@ -76,12 +77,37 @@ class Ranker(Protocol):
         """Rank for one composed query."""
 
 
+class CandidateRows:
+    """What candidates are made of: read row by row, or kept in memory from the second time on.
+
+    So one search, as the command line makes it, reads what it shows; a program that goes on
+    searching reads the table once instead of some 70 rows of it for each query.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read a store at its fixed version."""
+        self._store, self._is_asked_again = store, False
+        self._columns = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
+        self._kept: pa.Table | None = None
+
+    def take(self, positions: NDArray[np.int64]) -> pa.Table:
+        """The rows at some positions."""
+        if self._kept is not None:
+            return self._kept.take(positions)
+        table = self._store.take(positions.tolist(), self._columns)
+        if self._is_asked_again and table.nbytes * len(self._store) <= _MOST_KEPT * len(table):
+            self._kept = self._store.read(self._columns).combine_chunks()
+        self._is_asked_again = True
+        return table
+
+
 class ExactRanker:
     """Scores every vector: exact, and the fastest up to a few hundred thousand images."""
 
     def __init__(self, store: Store, matrix: FloatArray, codes: Codes | None = None) -> None:
         """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
         self._store, self._matrix, self._codes = store, matrix, codes
+        self._rows = CandidateRows(store)
 
     @property
     def size(self) -> int:
@@ -100,18 +126,18 @@ class ExactRanker:
         if self._codes is not None and count > CODED_FROM:
             from composir.gallery.coded import CodedRanking
 
-            store, matrix, codes = self._store, self._matrix, self._codes
-            return CodedRanking(store, matrix, codes, composed, penalties, positions)
+            rows_, matrix, codes = self._rows, self._matrix, self._codes
+            return CodedRanking(rows_, matrix, codes, composed, penalties, positions)
         if positions is None:
             scores = _scores(composed, penalties, self._matrix)
-            return ExactRanking(self._store, scores, None, self._matrix.__getitem__)
+            return ExactRanking(self._rows, scores, None, self._matrix.__getitem__)
         if len(positions) < _FEW * self.size:
             matching = self._matrix[positions]
             scores = _scores(composed, penalties, matching)
-            return ExactRanking(self._store, scores, positions, matching.__getitem__)
+            return ExactRanking(self._rows, scores, positions, matching.__getitem__)
         scores = _scores(composed, penalties, self._matrix).at(positions)
         return ExactRanking(
-            self._store, scores, positions, lambda chosen: self._matrix[positions[chosen]]
+            self._rows, scores, positions, lambda chosen: self._matrix[positions[chosen]]
         )
 
 
@@ -161,7 +187,7 @@ class ExactRanking:
 
     def __init__(
         self,
-        store: Store,
+        rows_: CandidateRows,
         scores: Scores,
         positions: NDArray[np.int64] | None,
         vectors_of: Callable[[NDArray[np.int64]], FloatArray],
@@ -169,12 +195,12 @@ class ExactRanking:
         """Hold the images that passed.
 
         Args:
-            store: Their store.
+            rows_: All rows of their store.
             scores: Of m images.
             positions: (m,) which rows of the store they are; None for all.
             vectors_of: Gives the (c, D) vectors of c of them, chosen by their place among the m.
         """
-        self._store, self._scores = store, scores
+        self._rows, self._scores = rows_, scores
         self._positions, self._vectors_of = positions, vectors_of
 
     @property
@@ -192,9 +218,7 @@ class ExactRanking:
         scores = self._scores.final
         chosen = best_positions(scores, count)
         positions = chosen if self._positions is None else self._positions[chosen]
-        names = [*rows.CANDIDATE_COLUMNS, *self._store.metadata_columns]
-        table = self._store.take(positions.tolist(), names)
-        return candidates(table, scores[chosen], self._vectors_of(chosen))
+        return candidates(self._rows.take(positions), scores[chosen], self._vectors_of(chosen))
 
 
 def best_positions(scores: FloatArray, count: int) -> NDArray[np.int64]:

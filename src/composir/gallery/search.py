@@ -20,7 +20,7 @@ from composir.errors import EmptyGalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
-from composir.gallery.opinion import FIRST, Opinion
+from composir.gallery.opinion import FIRST, Opinion, compose_words
 from composir.gallery.presence import Absentees
 from composir.gallery.ranking import Candidate, Ranker
 from composir.gallery.reference import EncodedReference, encoded_references
@@ -99,11 +99,14 @@ def answer(
         raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
     understood, notices = understand(query)
     references = encoded_references(query, model, composer)
-    composed = _composed(understood, references, composer)
+    if references or query.from_device:
+        composed, framed = _composed(understood, references, composer), None
+    else:
+        composed, framed = compose_words(understood, composer, model, settings.calibration)
     beside_image = query.image is not None or query.from_device
     cut = _cut_notices(understood.text, model, composer.traits if beside_image else Traits())
     hidden = () if settings.include_reference else references
-    opinion = Opinion(understood, composed, composer, model, settings.calibration)
+    opinion = Opinion(understood, composed, framed, composer.name, model, settings.calibration)
     rule = NearDuplicateRule(model.copy_similarity)
     found = _Found(ranker, composed, settings, hidden, opinion, rule)
     groups, reranked = found.groups(), None

@@ -18,6 +18,7 @@ from composir.errors import FilterError, GalleryError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.ranking import best_positions
+from composir.gallery.store import Store
 from composir.types import FloatArray, ImageInput, PixelArray, Query, SearchResult
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.gallery.pictures import plain, scene, scenes
@@ -74,6 +75,24 @@ def gallery(tmp_path: Path, pictures: Path) -> Gallery:
 
 def names(result: SearchResult) -> list[str]:
     return [hit.path.stem for hit in result.hits]
+
+
+def test_rows_are_read_once_by_who_goes_on_searching(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    take = Store.take
+
+    def counted(store: Store, positions: Sequence[int], columns: Sequence[str]) -> Any:
+        reads.append(len(positions))
+        return take(store, positions, columns)
+
+    monkeypatch.setattr(Store, "take", counted)
+    first, *later = [gallery.search(Query(text="red"), where="width > 50") for _ in range(4)]
+
+    assert len(reads) == 2
+    assert first.hits
+    assert [result.hits for result in later] == 3 * [first.hits]
 
 
 def test_words_find_pictures(gallery: Gallery) -> None:
