@@ -36,7 +36,7 @@ from composir.gallery.coded import CodedRanking
 from composir.gallery.codes import load_codes
 from composir.gallery.duplicates import Signature
 from composir.gallery.matrix import load_matrix
-from composir.gallery.ranking import best_positions
+from composir.gallery.ranking import CandidateRows, best_positions
 from composir.gallery.store import Store
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
@@ -129,7 +129,7 @@ def measure(images: int, dimension: int, runs: int) -> dict[str, list[float]]:
             "`Gallery.search`, k = 10": lambda: gallery.search(asked),
             'the same, `where="width > 1000"`': lambda: gallery.search(asked, where="width > 1000"),
             "scoring and picking 70, with codes": lambda: CodedRanking(
-                store, matrix, codes, composed, None, None
+                CandidateRows(store), matrix, codes, composed, None, None
             ).places(WINDOW),
             "scoring and picking 70, without": lambda: best_positions(
                 composed.similarities(matrix)[0], WINDOW

@@ -7,3 +7,5 @@ MOST_RERANKED = 10_000
 MOST_TRIPLETS = 1_000_000
 MOST_RESAMPLES = 100_000
 LARGEST_SEED = 2**32 - 1
+MOST_PAGE_PICTURES = 5_000
+"""Of a page of plain files; more are too much for a browser to fetch before the first search."""

@@ -71,6 +71,7 @@ FOLDERS_READ = {
     ("repair", "folder"): "repair {}",
     ("forget", "gallery"): "forget pictures --yes --gallery {}",
     ("serve", "gallery"): "serve {} --port 0",
+    ("export page", "gallery"): "export page {} --out new",
     ("search", "gallery"): "search red --gallery {}",
     ("triplets look", "folder"): "triplets look {}",
     ("triplets make", "data"): f"{MAKE} --out new --data {{}}",
@@ -82,6 +83,8 @@ ELSEWHERE = {
     *(("bench run", "out"), ("bench run", "submission")),
     # They need a trained composer: test_export.py.
     *(("export query-side", "out"), ("export query-side", "composer")),
+    # New or empty, whatever is in it: test_cli_page.py.
+    ("export page", "out"),
     # The data set's pictures are left out where they cannot be read.
     ("bench compare", "root"),
     # Pictures and folders of them: a pipe among them is told as not readable, test_scan.py.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
-from composir.cli.options import JsonOption, ModelOption
+from composir.cli.options import GalleryArgument, JsonOption, ModelOption
+from composir.cli.paths import default_gallery
 from composir.cli.terminal import echo, file_size, print_json, printable
 from composir.errors import QueryError
+from composir.limits import MOST_PAGE_PICTURES
 
 if TYPE_CHECKING:
     from composir.compose.spliced import SplicedComposer
@@ -56,6 +59,41 @@ def query_side(
         print_json(asdict(written))
         return
     _print(written, opened)
+
+
+@app.command("page", epilog="`composir export page photos.gallery --out site/ --limit 500`")
+def page(
+    gallery: GalleryArgument = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new or empty folder.")],
+    composer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Composes in the browser. [default: one that can]"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=MOST_PAGE_PICTURES, help="At most so many pictures of it."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page that searches a gallery without a server, for any host of plain files.
+
+    File names, thumbnails and the columns of your metadata files are in it, originals are not.
+    """
+    from composir.serve.page_export import export_page
+
+    opened = models.existing_gallery(gallery or default_gallery(), None, models.Compute())
+    written = export_page(opened, out, composer=composer, limit=limit)
+    if as_json:
+        print_json(asdict(written))
+        return
+    for name, size in written.sizes.items():
+        echo(f"{file_size(size):>10}  {printable(str(written.folder / name))}")
+    total = sum(written.sizes.values())
+    echo(f"{file_size(total):>10}  in all, with {written.images:,} pictures")
+    echo(f"try it: python -m http.server --directory {shlex.quote(str(written.folder))}")
 
 
 def _trained(name: str, model: str | None) -> SplicedComposer:

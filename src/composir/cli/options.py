@@ -28,6 +28,14 @@ GalleryOption = Annotated[
         help="The gallery.",
     ),
 ]
+GalleryArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[GALLERY]",
+        show_default="COMPOSIR_GALLERY, else one in your user data folder",
+        help="The gallery's folder.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
-from composir.cli.options import DeviceOption, ModelOption, ThreadsOption
+from composir.cli.options import DeviceOption, GalleryArgument, ModelOption, ThreadsOption
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import note, printable
 from composir.errors import QueryError
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
-
-GalleryArgument = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[GALLERY]",
-        show_default="COMPOSIR_GALLERY, else one in your user data folder",
-        help="The gallery's folder.",
-    ),
-]
 HostOption = Annotated[
     str, typer.Option(help="Address to listen at; others than loopback need a key.")
 ]

@@ -95,7 +95,8 @@ class CandidateRows:
         if self._kept is not None:
             return self._kept.take(positions)
         table = self._store.take(positions.tolist(), self._columns)
-        if self._is_asked_again and table.nbytes * len(self._store) <= _MOST_KEPT * len(table):
+        usual = table.nbytes / max(len(table), 1)
+        if self._is_asked_again and 0 < usual * len(self._store) <= _MOST_KEPT:
             self._kept = self._store.read(self._columns).combine_chunks()
         self._is_asked_again = True
         return table

@@ -44,6 +44,7 @@ export interface About {
   readonly columns: readonly Column[];
   readonly querySide: { readonly card: Card; readonly graph: string } | null;
   readonly originals: boolean;
+  readonly isServed: boolean; // plain files know no negatives, filters and dates
 }
 
 /** A reference as it travels. */

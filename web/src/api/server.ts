@@ -22,7 +22,7 @@ const LATER = 20_000;
 const INTERNAL = ["id", "path", "content_hash", "meta_id"]; // columns that nobody filters by
 const PREFERRED = "isa-compose"; // of several query sides
 
-class ServerApi implements Api {
+export class ServerApi implements Api {
   sent = 0;
   #version = 0;
   #originals = false;
@@ -43,6 +43,7 @@ class ServerApi implements Api {
       columns: gallery.columns.filter(({ name }) => !INTERNAL.includes(name)).map(columnOf),
       querySide: side ?? null,
       originals: this.#originals,
+      isServed: true,
     };
   }
 
@@ -245,5 +246,3 @@ async function problemOf(response: Response): Promise<ApiError> {
     return new ApiError("unknown", text.errors.unknown, request, response.status);
   }
 }
-
-export const api: Api = new ServerApi();

@@ -2,6 +2,7 @@
 
 import type { Crop } from "../state/query";
 import type { Card } from "./card";
+import type { Runtime } from "./runtime";
 import { pack } from "./wire";
 import type { Reply } from "./worker";
 
@@ -24,7 +25,7 @@ export class Encoder {
   #last = 0;
 
   /** Start the worker; `ready` gives the number of its threads. */
-  constructor(card: Card, graph: string, runtime: string) {
+  constructor(card: Card, graph: string, runtime: Runtime) {
     this.#card = card;
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     this.ready = new Promise((resolve, reject) => {

@@ -7,12 +7,13 @@ import * as ort from "onnxruntime-web/wasm";
 import type { Crop } from "../state/query";
 import { KNOWN_SCHEMA, type Card } from "./card";
 import { preprocess, type Rgb } from "./resize";
+import { prepareRuntime, type Runtime } from "./runtime";
 
 export interface Opening {
   readonly kind: "open";
   readonly card: Card;
   readonly graph: string; // address
-  readonly runtime: string; // address of the folder of the runtime's files
+  readonly runtime: Runtime;
 }
 
 export interface Picture {
@@ -46,9 +47,7 @@ const reply = (message: Reply): void => self.postMessage(message);
 async function opened(opening: Opening): Promise<void> {
   try {
     if (opening.card.schema_version > KNOWN_SCHEMA) throw new Error("its card is of a newer version");
-    const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
-    ort.env.wasm.numThreads = threads;
-    ort.env.wasm.wasmPaths = opening.runtime;
+    const threads = await prepareRuntime(opening.runtime);
     session = await ort.InferenceSession.create(opening.graph, {
       executionProviders: ["wasm"],
       // Weights are int8, arithmetic is float32: expand them once, at loading.

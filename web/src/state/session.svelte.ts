@@ -211,6 +211,8 @@ export class Session {
     if (question.references.length > 1) throw new ApiError("one-in-browser", text.side.onlyOne);
     const encoder = await this.#openEncoder();
     const look = await encoder.look(file, crop);
+    const duration = look.milliseconds;
+    performance.measure("encode", { start: performance.now() - duration, duration });
     const bytes = encoder.message(look, question.text.trim(), question.negatives);
     return { kind: "message", bytes };
   }
@@ -221,8 +223,9 @@ export class Session {
     try {
       if (!this.#encoder) {
         this.encoderState = "loading";
-        const runtime = new URL("./runtime/", document.baseURI).href;
-        this.#encoder = new Encoder(side.card, new URL(side.graph, document.baseURI).href, runtime);
+        const folder = new URL("./runtime/", document.baseURI).href;
+        const graph = new URL(side.graph, document.baseURI).href;
+        this.#encoder = new Encoder(side.card, graph, { folder, isPacked: false });
       }
       this.threads = await this.#encoder.ready;
       this.encoderState = "ready";

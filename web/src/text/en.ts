@@ -140,6 +140,7 @@ export const en = {
     failed: "The encoder cannot run in this browser.",
     unavailable: "The model of this gallery has no encoder for browsers.",
     sent: (bytes: number) => `${format(bytes)} bytes left this device`,
+    alone: "Everything happens in this browser",
     onlyOne: "One picture at a time can be read in the browser.",
   },
   jobs: {
@@ -152,6 +153,8 @@ export const en = {
   },
   theme: { label: "Appearance", light: "Light", dark: "Dark", system: "As the system" },
   errors: {
+    files: (reason: string) => `A file of this page cannot be read. ${reason}`,
+    newer: "This page is older than its files.",
     offline: "The server does not answer. Is it still running?",
     unknown: "Something went wrong.",
     lostPicture: "The picture of that step is no longer in memory; choose it again.",

@@ -34,8 +34,9 @@ export interface Stage {
   readonly close: () => Promise<void>;
 }
 
-/** Index the catalogue's pictures, once for all files of tests; returns how to tidy up. */
+/** Index the catalogue's pictures, once for all files of tests (or runs); returns how to tidy up. */
 export async function setup(): Promise<() => void> {
+  if (process.env["COMPOSIR_WEB"]) return () => undefined;
   const folder = mkdtempSync(join(tmpdir(), "composir-web-"));
   const metadata = join(ROOT, "examples/catalogue/gallery.jsonl");
   await finished(composir(folder, "index", PICTURES, "--gallery", join(folder, "gallery"), "--metadata", metadata));
@@ -48,16 +49,42 @@ export async function staged(...options: string[]): Promise<Stage> {
   const folder = process.env["COMPOSIR_WEB"]!;
   const server = composir(folder, "serve", join(folder, "gallery"), "--port", "0", "--originals", "--no-open", ...options);
   const sent: Sent[] = [];
-  const recorder = await recording(await announced(server), sent);
+  const recorder = await recording(`${await said(server, /(http:\/\/127\.0\.0\.1:\d+)/)}/`, sent);
   const address = `http://127.0.0.1:${(recorder.address() as AddressInfo).port}/`;
+  return filmed(address, sent, () => {
+    recorder.close();
+    server.kill();
+  });
+}
+
+async function filmed(address: string, sent: Sent[], end: () => void): Promise<Stage> {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
   const problems: string[] = [];
   const close = async (): Promise<void> => {
     await browser.close();
-    recorder.close();
-    server.kill();
+    end();
   };
   return { address, sent, open: (options) => opened(browser, address, problems, options), problems, close };
+}
+
+/** The same gallery as plain files behind a server of files, started where nothing of composir runs. */
+export async function exported(...options: string[]): Promise<Stage> {
+  const home = process.env["COMPOSIR_WEB"]!;
+  const folder = mkdtempSync(join(home, "site-"));
+  await finished(composir(home, "export", "page", join(home, "gallery"), "--out", folder, ...options));
+  const files = spawn(PYTHON, ["-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder]);
+  const port = await said(files, /port (\d+)/);
+  return filmed(`http://127.0.0.1:${port}/`, [], () => files.kill());
+}
+
+/** What the library finds, as `composir search --json` says. */
+export async function searched(...words: string[]): Promise<{ hits: { path: string }[]; confidence: { value: number } }> {
+  const home = process.env["COMPOSIR_WEB"]!;
+  const search = composir(home, "search", "--gallery", join(home, "gallery"), "--no-server", "--json", ...words);
+  const parts: string[] = [];
+  search.stdout!.on("data", (part) => parts.push(String(part)));
+  await finished(search);
+  return JSON.parse(parts.join("")) as { hits: { path: string }[]; confidence: { value: number } };
 }
 
 function composir(home: string, ...args: string[]): ChildProcess {
@@ -74,17 +101,17 @@ function finished(child: ChildProcess): Promise<void> {
   });
 }
 
-function announced(child: ChildProcess): Promise<string> {
+function said(child: ChildProcess, what: RegExp): Promise<string> {
   return new Promise((done, fail) => {
-    let said = "";
+    let heard = "";
     const read = (part: Buffer): void => {
-      said += part;
-      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
-      if (found) done(`${found[0]}/`);
+      heard += part;
+      const found = what.exec(heard);
+      if (found) done(found[1]!);
     };
     child.stdout!.on("data", read);
     child.stderr!.on("data", read);
-    child.on("exit", () => fail(new Error(said)));
+    child.on("exit", () => fail(new Error(heard)));
   });
 }
 

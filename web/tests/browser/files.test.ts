@@ -1,0 +1,53 @@
+import type { Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { ARMCHAIR, exported, searched, type Stage } from "./server";
+
+const MINUTE = 60_000;
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await exported();
+}, 5 * MINUTE);
+afterAll(() => stage?.close());
+afterEach(() => expect(stage.problems.splice(0)).toEqual([]));
+
+const names = (page: Page): Promise<string[]> =>
+  page.locator("#results [data-tile]").evaluateAll((tiles) => tiles.map((tile) => tile.ariaLabel!.replace("Open ", "")));
+
+async function say(page: Page, words: string): Promise<void> {
+  await page.fill("#words", words);
+  await page.press("#words", "Enter");
+  await page.locator("#results[aria-busy=true]").waitFor({ timeout: 5_000 }).catch(() => undefined);
+  await page.locator("#results[aria-busy=false]").waitFor({ timeout: 2 * MINUTE });
+}
+
+const fileNames = (found: Awaited<ReturnType<typeof searched>>): string[] => found.hits.map(({ path }) => path.split("/").at(-1)!);
+
+test("plain files find what the library finds: words alone, and a picture with words", async () => {
+  const asked: string[] = [];
+  const page = await stage.open();
+  page.on("request", (request) => asked.push(`${request.method()} ${new URL(request.url()).origin}`));
+  await say(page, "a purple vase on the grass");
+  const words = await searched("-k", "10", "a purple vase on the grass");
+  expect((await names(page)).slice(0, 10)).toEqual(fileNames(words));
+
+  await page.setInputFiles("input[type=file] >> nth=0", ARMCHAIR);
+  await say(page, "in red");
+  const both = await searched("-k", "10", "--composer", "isa-compose", "--include-reference", "--image", ARMCHAIR, "in red");
+  expect((await names(page)).slice(0, 10)).toEqual(fileNames(both));
+  expect(new Set(asked)).toEqual(new Set([`GET ${new URL(stage.address).origin}`])); // nothing is sent anywhere
+  await page.context().close();
+}, 8 * MINUTE);
+
+test("on from a picture of the gallery, without itself; what needs a server is not offered", async () => {
+  const page = await stage.open();
+  await say(page, "a green teapot");
+  const [first] = await names(page);
+  await page.getByRole("button", { name: "From here" }).first().click();
+  await page.locator("#results[aria-busy=false]").waitFor({ timeout: 2 * MINUTE });
+  await expect.poll(() => names(page).then((found) => found.includes(first!)), { timeout: MINUTE }).toBe(false);
+  expect((await names(page)).length).toBeGreaterThan(10);
+  expect(await page.getByRole("button", { name: "Filter" }).count()).toBe(0);
+  await page.getByText("Everything happens in this browser").waitFor();
+  await page.context().close();
+}, 5 * MINUTE);
