@@ -88,6 +88,11 @@ web/node_modules/.done: web/package-lock.json
 web: web/node_modules/.done ## Build the page again after changing web/ (Node 20.19 or newer)
 	cd web && npm run build
 
+.PHONY: web-types
+web-types: web/node_modules/.done $(DEV)/.done ## The page's types of the API again, after changing serve/schemas.py
+	$(DEV)/bin/python web/openapi/document.py
+	cd web && npm run types
+
 # Chromium is the system's: apt-get install chromium.
 .PHONY: test-web
 test-web: web/node_modules/.done $(DEV)/.done ## The page: types, logic, and a real browser against a real server

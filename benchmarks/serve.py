@@ -1,7 +1,6 @@
 """What a server costs and carries: under load, beside the library and a bare route.
 
     python benchmarks/serve.py [--images 10000] [--requests 400] [--write]
-    python benchmarks/serve.py --soak 10000    # errors, and memory every thousand requests
 
 Servers are processes of their own, and so is who asks them; all share this machine's cores. "Bare"
 is a FastAPI route that calls `Gallery.search` and nothing else. `--write` puts the table into
@@ -224,30 +223,11 @@ def table(rows: Sequence[str], images: int) -> str:
     )
 
 
-def soak(gallery: Path, pictures: Sequence[bytes], requests: int) -> None:
-    """Ask many times; every thousand, say how much memory the server has and what failed."""
-    with running("composir", gallery) as address:
-        done, failed = 0, 0
-        while done < requests:
-            for load, count in ((LOADS[1], 900), (LOADS[3], 100)):
-                failed += asyncio.run(ask(address, load, count, pictures)).failed
-            done += 1000
-            memory = _metric(address, "process_resident_memory_bytes")
-            print(f"{done:6,} requests, {failed} failed, {memory / 2**20:.0f} MiB", flush=True)
-
-
-def _metric(address: str, name: str) -> float:
-    text = httpx.get(f"{address}/metrics", trust_env=False).text
-    found = re.search(rf"^{name} (\S+)$", text, flags=re.MULTILINE)
-    return float(found[1]) if found else float("nan")
-
-
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=400)
-    parser.add_argument("--soak", type=int, default=0, help="this many requests instead")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--server", choices=SERVERS, help=argparse.SUPPRESS)
     parser.add_argument("--gallery", type=Path, help=argparse.SUPPRESS)
@@ -258,9 +238,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         gallery, reference = make_gallery(Path(folder), given.images)
         pictures = list(variants(reference))
-        if given.soak:
-            soak(gallery, pictures, given.soak)
-            return
         text = table(measure(gallery, pictures, given.requests), given.images)
     if given.write:
         RESULTS.write_text(text, encoding="utf-8")

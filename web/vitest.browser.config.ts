@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-const include = process.env["SCREENS"] ? ["tests/browser/screens.ts"] : ["tests/browser/**/*.test.ts"];
+const [alone] = ["screens", "figures"].filter((name) => process.env[name.toUpperCase()]);
+const include = alone ? [`tests/browser/${alone}.ts`] : ["tests/browser/**/*.test.ts"];
 
 /** Tests of the built page in a real browser, against a real server. */
 export default defineConfig({

@@ -55,7 +55,7 @@ def test_the_commands_are_ones_that_the_verb_takes(file: str) -> None:
 
 
 def test_the_container_has_no_root_and_a_check_of_an_address_that_there_is() -> None:
-    assert last("USER") == "composir"
+    assert last("USER").isdecimal()  # which the host can tell from root without our user table
     assert DOCKERFILE.index("\nUSER ") < DOCKERFILE.index("\nCMD ")
     check = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)", DOCKERFILE)
     assert check is not None

@@ -1,6 +1,7 @@
 /** The API of `composir serve`. */
 
 import { text } from "../text";
+import type { components } from "../../openapi/schema";
 import type { Card } from "../encode/card";
 import type { Crop } from "../state/query";
 import {
@@ -14,6 +15,7 @@ import {
   type Job,
   type Reason,
   type Sent,
+  type Verdict,
 } from "./api";
 
 const JSON_TYPE = "application/json";
@@ -29,8 +31,8 @@ export class ServerApi implements Api {
 
   async about(): Promise<About> {
     const [model, gallery] = await Promise.all([
-      this.#json<ModelDocument>("v1/model"),
-      this.#json<GalleryDocument>("v1/gallery"),
+      this.#json<Schemas["ModelDocument"]>("v1/model"),
+      this.#json<Schemas["GalleryDocument"]>("v1/gallery"),
     ]);
     this.#version = gallery.version;
     this.#originals = gallery.allows["originals"] ?? false;
@@ -41,14 +43,14 @@ export class ServerApi implements Api {
       model: model.name,
       composer: model.default_composer,
       columns: gallery.columns.filter(({ name }) => !INTERNAL.includes(name)).map(columnOf),
-      querySide: side ?? null,
+      querySide: side ? { graph: side.graph, card: side.card as unknown as Card } : null,
       originals: this.#originals,
       isServed: true,
     };
   }
 
   async some(count: number, seed: number): Promise<readonly Hit[]> {
-    const found = await this.#json<{ images: Hit[] }>(`v1/images?sample=${count}&seed=${seed}`);
+    const found = await this.#json<Schemas["ImageList"]>(`v1/images?sample=${count}&seed=${seed}`);
     return found.images.map((image) => ({ ...image, rank: 0, score: 0, duplicates: [], unreachable: false }));
   }
 
@@ -87,7 +89,7 @@ export class ServerApi implements Api {
     const look = async (): Promise<void> => {
       let isRunning = false;
       if (!document.hidden) {
-        const [newest] = (await this.#json<{ jobs: JobDocument[] }>("v1/jobs").catch(() => ({ jobs: [] }))).jobs;
+        const [newest] = (await this.#json<Schemas["JobList"]>("v1/jobs").catch(() => ({ jobs: [] }))).jobs;
         if (newest) onJob(jobOf(newest));
         isRunning = newest?.state === "running";
       }
@@ -99,7 +101,8 @@ export class ServerApi implements Api {
 
   #read(answer: AnswerDocument): Answer {
     this.#version = answer.version;
-    return { ...answer, next: answer.cursor };
+    const verdict = answer.confidence.verdict as Verdict; // a sentence to the schema
+    return { ...answer, confidence: { ...answer.confidence, verdict }, next: answer.cursor };
   }
 
   async #post<T>(path: string, asked: Asked, signal?: AbortSignal): Promise<T> {
@@ -120,30 +123,9 @@ export class ServerApi implements Api {
   }
 }
 
-interface AnswerDocument extends Omit<Answer, "next"> {
-  readonly cursor: string | null;
-  readonly version: number;
-}
-
-interface ModelDocument {
-  readonly name: string;
-  readonly default_composer: string;
-  readonly query_sides: readonly { readonly composer: string; readonly card: Card; readonly graph: string }[];
-}
-
-interface GalleryDocument {
-  readonly images: number;
-  readonly version: number;
-  readonly roots: readonly string[];
-  readonly columns: readonly ColumnDocument[];
-  readonly allows: Readonly<Record<string, boolean>>;
-}
-
-interface ColumnDocument {
-  readonly name: string;
-  readonly kind: string;
-  readonly values: readonly { readonly value: string }[] | null;
-}
+type Schemas = components["schemas"];
+type AnswerDocument = Schemas["SearchAnswer"];
+type JobDocument = Schemas["JobDocument"];
 
 interface Explanation {
   readonly phrases: readonly {
@@ -152,25 +134,19 @@ interface Explanation {
   }[];
 }
 
-interface JobDocument {
-  readonly id: string;
-  readonly state: "waiting" | "running" | "done" | "failed" | "cancelled";
-  readonly progress: { readonly done: number; readonly total: number | null } | null;
-}
-
 function jobOf({ id, state, progress }: JobDocument): Job {
   const running = state === "running" || state === "waiting";
   const shown = running ? "running" : state === "done" ? "done" : "failed";
   return { id, state: shown, done: progress?.done ?? 0, total: progress?.total ?? null };
 }
 
-function columnOf({ name, kind, values }: ColumnDocument): Column {
+function columnOf({ name, kind, values }: Schemas["ColumnDocument"]): Column {
   const type = { numbers: "number", dates: "date", "true or false": "truth" }[kind] ?? "text";
   return { name, type: type as Column["type"], values: values?.map(({ value }) => value) ?? [] };
 }
 
 /** What both kinds of request say in the same way. */
-function commonFields(asked: Asked): Record<string, string | number> {
+function commonFields(asked: Asked): Partial<Schemas["SearchRequest"]> {
   return {
     k: asked.k,
     sort: asked.sort,
@@ -180,13 +156,13 @@ function commonFields(asked: Asked): Record<string, string | number> {
   };
 }
 
-function fieldsOf(asked: Asked): object {
+function fieldsOf(asked: Asked): Partial<Schemas["SearchRequest"]> {
   return {
     ...commonFields(asked),
     images: asked.references.flatMap((sent) => (sent.kind === "stored" ? [{ id: sent.id }] : [])),
     text: asked.text,
-    negatives: asked.negatives,
-    less: asked.unlike,
+    negatives: [...asked.negatives],
+    less: [...asked.unlike],
   };
 }
 

@@ -28,6 +28,10 @@ test("plain files find what the library finds: words alone, and a picture with w
   const page = await stage.open();
   page.on("request", (request) => asked.push(`${request.method()} ${new URL(request.url()).origin}`));
   await say(page, "a purple vase on the grass");
+  const bytes = await page.evaluate(() =>
+    performance.getEntriesByType("resource").map((entry) => (entry as PerformanceResourceTiming).encodedBodySize),
+  );
+  expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThan(36 * 2 ** 20); // words need no query side
   const words = await searched("-k", "10", "a purple vase on the grass");
   expect((await names(page)).slice(0, 10)).toEqual(fileNames(words));
 

@@ -207,13 +207,19 @@ test("it fits a phone", async () => {
 
 test("the page stays within its budget", async () => {
   const page = await stage.open();
-  const scripts = await page.evaluate(() =>
-    performance.getEntriesByType("resource")
-      .filter((entry) => entry.name.endsWith(".js"))
-      .map((entry) => (entry as PerformanceResourceTiming).encodedBodySize),
+  const fetched = await page.evaluate(() =>
+    performance.getEntriesByType("resource").map((entry) => {
+      const { encodedBodySize: bytes, name } = entry as PerformanceResourceTiming;
+      return { bytes, path: new URL(name).pathname };
+    }),
   );
-  expect(scripts.length).toBeGreaterThan(0);
-  expect(scripts.reduce((sum, size) => sum + size, 0)).toBeLessThan(120 * 1024);
+  const sum = (ending: RegExp): number => fetched.filter(({ path }) => ending.test(path)).reduce((all, { bytes }) => all + bytes, 0);
+  expect(sum(/\.js$/)).toBeGreaterThan(0);
+  expect(sum(/\.js$/)).toBeLessThan(120 * 1024);
+  expect(sum(/\.(css|svg)$/)).toBeLessThan(20 * 1024);
+  expect(sum(/^\/v1\/(model|gallery|images|jobs)$/)).toBeLessThan(100 * 1024);
+  expect(sum(/thumbnail$/)).toBeLessThan(600 * 1024);
+  expect(fetched.filter(({ path }) => !path.endsWith("thumbnail")).length).toBeLessThan(12); // requests
   const external = await page.evaluate(() =>
     performance.getEntriesByType("resource").filter((entry) => !entry.name.startsWith(location.origin)).length,
   );
