@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from composir.compose.spliced import SplicedComposer
 from composir.data.outputs import check_own_folder, write_inside
-from composir.device.export import card
+from composir.device.query_export import card
 from composir.errors import ComposirError, EmptyGalleryError, GalleryError, ModelError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.confidence import Kind, calibration_of
