@@ -24,17 +24,30 @@ export type ReaderReply =
   | { readonly number: number; readonly vectors: Float32Array }
   | { readonly number: number; readonly reason: string };
 
+let opening: ReaderOpening | null = null;
 let reader: Promise<Reader> | null = null;
 
 self.addEventListener("message", ({ data }: MessageEvent<ReaderOpening | Reading>) => {
-  if (data.kind === "open") reader = prepareRuntime(data.runtime).then(() => Reader.open(data.side, data.folder));
-  else void answered(data);
+  if (data.kind === "read") void answered(data);
+  else {
+    opening = data;
+    opened().catch(() => undefined); // told to who asks, and tried again then
+  }
 });
+
+function opened(): Promise<Reader> {
+  const { runtime, side, folder } = opening!;
+  reader ??= prepareRuntime(runtime).then(() => Reader.open(side, folder)).catch((error: unknown) => {
+    reader = null;
+    throw error;
+  });
+  return reader;
+}
 
 async function answered({ number, sentences }: Reading): Promise<void> {
   const reply = (message: ReaderReply): void => self.postMessage(message);
   try {
-    reply({ number, vectors: await (await reader!).read(sentences) });
+    reply({ number, vectors: await (await opened()).read(sentences) });
   } catch (error) {
     reply({ number, reason: error instanceof Error ? error.message : String(error) });
   }

@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { faults } from "./axe";
 import { ARMCHAIR, exported, searched, type Stage } from "./server";
 
 const MINUTE = 60_000;
@@ -53,5 +54,21 @@ test("on from a picture of the gallery, without itself; what needs a server is n
   expect((await names(page)).length).toBeGreaterThan(10);
   expect(await page.getByRole("button", { name: "Filter" }).count()).toBe(0);
   await page.getByText("Everything happens in this browser").waitFor();
+  await page.context().close();
+}, 5 * MINUTE);
+
+test("a file that is missing is said, and nothing is amiss for assistive technology", async () => {
+  const page = await stage.open({ colorScheme: "dark" });
+  expect(await faults(page)).toEqual([]);
+  await page.route("**/model/words.bin", (route) => route.abort());
+  await page.reload();
+  await page.fill("#words", "a lamp");
+  await page.press("#words", "Enter");
+  await page.getByText("A file of this page cannot be read.").waitFor({ timeout: MINUTE });
+  expect(await faults(page)).toEqual([]);
+  await page.unroute("**/model/words.bin");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator("#results [data-tile]").first().waitFor({ timeout: MINUTE });
+  stage.problems.splice(0); // the console tells of the request that this test broke
   await page.context().close();
 }, 5 * MINUTE);

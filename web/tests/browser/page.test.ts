@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { faults } from "./axe";
 import { ARMCHAIR, PICTURES, staged, type Stage } from "./server";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const FILE_INPUT = "input[type=file] >> nth=0";
 let stage: Stage;
 
@@ -31,16 +30,6 @@ const names = (page: Page): Promise<string[]> =>
 async function say(page: Page, words: string): Promise<void> {
   await page.fill("#words", words);
   await answered(page, () => page.press("#words", "Enter"));
-}
-
-/** What axe finds wrong, by rule and place. */
-async function faults(page: Page): Promise<string[]> {
-  return page.evaluate(async (source) => {
-    if (!("axe" in window)) new Function(source)();
-    const { axe } = window as unknown as { axe: typeof import("axe-core") };
-    const { violations } = await axe.run();
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target}`));
-  }, AXE);
 }
 
 test("words find pictures, and the address keeps the question", async () => {
