@@ -10,9 +10,11 @@ from pathlib import Path
 
 from composir.bench.protocol import Rankings
 from composir.bench.task import BenchTask
+from composir.data.fields import Text
 from composir.data.files import read_regular
-from composir.data.json_object import read_object
 from composir.data.outputs import check_folder, inside, write_inside
+from composir.data.schema import as_row
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import BenchError, OutputError
 
 MARKER = "composir-submission.json"
@@ -25,6 +27,13 @@ _CIRR_BYTES = 5_000_000
 _CIRCO_LENGTH = 50
 
 Lists = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """What `MARKER` says, as far as it is read."""
+
+    sha256: list[Text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ def _checksums(folder: Path) -> list[str]:
     if not path.exists():
         return []
     try:
-        return list(read_object(path, OutputError).texts("sha256"))
+        said = read_json(path, OutputError, limit=MANIFEST_LIMIT)
+        return as_row(str(path), said, _Marker, OutputError).sha256
     except OutputError as error:
         raise OutputError(f"--submission {path}: is damaged; choose another folder") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
-from composir.data.json_object import is_finite_number, shown
+from composir.data.untrusted_json import is_finite_number, shown
 from composir.errors import ComposerNotFoundError, ModelError, QueryError
 from composir.lazy import imported
 from composir.model.base import EmbeddingModel, SplicingModel

@@ -54,6 +54,9 @@ Number = Annotated[str, PlainValidator(_as_number)]
 Told = Annotated[str, PlainValidator(_as_told)]
 """What people read: nothing hangs on it, so other values than texts are spelled out."""
 
+Whole = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+"""A whole number; true and false are none."""
+
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number that is neither NaN nor infinite."""
 

@@ -1,19 +1,19 @@
-"""Parsed values against a pydantic model; what does not fit is told in words."""
+"""Parsed values against a model or dataclass; what does not fit is told in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from composir.data.json_object import shown
-from composir.data.untrusted_json import JSON_LIMIT, parse_json, read_json, read_lines
+from composir.data.untrusted_json import JSON_LIMIT, parse_json, read_json, read_lines, shown
 from composir.errors import ComposirError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
-_Model = TypeVar("_Model", bound="BaseModel")
+_Model = TypeVar("_Model")
 
 _EXPECTED: Mapping[str, str] = {
     "string": "a text",
@@ -26,6 +26,7 @@ _EXPECTED: Mapping[str, str] = {
     "dict": "an object",
     "mapping": "an object",
     "model": "an object",
+    "dataclass": "an object",
 }
 _OF_TYPE = ("_type", "_parsing", "_from_float", "_number", "_parsing_size")
 
@@ -38,7 +39,7 @@ def read_model(
     *,
     limit: int = JSON_LIMIT,
 ) -> _Model:
-    """Read a JSON file that a pydantic model describes.
+    """Read a JSON file that a type describes: a model of pydantic, a dataclass, a list of texts.
 
     Args:
         path: The file.
@@ -53,11 +54,11 @@ def read_model(
 def fitting(
     path: Path, value: Any, model: type[_Model], error: type[ComposirError], what: str
 ) -> _Model:
-    """A parsed value as a pydantic model; see `read_model`."""
+    """A parsed value as a type describes it; see `read_model`."""
     from pydantic import ValidationError
 
     try:
-        return model.model_validate(value)
+        return _adapter(model).validate_python(value)
     except ValidationError as fault:
         raise error(f"{path} is not {what}: {first_problem(fault)}") from fault
     except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
@@ -73,13 +74,13 @@ def read_rows(
 
 
 def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirError]) -> _Model:
-    """A parsed value, e.g. an entry of a list, as a pydantic model."""
+    """A parsed object, e.g. an entry of a list, as a type describes it."""
     from pydantic import ValidationError
 
     if not isinstance(value, dict):
         raise error(f"{where}: must be an object, not {shown(value)}")
     try:
-        return model.model_validate(value)
+        return _adapter(model).validate_python(value)
     except ValidationError as fault:
         problem = fault.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
@@ -87,6 +88,13 @@ def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirErro
         raise error(f"{where}: {told}") from fault
     except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
         raise error(f"{where}: half of a surrogate pair is no text") from fault
+
+
+@cache
+def _adapter(model: type[_Model]) -> TypeAdapter[_Model]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(model)
 
 
 def first_problem(error: ValidationError) -> str:

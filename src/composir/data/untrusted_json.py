@@ -4,7 +4,7 @@ Only regular files are read, up to a size, as UTF-8 with or without a mark at it
 would make Python slow, huge or recursive is refused before or while it is parsed: too many values,
 nesting, endless digits; so is what reads as something else than it says: a key twice in one object,
 NaN, numbers beyond any float. Whether the values are those that the reader needs is checked by
-`json_object` or `schema`.
+`schema`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MANIFEST_LIMIT = 1 << 24
 LINES_LIMIT = 1 << 32
 """Bytes of a file that is read line by line: 4 GiB."""
 
+_MOST_SHOWN = 40
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -219,3 +220,19 @@ _STRICT = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_finite, parse_constant=_refuse_constant
 )
 _LENIENT = json.JSONDecoder()
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a parsed value is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def shown(value: object) -> str:
+    """A value as the file spells it, null and not None, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."

@@ -11,9 +11,10 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from composir.data.fields import Text, Whole
 from composir.data.files import open_regular
-from composir.data.json_object import as_object
 from composir.data.outputs import open_inside, write_inside
+from composir.data.schema import as_row
 from composir.data.untrusted_json import LINES_LIMIT, decode_json
 from composir.errors import DatasetError, GalleryError
 from composir.types import Failure
@@ -34,11 +35,11 @@ class FailedFile:
         environment: Signature of what reads pictures, then; None where it was not kept.
     """
 
-    path: str
-    reason: str
-    size: int | None = None
-    mtime_ns: int | None = None
-    environment: str | None = None
+    path: Text
+    reason: Text
+    size: Whole | None = None
+    mtime_ns: Whole | None = None
+    environment: Text | None = None
 
     def as_failure(self) -> Failure:
         """The public form."""
@@ -64,13 +65,7 @@ def read_failures(folder: Path) -> dict[str, FailedFile]:
 def _entry(line: bytes) -> FailedFile | None:
     """What a line says; None where it is cut short or says something else."""
     try:
-        row = as_object(FAILURES_NAME, decode_json(line.decode("utf-8")), DatasetError)
-        size, mtime_ns = (
-            None if row.values.get(key) is None else row.whole_number(key, -(2**63), 2**63)
-            for key in ("size", "mtime_ns")
-        )
-        path, reason = row.required_text("path"), row.required_text("reason")
-        return FailedFile(path, reason, size, mtime_ns, row.text("environment"))
+        return as_row(FAILURES_NAME, decode_json(line.decode("utf-8")), FailedFile, DatasetError)
     except (ValueError, DatasetError):
         return None
 

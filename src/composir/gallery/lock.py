@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from composir.data.file_lock import try_lock
-from composir.data.json_object import read_object
 from composir.data.outputs import open_inside, refuse_links
+from composir.data.untrusted_json import read_json
 from composir.errors import GalleryBusyError
 
 LOCK_NAME = "index.lock"
@@ -46,10 +46,9 @@ def _me() -> dict[str, str | int]:
 
 def _who(path: Path, folder: Path) -> str:
     try:
-        holder = read_object(path, GalleryBusyError, limit=_MOST_BYTES)
-        pid, since = holder.whole_number("pid", 0, 2**63), holder.required_text("since")
-        who = f"process {pid} on {holder.required_text('host')} (since {since} UTC)"
-    except GalleryBusyError:
+        holder = read_json(path, GalleryBusyError, dict, limit=_MOST_BYTES)
+        who = "process {pid:d} on {host:s} (since {since:s} UTC)".format_map(holder)
+    except (GalleryBusyError, KeyError, TypeError, ValueError):
         who = "another process"  # it holds the lock but has not signed yet
     return (
         f"the gallery {folder} is being indexed by {who}; "

@@ -10,14 +10,18 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from composir.data.fields import Text
 from composir.data.files import (
     TEMPORARY_PREFIX,
     read_regular,
 )
-from composir.data.json_object import JsonObject, as_object
 from composir.data.outputs import write_inside
 from composir.data.places import GALLERY_MANIFEST
+from composir.data.schema import as_row
 from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_json
 from composir.data.volumes import Volume
 from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
@@ -29,6 +33,8 @@ SCHEMA_VERSION = 2
 TABLE_NAME = "images.lance"
 _TABLE = re.compile(r"images(-[0-9a-f]{8})?\.lance")
 MOST_DIMENSION = 65_536
+_KIND = "composir-gallery"
+_REQUIRED = ("schema_version", "bundle", "roots", "created", "updated")
 
 
 def _now() -> str:
@@ -47,10 +53,10 @@ class BundleIdentity:
             versions.
     """
 
-    name: str
-    fingerprint: str
-    dimension: int
-    folder: str | None = None
+    name: Text
+    fingerprint: Text
+    dimension: Annotated[int, Field(strict=True, ge=1, le=MOST_DIMENSION)]
+    folder: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class RootFacts:
             nothing is known: an earlier version of composir indexed it.
     """
 
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Text, ...] = ()
     volumes: tuple[Volume, ...] = ()
 
 
@@ -83,12 +89,12 @@ class GalleryManifest:
     """
 
     bundle: BundleIdentity
-    roots: tuple[str, ...] = ()
-    root_facts: Mapping[str, RootFacts] = field(default_factory=dict)
-    created: str = field(default_factory=_now)
-    updated: str = field(default_factory=_now)
-    schema_version: int = 1
-    table: str = TABLE_NAME
+    roots: tuple[Text, ...] = ()
+    root_facts: Mapping[Text, RootFacts] = field(default_factory=dict)
+    created: Text = field(default_factory=_now)
+    updated: Text = field(default_factory=_now)
+    schema_version: Annotated[int, Field(strict=True, ge=1)] = 1
+    table: Text = TABLE_NAME
 
     def facts(self, root: str) -> RootFacts:
         """What is remembered of a root; nothing, where it is not known."""
@@ -130,7 +136,7 @@ class GalleryManifest:
             del fields["table"]  # earlier versions know no other, and read no field that is new
         else:
             fields["schema_version"] = SCHEMA_VERSION
-        text = json.dumps({"kind": "composir-gallery", **fields}, indent=2)
+        text = json.dumps({"kind": _KIND, **fields}, indent=2)
         write_inside(folder, GALLERY_MANIFEST, text)
 
 
@@ -194,7 +200,7 @@ def read_manifest(folder: Path) -> GalleryManifest:
         clear = cleared(error, folder) if is_trouble(error) else None
         raise clear or GalleryError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        return _parse(as_object(str(path), decode_json(text), _WrongValueError), path)
+        return _parse(decode_json(text), path)
     except (JsonFaultError, _WrongValueError) as error:
         raise _damaged(path, str(error).removeprefix(f"{path}: ")) from error
 
@@ -209,52 +215,20 @@ def _damaged(path: Path, why: str) -> GalleryError:
     return damaged(path.parent, f"{path.name} is damaged ({why})")
 
 
-def _parse(content: JsonObject, path: Path) -> GalleryManifest:
-    if content.required_text("kind") != "composir-gallery":
-        raise content.wrong("kind", "'composir-gallery'")
-    version = content.whole_number("schema_version", 1, 2**31)
-    if version > SCHEMA_VERSION:
+def _parse(content: Any, path: Path) -> GalleryManifest:
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        raise _WrongValueError(f"it must be an object whose 'kind' is {_KIND!r}")
+    for name in _REQUIRED:  # new galleries have defaults for them
+        if name not in content:
+            raise _WrongValueError(f"no {name!r}")
+    version = content["schema_version"]
+    if isinstance(version, int) and version > SCHEMA_VERSION:
         raise GalleryError(
             f"the gallery {path.parent} was written by a newer composir (format {version}, this "
             f"version knows {SCHEMA_VERSION}); upgrade: pip install --upgrade composir"
         )
-    bundle = content.inner("bundle")
-    return GalleryManifest(
-        bundle=BundleIdentity(
-            bundle.required_text("name"),
-            bundle.required_text("fingerprint"),
-            bundle.whole_number("dimension", 1, MOST_DIMENSION),
-            bundle.text("folder"),
-        ),
-        roots=content.texts("roots"),
-        root_facts=_all_facts(content),
-        created=content.required_text("created"),
-        updated=content.required_text("updated"),
-        schema_version=version,
-        table=_table(content),
-    )
-
-
-def _table(content: JsonObject) -> str:
-    name = content.text("table") or TABLE_NAME
-    if not _TABLE.fullmatch(name):
-        raise content.wrong("table", f"{TABLE_NAME!r} or one like 'images-0123abcd.lance'")
-    return name
-
-
-def _all_facts(content: JsonObject) -> dict[str, RootFacts]:
-    if "root_facts" not in content:  # an earlier version of composir wrote it
-        return {}
-    facts = content.inner("root_facts")
-    return {root: _root_facts(facts.inner(root)) for root in facts.values}
-
-
-def _root_facts(content: JsonObject) -> RootFacts:
-    volumes = content.objects(content.items("volumes"), "volume")
-    return RootFacts(
-        exclude=content.texts("exclude"),
-        volumes=tuple(
-            Volume(v.required_text("folder"), v.whole_number("device", -(2**64), 2**64))
-            for v in volumes
-        ),
-    )
+    made = as_row(str(path), content, GalleryManifest, _WrongValueError)
+    if not _TABLE.fullmatch(made.table):
+        like = f"{TABLE_NAME!r} or one like 'images-0123abcd.lance'"
+        raise _WrongValueError(f"'table' must be {like}, not {made.table!r}")
+    return made

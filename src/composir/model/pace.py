@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from composir.data.json_object import read_object
+from pydantic import Field
+
 from composir.data.outputs import write_inside
 from composir.data.places import user_folder, writable_user_folder
+from composir.data.schema import as_row
+from composir.data.untrusted_json import read_json
 from composir.errors import ComposirError, ModelError
 from composir.limits import MOST_BATCH, MOST_THREADS
 from composir.model.device import CPU
@@ -45,8 +48,8 @@ class Pace:
         runs: Runs at once.
     """
 
-    batch: int
-    runs: int
+    batch: Annotated[int, Field(strict=True, ge=1, le=MOST_BATCH)]
+    runs: Annotated[int, Field(strict=True, ge=1, le=MOST_THREADS)]
 
     @property
     def pictures(self) -> int:
@@ -115,10 +118,8 @@ def pace_key(fingerprint: str, device: str, threads: int) -> str:
 def known_pace(key: str) -> Pace | None:
     """What was measured before; None where nothing was, or it cannot be read."""
     try:
-        found = read_object(user_folder() / _FILE, ModelError).inner(key)
-        return Pace(
-            found.whole_number("batch", 1, MOST_BATCH), found.whole_number("runs", 1, MOST_THREADS)
-        )
+        found = read_json(user_folder() / _FILE, ModelError, dict)
+        return as_row(_FILE, found.get(key), Pace, ModelError)
     except ComposirError:
         return None
 
@@ -130,5 +131,5 @@ def remember_pace(key: str, pace: Pace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         known: Mapping[str, object] = {}
         with suppress(ComposirError):
-            known = read_object(folder / _FILE, ModelError).values
+            known = read_json(folder / _FILE, ModelError, dict)
         write_inside(folder, _FILE, json.dumps({**known, key: asdict(pace)}, indent=1))

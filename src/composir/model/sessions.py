@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from composir.data.json_object import shown
+from composir.data.untrusted_json import shown
 from composir.errors import ModelError
 from composir.limits import MOST_THREADS
 from composir.model.device import CPU, CPU_PROVIDER, Device

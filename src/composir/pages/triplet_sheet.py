@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composir.data.datasets import DatasetFolder, QueryRow
-from composir.data.json_object import is_finite_number
+from composir.data.untrusted_json import is_finite_number
 from composir.errors import ImageReadError
 from composir.pages.rendering import render
 

@@ -18,9 +18,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import CoreSchema, core_schema
 
 from composir.compose.blend import MOST_WEIGHT
-from composir.data.json_object import shown
 from composir.data.schema import first_problem
-from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_text, shown
 from composir.errors import TrainingError
 from composir.limits import LARGEST_SEED
 from composir.names import NAME_PATTERN

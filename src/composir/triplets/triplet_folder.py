@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from composir.data.json_object import read_object
 from composir.data.outputs import check_own_folder, write_inside
+from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.make import Made, MakeSettings
@@ -50,7 +50,7 @@ def claim_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        return dict(read_object(path, DatasetError).values)
+        return dict(read_json(path, DatasetError, dict, limit=MANIFEST_LIMIT))
     except DatasetError as error:
         raise DatasetError(f"{error}: it is damaged; name a new folder with --out") from error
 

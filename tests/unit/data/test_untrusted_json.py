@@ -6,13 +6,16 @@ import json
 import os
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from composir.data import untrusted_json
-from composir.data.json_object import JsonObject, read_object
+from composir.data.fields import Text
+from composir.data.schema import as_row
 from composir.data.untrusted_json import (
     JsonFaultError,
     decode_json,
@@ -115,7 +118,7 @@ def test_a_mark_at_the_beginning_is_left_out(tmp_path: Path) -> None:
     assert read_text(path, DatasetError) == '{"a": 1}\n\n{"a": 2}'
 
 
-@pytest.mark.parametrize("read", [read_json, read_text, read_object, lambda *a: [*read_lines(*a)]])
+@pytest.mark.parametrize("read", [read_json, read_text, lambda *a: [*read_lines(*a)]])
 def test_missing_files_folders_and_large_ones(
     tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,29 +159,40 @@ def test_a_line_without_end_is_not_read_whole(
         next(lines)
 
 
-VALUES = JsonObject(
-    "f, line 3", {"text": "a", "number": 5, "list": ["a", 5], "mixed": [None]}, GalleryError
-)
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What a dataclass asks of an object."""
+
+    text: Text
+    number: Annotated[int, Field(strict=True, ge=0, le=5)]
+    list: tuple[Text, ...] = ()
+
+
+SOUND = {"text": "a", "number": 5, "list": ["a"], "more": None}
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("change", "message"),
     [
-        (lambda row: row.required_text("number"), "'number' must be a string, not 5"),
-        (lambda row: row.required_text("none"), "no 'none'"),
-        (lambda row: row.texts("text"), "'text' must be a list of texts, not \"a\""),
-        (lambda row: row.texts("list"), "'list' must be a list of texts alone"),
-        (lambda row: row.whole_number("number", 0, 4), "a whole number from 0 to 4, not 5"),
-        (lambda row: row.whole_number("text", 0, 4), 'a whole number from 0 to 4, not "a"'),
-        (lambda row: row.inner("list"), "'list' must be an object"),
-        (lambda row: list(row.objects([5], "image")), "image 0: must be an object, not 5"),
+        ({"text": 5}, "'text' must be a text, not 5"),
+        ({"list": "a"}, "'list' must be a list, not \"a\""),
+        ({"list": ["a", 5]}, "'list.1' must be a text, not 5"),
+        ({"number": 6}, "'number' 6 should be less than or equal to 5"),
+        ({"number": "5"}, "'number' must be a whole number, not \"5\""),
+        ({"number": True}, "'number' must be a whole number, not true"),
     ],
 )
-def test_values_of_other_types_are_named(ask: Callable[[JsonObject], Any], message: str) -> None:
-    with pytest.raises(GalleryError, match=rf"^f, line 3.*{message}"):
-        ask(VALUES)
+def test_values_of_other_types_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(GalleryError, match=rf"^f, line 3: {message}"):
+        as_row("f, line 3", SOUND | change, Numbered, GalleryError)
+
+
+def test_what_lacks_and_what_is_no_object_is_named() -> None:
+    with pytest.raises(GalleryError, match=r"^f: no 'number'"):
+        as_row("f", {"text": "a"}, Numbered, GalleryError)
+    with pytest.raises(GalleryError, match=r"^f: must be an object, not 5"):
+        as_row("f", 5, Numbered, GalleryError)
 
 
 def test_values_as_they_should_be() -> None:
-    assert VALUES.whole_number("number", 5, 5) == 5
-    assert VALUES.text("none") is None
+    assert as_row("f", SOUND, Numbered, GalleryError) == Numbered("a", 5, ("a",))
