@@ -84,10 +84,10 @@ def add(
     open_clip does, and joint encoders need the extra `foundation`, endpoints the extra `joint`; a
     bundle is copied as it is. Whatever goes wrong, nothing half-added remains.
     """
-    from composir.model.adding import Wishes, add_model
-    from composir.model.joint.wishes import JointWishes
+    from composir.model.adding import add_model
     from composir.model.listing import bundle_entry
     from composir.model.sources import parse_source
+    from composir.model.wishes import Wishes
 
     found = parse_source(source)
     wishes = Wishes(
@@ -96,7 +96,11 @@ def add(
         accepts=(lambda _licence: True) if accept_licence else _accepts,
         say=lambda line: note(printable(line)),
         allow_pickle=allow_pickle,
-        joint=JointWishes(instruction, allow_remote, key_variable, key_file, timeout),
+        instruction=instruction,
+        allow_remote=allow_remote,
+        key_variable=key_variable,
+        key_file=key_file,
+        timeout=timeout,
     )
     bundle = add_model(found, wishes)
     entry = bundle_entry(bundle)

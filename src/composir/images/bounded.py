@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -28,6 +29,7 @@ _MODULE = "composir.images.worker"
 _MOST_IDLE = 4
 
 
+@dataclass(frozen=True, slots=True)
 class Job:
     """A file to decode.
 
@@ -38,12 +40,10 @@ class Job:
         memory: Bytes that decoding may take.
     """
 
-    def __init__(
-        self, stream: BinaryIO, file_bytes: int, min_side: int | None, memory: int
-    ) -> None:
-        """Describe the job."""
-        self.stream, self.file_bytes = stream, file_bytes
-        self.min_side, self.memory = min_side, memory
+    stream: BinaryIO
+    file_bytes: int
+    min_side: int | None
+    memory: int
 
 
 class DecoderGoneError(Exception):

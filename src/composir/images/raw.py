@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import BinaryIO, cast
 
@@ -52,9 +52,9 @@ def is_raw_tiff(stream: BinaryIO) -> bool:
 
 def preview(stream: BinaryIO) -> BinaryIO:
     """The largest JPEG in a camera raw."""
-    best = max(_listed(stream), default=(0, 0, 0))
+    best = max(_sized(stream, _listed_places(stream)), default=(0, 0, 0))
     if best[1] < _LARGE_SIDE:
-        best = max([best, *_searched(stream)])
+        best = max([best, *_sized(stream, _places_found(stream))])
     if not best[0]:
         raise ImageReadError("a camera raw without a preview inside; export it as JPEG or TIFF")
     return cast("BinaryIO", _Tail(stream, best[2]))
@@ -95,14 +95,15 @@ def _directories(reader: TiffReader) -> Iterator[Directory]:
         waiting += [directory.next, *reader.integers(directory.entries.get(_DIRECTORIES))]
 
 
-def _listed(stream: BinaryIO) -> Iterator[tuple[int, int, int]]:
-    """Pixels, long side and place of every JPEG that a directory, or Fuji's header, tells of."""
-    for place in _listed_places(stream):
+def _sized(stream: BinaryIO, places: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+    """Pixels, long side and place of the JPEGs at some places; zeros where there is none."""
+    for place in places:
         width, height = _jpeg_size(stream, place)
         yield width * height, max(width, height), place
 
 
 def _listed_places(stream: BinaryIO) -> Iterator[int]:
+    """Where directories, or Fuji's header, tell of a JPEG."""
     head = read_at(stream, 0, 92)
     if head.startswith(b"FUJIFILMCCD-RAW") and len(head) == 92:
         yield struct.unpack(">L", head[84:88])[0]
@@ -118,12 +119,6 @@ def _listed_places(stream: BinaryIO) -> Iterator[int]:
         strips = reader.integers(tags.get(_STRIP_OFFSETS))
         if is_jpeg and len(strips) == 1:
             yield strips[0]
-
-
-def _searched(stream: BinaryIO) -> Iterator[tuple[int, int, int]]:
-    for place in _places_found(stream):
-        width, height = _jpeg_size(stream, place)
-        yield width * height, max(width, height), place
 
 
 def _places_found(stream: BinaryIO) -> Iterator[int]:

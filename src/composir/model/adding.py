@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,9 +16,9 @@ from composir.model.checked_files import write_manifest
 from composir.model.hub import fetch
 from composir.model.installed import installed_folders, is_name, new_model
 from composir.model.joint.address import EndpointAddress
-from composir.model.joint.wishes import JointWishes
 from composir.model.licence import commercial_use
 from composir.model.sources import ModelSource, Repository
+from composir.model.wishes import Wishes
 
 if TYPE_CHECKING:
     from composir.model.joint.joint_bundle import JointBundle
@@ -41,27 +41,6 @@ class Importer(Protocol):
         allow_pickle: bool,
     ) -> Manifest:
         """Write a bundle into an empty folder and return its manifest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How a model is to be added.
-
-    Attributes:
-        name: What to call it.
-        quantise: `int8`, or None for the weights as they are.
-        accepts: Asked with a licence that restricts the use; False ends the adding.
-        say: Told what is being done.
-        allow_pickle: Whether weights may be read from a pickle.
-        joint: Of a joint encoder.
-    """
-
-    name: str
-    quantise: str | None
-    accepts: Callable[[str], bool]
-    say: Callable[[str], None]
-    allow_pickle: bool = False
-    joint: JointWishes = field(default_factory=JointWishes)
 
 
 def add_model(source: ModelSource, wishes: Wishes) -> Bundle | JointBundle:
@@ -108,17 +87,16 @@ def _maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object
 def _joint_maker(source: ModelSource, wishes: Wishes) -> Callable[[Path, Path], object]:
     from composir.model.joint import making
 
-    name, how, known, say = wishes.name, wishes.joint, source.known, wishes.say
     place = source.place
     if isinstance(place, EndpointAddress):
-        making.check_remote(place, how)
-        return lambda _, building: making.add_endpoint(place, building, name, how, known, say)
+        making.check_remote(place, wishes)
+        return lambda _, building: making.add_endpoint(place, building, wishes, source.known)
     making.load_local()
 
     def make(folder: Path, building: Path) -> object:
         # The client's cache calls folders by their commits.
         found = place if isinstance(place, Path) else replace(place, revision=folder.name).words
-        return making.add_checkpoint(folder, building, name, how, known, say, str(found))
+        return making.add_checkpoint(folder, building, wishes, source.known, str(found))
 
     return make
 
@@ -172,7 +150,7 @@ def _copy_bundle(bundle: Bundle | JointBundle, destination: Path, wishes: Wishes
         from composir.model.joint.making import check_remote, privacy
 
         there = bundle.manifest.endpoint
-        check_remote(there.address, wishes.joint)
+        check_remote(there.address, wishes)
         wishes.say(privacy(there.address, there.key_source))
     wishes.say(f"copying the bundle {bundle.manifest.name} from {bundle.folder}")
     for name in bundle.manifest.files:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,8 @@ from composir.model.joint.joint_bundle import (
 )
 from composir.model.joint.joint_model import PADDING, Backend, fitted, unit_rows
 from composir.model.joint.probe import BlindError, check_sight, probe
-from composir.model.joint.wishes import JointWishes
 from composir.model.known_models import KnownModel
+from composir.model.wishes import Wishes
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ _TOLD = {
 _QUERY = "Find pictures that show what is asked for: "
 
 
-def check_remote(address: EndpointAddress, wishes: JointWishes) -> None:
+def check_remote(address: EndpointAddress, wishes: Wishes) -> None:
     """Refuse an endpoint on another machine, unless that is allowed."""
     if not address.is_here and not wishes.allow_remote:
         raise ModelError(
@@ -68,24 +67,24 @@ def privacy(address: EndpointAddress, key: str = "") -> str:
 def add_endpoint(
     address: EndpointAddress,
     folder: Path,
-    name: str,
-    wishes: JointWishes,
+    wishes: Wishes,
     known: KnownModel | None,
-    say: Callable[[str], None],
 ) -> JointBundle:
     """Ask an endpoint for the probe, in the first way that it takes, and note what it gave."""
     check_remote(address, wishes)
-    say(privacy(address))
+    wishes.say(privacy(address))
     if address.is_open:
         keyed = " and the key" if wishes.key_variable or wishes.key_file else ""
-        say(f"warning: what goes there{keyed} can be read on its way: that is http, not https")
+        wishes.say(
+            f"warning: what goes there{keyed} can be read on its way: that is http, not https"
+        )
     told = _instructions(address.model, wishes.instruction)
     endpoint, measured, seconds = _first_that_answers(address, wishes, told)
     return _saved(
         folder,
         measured,
         seconds,
-        name=name,
+        name=wishes.name,
         backend="endpoint",
         endpoint=endpoint,
         instructions=told,
@@ -97,10 +96,8 @@ def add_endpoint(
 def add_checkpoint(
     source: Path,
     folder: Path,
-    name: str,
-    wishes: JointWishes,
+    wishes: Wishes,
     known: KnownModel | None,
-    say: Callable[[str], None],
     origin: str,
 ) -> JointBundle:
     """Take a checkpoint's files along, and note what it makes of the probe; as `add_endpoint`.
@@ -114,7 +111,7 @@ def add_checkpoint(
     for below in _BELOW:
         if (source / below).is_file():
             _taken(source / below, folder / CHECKPOINT / below)
-    say("running it once, on two pictures and some words")
+    wishes.say("running it once, on two pictures and some words")
     backend = opened(folder / CHECKPOINT)
     asked = wishes.instruction if wishes.instruction is not None else backend.query_prompt
     told = _instructions(f"{origin} {backend.kind}", asked)
@@ -124,7 +121,7 @@ def add_checkpoint(
         folder,
         measured,
         seconds,
-        name=name,
+        name=wishes.name,
         backend="transformers",
         instructions=told,
         licence=licence,
@@ -141,7 +138,7 @@ def load_local() -> type[LocalBackend]:
 
 
 def _first_that_answers(
-    address: EndpointAddress, wishes: JointWishes, told: Instructions
+    address: EndpointAddress, wishes: Wishes, told: Instructions
 ) -> tuple[Endpoint, FloatArray, float]:
     from composir.model.joint.endpoint import EndpointBackend, RefusedInputError
     from composir.model.joint.shapes import SHAPES
