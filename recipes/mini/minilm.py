@@ -7,16 +7,19 @@ et al. 2019, arXiv 1810.04805); weights are renamed, the constant token type goe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from composir.data.json_object import read_object
+from composir.data.schema import as_row
+from composir.data.untrusted_json import read_json
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.train.run_checkpoint import check_finite
@@ -25,6 +28,20 @@ MAX_TOKENS = 64
 WORDS = "embeddings.word_embeddings.weight"
 # What MiniLM does not have: the way to the shared space.
 NEW = ("projection.", "correction.")
+
+
+Size: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=2**20)]
+
+
+@dataclass(frozen=True, slots=True)
+class BertSizes:
+    """What a `config.json` of BERT says, as far as it is read."""
+
+    max_position_embeddings: Size
+    hidden_size: Size
+    num_hidden_layers: Size
+    num_attention_heads: Size
+    intermediate_size: Size
 
 
 def load_minilm(dimension: int) -> tuple[TextTower, Tensor]:
@@ -40,14 +57,15 @@ def load_minilm(dimension: int) -> tuple[TextTower, Tensor]:
         TrainingError: If the package is not installed, or its weights are damaged.
     """
     folder = minilm_folder()
-    config = read_object(folder / "config.json", TrainingError)
+    path = folder / "config.json"
+    config = as_row(str(path), read_json(path, TrainingError), BertSizes, TrainingError)
     spec = tower_spec(
         dimension=dimension,
-        positions=config.whole_number("max_position_embeddings", 1, 2**16),
-        width=config.whole_number("hidden_size", 1, 2**16),
-        layers=config.whole_number("num_hidden_layers", 1, 1000),
-        heads=config.whole_number("num_attention_heads", 1, 1000),
-        inner=config.whole_number("intermediate_size", 1, 2**20),
+        positions=config.max_position_embeddings,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        inner=config.intermediate_size,
     )
     tower = TextTower(spec)
     try:

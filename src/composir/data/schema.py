@@ -58,11 +58,12 @@ def fitting(
     from pydantic import ValidationError
 
     try:
-        return _adapter(model).validate_python(value)
+        made: _Model = _adapter(model).validate_python(value)
     except ValidationError as fault:
         raise error(f"{path} is not {what}: {first_problem(fault)}") from fault
     except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
         raise error(f"{path} is not {what}: half of a surrogate pair is no text") from fault
+    return made
 
 
 def read_rows(
@@ -80,7 +81,7 @@ def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirErro
     if not isinstance(value, dict):
         raise error(f"{where}: must be an object, not {shown(value)}")
     try:
-        return _adapter(model).validate_python(value)
+        made: _Model = _adapter(model).validate_python(value)
     except ValidationError as fault:
         problem = fault.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
@@ -88,10 +89,11 @@ def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirErro
         raise error(f"{where}: {told}") from fault
     except UnicodeEncodeError as fault:  # pydantic's own text type knows no halves of pairs
         raise error(f"{where}: half of a surrogate pair is no text") from fault
+    return made
 
 
 @cache
-def _adapter(model: type[_Model]) -> TypeAdapter[_Model]:
+def _adapter(model: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(model)
