@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ _EXPECTED: Mapping[str, str] = {
     "model": "an object",
     "dataclass": "an object",
 }
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 _OF_TYPE = ("_type", "_parsing", "_from_float", "_number", "_parsing_size")
 
 
@@ -92,11 +92,12 @@ def as_row(where: str, value: Any, model: type[_Model], error: type[ComposirErro
     return made
 
 
-@cache
 def _adapter(model: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(model)
+    if model not in _ADAPTERS:
+        _ADAPTERS[model] = TypeAdapter(model)
+    return _ADAPTERS[model]
 
 
 def first_problem(error: ValidationError) -> str:
