@@ -116,6 +116,6 @@ def _print(written: Export, composer: SplicedComposer) -> None:
     for encoding, length in written.message_bytes.items():
         shown = "too long" if length is None else f"{length:,} bytes"
         echo(f"a query as {encoding}: {shown}, and its words")
-    if composer.weights.image > 0 and not composer.folder.manifest.vector:
+    if composer.weights.needs_image and not composer.folder.manifest.vector:
         echo("note: this composer blends in the reference's vector; for messages, which have none,")
         echo("the reference's own sentence takes its place (docs/device.md)")

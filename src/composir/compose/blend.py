@@ -1,13 +1,14 @@
-"""What a trained composer's query is made of: four unit vectors and their weights.
+"""What a trained composer's query is made of: four unit vectors, two changes and their weights.
 
 With q the composed sentence, s the reference's own sentence, v the reference's vector and t the
 modification's:
 
-    query = normalise(sentence q + direction (q - s) + image v + text t)
+    query = normalise(sentence q + direction (q - s) + image v + text t + exchange c + learned m)
 
 Plain composing is `sentence` alone. `direction` and `image` are the arithmetic of directions (docs:
 methods, section 3): what the words change is moved to where the reference really is, which keeps
-what pseudo-words lose of it. Weights are chosen on dev splits.
+what pseudo-words lose of it. So are c, what the words replace, and m, the way that pictures move
+(`compose.changes`). Weights are chosen on dev splits.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class BlendWeights(ManifestPart):
         direction: Of q - s, the way from the reference's own sentence to the composed one.
         image: Of the reference's vector v; on the device it costs the gallery's encoder.
         text: Of the modification's vector t.
+        exchange: Of c, what the words ask for less what they replace; needs v.
+        learned: Of m, the way that pictures move when what the words say comes true; needs v.
         negative_weight: How much it costs a picture to show what a negative text names.
     """
 
@@ -44,13 +47,20 @@ class BlendWeights(ManifestPart):
     direction: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     image: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     text: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    exchange: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    learned: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     negative_weight: float = Field(default=0.5, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _blend_something(self) -> BlendWeights:
-        if not (self.sentence or self.direction or self.image or self.text):
+        if not (self.sentence or self.direction or self.image or self.text or self.exchange):
             raise ValueError("all weights of the blend are 0")
         return self
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether the reference's vector is part of the blend."""
+        return self.image + self.exchange + self.learned > 0
 
     def changed(self, settings: Mapping[str, float | int | str]) -> BlendWeights:
         """These weights with some of them replaced."""
@@ -73,16 +83,20 @@ class Terms:
         sentence: s; None without a reference.
         image: v; None without a reference.
         text: t; None without a text.
+        exchange: c, not of unit norm; None where nobody computes it.
+        learned: m, likewise.
     """
 
     composed: _Term | None = None
     sentence: _Term | None = None
     image: _Term | None = None
     text: _Term | None = None
+    exchange: _Term | None = None
+    learned: _Term | None = None
 
     def remembered(self) -> Terms:
         """The same, each computed at most once."""
-        terms = (self.composed, self.sentence, self.image, self.text)
+        terms = (self.composed, self.sentence, self.image, self.text, self.exchange, self.learned)
         return Terms(*(term and cache(term) for term in terms))
 
 
@@ -103,10 +117,12 @@ def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
         return [(1.0, terms.text)]
     if terms.composed is None or terms.text is None:
         # A sentence describes its picture less well than the picture's own vector does.
-        return [(1.0, terms.image if weights.image else terms.sentence)]
+        return [(1.0, terms.image if weights.needs_image else terms.sentence)]
+    changes = ((weights.exchange, terms.exchange), (weights.learned, terms.learned))
     return [
         (weights.sentence + weights.direction, terms.composed),
         (-weights.direction, terms.sentence),
         (weights.image, terms.image),
         (weights.text, terms.text),
+        *((weight, term) for weight, term in changes if term is not None),
     ]

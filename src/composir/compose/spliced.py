@@ -15,6 +15,8 @@ import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.changes import Changes, PictureMoves
+from composir.compose.retrieved import PhraseVectors
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
 from composir.compose.trained import ComposerFolder, QueryCosts
@@ -39,6 +41,7 @@ class SplicedComposer:
         composed_texts: Gives the encoder of composed sentences: the model's, or an adapted one.
         plain_texts: Gives the encoder of the other sentences of a query with a reference: the
             model's, or the same graph with its adapters off.
+        changes: Gives what the words change of the reference's vector.
         called: What results call it; empty for the manifest's own name.
     """
 
@@ -48,6 +51,7 @@ class SplicedComposer:
     query_side: TokenGraph
     composed_texts: Callable[[], SplicingEncoder]
     plain_texts: Callable[[], SplicingEncoder]
+    changes: Callable[[], Changes]
     called: str = ""
 
     @property
@@ -82,7 +86,7 @@ class SplicedComposer:
     def needs_vectors(self) -> bool:
         """Whether the gallery's encoder has to see the reference too."""
         made = self.folder.manifest
-        return made.input != "pixels" or (self.weights.image > 0 and not made.vector)
+        return made.input != "pixels" or (self.weights.needs_image and not made.vector)
 
     @property
     def efficiency(self) -> QueryCosts:
@@ -119,13 +123,15 @@ class SplicedComposer:
         weights = self.weights
         if not words:
             # The reference alone is its vector where that is blended, else its own sentence.
-            own_vector = weights.image > 0 and not self.folder.manifest.vector
+            own_vector = weights.needs_image and not self.folder.manifest.vector
             return () if own_vector else (self.query_side.prepare,)
         opened: list[Callable[[], None]] = []
         if weights.sentence + weights.direction > 0:
             opened += [self.query_side.prepare, lambda: self.composed_texts().prepare()]
         if weights.direction + weights.text > 0:
             opened.append(lambda: self.plain_texts().prepare())
+        if weights.exchange + weights.learned > 0:
+            opened.append(self.model.texts.prepare)
         return tuple(opened)
 
     def unread(self, text: str) -> str:
@@ -172,11 +178,15 @@ class SplicedComposer:
     def _terms(self, batch: QueryBatch, tokens: Callable[[], LightTokens]) -> Terms:
         once, text = cache(tokens), self._texts(batch, self._encode_plain)
         light = self.folder.manifest.vector
+        image = cache(lambda: self._vectors(once().vectors if light else batch.image_vectors))
+        changes = cache(lambda: self.changes()(image(), batch.texts))
         return Terms(
             composed=None if text is None else lambda: self._composed(batch, once().words),
             sentence=lambda: self._sentence(once().words),
-            image=lambda: self._vectors(once().vectors if light else batch.image_vectors),
+            image=image,
             text=text,
+            exchange=lambda: changes()[0],
+            learned=lambda: changes()[1],
         )
 
     def _texts(
@@ -205,7 +215,8 @@ class SplicedComposer:
         if vectors is None:
             raise QueryError(
                 f"the composer {self.name} blends in the reference's own vector (image="
-                f"{self.weights.image}), which is missing: send it too, or set image=0"
+                f"{self.weights.image}), which is missing: send it too, or set image, exchange and "
+                "learned to 0"
             )
         return np.asarray(vectors, dtype=np.float32)
 
@@ -218,10 +229,16 @@ def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedCompose
     def own() -> SplicingEncoder:
         return model.texts
 
+    def changes() -> Changes:
+        name = folder.manifest.moves
+        learned = PictureMoves.load(folder.file(name), model.dimension) if name else None
+        return Changes(PhraseVectors(model), learned)
+
+    changing = Once(changes)
     if graph is None:
-        return SplicedComposer(folder, model, weights, side, own, own)
+        return SplicedComposer(folder, model, weights, side, own, own, changing)
     adapted = Once(lambda: model.with_text_graph(folder.file(graph)))
     # Once too, so that who prepares and who asks share what is opened.
     plain = Once(lambda: adapted().without_adapters())
     switched = plain if folder.manifest.switchable else own
-    return SplicedComposer(folder, model, weights, side, adapted, switched)
+    return SplicedComposer(folder, model, weights, side, adapted, switched, changing)

@@ -116,6 +116,7 @@ class ComposerManifest(ManifestPart):
         vector: Whether the query graph, on pixels, also gives `vector` (n, D) float32 of unit norm:
             the light side's own estimate of the reference's gallery vector v, blended in its place.
         templates: The sentences.
+        moves: File of what `compose.changes` learned, (2, m, D) float16: phrases and their weights.
         settings: Weights of the blend.
         licence: Of the weights in this folder.
         sources: Data and weights that went into it.
@@ -139,6 +140,7 @@ class ComposerManifest(ManifestPart):
     word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     vector: bool = False
     templates: Templates = Templates()
+    moves: str | None = None
     settings: BlendWeights = BlendWeights()
     licence: str
     sources: list[Source] = Field(default_factory=list)
@@ -158,7 +160,7 @@ class ComposerManifest(ManifestPart):
             raise ValueError("a sentence is made of pixels or patch tokens")
         if self.vector and self.input != "pixels":
             raise ValueError("vector belongs to the input `pixels`: others have the gallery's own")
-        for name in (self.graph, self.text_graph):
+        for name in (self.graph, self.text_graph, self.moves):
             if name is not None and name not in self.files:
                 raise ValueError(f"{name} is used but not among the files")
         return self
@@ -188,7 +190,8 @@ class ComposerFolder(CheckedFolder[ComposerManifest]):
     def fingerprint(self) -> str:
         """Identifies what turns a reference into a query: graphs, templates, and their model."""
         made = self.manifest
-        graphs = [made.files[name].sha256 for name in (made.graph, made.text_graph) if name]
+        names = (made.graph, made.text_graph, made.moves)
+        graphs = [made.files[name].sha256 for name in names if name]
         parts = [made.model.fingerprint, made.text, *graphs, made.templates.model_dump_json()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

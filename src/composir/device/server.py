@@ -25,7 +25,7 @@ def composed_from_message(message: QueryMessage, composer: SplicedComposer) -> C
     words = message.tokens[None]
     batch = QueryBatch(
         (message.text,),
-        image_vectors=_reference(message, composer) if composer.weights.image > 0 else None,
+        image_vectors=_reference(message, composer) if composer.weights.needs_image else None,
         negatives=(message.negatives,),
     )
     return composer.compose_tokens(words, batch)
@@ -46,7 +46,8 @@ def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
     if message.vector is not None:
         return normalised(message.vector[None])
     words = message.tokens[None]
-    alone = composer.with_settings(sentence=1.0, direction=0.0, image=0.0, text=0.0)
+    none = dict.fromkeys(("direction", "image", "text", "exchange", "learned"), 0.0)
+    alone = composer.with_settings(sentence=1.0, **none)
     return alone.compose_tokens(words, QueryBatch(("",) * len(words))).vectors[:, 0]
 
 

@@ -27,7 +27,7 @@ from composir.train.dev_set import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-TERMS = ("sentence", "direction", "image", "text")
+TERMS = ("sentence", "direction", "image", "text", "exchange", "learned")
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 GRID = {
     "sentence": (1.0,),
@@ -42,6 +42,7 @@ STARTS: tuple[Mapping[str, float], ...] = (
     {"direction": 1.5, "image": 1.0},
     {"sentence": 0.5, "direction": 0.5, "image": 0.5, "text": 0.5},
     {"image": 1.0, "text": 1.0},
+    {"image": 1.0, "text": 0.5, "exchange": 1.5, "learned": 1.0},
 )
 
 

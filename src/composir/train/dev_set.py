@@ -19,6 +19,7 @@ from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.changes import Changes
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens
@@ -115,6 +116,7 @@ def terms_of(
     templates: Templates,
     plain: SplicingEncoder,
     adapted: SplicingEncoder | None = None,
+    changes: Changes | None = None,
 ) -> Terms:
     """Encode the sentences of a dev set.
 
@@ -125,6 +127,7 @@ def terms_of(
         templates: The sentences.
         plain: The model's text encoder.
         adapted: Encodes the composed sentences instead, if given.
+        changes: Gives what the texts change, if that is part of the blend.
     """
     composed = [filled(templates.composed, text) for _, text in dev.rows]
     words = [tokens.words[place] for place in dev.place]
@@ -132,7 +135,11 @@ def terms_of(
     alone = [templates.image] * len(tokens.words)
     own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
     image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
-    return Terms(lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
+    if changes is None:
+        return Terms(lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
+    made = changes(image, [text for _, text in dev.rows])
+    four = (lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
+    return Terms(*four, lambda: made[0], lambda: made[1])
 
 
 def dev_score(dev: DevSet, terms: Terms, weights: BlendWeights) -> float:
@@ -160,4 +167,5 @@ def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
     )
     tokens = composer.tokens(batch)
     templates = composer.folder.manifest.templates
-    return terms_of(dev, tokens, templates, model.texts, composer.composed_texts())
+    encoders = (model.texts, composer.composed_texts())
+    return terms_of(dev, tokens, templates, *encoders, composer.changes())

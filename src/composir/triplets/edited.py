@@ -1,8 +1,9 @@
 """Triplets from edited pictures: any folder of pictures, no captions, no labels.
 
 Every reference is a picture as it is; its target is an edited copy (`triplets.edits`), so the text
-says exactly what differs. The result is a data set folder: originals are referenced where they
-are, edited copies lie in its `images/`.
+says exactly what differs. Where words can ask for the original, the way back is a triplet too. The
+result is a data set folder: originals are referenced where they are, edited copies lie in its
+`images/`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from composir.data.outputs import check_own_folder, inside, withdrawn_if_refused
 from composir.data.untrusted_json import MANIFEST_LIMIT
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
-from composir.triplets.edits import SIDE, apply_edit, prepare_scene
+from composir.triplets.edits import BACK, SIDE, apply_edit, prepare_scene
 from composir.triplets.records import pair_rng
 
 Progress = Callable[[int, int], None]
@@ -208,7 +209,10 @@ def _write(
     ids = {item["file"]: item["id"] for item in gallery}
     targets = [str(row["targets"][0]) for row in rows]
     gallery += [{"id": name, "file": f"{COPIES}/{name}.jpg"} for name in targets]
-    queries = [row | {"reference": ids[str(row["reference"])]} for row in rows]
+    origins = [ids[str(row["reference"])] for row in rows]
+    ends = [{"reference": origin, "group": origin} for origin in origins]
+    queries = [row | end for row, end in zip(rows, ends, strict=True)]
+    queries += [_back(row, settings.seed) for row in queries if _kind_of(row) in BACK]
     card = {
         "name": out.name,
         "description": f"Edited pictures, seed {settings.seed}: the text says what differs.",
@@ -224,3 +228,15 @@ def _write(
     write_inside(out, "dataset.json", json.dumps(card, indent=1) + "\n")
     for stem, items in (("gallery", gallery), ("queries", queries)):
         write_inside(out, f"{stem}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
+
+
+def _kind_of(row: dict[str, Any]) -> str:
+    return str(row["type"]).removeprefix("edit:")
+
+
+def _back(row: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The way from the edited copy to its original; both ways stay on one side of a split."""
+    words = BACK[_kind_of(row)]
+    said = words[pair_rng(seed, str(row["id"]), "back").integers(len(words))]
+    ends = {"reference": row["targets"][0], "targets": [row["reference"]]}
+    return row | ends | {"id": f"{row['id']}-back", "text": said}

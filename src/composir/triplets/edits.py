@@ -252,6 +252,19 @@ def closer(scene: Scene, draw: Draw) -> Edited:
     )
 
 
+BACK: Mapping[str, tuple[str, ...]] = {
+    "several": ("only one of them", "a single one", "just one", "show one alone"),
+    "pattern": ("plain", "without a pattern", "unpatterned", "in a solid colour"),
+    "black and white": ("in full colour", "in colour"),
+    "night": ("in the daytime", "by day", "in daylight"),
+    "closer": ("from further away", "from a distance", "zoomed out"),
+    "further": ("from closer", "as a close-up", "zoomed in"),
+    "sketch": ("as a photograph", "as a real photo"),
+    "cartoon": ("as a photograph", "as a real photo"),
+    "painting": ("as a photograph", "as a real photo"),
+}
+"""What asks for the original of an edited copy, by edit, where words can."""
+
 WHOLE: Mapping[str, Edit] = {
     "night": night,
     "warm light": warm_light,

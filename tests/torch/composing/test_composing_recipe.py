@@ -39,6 +39,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
 ]
+NO_IMAGE = dict.fromkeys(("image", "exchange", "learned"), 0.0)
 SMALL = (
     "loop.steps=6",
     "loop.warmup=1",
@@ -96,6 +97,8 @@ def test_a_run_ends_with_a_composer_a_card_and_a_table(tiny: Path, tmp_path: Pat
     manifest, said = run(settings(tiny), tmp_path / "run")
 
     assert manifest.kind == "adapted"
+    assert manifest.moves in manifest.files
+    assert "phrases tell which way pictures move" in said
     assert manifest.training["train_triplets"] > 0
     assert {r["method"] for r in manifest.training["before_after"]} >= {
         "sum",
@@ -201,8 +204,8 @@ def test_two_composers_of_one_name_are_refused(tiny: Path, tmp_path: Path) -> No
     ("pixels", "vector", "asked", "fixed"),
     [
         (False, False, "auto", {}),
-        (False, False, "zero", {"image": 0.0}),
-        (True, False, "auto", {"image": 0.0}),
+        (False, False, "zero", NO_IMAGE),
+        (True, False, "auto", NO_IMAGE),
         (True, False, "chosen", {}),
         (True, True, "auto", {}),
     ],

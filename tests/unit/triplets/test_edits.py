@@ -116,7 +116,18 @@ def test_the_result_is_a_data_set_that_bench_reads(pictures: list[Path], tmp_pat
     dataset, _ = find_dataset(str(tmp_path / "out"))
     (task,) = dataset.load(tmp_path / "out", LoadOptions())
 
-    assert made.triplets == sum(made.by_edit.values()) == len(task.queries) == 7
+    assert made.triplets == sum(made.by_edit.values()) == 7
+    rows = [
+        json.loads(line) for line in (tmp_path / "out" / "queries.jsonl").read_text().splitlines()
+    ]
+    there, back = rows[:7], rows[7:]
+    assert len(task.queries) == len(rows)
+    assert len(back) == sum(row["type"].removeprefix("edit:") in edits.BACK for row in there) > 0
+    ways = {row["id"]: (row["reference"], row["targets"], row["group"]) for row in there}
+    for row in back:
+        reference, (copy,), group = ways[row["id"].removesuffix("-back")]
+        assert (row["reference"], row["targets"], row["group"]) == (copy, [reference], group)
+        assert row["text"] in edits.BACK[row["type"].removeprefix("edit:")]
     assert len(task.gallery) == 3 + 7
     assert all(task.pictures[name].path.is_file() for name in task.needed)
     row = json.loads((tmp_path / "out" / "queries.jsonl").read_text().splitlines()[0])

@@ -78,4 +78,4 @@ class ComposeConfig(RunConfig):
         """Weights of a start's blend that are not chosen."""
         without = start.input == "pixels" and not start.vector
         zero = self.image_weight == "zero" or (self.image_weight == "auto" and without)
-        return {"image": 0.0} if zero else {}
+        return {"image": 0.0, "exchange": 0.0, "learned": 0.0} if zero else {}

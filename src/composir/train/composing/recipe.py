@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
@@ -36,6 +37,7 @@ from composir.train.composing.data import (
     readable,
 )
 from composir.train.composing.packaged import HeldOut, measure_packaged
+from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.task import WATCHED, ComposingTask
 from composir.train.composing.triplet_files import TripletData, read_all
 from composir.train.composing.triplet_split import split_triplets
@@ -52,7 +54,7 @@ from composir.train.run import (
 from composir.train.run_folder import LEFT_OUT
 from composir.train.temperatures import at_temperature
 
-STAGE, TEXT_GRAPH, TABLE = "stage2", "text.onnx", "before_after"
+STAGE, TEXT_GRAPH, TABLE, MOVES = "stage2", "text.onnx", "before_after", "moves.npy"
 KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
 """What a composer's manifest takes over from its start's."""
 
@@ -70,6 +72,7 @@ def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerMa
     figures = _train(config, run, tower, inputs)
     places = _composer_folders(folder, starts)
     parity = _export_text(run, tower, places)
+    _write_moves(run, inputs, places)
     adapted = foundation.model.with_text_graph(places[0] / TEXT_GRAPH)
     figures |= _text_search_cost(config, run, adapted)
     held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
@@ -201,6 +204,17 @@ def _export_text(run: Run, tower: AdaptedTower, places: Sequence[Path]) -> float
     return parity
 
 
+def _write_moves(run: Run, inputs: FrozenInputs, places: Sequence[Path]) -> None:
+    """Write which way pictures move, as the training triplets tell, into every composer."""
+    triplets, images = inputs.variants[0].train.indexed, inputs.images
+    targets = [min(rows) for rows in triplets.targets]
+    differences = images[targets] - images[triplets.references]
+    moves = fit_moves(triplets.texts, differences, run.foundation.model.encode_texts)
+    run.log(f"{moves.shape[1]:,} phrases tell which way pictures move")
+    for place in places:
+        np.save(place / MOVES, moves)
+
+
 def _text_search_cost(config: ComposeConfig, run: Run, adapted: TextEncoder) -> dict[str, float]:
     if not config.text_only:
         return {}
@@ -245,6 +259,7 @@ def _write(
         "name": name,
         "kind": "adapted",
         "text_graph": TEXT_GRAPH,
+        "moves": MOVES,
         "switchable": True,
         "settings": compared.weights,
         "sources": [*start.sources, source],

@@ -1,0 +1,109 @@
+"""What words change of a picture's vector: what they replace, and which way pictures really move.
+
+The difference of two phrases ("red" less "blue") is the way that texts know. Which way pictures
+move when a phrase comes true of them is learned from triplets: the mean difference of target and
+reference by phrase, smooth over phrases that mean the same (`train.composing.picture_moves`). Texts
+know nothing of a vector's appearance part and little of number and pattern; pictures do. [ours]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from composir.compose.exchanges import Exchange, read_exchanges
+from composir.compose.retrieved import PhraseVectors
+from composir.data.untrusted_arrays import read_array
+from composir.errors import BundleError
+from composir.types import FloatArray
+
+_SHARPNESS = 12.0
+_TEMPERATURE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMoves:
+    """Which way pictures move, by phrase.
+
+    Attributes:
+        phrases: (m, D) float32, unit norm: vectors of the phrases that were learned.
+        weights: (m, D) float32: a move is the sum of these, each as far as its phrase is alike.
+    """
+
+    phrases: FloatArray
+    weights: FloatArray
+
+    @classmethod
+    def load(cls, path: Path, dimension: int) -> PictureMoves:
+        """Read what a composer's folder holds.
+
+        Raises:
+            BundleError: If the file is damaged or of another width.
+        """
+        shape = (2, None, dimension)
+        table = read_array(path, BundleError, shape=shape, dtypes=("float16",), finite=True)
+        return cls(*table.astype(np.float32))
+
+    def __call__(self, phrases: FloatArray) -> FloatArray:
+        """The moves of some phrases' vectors, (n, D) -> (n, D); zero for what is like none."""
+        return np.asarray(likeness(phrases, self.phrases) @ self.weights, dtype=np.float32)
+
+
+def likeness(phrases: FloatArray, known: FloatArray) -> FloatArray:
+    """How much phrases mean the same, (n, D) and (m, D) of unit norm -> (n, m), 1 for the same."""
+    return np.asarray(np.exp(_SHARPNESS * (phrases @ known.T - 1.0)), dtype=np.float32)
+
+
+def asked_phrases(text: str) -> tuple[str, ...]:
+    """The phrases that a text asks for, as the lexicon calls them; itself where it knows none."""
+    return tuple(one.wanted for one in read_exchanges(text)) or (text,)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Both ways of a change, for references and texts.
+
+    Attributes:
+        encode: Gives phrases' vectors.
+        moves: What was learned; None for nothing.
+    """
+
+    encode: PhraseVectors
+    moves: PictureMoves | None = None
+
+    def __call__(self, images: FloatArray, texts: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """What texts exchange and how pictures move, (n, D) float32 each.
+
+        Args:
+            images: (n, D) float32, unit norm.
+            texts: n texts.
+        """
+        read = [read_exchanges(text) for text in texts]
+        asked = [asked_phrases(text) for text in texts]
+        shown = (phrase for each in read for one in each for phrase in one.shown)
+        self.encode([*shown, *(phrase for phrases in asked for phrase in phrases)])
+        exchanged = np.stack([self._exchanged(v, r) for v, r in zip(images, read, strict=True)])
+        moved = [self._moved(e, p) for e, p in zip(exchanged, asked, strict=True)]
+        return exchanged, np.stack(moved)
+
+    def _exchanged(self, image: FloatArray, read: Sequence[Exchange]) -> FloatArray:
+        """What is wanted, less what the picture shows of the same group; (D,)."""
+        change = np.zeros_like(image)
+        for one in read:
+            shown = self.encode(one.shown)
+            fits = shown @ image / np.float32(_TEMPERATURE)
+            shares = np.exp(fits - fits.max())
+            change += self.encode([one.wanted])[0] - shares @ shown / shares.sum()
+        return change
+
+    def _moved(self, exchanged: FloatArray, asked: Sequence[str]) -> FloatArray:
+        """The learned moves, the less of each the more the texts know of it; (D,)."""
+        if self.moves is None:
+            return np.zeros_like(exchanged)
+        moves = self.moves(self.encode(asked))
+        length = np.linalg.norm(moves, axis=1) * np.linalg.norm(exchanged)
+        known = np.abs(moves @ exchanged) / np.maximum(length, np.float32(1e-9))
+        return np.asarray((1.0 - known) ** 2 @ moves, dtype=np.float32)
