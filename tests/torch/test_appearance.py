@@ -35,6 +35,7 @@ from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.batches import Batches  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
+from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
 from composir.train.mapping.task import (  # noqa: E402
     MapBank,
@@ -315,7 +316,11 @@ def test_a_mapper_that_does_not_read_the_appearance_is_not_trained_by_it(tmp_pat
     torch.manual_seed(0)
     config = MapperConfig(width=8, injection_layers=0, dropout=0.0)
     mapper = Mapper(
-        foundation.dimension, foundation.word_statistics, None, config, ignored=APPEARANCE
+        foundation.dimension,
+        foundation.word_statistics(neutral_phrases()),
+        None,
+        config,
+        ignored=APPEARANCE,
     )
     losses = []
     for seen in (vectors, other):

@@ -39,6 +39,16 @@ def test_the_torch_tower_gives_the_runtimes_vectors(foundation: FrozenFoundation
         assert np.abs(ours.numpy() - foundation.encode_texts([text]).numpy()).max() < 1e-5
 
 
+def test_words_count_as_often_as_texts_use_them(foundation: FrozenFoundation) -> None:
+    red, lamp = (foundation.embed(foundation.word_ids(word)).mean(0) for word in ("red", "lamp"))
+    often = foundation.word_statistics(["red lamp", "red", "red"])
+
+    assert len(foundation.word_ids("red")) == len(foundation.word_ids("lamp")) == 1
+    assert torch.allclose(often.mean, (3 * red + lamp) / 4, atol=1e-6)
+    assert torch.allclose(often.deviation, (red - lamp).abs() * 3**0.5 / 4, atol=1e-6)
+    assert often.norm == pytest.approx(float((3 * red.norm() + lamp.norm()) / 4))
+
+
 def test_spliced_sentences_equal_the_runtimes(foundation: FrozenFoundation) -> None:
     tokens = torch.randn(3, 2, TEXT.width) * 0.1
     template = "a photo of {} that {text}"

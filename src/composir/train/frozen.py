@@ -9,7 +9,7 @@ that training sees exactly the tower that answers queries.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -93,10 +93,10 @@ class FrozenFoundation:
         """The bundle's named sentences with `{}` for pseudo-words."""
         return self.model.manifest.templates
 
-    @property
-    def word_statistics(self) -> WordStatistics:
-        """Mean, deviation and norm of the table of word embeddings."""
-        return WordStatistics.of(self.words)
+    def word_statistics(self, texts: Iterable[str]) -> WordStatistics:
+        """Mean, deviation and norm of word embeddings, each counted as often as texts use it."""
+        ids = [id_ for text in texts for id_ in self.word_ids(text)]
+        return WordStatistics.of(self.words, torch.tensor(ids, device=self.device))
 
     def word_ids(self, text: str) -> list[int]:
         """Token ids of a text, or of a part of one, without the tokens that frame a sentence."""

@@ -8,6 +8,7 @@ of pseudo-word l of sentence i, `p_jp` the projected patch token p of picture j.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -205,6 +206,52 @@ def matching_loss(
     wrong_picture = functional.softplus(matcher(tokens, patches[pictures]).float())
     wrong_sentence = functional.softplus(matcher(tokens[sentences], patches).float())
     return (match + wrong_picture + wrong_sentence).mean() / 3
+
+
+def overlap(maps: Tensor) -> Tensor:
+    r"""How much the maps of a picture's tokens look at the same places.
+
+    $$ O = \frac{1}{n L (L - 1)} \sum_i \sum_{l \ne m} \cos(A_{il}, A_{im}) $$
+
+    Args:
+        maps: (n, L, positions), `A`, none negative.
+
+    Returns:
+        From 0, no place is shared, to 1; 0 for a single token.
+    """
+    return _between_tokens(functional.normalize(maps, dim=-1))
+
+
+def slot_cosine(tokens: Tensor) -> Tensor:
+    r"""How much a picture's tokens say the same of it: 1 where one would do.
+
+    The mean cosine of two tokens of a picture, each less what it is on average over the pictures: a
+    word that is always there says nothing of a picture.
+
+    Args:
+        tokens: (n, L, Dw), n at least 2.
+    """
+    return _between_tokens(functional.normalize(tokens - tokens.mean(dim=0), dim=-1))
+
+
+def relative_entropy(maps: Tensor) -> Tensor:
+    """Mean entropy of attention, of the largest possible: 1 where it looks everywhere alike.
+
+    Args:
+        maps: (..., positions), each sums to 1; two positions at least.
+    """
+    entropy = -torch.xlogy(maps, maps).sum(dim=-1) / math.log(maps.shape[-1])
+    return entropy.mean()
+
+
+def _between_tokens(rows: Tensor) -> Tensor:
+    """Mean product of two different rows of a picture; (n, L, d) to a scalar."""
+    count = rows.shape[1]
+    if count < 2:
+        return rows.new_zeros(())
+    products = rows @ rows.transpose(1, 2)
+    own = products.diagonal(dim1=1, dim2=2).sum(1)
+    return ((products.sum((1, 2)) - own) / (count * (count - 1))).mean()
 
 
 def cosine_loss(queries: Tensor, targets: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,7 +14,7 @@ Likeness: TypeAlias = Literal["statistics", "norm", "none"]
 
 @dataclass(frozen=True, slots=True)
 class WordStatistics:
-    """Statistics of a table of word embeddings, frames and unused entries included.
+    """Statistics of word embeddings.
 
     Attributes:
         mean: (Dw,) float32.
@@ -26,9 +27,18 @@ class WordStatistics:
     norm: float
 
     @classmethod
-    def of(cls, words: Tensor) -> WordStatistics:
-        """Statistics of a table (vocabulary, Dw)."""
-        return cls(words.mean(0), words.std(0), float(words.norm(dim=1).mean()))
+    def of(cls, words: Tensor, used: Tensor) -> WordStatistics:
+        """Statistics of a table, in which a word counts as often as it is used.
+
+        Args:
+            words: (vocabulary, Dw).
+            used: (uses,) int64, rows of the table, two different ones at least.
+        """
+        shares = torch.bincount(used, minlength=len(words)).to(words.dtype)[:, None] / len(used)
+        mean = (shares * words).sum(0)
+        variance = (shares * (words - mean).square()).sum(0)
+        norm = (shares[:, 0] * words.norm(dim=1)).sum()
+        return cls(mean, variance.sqrt(), float(norm))
 
 
 class WordLike(nn.Module):

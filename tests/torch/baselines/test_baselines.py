@@ -23,6 +23,7 @@ from composir.train.baselines.text_only import TextMapConfig, train_text_map  # 
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
+from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
 from composir.train.mapping.recipe import MapConfig  # noqa: E402
 from composir.train.source_pictures import PictureSources  # noqa: E402
@@ -116,7 +117,9 @@ def test_text_map_without_captions_or_with_injection_says_what_to_do(
 def test_gaps_filled_with_the_words_own_embeddings_give_the_caption_back(bundle: Path) -> None:
     foundation = FrozenFoundation.load(bundle)
     captions = gapped(foundation, ["a photo of a lamp", "a dog", "of a"])
-    mapper = Mapper(foundation.dimension, foundation.word_statistics, None, PLAIN)
+    mapper = Mapper(
+        foundation.dimension, foundation.word_statistics(neutral_phrases()), None, PLAIN
+    )
     vectors = foundation.encode_texts([caption.text for caption in captions])
     objective = TextObjective(batch=2)
     task = TextMapTask(foundation, mapper, (captions, []), (vectors, vectors[:0]), objective, 0)
@@ -129,7 +132,9 @@ def test_gaps_filled_with_the_words_own_embeddings_give_the_caption_back(bundle:
 
 def test_fewer_captions_than_a_batch_are_refused(bundle: Path) -> None:
     foundation = FrozenFoundation.load(bundle)
-    mapper = Mapper(foundation.dimension, foundation.word_statistics, None, PLAIN)
+    mapper = Mapper(
+        foundation.dimension, foundation.word_statistics(neutral_phrases()), None, PLAIN
+    )
     captions = gapped(foundation, ["a dog"])
     vectors = foundation.encode_texts(["a dog"])
     with pytest.raises(TrainingError, match=r"1 captions .* batch of 256"):

@@ -88,7 +88,10 @@ def make_task(
     encoder = PatchTokens(CHANNELS, (2, PATCHES // 2)) if symmetric else lite_encoder(blocks)
     torch.manual_seed(2)
     made = TokenLearner(
-        encoder.channels, foundation.word_dimension, learner, foundation.word_statistics
+        encoder.channels,
+        foundation.word_dimension,
+        learner,
+        foundation.word_statistics(PHRASES.texts),
     )
     chosen = bank(encoder, count, views)
     return IsaTask(

@@ -10,6 +10,7 @@ from torch.nn import functional  # noqa: E402
 
 from composir.train.isa.dev_figures import (  # noqa: E402
     own_picture_figures,
+    slot_figures,
     steering_figures,
 )
 
@@ -23,6 +24,24 @@ def test_sentences_that_find_their_own_picture() -> None:
     assert figures["image/recall@1"] == pytest.approx(200 / 3)
     assert figures["image/recall@10"] == 100.0
     assert figures["image/cosine"] == pytest.approx(2 / 3)
+
+
+def test_one_word_several_times_is_told_from_several_words() -> None:
+    copies = torch.eye(3)[:, None].expand(-1, 2, -1)
+    # What every picture's token has in common is no likeness.
+    several = torch.stack([torch.eye(3), 7 + torch.eye(3)[[1, 2, 0]]], dim=1)
+    maps = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]]).expand(3, -1, -1)
+    vectors = torch.eye(3)
+    one = slot_figures(copies, maps, vectors, vectors, vectors)
+    two = slot_figures(several, maps, vectors, vectors[[1, 2, 2]], vectors)
+
+    assert one["slots/cosine"] == pytest.approx(1.0)
+    assert two["slots/cosine"] == pytest.approx(-0.5)
+    assert one["slots/overlap"] == pytest.approx(0.5**0.5)
+    assert one["slots/entropy"] == pytest.approx(0.5)
+    assert (one["averaged/cosine"], one["averaged/fall@1"]) == (1.0, 0.0)
+    assert two["averaged/cosine"] == pytest.approx(1 / 3)
+    assert two["averaged/fall@1"] == pytest.approx(200 / 3)
 
 
 def test_a_query_that_copies_its_reference_finds_likeness_and_no_phrase() -> None:

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError  # noqa: E402
+from composir.train.losses import relative_entropy  # noqa: E402
 from composir.train.mapping.mapper import Injection, Mapper, MapperConfig  # noqa: E402
 from composir.train.word_statistics import WordStatistics  # noqa: E402
 
@@ -44,18 +45,34 @@ def test_injection_starts_as_the_plain_mapper_exactly(layers: int) -> None:
 
     assert torch.equal(injected(vectors, patches)[0], plain(vectors)[0])
     with torch.no_grad():
-        first_injection(injected).gate.fill_(1.0)
+        torch.nn.init.normal_(first_injection(injected).output.weight)
     assert not torch.allclose(injected(vectors, patches)[0], plain(vectors)[0])
 
 
-def test_the_gate_learns_from_the_first_step() -> None:
-    mapper = make(dropout=0.0)
-    words, _ = mapper(*inputs())
-    (words * torch.randn_like(words)).sum().backward()
-
-    grad = first_injection(mapper).gate.grad
+def test_injection_learns_from_the_first_step_and_soon_selects() -> None:
+    """Words shall say what one patch of nine shows, which the vector does not."""
+    mapper = make(dropout=0.0, patch_dropout=0.0).train()
+    vectors, patches = inputs(64)
+    patches[:, :, 0] = -3.0
+    shown = torch.arange(64) % 9
+    patches[range(64), shown, 0] = 3.0
+    asked = patches[range(64), shown, 1:6]
+    read = torch.nn.Linear(WORD, 5)
+    adam = torch.optim.Adam([*mapper.parameters(), *read.parameters()], lr=0.02)
+    first_words, first = mapper(vectors, patches)
+    (first_words * torch.randn_like(first_words)).sum().backward()
+    grad = first_injection(mapper).output.weight.grad
     assert grad is not None
-    assert grad.abs() > 0
+    assert bool(grad.abs().sum() > 0)
+
+    for _ in range(120):
+        adam.zero_grad()
+        words, attention = mapper(vectors, patches)
+        torch.nn.functional.mse_loss(read(words[:, 0]), asked).backward()
+        adam.step()
+    there = attention[range(64), 0, shown].mean()
+    assert float(there.detach()) > 2 * float(first[range(64), 0, shown].mean().detach())
+    assert float(relative_entropy(attention).detach()) < float(relative_entropy(first).detach())
 
 
 def test_folded_projections_equal_attention_with_keys_and_values() -> None:
@@ -63,15 +80,15 @@ def test_folded_projections_equal_attention_with_keys_and_values() -> None:
     layer = Injection(WORD, PATCH, SMALL.changed(patch_dropout=0.0, tokens=2)).eval()
     words, patches = torch.randn(3, 2, WORD), torch.randn(3, 9, PATCH)
     with torch.no_grad():
-        layer.gate.fill_(0.5)
+        torch.nn.init.normal_(layer.output.weight)
         query = layer.query(layer.norm(words)).unflatten(-1, (2, 3)).transpose(1, 2)
         keys = torch.einsum("nmp,hcp->nhmc", patches, layer.key)
         values = torch.einsum("nmp,hpc->nhmc", patches, layer.value)
         mixed = torch.nn.functional.scaled_dot_product_attention(query, keys, values)
-        expected = 0.5 * layer.output(mixed.transpose(1, 2).flatten(-2))
+        expected = layer.output(mixed.transpose(1, 2).flatten(-2))
         added, attention = layer(words, patches)
 
-    assert torch.allclose(added, expected, atol=1e-6)
+    assert torch.allclose(added, expected, atol=1e-5)
     assert torch.allclose(attention.sum(-1), torch.ones(3, 2), atol=1e-6)
 
 
@@ -90,7 +107,7 @@ def test_pseudo_words_have_the_statistics_of_words() -> None:
 def test_robustness_draws_in_training_alone(noise: dict[str, Any]) -> None:
     mapper = make(**{"dropout": 0.0, "patch_dropout": 0.0, **noise})
     with torch.no_grad():
-        first_injection(mapper).gate.fill_(1.0)
+        torch.nn.init.normal_(first_injection(mapper).output.weight)
     given = inputs()
 
     assert not torch.equal(mapper.train()(*given)[0], mapper(*given)[0])
@@ -123,3 +140,11 @@ def test_sizes_that_cannot_be_built_are_named(wrong: dict[str, Any], named: str)
 def test_injection_without_patch_tokens_says_what_to_set() -> None:
     with pytest.raises(TrainingError, match=r"mapper\.injection_layers=0"):
         Mapper(D, STATISTICS, None, SMALL)
+
+
+def test_sharpness_says_how_much_injection_selects_at_the_start() -> None:
+    given = inputs(40)
+    sharp, even = (make(injection_sharpness=s).eval()(*given)[1] for s in (8.0, 0.01))
+
+    assert float(relative_entropy(even).detach()) > 0.99
+    assert float(relative_entropy(sharp).detach()) < 0.9

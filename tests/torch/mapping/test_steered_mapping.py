@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 from composir.train.frozen import FrozenFoundation  # noqa: E402
+from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
 from composir.train.mapping.task import (  # noqa: E402
     MapBank,
@@ -52,7 +53,7 @@ def make_task(foundation: FrozenFoundation, weight: float) -> MappingTask:
     steering = PhraseSteering(PHRASES, foundation.encode_texts(PHRASES.texts), config)
     return MappingTask(
         foundation,
-        Mapper(foundation.dimension, foundation.word_statistics, None, mapper),
+        Mapper(foundation.dimension, foundation.word_statistics(neutral_phrases()), None, mapper),
         MapBank(vectors, None, rows, rows[:0], texts, [[] for _ in rows]),
         objective,
         seed=0,
@@ -91,9 +92,9 @@ def test_steering_adds_its_weighted_loss_and_nothing_at_weight_zero(
 def test_phrases_get_their_say_where_they_are_trained_for(foundation: FrozenFoundation) -> None:
     steered, plain = make_task(foundation, 5.0), make_task(foundation, 5.0)
     before = nearness(plain)
-    learn(steered, 25)
+    learn(steered, 50)
     plain.steered, judge = None, plain.steered
-    learn(plain, 25)
+    learn(plain, 50)
     plain.steered = judge
 
     assert nearness(steered) > before + 0.05

@@ -80,7 +80,7 @@ def train_text_map(config: TextMapConfig, folder: Path, log: Log) -> ComposerMan
     captions = gapped(foundation, texts), gapped(foundation, dev_texts)
     run.log(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
     vectors = _vectors(run, captions[0]), _vectors(run, captions[1])
-    mapper = Mapper.of(foundation, config.mapper, ignored=foundation.appearance_width)
+    mapper = Mapper.of(foundation, config.mapper, texts, ignored=foundation.appearance_width)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = dev_checks(run, dev, templates, config.blend, spatial=False)
     task = TextMapTask(foundation, mapper, captions, vectors, config.objective, config.seed, checks)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from composir.train.losses import overlap, relative_entropy, slot_cosine
+
 TOP = 10
 QUARTER = 0.25
 
@@ -27,6 +29,28 @@ def own_picture_figures(sentences: Tensor, vectors: Tensor) -> dict[str, float]:
     rank = (scores > own[:, None]).sum(1)
     recalls = {f"image/recall@{k}": 100.0 * float((rank < k).float().mean()) for k in (1, TOP)}
     return recalls | {"image/cosine": float(own.mean())}
+
+
+def slot_figures(
+    tokens: Tensor, maps: Tensor, sentences: Tensor, averaged: Tensor, vectors: Tensor
+) -> dict[str, float]:
+    """Whether a picture's tokens are several words, or one word several times.
+
+    Args:
+        tokens: (n, L, Dw), L at least 2.
+        maps: (n, L, positions), where they look.
+        sentences: (n, D), row i of picture i.
+        averaged: (n, D), the same with every token replaced by the mean of its picture's.
+        vectors: (n, D), the gallery's.
+    """
+    found = (own_picture_figures(rows, vectors)["image/recall@1"] for rows in (sentences, averaged))
+    return {
+        "slots/cosine": float(slot_cosine(tokens)),
+        "slots/overlap": float(overlap(maps)),
+        "slots/entropy": float(relative_entropy(maps)),
+        "averaged/cosine": float((sentences * averaged).sum(dim=1).mean()),
+        "averaged/fall@1": next(found) - next(found),
+    }
 
 
 def steering_figures(

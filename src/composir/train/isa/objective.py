@@ -71,8 +71,10 @@ class ObjectiveConfig(Settings):
         gcd: Global contrastive distillation.
         lar: Local alignment regularisation.
         steering: Text faithfulness.
-        token_dropout: Chance that a step sees only some of the tokens, so that none relies on the
-            others.
+        overlap_weight: Of the penalty on tokens that look at the same places (`losses.overlap`).
+        likeness_weight: Of the penalty on tokens that say the same (`losses.slot_cosine`).
+        token_dropout: Chance that a step sees only some of the tokens, one at least, so that none
+            relies on the others.
         image_template: Sentence of a picture alone.
         composed_template: Sentence with a phrase.
     """
@@ -84,7 +86,9 @@ class ObjectiveConfig(Settings):
     gcd: GcdConfig = GcdConfig()
     lar: LarConfig = LarConfig()
     steering: SteeringConfig = SteeringConfig()
-    token_dropout: Share = 0.0
+    overlap_weight: Weight = 1.0
+    likeness_weight: Weight = 5.0
+    token_dropout: Share = 0.5
     image_template: str = "a photo of {}"
     composed_template: str = "a photo of {} that {text}"
 

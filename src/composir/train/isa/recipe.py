@@ -133,7 +133,7 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
         bank = _bank(config, run, encoder, pictures)
     run.log(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
     foundation = run.foundation
-    words, width = foundation.word_statistics, foundation.word_dimension
+    words, width = foundation.word_statistics(phrases.texts), foundation.word_dimension
     learner = TokenLearner(encoder.channels, width, config.token_learner, words)
     light_vector = _light_vector(config, foundation, encoder)
     objective = at_temperature(config.objective, foundation.temperature, "lar")

@@ -14,7 +14,7 @@ from composir.train.blend import BlendSettings, blended
 from composir.train.frozen import FrozenFoundation
 from composir.train.gradient_cache import Encodings, backward_in_chunks
 from composir.train.isa.batches import Batch, Batches
-from composir.train.isa.dev_figures import own_picture_figures, steering_figures
+from composir.train.isa.dev_figures import own_picture_figures, slot_figures, steering_figures
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.light_vector import LightVector, light_vector_loss
 from composir.train.isa.objective import GcdConfig, LarConfig, ObjectiveConfig
@@ -27,6 +27,8 @@ from composir.train.losses import (
     contrastive_loss,
     distillation_loss,
     matching_loss,
+    overlap,
+    slot_cosine,
 )
 from composir.train.sentences import encode_sentences
 from composir.train.steering.phrase_list import Phrases
@@ -159,15 +161,19 @@ class IsaTask(nn.Module):
             self.light_vector.train()
 
     def _encode(self, batch: Batch, places: Sequence[int]) -> Encodings:
-        """What the contrast needs of some rows: s, then the light vector, LAR's parts, then q."""
+        """What the contrast needs of some rows.
+
+        That is s, the tokens and their maps, then the light vector, LAR's parts, then q.
+        """
         chosen, objective = batch.at(places), self._objective
         with mixed_precision(self._foundation.device, self._precision):
             features = self.feature_map(chosen.rows, chosen.views)
-            tokens = self.learner(features)[0][:, batch.kept]
+            every, maps = self.learner(features)
+            tokens = every[:, batch.kept]
             own = encode_sentences(
                 self._foundation, self._foundation.text, objective.image_template, tokens
             )
-            parts = [own.vectors]
+            parts = [own.vectors, every, maps.flatten(2)]
             if self.light_vector is not None:
                 parts.append(self.light_vector(features))
             if objective.lar.weight:
@@ -199,9 +205,15 @@ class IsaTask(nn.Module):
         foundation = self._foundation
         return encode_sentences(foundation, foundation.text, template, tokens[rows], texts).vectors
 
-    def _contrast(self, batch: Batch, sentences: Tensor, *parts: Tensor) -> Tensor:
+    def _contrast(
+        self, batch: Batch, sentences: Tensor, tokens: Tensor, maps: Tensor, *parts: Tensor
+    ) -> Tensor:
         objective, rest = self._objective, list(parts)
         loss = gcd_loss(sentences, batch, objective.gcd)
+        if objective.overlap_weight:
+            loss = loss + objective.overlap_weight * overlap(maps)
+        if objective.likeness_weight:
+            loss = loss + objective.likeness_weight * slot_cosine(tokens).square()
         if self.light_vector is not None:
             config, estimates = self.light_vector.config, rest.pop(0)
             estimated = light_vector_loss(estimates, batch.teachers, config, batch.valid)
@@ -225,12 +237,17 @@ class IsaTask(nn.Module):
     def _figures(self) -> dict[str, float]:
         device = self._foundation.device
         vectors = torch.from_numpy(self._bank.views[0].vectors(self._dev)).to(device)
-        maps = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
-        tokens: Tensor = self.learner(maps)[0]
+        read = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
+        tokens, maps = self.learner(read)
         sentences = self._sentences(self._objective.image_template, tokens)
-        figures = own_picture_figures(sentences, self._foundation.text_aligned(vectors))
+        own_pictures = self._foundation.text_aligned(vectors)
+        figures = own_picture_figures(sentences, own_pictures)
+        if tokens.shape[1] > 1:
+            alike = tokens.mean(dim=1, keepdim=True).expand_as(tokens)
+            averaged = self._sentences(self._objective.image_template, alike)
+            figures |= slot_figures(tokens, maps.flatten(2), sentences, averaged, own_pictures)
         if self.light_vector is not None:
-            cosines = (self.light_vector(maps) * vectors).sum(dim=1)
+            cosines = (self.light_vector(read) * vectors).sum(dim=1)
             figures["light_vector/cosine"] = float(cosines.mean())
         reference = torch.arange(len(vectors), device=device).repeat(PHRASES_A_PICTURE)
         phrases = self._steering.texts

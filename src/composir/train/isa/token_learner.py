@@ -2,7 +2,8 @@
 
 [paper, arXiv 2403.01431] Salient visual patterns are selected by attention and mapped to several
 tokens in the word-embedding space. [ours] Everything that makes this concrete is a field of
-`TokenLearnerConfig`.
+`TokenLearnerConfig`. By default every token has a query of its own, and the places of the map
+choose among the tokens: tokens that all look for the same would be one word several times.
 """
 
 from __future__ import annotations
@@ -18,31 +19,36 @@ from composir.train.config import Dropout, Heads, Layers, Settings, Tokens, Widt
 from composir.train.word_statistics import Likeness, WordLike, WordStatistics
 
 Norm: TypeAlias = Literal["layer", "batch", "none"]
+# Deviation of the logits that slots start with.
+SHARPNESS = 2.0
 
 
 class TokenLearnerConfig(Settings):
     """Every choice of the token learner.
 
     Attributes:
-        kind: `attention`, or `mlp`: average pooling and a perceptron, for the ablation.
+        kind: `slots`, a learned query and identity for each token; `attention`, two convolutions
+            that give logits, without identity; `mlp`, average pooling and a perceptron, for the
+            ablation.
         num_tokens: L, pseudo-words a picture.
         width: Of tokens while they are refined, and of the perceptron.
-        attention_width: Hidden width of the network that gives attention logits.
-        softmax: Axis of the attention's softmax: over `positions`, so that every token looks
-            somewhere, or over `tokens`, so that every position chooses one, then normalised.
+        attention_width: Of queries and keys, or hidden width of the two convolutions.
+        softmax: Axis of the attention's softmax: over `tokens`, so that every position chooses
+            one, then normalised over positions; or over `positions`, so that every token looks
+            somewhere, perhaps all at the same.
         refinement_blocks: Blocks of self-attention among tokens and cross-attention to the map.
         heads: Attention heads of a refinement block.
-        norm: In the attention network.
-        activation: In the attention network and the perceptron.
+        norm: Between the two convolutions of `attention`.
+        activation: There, and in the perceptron.
         output: How tokens become like words (`words.WordLike`).
         dropout: On the tokens before they are mapped to word embeddings.
     """
 
-    kind: Literal["attention", "mlp"] = "attention"
+    kind: Literal["slots", "attention", "mlp"] = "slots"
     num_tokens: Tokens = 4
     width: Width = 384
     attention_width: Width = 128
-    softmax: Literal["positions", "tokens"] = "positions"
+    softmax: Literal["positions", "tokens"] = "tokens"
     refinement_blocks: Layers = 1
     heads: Heads = 6
     norm: Norm = "layer"
@@ -58,9 +64,10 @@ class TokenLearnerConfig(Settings):
 
 
 class TokenLearner(nn.Module):
-    """`A = softmax(W2 act(norm(W1 Z)))`, `U = A Z`, refined, mapped to word embeddings.
+    """`A = softmax(Q norm(W Z))`, `U = A Z` and each token's identity, refined, mapped to words.
 
-    With `kind: mlp` the tokens come from a perceptron over the averaged map, and `A` is uniform.
+    With `kind: attention` logits are `W2 act(norm(W1 Z))` and tokens have no identity. With
+    `kind: mlp` the tokens come from a perceptron over the averaged map, and `A` is uniform.
     """
 
     def __init__(
@@ -69,8 +76,12 @@ class TokenLearner(nn.Module):
         """Build with random weights."""
         super().__init__()
         self.config = config
-        attends = config.kind == "attention"
-        self.attention = _Attention(channels, config) if attends else None
+        attends = config.kind != "mlp"
+        maps = {"slots": _Slots, "attention": _Attention}
+        self.attention = maps[config.kind](channels, config) if attends else None
+        self.identity: Tensor | None = None
+        if config.kind == "slots":
+            self.identity = nn.Parameter(torch.randn(config.num_tokens, config.width) / 2)
         self.features = nn.Linear(channels, config.width)
         self.features_norm = nn.LayerNorm(config.width)
         blocks = config.refinement_blocks if attends else 0
@@ -96,8 +107,9 @@ class TokenLearner(nn.Module):
         flat = features.flatten(2).transpose(1, 2)
         values = self.features_norm(self.features(flat))
         attention, tokens = self._first_tokens(flat, values)
+        seen = attention if self.config.kind == "slots" else None
         for block in self.blocks:
-            tokens = block(tokens, values)
+            tokens = block(tokens, values, seen)
         words = self.word_like(self.project(self.dropout(self.norm(tokens))))
         return words, attention.reshape(count, -1, height, width)
 
@@ -105,7 +117,8 @@ class TokenLearner(nn.Module):
         """Attention (n, L, positions) and tokens (n, L, width)."""
         if self.attention is not None:
             attention: Tensor = self.attention(flat)
-            return attention, attention @ values
+            tokens = attention @ values
+            return attention, tokens if self.identity is None else tokens + self.identity
         count = self.config.num_tokens
         hidden = self.activation(values.mean(1))
         spread = self.spread(hidden).reshape(flat.shape[0], count, self.config.width)
@@ -127,15 +140,40 @@ class _Attention(nn.Module):
     def forward(self, flat: Tensor) -> Tensor:
         """(n, positions, C) to (n, L, positions), summing to 1 over positions."""
         logits: Tensor = self.logits(self.activation(self.norm(self.inner(flat))))
-        if self.softmax == "positions":
-            return logits.softmax(dim=1).transpose(1, 2)
-        shares = logits.softmax(dim=2).transpose(1, 2)
-        normalised: Tensor = shares / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
-        return normalised
+        return _maps(logits, self.softmax)
+
+
+class _Slots(nn.Module):
+    """A learned query for each token, against a key at each position.
+
+    Queries start at right angles, and long enough that positions already choose.
+    """
+
+    def __init__(self, channels: int, config: TokenLearnerConfig) -> None:
+        super().__init__()
+        width = config.attention_width
+        self.keys = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width))
+        self.queries = nn.Parameter(torch.empty(config.num_tokens, width))
+        nn.init.orthogonal_(self.queries, gain=SHARPNESS)
+        self.softmax = config.softmax
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """(n, positions, C) to (n, L, positions), summing to 1 over positions."""
+        logits: Tensor = self.keys(flat) @ self.queries.T
+        return _maps(logits, self.softmax)
+
+
+def _maps(logits: Tensor, softmax: str) -> Tensor:
+    """Logits (n, positions, L) to attention (n, L, positions), summing to 1 over positions."""
+    if softmax == "positions":
+        return logits.softmax(dim=1).transpose(1, 2)
+    shares = logits.softmax(dim=2).transpose(1, 2)
+    normalised: Tensor = shares / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    return normalised
 
 
 class Refinement(nn.Module):
-    """Tokens look at each other, then at the map again, then think."""
+    """Tokens look at each other, then at the map again, each at its own places, then think."""
 
     def __init__(self, width: int, heads: int) -> None:
         """Build with random weights."""
@@ -147,11 +185,18 @@ class Refinement(nn.Module):
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
 
-    def forward(self, tokens: Tensor, values: Tensor) -> Tensor:
-        """Tokens (n, L, width) and the map (n, positions, width) to refined tokens."""
+    def forward(self, tokens: Tensor, values: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Refine.
+
+        Args:
+            tokens: (n, L, width).
+            values: (n, positions, width), the map.
+            seen: (n, L, positions), how much of each place a token sees; None: all of every place.
+        """
         normed = self.norms[0](tokens)
         tokens = tokens + self.to_tokens(normed, normed)
-        tokens = tokens + self.to_map(self.norms[1](tokens), values)
+        places = None if seen is None else seen.clamp(min=1e-6).log()[:, None]
+        tokens = tokens + self.to_map(self.norms[1](tokens), values, places)
         refined: Tensor = tokens + self.inner(self.norms[2](tokens))
         return refined
 
@@ -163,10 +208,10 @@ class _MultiHead(nn.Module):
         self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, queries: Tensor, values: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
         query = self._split(self.query(queries))
         key, value = (self._split(part) for part in self.key_value(values).chunk(2, dim=-1))
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return attended
 

@@ -3,16 +3,17 @@
 Stage 1 of Map-to-Compose (arXiv 2504.17990; docs: methods, section 2; the form of the modules is
 ours, see docs/fidelity.md):
 
-    w0 = MLP(v),    w = words(w0 + gate * CrossAttention(w0; P))
+    w0 = MLP(v),    w = words(w0 + W CrossAttention(w0; P))
 
-`words` gives a pseudo-word the mean and deviation of real word embeddings. The gate starts at zero,
-so training starts from the plain mapper exactly. Without injection this is the mapping network of
-Pic2Word (arXiv 2302.03084).
+`words` gives a pseudo-word the mean and deviation of real word embeddings. W starts at zero, so
+training starts from the plain mapper exactly; a gate, one number for all, hardly left zero. Without
+injection this is the mapping network of Pic2Word (arXiv 2302.03084).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -41,6 +42,8 @@ class MapperConfig(Settings):
         injection_layers: Cross-attention layers over the patch tokens; 0 is the plain mapper.
         injection_heads: Attention heads in each.
         injection_width: Width of keys and values over all heads.
+        injection_sharpness: Deviation of the attention's logits at the start, about; near 0 every
+            patch counts alike, and attention learns slowly to select.
         patch_dropout: Share of patch tokens hidden from each picture's injection in training.
         vector_noise: Length of the random vector added to v in training, relative to v.
         token_dropout: Share of pseudo-words replaced by the mean word in training; one is always
@@ -54,6 +57,7 @@ class MapperConfig(Settings):
     injection_layers: Annotated[int, Between(0, 3)] = 1
     injection_heads: Heads = 6
     injection_width: Width = 384
+    injection_sharpness: Annotated[float, Between(1e-3, 100.0)] = 2.0
     patch_dropout: Dropout = 0.2
     vector_noise: Length = 0.0
     token_dropout: Dropout = 0.0
@@ -69,7 +73,7 @@ class MapperConfig(Settings):
 
 
 class Injection(nn.Module):
-    """One gated cross-attention from pseudo-words to patch tokens: `gate * CrossAttention(w; P)`.
+    """One cross-attention from pseudo-words to patch tokens: `W CrossAttention(w; P)`.
 
     There are few pseudo-words and many patches, so keys and values are never computed: a head's
     query is taken into the space of the patches (`q Wk`), and the attended mean of patches is
@@ -77,7 +81,7 @@ class Injection(nn.Module):
     """
 
     def __init__(self, word_width: int, patch_width: int, config: MapperConfig) -> None:
-        """Build; the gate is zero."""
+        """Build; the last projection is zero."""
         super().__init__()
         self.heads, self.tokens = config.injection_heads, config.tokens
         self.drop = config.patch_dropout
@@ -87,9 +91,11 @@ class Injection(nn.Module):
         self.key = nn.Parameter(torch.empty(self.heads, inner // self.heads, patch_width))
         self.value = nn.Parameter(torch.empty(self.heads, patch_width, inner // self.heads))
         self.output = nn.Linear(inner, word_width)
-        self.gate = nn.Parameter(torch.zeros(()))
-        for matrix in (self.key, self.value):
-            nn.init.normal_(matrix, std=patch_width**-0.5)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+        nn.init.normal_(self.value, std=patch_width**-0.5)
+        # A query has a variance of a third, as `Linear` starts.
+        nn.init.normal_(self.key, std=config.injection_sharpness * (3 / patch_width) ** 0.5)
 
     def forward(self, words: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Attend.
@@ -109,7 +115,7 @@ class Injection(nn.Module):
         seen = _by_head(attention @ patches, self.heads) @ self.value
         mixed = seen.transpose(0, 1).flatten(1, 2).unflatten(0, (-1, self.tokens))  # type: ignore[no-untyped-call]
         mean = attention.unflatten(1, (self.heads, -1)).mean(1)  # type: ignore[no-untyped-call]
-        return self.gate * self.output(mixed), mean
+        return self.output(mixed), mean
 
     def _hidden(self, logits: Tensor) -> Tensor:
         """Hide some patches of each picture from all its words and heads."""
@@ -177,12 +183,13 @@ class Mapper(nn.Module):
         cls,
         foundation: FrozenFoundation,
         config: MapperConfig,
+        texts: Iterable[str],
         patch_width: int | None = None,
         *,
         ignored: int = 0,
     ) -> Self:
-        """A mapper with random weights for a foundation's vectors and words, on its device."""
-        statistics = foundation.word_statistics
+        """A mapper with random weights, on a foundation's device, for words as `texts` use them."""
+        statistics = foundation.word_statistics(texts)
         made = cls(foundation.dimension, statistics, patch_width, config, ignored=ignored)
         return made.to(foundation.device)
 

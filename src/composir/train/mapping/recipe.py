@@ -89,7 +89,8 @@ def train_map(
     held_out = {file for one in dev for file in one.asked_about}
     pictures = read_pictures(config.sources, held_out, run.log)
     bank = _bank(config, run, pictures)
-    mapper = Mapper.of(foundation, config.mapper, bank.patch_width)
+    words = _texts(pictures) if objective.alignment else neutral_phrases()
+    mapper = Mapper.of(foundation, config.mapper, words, bank.patch_width)
     templates = chosen_templates(foundation, config.image_template, config.composed_template)
     checks = dev_checks(run, dev, templates, config.blend, spatial=injects)
     steered = None

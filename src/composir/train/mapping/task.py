@@ -16,7 +16,7 @@ from composir.train.config import Count, LearningRate, Pairs, Settings, Temperat
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
-from composir.train.losses import distillation_loss, symmetric_contrast
+from composir.train.losses import distillation_loss, relative_entropy, symmetric_contrast
 from composir.train.mapping.dev_check import DevCheck
 from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
@@ -47,7 +47,7 @@ class MapObjective(Settings):
     negatives: Count = 1024
     alignment: Weight = 1.0
     teacher_temperature: Temperature = 0.03
-    student_temperature: Temperature = 0.05
+    student_temperature: Temperature = 0.03
     bank: Count = 512
     templates: Texts = ()
     steering: SteeringConfig = SteeringConfig(
@@ -165,7 +165,10 @@ class MappingTask:
         with torch.no_grad():
             rows = _spread(self.bank.dev)
             if len(rows) > 1:
-                sentences = self._encoded(self._tokens(rows), self.templates[0])
+                tokens, maps = self.mapper(self.bank.vectors[rows], self._patches(rows))
+                if maps is not None and maps.shape[-1] > 1:
+                    figures["injection/entropy"] = float(relative_entropy(maps))
+                sentences = self._encoded(tokens, self.templates[0])
                 figures["contrast_accuracy"] = _accuracy(sentences, self.bank.vectors[rows])
             for check in self.dev_checks:
                 figures |= check(self.mapper)
