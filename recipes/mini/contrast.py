@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from attributes import attribute_loss, batch_values, draw_phrases, find_attributes
+from attributes import (
+    NO_VALUE,
+    Attribute,
+    attribute_loss,
+    batch_values,
+    draw_phrases,
+    find_attributes,
+)
+from changed import changed_caption
+from classes import SOURCE, Likely, class_loss, draw_classes
 from corpus import Split, TrainingPicture
 from features import channels_last
 from image_tower import ImageTower
@@ -28,12 +37,23 @@ EVALUATION_BATCH = 64
 MAX_SCALE = 100.0
 
 
+CROPS = (13, 15, 17)
+"""Sides of the square that is cut from cached features, in positions of `features.cached_view`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """One source's pictures and their cached features, a view an entry."""
+    """One source's pictures.
+
+    Attributes:
+        pictures: In order.
+        views: Their cached features, a view an entry.
+        likely: What the trunk's own classifier makes of them; None where that is not asked for.
+    """
 
     pictures: Sequence[TrainingPicture]
     views: Sequence[StoredRows | NDArray[np.float16]]
+    likely: Likely | None = None
 
     def rows(self, split: Split) -> list[int]:
         """Rows of one split."""
@@ -50,6 +70,7 @@ class ContrastTask:
         texts: TextBank,
         config: ContrastConfig,
         seed: int,
+        classes: Sequence[Sequence[str]] = (),
     ) -> None:
         """Prepare.
 
@@ -59,12 +80,15 @@ class ContrastTask:
             texts: All texts of the banks.
             config: Batches and rates.
             seed: Of the order of pictures and the choice of texts and views.
+            classes: For each class of `Bank.likely`, texts of its name.
 
         Raises:
             TrainingError: If a source of the batch has no training pictures.
         """
         self.image, self.text = towers
         self.banks, self.texts, self.config, self.seed = banks, texts, config, seed
+        self._classes = classes
+        self._captions = {row: text for text, row in texts.index.items()}
         self.device = self.text.positions.device
         self.log_scale = nn.Parameter(
             torch.tensor(math.log(config.initial_scale), device=self.device)
@@ -103,14 +127,50 @@ class ContrastTask:
             for name, chosen in drawn.items()
             for row in chosen
         ]
-        images = self._encode_images(torch.cat(features))
+        images = self._encode_images(self._varied(torch.cat(features), generator))
         texts = self._encode_texts(rows)
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         loss = contrastive_loss(images, texts, self._targets(drawn, rows), scale)
         if self.config.attribute_weight:
             attributes = self._attribute_loss(drawn, images, scale, generator)
             loss = loss + self.config.attribute_weight * attributes
+        if self.config.class_weight:
+            loss = loss + self.config.class_weight * self._class_loss(drawn, images, generator)
+        if self.config.changed_weight:
+            changed = self._changed_loss(rows, images, texts)
+            loss = loss + self.config.changed_weight * changed
         return loss
+
+    def _varied(self, features: Tensor, generator: np.random.Generator) -> Tensor:
+        """Mirrored at random, one by one, and cut to one random square: both for free here."""
+        if not self.config.varied:
+            return features
+        mirrored = torch.from_numpy(generator.random(len(features)) < 0.5)
+        features = torch.where(mirrored[:, None, None, None], features.flip(3), features)
+        side = min(int(generator.choice(CROPS)), features.shape[2])
+        top, left = generator.integers(0, features.shape[2] - side + 1, 2)
+        return features[:, :, top : top + side, left : left + side]
+
+    def _class_loss(
+        self, drawn: Mapping[str, Sequence[int]], images: Tensor, generator: np.random.Generator
+    ) -> Tensor:
+        known = [self.banks[name].likely for name in drawn]
+        parts = [one.of(rows) for one, rows in zip(known, drawn.values(), strict=True) if one]
+        likely = Likely(*(torch.cat(one) for one in zip(*((p.classes, p.shares) for p in parts))))
+        chosen = draw_classes(likely, self.config.classes, len(self._classes), generator)
+        names = [self._classes[number] for number in chosen.tolist()]
+        rows = [self.texts.index[texts[generator.integers(len(texts))]] for texts in names]
+        return class_loss(
+            images, self._encode_texts(rows), likely, chosen, self.config.class_scale
+        )
+
+    def _changed_loss(self, rows: Sequence[int], images: Tensor, texts: Tensor) -> Tensor:
+        """A picture prefers its caption to the same with one word changed, by logistic loss."""
+        changed = [changed_caption(self._captions[row]) for row in rows]
+        own = [place for place, text in enumerate(changed) if text is not None]
+        vectors = self._encode_texts([self.texts.index[changed[place] or ""] for place in own])
+        gaps = (images[own] * (texts[own] - vectors)).sum(dim=1)
+        return functional.softplus(-self.config.initial_scale * gaps).mean()
 
     def _targets(self, drawn: Mapping[str, Sequence[int]], rows: Sequence[int]) -> Tensor:
         config = self.config
@@ -151,19 +211,42 @@ class ContrastTask:
             for name in ("flickr8k-train", "fashion-recolour"):
                 if name in self.banks and self.banks[name].rows("dev"):
                     figures |= self._recalls(name)
+            for one in self.attributes:
+                if one.source == "regions":
+                    figures |= self._attribute_accuracy(one)
+            if self._classes and self.banks.get(SOURCE):
+                figures |= self._class_accuracy()
         return figures
+
+    def _attribute_accuracy(self, attribute: Attribute) -> dict[str, float]:
+        """How often a dev picture is nearest to its own value's first phrase (percent)."""
+        bank = self.banks[attribute.source]
+        rows = [row for row in bank.rows("dev") if attribute.values[row] != NO_VALUE]
+        phrases = self._encode_texts([self.texts.index[texts[0]] for texts in attribute.phrases])
+        nearest = (self._dev_images(bank, rows) @ phrases.T).argmax(dim=1).cpu().numpy()
+        hits = nearest == attribute.values[rows]
+        return {f"{attribute.source}/{attribute.name}": 100.0 * float(hits.mean())}
+
+    def _class_accuracy(self) -> dict[str, float]:
+        """How often a dev picture of ImageNet is nearest to its class's name, of all (percent)."""
+        bank = self.banks[SOURCE]
+        rows = bank.rows("dev")
+        names = self._encode_texts([self.texts.index[texts[2]] for texts in self._classes])
+        ranked = (self._dev_images(bank, rows) @ names.T).topk(5, dim=1).indices.cpu()
+        names_of = {texts[0]: number for number, texts in enumerate(self._classes)}
+        truth = torch.tensor([names_of[bank.pictures[row].texts[1]] for row in rows])
+        hits = ranked == truth[:, None]
+        return {f"{SOURCE}/top{k}": 100.0 * float(hits[:, :k].any(1).float().mean()) for k in (1, 5)}
+
+    def _dev_images(self, bank: Bank, rows: Sequence[int]) -> Tensor:
+        starts = range(0, len(rows), EVALUATION_BATCH)
+        parts = (bank.views[0][rows[at : at + EVALUATION_BATCH]] for at in starts)
+        return torch.cat([self._encode_images(torch.from_numpy(part)) for part in parts])
 
     def _recalls(self, name: str) -> dict[str, float]:
         bank = self.banks[name]
         rows = bank.rows("dev")
-        images = torch.cat(
-            [
-                self._encode_images(
-                    torch.from_numpy(bank.views[0][rows[at : at + EVALUATION_BATCH]])
-                )
-                for at in range(0, len(rows), EVALUATION_BATCH)
-            ]
-        )
+        images = self._dev_images(bank, rows)
         pairs = [
             (self.texts.index[text], target)
             for target, row in enumerate(rows)

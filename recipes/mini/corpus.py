@@ -196,6 +196,41 @@ def _clothing_texts(row: Row) -> list[str]:
     return [f"a photo of {wearer} {kind}", kind]
 
 
+def _scene_texts(row: Row) -> list[str]:
+    """What is in a picture, larger things first, with their colours where they are plain."""
+    shares = {name: about["share"] for name, about in row["regions"].items()}
+    things = sorted(shares, key=lambda name: -shares[name])
+    colours = row.get("colours", {})
+    named = [f"{colours[name]} {name}" if name in colours else name for name in things]
+    texts = [f"a photo of {_listed(things[:3])}", f"a place with {_listed(things[:5])}"]
+    texts += [f"a picture with a {one}" for one in named if one not in things][:3]
+    return [*texts, f"a photo of {_listed(named[:4])}"]
+
+
+def _garment_texts(row: Row) -> list[str]:
+    colours, worn = row.get("colours", {}), list(row["tags"])
+    named = [f"{colours[name]} {name}" if name in colours else name for name in worn]
+    texts = [f"someone wearing {_listed(worn)}", f"street fashion with {_listed(named)}"]
+    texts += [f"a person in a {one}" for one in named if one not in worn][:3]
+    return texts if worn else []
+
+
+def _region_texts(row: Row) -> list[str]:
+    kind, colour = str(row["class"]), str(row["colour"])
+    if not colour:
+        return [f"a photo of a {kind}", kind]
+    return [f"a {colour} {kind}", f"{colour} {kind}", f"a photo of a {kind} in {colour}"]
+
+
+def _imagenet_texts(row: Row) -> list[str]:
+    return [f"a photo of a {row['class']}", str(row["class"])]
+
+
+def _listed(names: list[str]) -> str:
+    """Names as a text lists them."""
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+
+
 def _file(row: Row) -> str:
     return str(row["file"])
 
@@ -234,5 +269,22 @@ SOURCES: dict[str, SourceSpec] = {
     ),
     "clothing-train": SourceSpec(
         _clothing_texts, _file, dev=0.05, test=0.0, attributes=("class",), licence="CC0"
+    ),
+    "imagenet-samples": SourceSpec(
+        _imagenet_texts, _file, dev=0.5, test=0.0, licence="research (ImageNet)"
+    ),
+    "scenes": SourceSpec(
+        _scene_texts, _file, dev=0.05, test=0.0, licence="research, non-commercial (ADE20K)"
+    ),
+    "garments": SourceSpec(
+        _garment_texts, _file, dev=0.05, test=0.0, licence="Apache-2.0; photographers' unclear"
+    ),
+    "regions": SourceSpec(
+        _region_texts,
+        lambda row: str(row["picture"]),
+        dev=0.1,
+        test=0.0,
+        attributes=("class", "colour"),
+        licence="as scenes and garments, which they are cut from",
     ),
 }

@@ -26,7 +26,7 @@ from composir.train.config import (
 )
 from composir.train.loop import LoopConfig
 
-STAGES = ("heads", "joint", "attributes")
+STAGES = ("heads", "joint")
 
 
 class ContrastConfig(Settings):
@@ -49,6 +49,12 @@ class ContrastConfig(Settings):
         shared_text: How often a picture that has one is described by the text it shares with its
             variants.
         initial_scale: Inverse temperature at the start; it is learnt.
+        class_weight: Of the classifier's distribution over class names (`classes.py`); 0 leaves it
+            out.
+        class_scale: Inverse temperature of a picture's similarities to class names.
+        classes: How many classes take part beside the batch's own, drawn at random.
+        changed_weight: Of captions against the same with one word changed.
+        varied: Mirror features and cut squares from them.
     """
 
     batch: dict[str, Rows] = Field(default_factory=dict)
@@ -64,6 +70,11 @@ class ContrastConfig(Settings):
     attribute_weights: dict[str, Weight] = Field(default_factory=dict)
     shared_text: Weight = 0.0
     initial_scale: Annotated[float, Between(1e-3, 1e4)] = 20.0
+    class_weight: Weight = 0.0
+    class_scale: Annotated[float, Between(1e-3, 1e4)] = 30.0
+    classes: Rows = 128
+    changed_weight: Weight = 0.0
+    varied: bool = False
 
 
 class AppearanceConfig(Settings):
@@ -105,50 +116,46 @@ class AppearanceConfig(Settings):
 
 
 def _views() -> dict[str, int]:
-    return {
-        "flickr8k-train": 2,
-        "fashion-recolour": 2,
-        "pacs-domains": 2,
-        "grocery-train": 1,
-        "clothing-train": 1,
-    }
-
-
-def _batch(flickr: int, fashion: int, other: int) -> dict[str, int]:
-    others = ("pacs-domains", "grocery-train", "clothing-train")
-    return {"flickr8k-train": flickr, "fashion-recolour": fashion} | dict.fromkeys(others, other)
-
-
-def _heads() -> ContrastConfig:
-    return ContrastConfig(batch=_batch(384, 128, 64), head_rate=7e-4, text_blocks=0, soft_share=0.3)
-
-
-def _joint() -> ContrastConfig:
-    return ContrastConfig(
-        batch=_batch(256, 96, 32),
-        head_rate=3e-4,
-        text_rate=1e-4,
-        image_rate=2e-4,
-        text_blocks=2,
-        image_stages=True,
-        soft_share=0.3,
+    return dict.fromkeys(
+        (
+            "flickr8k-train",
+            "fashion-recolour",
+            "pacs-domains",
+            "grocery-train",
+            "clothing-train",
+            "imagenet-samples",
+            "scenes",
+            "garments",
+            "regions",
+        ),
+        1,
     )
 
 
-def _attributes() -> ContrastConfig:
+def _batch(flickr: int, fashion: int, regions: int, other: int) -> dict[str, int]:
+    batch = {"flickr8k-train": flickr, "fashion-recolour": fashion, "regions": regions}
+    batch |= dict.fromkeys(("pacs-domains", "scenes", "garments"), other)
+    few = ("grocery-train", "clothing-train", "imagenet-samples")
+    return batch | dict.fromkeys(few, max(1, other // 2))
+
+
+def _contrast(image_stages: bool) -> ContrastConfig:
     return ContrastConfig(
-        batch=_batch(224, 160, 32),
-        head_rate=2e-4,
-        text_rate=5e-5,
-        image_rate=1e-4,
-        text_blocks=2,
-        image_stages=True,
+        batch=_batch(160, 72, 48, 24) if image_stages else _batch(320, 128, 96, 64),
+        head_rate=3e-4,
+        text_rate=6e-5,
+        image_rate=1.5e-4,
+        text_blocks=3,
+        image_stages=image_stages,
         soft_share=0.3,
         soft_sources=("flickr8k-train",),
         attribute_weight=0.5,
         attribute_weights={"colour": 2.0},
         shared_text=0.25,
         initial_scale=30.0,
+        class_weight=1.0,
+        changed_weight=0.5,
+        varied=image_stages,
     )
 
 
@@ -163,15 +170,11 @@ class MiniConfig(Settings):
         dimension: Of the meaning part; D is that and the width of the appearance part.
         views: Cached views of each source; the first is plain, the others are augmented.
         dropout: In both heads.
+        start: A bundle of this recipe to go on from; the stage `heads` is left out then.
         heads: Contrast of the first stage.
         heads_loop: Its steps.
         joint: Contrast of the second stage.
         joint_loop: Its steps.
-        attributes: Contrast of the third stage.
-        attributes_loop: Its steps.
-        attributes_share: Share of the third stage's weights in the outcome; the rest are those of
-            the second. Between the two lie models that keep what either knows (interpolation of
-            weights, arXiv 2109.01903).
         appearance: The last stage.
         appearance_loop: Its steps.
         seed: Of everything random.
@@ -184,38 +187,33 @@ class MiniConfig(Settings):
     dimension: Width = 256
     views: dict[str, Rows] = _views()
     dropout: Dropout = 0.3
-    heads: ContrastConfig = _heads()
-    heads_loop: LoopConfig = LoopConfig(steps=150, weight_decay=0.2, evaluate_every=50)
-    joint: ContrastConfig = _joint()
+    start: File | None = None
+    heads: ContrastConfig = _contrast(image_stages=False)
+    heads_loop: LoopConfig = LoopConfig(steps=300, weight_decay=0.2, evaluate_every=100)
+    joint: ContrastConfig = _contrast(image_stages=True)
     joint_loop: LoopConfig = LoopConfig(
-        steps=90,
-        warmup=8,
+        steps=320,
+        warmup=10,
         weight_decay=0.2,
-        average=0.95,
-        evaluate_every=30,
+        average=0.97,
+        evaluate_every=80,
         checkpoint_every=10,
     )
-    attributes: ContrastConfig = _attributes()
-    attributes_loop: LoopConfig = LoopConfig(
-        steps=80,
-        warmup=5,
-        weight_decay=0.2,
-        average=0.93,
-        evaluate_every=20,
-        checkpoint_every=10,
-    )
-    attributes_share: Share = 0.7
     appearance: AppearanceConfig = AppearanceConfig()
     appearance_loop: LoopConfig = LoopConfig(
         steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
     )
     seed: Seed = 0
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether a stage learns from the trunk's own classifier."""
+        return any(self.stage(name)[0].class_weight for name in STAGES)
+
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
         """Contrast and steps of a stage of `STAGES`."""
         stages = {
             "heads": (self.heads, self.heads_loop),
             "joint": (self.joint, self.joint_loop),
-            "attributes": (self.attributes, self.attributes_loop),
         }
         return stages[name]

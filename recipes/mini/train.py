@@ -23,12 +23,15 @@ import torch
 from appearance_task import check_sources, train_appearance
 from attributes import find_attributes, phrases_of
 from bundle import export_bundle, mini_preprocessing
+from changed import changed_caption
+from classes import Likely, cached_likely, class_names, class_texts
 from contrast import Bank, ContrastTask
 from corpus import TrainingPicture, read_corpus
 from features import cached_view
 from image_tower import ImageTower
 from minilm import load_minilm
 from settings import STAGES, MiniConfig
+from start import continue_from
 from texts import TextBank
 from torch import Tensor
 
@@ -124,19 +127,18 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
         check_sources(config.appearance, corpus)
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
-    texts = TextBank(towers.text, towers.words, _all_texts(corpus), config.joint.text_blocks)
+    texts = TextBank(towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks)
     # Opened before anything is trained: caches are named by the weights that made them.
     trunk = towers.image.trunk
-    banks = {lower: _banks(config, trunk, corpus, lower, say) for lower in (False, True)}
+    stages = STAGES[1:] if config.start else STAGES
+    lower = {config.stage(name)[0].image_stages for name in stages} | {True}
+    banks = {one: _banks(config, trunk, corpus, one, say) for one in sorted(lower, reverse=True)}
+    if config.start:
+        continue_from(config.start, *towers.both)
     figures = {}
-    for name in STAGES:
-        before = [{k: v.clone() for k, v in one.state_dict().items()} for one in towers.both]
+    for name in stages:
         task = _task(name, config, towers, banks, texts)
         figures[name] = _trained(name, task, config, folder, say)
-    for tower, earlier in zip(towers.both, before, strict=True):
-        mix_weights(tower, earlier, config.attributes_share)
-    figures["mixed"] = _task("attributes", config, towers, banks, texts).evaluate()
-    say(f"mixed {figures['mixed']}")
     if config.appearance.width:
         figures["appearance"] = train_appearance(
             towers.both,
@@ -157,9 +159,11 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     return manifest
 
 
-def _all_texts(corpus: Sequence[TrainingPicture]) -> list[str]:
-    """Descriptions, shared texts and phrases of attributes."""
+def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:
+    """Descriptions, the same with a word changed, class names, shared texts, attributes' phrases."""
     texts = [text for picture in corpus for text in picture.texts]
+    texts += [other for text in set(texts) if (other := changed_caption(text))]
+    texts += [text for some in _class_texts(config) for text in some]
     texts += [picture.shared for picture in corpus if picture.shared]
     for source in dict.fromkeys(picture.source for picture in corpus):
         own = [picture for picture in corpus if picture.source == source]
@@ -194,20 +198,12 @@ def _task(
     texts: TextBank,
 ) -> ContrastTask:
     contrast = config.stage(name)[0]
-    return ContrastTask(towers.both, banks[contrast.image_stages], texts, contrast, config.seed)
+    bank = banks[contrast.image_stages]
+    return ContrastTask(towers.both, bank, texts, contrast, config.seed, _class_texts(config))
 
 
-def mix_weights(module: torch.nn.Module, earlier: Mapping[str, torch.Tensor], share: float) -> None:
-    """Move a module's weights back towards earlier ones.
-
-    Args:
-        module: Changed in place.
-        earlier: Its weights before, as in `state_dict`.
-        share: 1 leaves the module as it is, 0 gives the earlier weights.
-    """
-    with torch.no_grad():
-        for name, weight in module.state_dict().items():
-            weight.copy_(torch.lerp(earlier[name], weight, share))
+def _class_texts(config: MiniConfig) -> list[list[str]]:
+    return class_texts(class_names(config.data)) if config.knows_classes else []
 
 
 def _banks(
@@ -226,8 +222,14 @@ def _banks(
         for view in range(views):
             say(f"features of {source}, view {view} of {views}")
             opened.append(cached_view(config.cache, files, trunk, spec, view, pooled=not lower))
-        banks[source] = Bank(pictures, opened)
+        likely = _likely(config, files, trunk) if config.knows_classes else None
+        banks[source] = Bank(pictures, opened, likely)
     return banks
+
+
+def _likely(config: MiniConfig, files: Sequence[Path], trunk: EfficientNetLite) -> Likely:
+    plain = cached_view(config.cache, files, trunk, mini_preprocessing(trunk), 0)
+    return cached_likely(config.cache, files, plain, trunk, config.trunk)
 
 
 if __name__ == "__main__":

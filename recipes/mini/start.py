@@ -1,0 +1,41 @@
+"""Training goes on from a finished bundle instead of from ImageNet and sentence weights alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from image_tower import ImageTower
+
+from composir.errors import TrainingError
+from composir.foundation.text_tower import TextTower
+from composir.model.catalogue import open_bundle
+from composir.train.frozen import load_text_tower, read_weights
+from composir.train.isa.efficientnet_lite import CACHE_STAGE
+
+LOWER = ("trunk.stem.", *(f"trunk.stages.{number}." for number in range(CACHE_STAGE)))
+
+
+def continue_from(folder: Path, image: ImageTower, text: TextTower) -> None:
+    """Fill both towers with a bundle's weights; what it stores as int8 is expanded.
+
+    The trunk's lower part stays as it was published, for cached features are of that.
+
+    Args:
+        folder: A bundle of this recipe, of the same trunk and dimension.
+        image: Gets the bundle's upper trunk and head; the appearance part is trained anew.
+        text: Gets the bundle's blocks and head.
+
+    Raises:
+        TrainingError: If the bundle is of another shape.
+    """
+    bundle = open_bundle(folder)
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    upper = [name for name in image.state_dict() if not name.startswith(LOWER)]
+    try:
+        found = {name: torch.tensor(weights[name]) for name in upper}
+        image.load_state_dict(image.state_dict() | found)
+        text.load_state_dict(load_text_tower(bundle).state_dict())
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(f"{folder} is no bundle to go on from: {error}") from error
+
