@@ -9,22 +9,29 @@ held-out parts (benchmarks/held_out.py), alpha tuned on their dev parts.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from held_out import write_held_out
 from mini_recipe import FIGURES, describe
+from numpy.typing import NDArray
 from quality import CATALOGUE, ROOT, own, tuned_on
 
 from composir.bench.results import TaskResult
 from composir.bench.suite import Method, Plan, run_plan
 from composir.bench.task import LoadOptions
+from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
 from composir.model import Model, load_model
+from composir.types import FloatArray
 
 METRICS = ("recall@1", "recall@5", "recall@10")
 
@@ -44,7 +51,7 @@ def main() -> None:
         words_row("the same, float32", asked, load_model(asked.float32), cache),
         *sum_rows(asked, model, cache),
     ]
-    text = document(rows, model)
+    text = document(rows, model) + names_table(model, cache)
     print(text)
     (asked.bundle / FIGURES).write_text(text, encoding="utf-8")
     describe(asked.bundle, model.manifest)
@@ -74,6 +81,39 @@ def sum_rows(asked: argparse.Namespace, model: Model, cache: FeatureStore) -> li
             told = "fashion-recolour, all queries, title groups seen in training too"
             rows.append(row(f"{told}, the same alpha", play(whole, model, cache, check=False)))
     return rows
+
+
+def names_table(model: Model, cache: FeatureStore) -> str:
+    """How well names alone find the sample catalogue's things: nothing of it was trained on."""
+    rows = [json.loads(line) for line in (CATALOGUE / "gallery.jsonl").read_text().splitlines()]
+    files = [ImageFile(CATALOGUE / row["file"]) for row in rows]
+    vectors = np.asarray(encode_images(files, image_encoder(model), cache).rows[0])
+    kinds = [row["kind"] for row in rows]
+    coloured = [f"{row['colour']} {row['kind']}" for row in rows]
+    figures = {
+        '"a KIND": precision@10': precision_at_10(model, vectors, kinds),
+        '"a COLOUR KIND": recall@10': found_at_10(model, vectors, coloured),
+    }
+    cells = [f"| sample catalogue, {what} | {figure:.1f} |" for what, figure in figures.items()]
+    return "\n".join(("", "| what | percent |", "|---|---|", *cells)) + "\n"
+
+
+def precision_at_10(model: Model, vectors: FloatArray, names: Sequence[str]) -> float:
+    """Of the ten pictures nearest to a name, how many bear it; mean over names, percent."""
+    return 100.0 * float(np.mean([hits.sum() / 10 for hits in hits_at_10(model, vectors, names)]))
+
+
+def found_at_10(model: Model, vectors: FloatArray, names: Sequence[str]) -> float:
+    """For how many names one of the ten nearest pictures bears it (recall@10), percent."""
+    return 100.0 * float(np.mean([hits.any() for hits in hits_at_10(model, vectors, names)]))
+
+
+def hits_at_10(model: Model, vectors: FloatArray, names: Sequence[str]) -> list[NDArray[np.bool_]]:
+    """For each distinct name, in order, which of its ten nearest pictures bear it."""
+    known = np.array(names)
+    texts = sorted(set(names))
+    nearest = np.argsort(-model.encode_texts([f"a {t}" for t in texts]) @ vectors.T, axis=1)[:, :10]
+    return [known[row] == text for text, row in zip(texts, nearest, strict=True)]
 
 
 def play(plan: Plan, model: Model, cache: FeatureStore, *, check: bool = True) -> TaskResult:

@@ -53,6 +53,21 @@ SOURCES_OF_MINI = [
     ),
     Source(name="grocery pictures", licence="MIT", use="training: pictures, class names"),
     Source(name="clothing pictures", licence="CC0", use="training: pictures, class names"),
+    Source(
+        name="ADE20K, validation part",
+        licence="research, non-commercial",
+        use="training: pictures, names and colours of objects",
+    ),
+    Source(
+        name="clothing-parsing",
+        licence="Apache-2.0; photographers' rights unclear",
+        use="training: pictures, names and colours of garments",
+    ),
+    Source(
+        name="ImageNet, one picture a class",
+        licence="research",
+        use="training: half of the pictures, all class names",
+    ),
 ]
 
 

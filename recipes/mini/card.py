@@ -68,9 +68,10 @@ vectors of {fields["dimension"]} numbers whose cosines order pictures by how wel
 - Weights are stored as {training["weights"]} and computed in float32.
 
 {_composers(folder)}## What it is for, and what not
-Searching one's own pictures on a laptop, trying composers, tests. It knows what about seventeen
-thousand captioned or labelled pictures could teach it: everyday scenes with people and dogs,
-clothes, groceries. It is far below models trained on hundreds of millions of pairs; rare words,
+Searching one's own pictures on a laptop, trying composers, tests. It knows what about thirty
+thousand captioned or labelled pictures and cut-outs could teach it, and the names of ImageNet's
+thousand classes: everyday scenes with people and dogs, clothes, rooms and streets, groceries.
+It is far below models trained on hundreds of millions of pairs; rare words,
 counting, reading text in pictures and naming people are beyond it. It inherits the biases of its
 sources. English only.
 

@@ -34,7 +34,7 @@ KEPT = 20
 
 
 def class_names(data: Path) -> tuple[str, ...]:
-    """Names of the classifier's outputs, in their order, from the data set that has one picture each."""
+    """Names of the classifier's outputs, in their order, from the set with a picture of each."""
     file = data / SOURCE / "gallery.jsonl"
     if not file.is_file():
         raise DatasetError(f"{file} is missing: unpack the data set {SOURCE} first")
@@ -111,7 +111,9 @@ def _likely(
         return torch.stack([classes.float(), shares], dim=1).numpy()
 
 
-def class_loss(images: Tensor, classes: Tensor, likely: Likely, chosen: Tensor, scale: Tensor) -> Tensor:
+def class_loss(
+    images: Tensor, classes: Tensor, likely: Likely, chosen: Tensor, scale: float
+) -> Tensor:
     r"""Cross-entropy of similarities to class names, against the classifier's distribution.
 
     $$ L = -\frac1n \sum_i \sum_{c \in C} p_{ic} \log \mathrm{softmax}_c(s\, v_i^\top t_c) $$
@@ -129,7 +131,8 @@ def class_loss(images: Tensor, classes: Tensor, likely: Likely, chosen: Tensor, 
     shares = likely.shares * (columns >= 0)
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(1e-6)
     logs = functional.log_softmax(scale * images @ classes.T, dim=1)
-    return -(shares * logs.gather(1, columns.clamp_min(0))).sum(dim=1).mean()
+    loss: Tensor = -(shares * logs.gather(1, columns.clamp_min(0))).sum(dim=1).mean()
+    return loss
 
 
 def draw_classes(likely: Likely, count: int, total: int, generator: np.random.Generator) -> Tensor:

@@ -156,18 +156,21 @@ class ContrastTask:
     ) -> Tensor:
         known = [self.banks[name].likely for name in drawn]
         parts = [one.of(rows) for one, rows in zip(known, drawn.values(), strict=True) if one]
-        likely = Likely(*(torch.cat(one) for one in zip(*((p.classes, p.shares) for p in parts))))
-        chosen = draw_classes(likely, self.config.classes, len(self._classes), generator)
-        names = [self._classes[number] for number in chosen.tolist()]
-        rows = [self.texts.index[texts[generator.integers(len(texts))]] for texts in names]
-        return class_loss(
-            images, self._encode_texts(rows), likely, chosen, self.config.class_scale
+        likely = Likely(
+            torch.cat([one.classes for one in parts]), torch.cat([one.shares for one in parts])
         )
+        chosen = draw_classes(likely, self.config.classes, len(self._classes), generator)
+        wordings = [self._classes[number] for number in chosen.tolist()]
+        picked = [texts[int(generator.integers(len(texts)))] for texts in wordings]
+        rows = [self.texts.index[text] for text in picked]
+        return class_loss(images, self._encode_texts(rows), likely, chosen, self.config.class_scale)
 
     def _changed_loss(self, rows: Sequence[int], images: Tensor, texts: Tensor) -> Tensor:
         """A picture prefers its caption to the same with one word changed, by logistic loss."""
         changed = [changed_caption(self._captions[row]) for row in rows]
         own = [place for place, text in enumerate(changed) if text is not None]
+        if not own:
+            return images.sum() * 0.0
         vectors = self._encode_texts([self.texts.index[changed[place] or ""] for place in own])
         gaps = (images[own] * (texts[own] - vectors)).sum(dim=1)
         return functional.softplus(-self.config.initial_scale * gaps).mean()
@@ -236,11 +239,13 @@ class ContrastTask:
         names_of = {texts[0]: number for number, texts in enumerate(self._classes)}
         truth = torch.tensor([names_of[bank.pictures[row].texts[1]] for row in rows])
         hits = ranked == truth[:, None]
-        return {f"{SOURCE}/top{k}": 100.0 * float(hits[:, :k].any(1).float().mean()) for k in (1, 5)}
+        return {
+            f"{SOURCE}/top{k}": 100.0 * float(hits[:, :k].any(1).float().mean()) for k in (1, 5)
+        }
 
     def _dev_images(self, bank: Bank, rows: Sequence[int]) -> Tensor:
         starts = range(0, len(rows), EVALUATION_BATCH)
-        parts = (bank.views[0][rows[at : at + EVALUATION_BATCH]] for at in starts)
+        parts = (bank.views[0][list(rows[at : at + EVALUATION_BATCH])] for at in starts)
         return torch.cat([self._encode_images(torch.from_numpy(part)) for part in parts])
 
     def _recalls(self, name: str) -> dict[str, float]:

@@ -4,8 +4,8 @@
 
 Captions seldom name colours of furniture or garments, and masks do not either; the pixels below a
 mask do. `scenes` and `garments` are the pictures of `ade-scenes` and `clothing-parsing` with the
-colour of every region that is plainly of one colour; `regions` are cut-outs of the larger ones, each
-with its class and colour. Folders are in the usual format, whole pictures linked.
+colour of every region that is plainly of one; `regions` are cut-outs of the larger ones, each with
+its class and colour. Folders are in the usual format, whole pictures linked.
 """
 
 from __future__ import annotations
@@ -30,16 +30,29 @@ SHORTEST_SIDE = 40
 PLAIN = 0.6
 """Share of a region's pixels that must have its colour's name."""
 COLOURLESS = frozenset(
-    "sky person skin hair mirror painting water sea tree mountain road sidewalk window grass".split()
+    {
+        *("sky", "person", "skin", "hair", "mirror", "painting", "water"),
+        *("sea", "tree", "mountain", "road", "sidewalk", "window", "grass"),
+    }
 )
 NOT_CUT = frozenset({"sky", "wall", "floor", "ceiling", "skin", "hair", "earth", "land", "base"})
 NAMES = (
     "black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink",
     "brown", "beige",
 )  # fmt: skip
+HUES = (
+    (40, "orange"),
+    (68, "yellow"),
+    (170, "green"),
+    (255, "blue"),
+    (300, "purple"),
+    (345, "pink"),
+)
+"""Degrees of hue up to which a name goes, from 12 on."""
 
 
 def main() -> None:
+    """Read the command line and write."""
     parser = argparse.ArgumentParser(description="Write data sets with the colours of regions.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set folders")
     parser.add_argument("--out", type=Path, required=True)
@@ -102,9 +115,7 @@ def colour_names(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
 def colour_name(red: float, green: float, blue: float) -> str:
     """The name of a colour; channels 0 to 1."""
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-    if value < 0.2:
-        return "black"
-    if saturation < 0.12 or saturation * value < 0.08:
+    if value < 0.2 or saturation < 0.12 or saturation * value < 0.08:
         return "white" if value > 0.82 else "grey" if value > 0.25 else "black"
     degrees = hue * 360
     if 12 <= degrees < 70 and saturation < 0.35 and value > 0.6:
@@ -112,11 +123,8 @@ def colour_name(red: float, green: float, blue: float) -> str:
     if 8 <= degrees < 48 and value < 0.62:
         return "brown"
     if degrees < 12 or degrees >= 345:
-        return "pink" if value > 0.75 and saturation < 0.5 else "red" if value > 0.3 else "brown"
-    for limit, name in ((40, "orange"), (68, "yellow"), (170, "green"), (255, "blue")):
-        if degrees < limit:
-            return name
-    return "purple" if degrees < 300 else "pink"
+        return "pink" if value > 0.75 and saturation < 0.5 else "red"
+    return next(name for limit, name in HUES if degrees < limit)
 
 
 _LEVELS = (np.arange(16) + 0.5) / 16

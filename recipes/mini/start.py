@@ -9,6 +9,7 @@ from image_tower import ImageTower
 
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower
+from composir.model.bundle import Bundle
 from composir.model.catalogue import open_bundle
 from composir.train.frozen import load_text_tower, read_weights
 from composir.train.isa.efficientnet_lite import CACHE_STAGE
@@ -30,6 +31,8 @@ def continue_from(folder: Path, image: ImageTower, text: TextTower) -> None:
         TrainingError: If the bundle is of another shape.
     """
     bundle = open_bundle(folder)
+    if not isinstance(bundle, Bundle):
+        raise TrainingError(f"{folder} is no bundle to go on from: it has no towers")
     weights = read_weights(bundle.file(bundle.manifest.image.graph))
     upper = [name for name in image.state_dict() if not name.startswith(LOWER)]
     try:
@@ -38,4 +41,3 @@ def continue_from(folder: Path, image: ImageTower, text: TextTower) -> None:
         text.load_state_dict(load_text_tower(bundle).state_dict())
     except (KeyError, RuntimeError) as error:
         raise TrainingError(f"{folder} is no bundle to go on from: {error}") from error
-

@@ -127,7 +127,9 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
         check_sources(config.appearance, corpus)
     towers = _new_towers(config)
     say(f"{len(corpus)} pictures; encoding their texts")
-    texts = TextBank(towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks)
+    texts = TextBank(
+        towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks
+    )
     # Opened before anything is trained: caches are named by the weights that made them.
     trunk = towers.image.trunk
     stages = STAGES[1:] if config.start else STAGES
@@ -160,7 +162,7 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
 
 
 def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:
-    """Descriptions, the same with a word changed, class names, shared texts, attributes' phrases."""
+    """Descriptions, also with a word changed, class names, shared texts, attributes' phrases."""
     texts = [text for picture in corpus for text in picture.texts]
     texts += [other for text in set(texts) if (other := changed_caption(text))]
     texts += [text for some in _class_texts(config) for text in some]

@@ -63,14 +63,3 @@ def test_pictures_without_a_value_take_no_part() -> None:
     alone = attribute_loss(images[:1], torch.eye(2), torch.tensor([0]), torch.tensor(5.0))
     mixed = attribute_loss(images, torch.eye(2), torch.tensor([0, NO_VALUE]), torch.tensor(5.0))
     assert float(alone.detach()) == pytest.approx(float(mixed.detach()))
-
-
-def test_weights_are_mixed_between_two_stages() -> None:
-    from train import mix_weights
-
-    layer = torch.nn.Linear(2, 1)
-    earlier = {name: torch.zeros_like(value) for name, value in layer.state_dict().items()}
-    before = layer.weight.detach().clone()
-    mix_weights(layer, earlier, 0.25)
-
-    assert torch.allclose(layer.weight, before / 4)

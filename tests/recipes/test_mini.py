@@ -17,7 +17,9 @@ pytest.importorskip("onnx", reason="needs the train extra")
 import bundle  # noqa: E402
 import minilm  # noqa: E402
 import train as recipe  # noqa: E402
+from image_tower import ImageTower  # noqa: E402
 from settings import AppearanceConfig, ContrastConfig, MiniConfig  # noqa: E402
+from start import continue_from  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import TrainingError  # noqa: E402
@@ -164,3 +166,24 @@ def test_kin_that_no_picture_has_are_refused_before_anything_is_trained(home: Pa
     with pytest.raises(TrainingError, match=r"--set appearance\.kin\.pacs-domains=0"):
         recipe.train_mini(asked, home / "run", quiet)
     assert not (home / "run" / "heads").exists()
+
+
+def test_a_run_goes_on_from_a_bundle_without_its_first_stage(home: Path) -> None:
+    recipe.train_mini(config(home), home / "first", quiet)
+    asked = config(home).changed(start=home / "first" / "bundle")
+    manifest = recipe.train_mini(asked, home / "second", quiet)
+
+    assert set(manifest.training["dev_figures"]) == {"joint", "appearance"}
+    image, text = ImageTower(_trunk(""), 16), _text_tower(16)[0]
+    before = [{k: v.clone() for k, v in one.state_dict().items()} for one in (image, text)]
+    continue_from(home / "first" / "bundle", image, text)
+    for module, old in zip((image, text), before, strict=True):
+        moved = {name for name, value in module.state_dict().items() if not value.equal(old[name])}
+        assert any("projection" in name or "head.project" in name for name in moved)
+        assert not any(name.startswith(("trunk.stem.", "trunk.stages.0.")) for name in moved)
+
+
+def test_another_shape_is_no_bundle_to_go_on_from(home: Path) -> None:
+    recipe.train_mini(config(home), home / "first", quiet)
+    with pytest.raises(TrainingError, match="no bundle to go on from"):
+        continue_from(home / "first" / "bundle", ImageTower(_trunk(""), 24), _text_tower(24)[0])
