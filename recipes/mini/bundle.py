@@ -20,7 +20,7 @@ from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Manifest, Source, save_manifest
-from composir.train.composer_export import check_vectors, export_text
+from composir.train.composer_export import check_vectors, export_text, name_weights
 from composir.train.config import as_dict
 from composir.train.graph_costs import graph_costs
 from composir.train.int8_weights import quantise_rows, quantise_weights
@@ -212,6 +212,7 @@ def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) ->
     pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
     trace_to_onnx(graph, {"pixels": pixels}, ["vector", "patch_tokens"], path)
     gap = check_vectors(path, graph, {"pixels": pixels})
+    name_weights(path, graph)
     if quantise:
         quantise_weights(path)
     return gap

@@ -164,9 +164,9 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
 def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:
     """Descriptions, also with a word changed, class names, shared texts, attributes' phrases."""
     texts = [text for picture in corpus for text in picture.texts]
+    texts += [picture.shared for picture in corpus if picture.shared]
     texts += [other for text in set(texts) if (other := changed_caption(text))]
     texts += [text for some in _class_texts(config) for text in some]
-    texts += [picture.shared for picture in corpus if picture.shared]
     for source in dict.fromkeys(picture.source for picture in corpus):
         own = [picture for picture in corpus if picture.source == source]
         texts += phrases_of(find_attributes(own, source))

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 import bundle  # noqa: E402
+import classes  # noqa: E402
 import minilm  # noqa: E402
 import train as recipe  # noqa: E402
 from image_tower import ImageTower  # noqa: E402
@@ -25,7 +26,10 @@ from torch import Tensor  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model import load_model  # noqa: E402
-from composir.train.isa.efficientnet_lite import EfficientNetLite  # noqa: E402
+from composir.train.isa.efficientnet_lite import (  # noqa: E402
+    HEAD_CHANNELS,
+    EfficientNetLite,
+)
 from composir.train.loop import LoopConfig  # noqa: E402
 from tests.torch.towers import LITE, TEXT, seeing_trunk, tokenizer, words  # noqa: E402
 
@@ -187,3 +191,37 @@ def test_another_shape_is_no_bundle_to_go_on_from(home: Path) -> None:
     recipe.train_mini(config(home), home / "first", quiet)
     with pytest.raises(TrainingError, match="no bundle to go on from"):
         continue_from(home / "first" / "bundle", ImageTower(_trunk(""), 24), _text_tower(24)[0])
+
+
+def test_pictures_learn_class_names_and_captions_with_one_word_changed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "data" / classes.SOURCE
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number in range(classes.KEPT + 4):
+        name = f"images/{number}.png"
+        Image.fromarray(np.full((16, 16, 3), 10 * number, dtype=np.uint8)).save(folder / name)
+        rows.append({"id": name, "file": name, "class": f"thing{number}", "index": number})
+    (folder / "gallery.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    generator = torch.Generator().manual_seed(0)
+    classifier = {
+        "_fc.weight": torch.randn(len(rows), HEAD_CHANNELS, generator=generator),
+        "_fc.bias": torch.zeros(len(rows)),
+    }
+    monkeypatch.setattr(classes, "published_weights", lambda _name: classifier)
+    both = {SHOP: 6, classes.SOURCE: 4}
+    plain = config(home).changed(views=dict.fromkeys(both, 1))
+    asked = plain.changed(
+        joint=plain.joint.changed(batch=both, class_weight=1.0, classes=8, changed_weight=0.5),
+        heads=plain.heads.changed(batch=both),
+    )
+    manifest = recipe.train_mini(asked, home / "run", quiet)
+
+    figures = manifest.training["dev_figures"]["joint"]
+    assert 0.0 <= figures[f"{classes.SOURCE}/top1"] <= figures[f"{classes.SOURCE}/top5"] <= 100.0
+    losses = [
+        json.loads(line)["loss"]
+        for line in (home / "run" / "joint" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert np.isfinite(losses).all()
