@@ -139,4 +139,5 @@ def draw_classes(likely: Likely, count: int, total: int, generator: np.random.Ge
     """The three likeliest classes of every picture, and others at random, (m,) int64 sorted."""
     own = likely.classes[:, :3].reshape(-1)
     others = torch.from_numpy(generator.choice(total, count, replace=False))
-    return torch.unique(torch.cat([own, others]))
+    drawn: Tensor = torch.unique(torch.cat([own, others]))
+    return drawn
