@@ -26,7 +26,7 @@ $(DEV)/.done: $(SOURCES)
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(DEV)/bin/python $(PIP) install --quiet --constraint constraints-ci.txt \
-	  --editable '.[train,foundation,joint,serve,mcp,heif,jxl,writer]' \
+	  --editable '.[train,foundation,joint,serve,mcp,heif,jxl,writer,qdrant,postgres]' \
 	  --group test --group metrics --group lint
 	@touch $@
 

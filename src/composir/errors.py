@@ -128,6 +128,12 @@ class GalleryNotFoundError(GalleryError):
     code = "gallery-not-found"
 
 
+class StoreError(ComposirError):
+    """A served store does not answer, refuses, or holds something else."""
+
+    code = "store"
+
+
 class DiskFullError(GalleryError):
     """The disk has no room left for what a gallery is to hold."""
 

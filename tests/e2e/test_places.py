@@ -35,6 +35,7 @@ FILES_WRITTEN = {
     ("bench compare", "html"): (f"bench compare {RESULTS} --html", ".html"),
     ("bench compare", "csv"): (f"bench compare {RESULTS} --csv", ".csv"),
     ("bench tune", "out"): ("bench tune my-dataset -c sum --grid alpha=0:1:1 --out", ".json"),
+    ("export vectors", "to"): ("export vectors --gallery gallery --to", ".parquet"),
     ("triplets look", "html"): ("triplets look triplets --html", ".html"),
 }
 FOLDERS_WRITTEN = {
@@ -73,6 +74,7 @@ FOLDERS_READ = {
     ("serve", "gallery"): "serve {} --port 0",
     ("export page", "gallery"): "export page {} --out new",
     ("search", "gallery"): "search red --gallery {}",
+    ("export vectors", "gallery"): "export vectors --to new.parquet --gallery {}",
     ("triplets look", "folder"): "triplets look {}",
     ("triplets make", "data"): f"{MAKE} --out new --data {{}}",
     ("triplets make", "images"): f"{MAKE} --out new --captions captions.jsonl --images {{}}",

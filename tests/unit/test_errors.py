@@ -58,6 +58,7 @@ PROMISED = {
     "ImageNotFoundError": "image-not-found",
     "MessageMismatchError": "tokens-of-another-model",
     "QueryError": "query",
+    "StoreError": "store",
     "ReferenceTooLargeError": "reference-too-large",
     "UnreadableReferenceError": "unreadable-reference",
 }

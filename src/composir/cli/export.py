@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
+from composir.cli.export_vectors import vectors
 from composir.cli.options import GalleryArgument, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import echo, file_size, print_json, printable
@@ -25,13 +26,16 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Export what other devices need.",
+    help="Export what other devices and stores need.",
+)
+app.command("vectors", epilog="`composir export vectors --to qdrant://localhost:6333/photos`")(
+    vectors
 )
 
 
 @app.callback()
 def export() -> None:
-    """Export what other devices need."""
+    """Export what other devices and stores need."""
 
 
 @app.command("query-side", epilog="`composir export query-side --composer isa --out device/`")

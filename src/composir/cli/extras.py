@@ -42,6 +42,8 @@ EXTRAS = (
         "composir serve",
     ),
     Extra("mcp", ("mcp",), "composir serve --mcp"),
+    Extra("qdrant", ("qdrant_client",), "vectors in Qdrant"),
+    Extra("postgres", ("psycopg",), "vectors in PostgreSQL"),
     Extra("joint", ("httpx2",), "joint encoders behind an endpoint"),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),

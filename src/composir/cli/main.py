@@ -45,7 +45,7 @@ VERBS = {
     "repair": Verb("composir.cli.repair", "Rescue what can be read of a damaged gallery."),
     "bench": Verb("composir.cli.bench", "Measure composers on benchmarks or on your own data."),
     "triplets": Verb("composir.cli.triplets", "Make triplets to train on, and look at them."),
-    "export": Verb("composir.cli.export", "Write what a phone or browser needs to send queries."),
+    "export": Verb("composir.cli.export", "Write what devices and other stores need."),
     "train": Verb("composir.cli.train", "Train models (needs the train extra)."),
 }
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from composir.compose.base import Composer
     from composir.gallery import Gallery
     from composir.model.base import EmbeddingModel
+    from composir.scale.served_gallery import ServedGallery
 
 DEFAULT_MODEL = "mini"
 
@@ -69,6 +70,18 @@ def existing_gallery(folder: Path | None, model: str | None, compute: Compute) -
     place = folder or default_gallery()
     read_manifest(place)  # that there is no gallery comes before what is wrong with a model
     return open_gallery(place, model=gallery_model(place, model, compute))
+
+
+def open_served(address: str, model: str | None, compute: Compute) -> ServedGallery:
+    """Open a store that holds a gallery's vectors, together with the model that made them."""
+    import atexit
+
+    from composir.scale import open_store
+    from composir.scale.served_gallery import ServedGallery
+
+    store = open_store(address)
+    atexit.register(store.close)
+    return ServedGallery(store, lambda place: resolve_model(model or str(place), compute))
 
 
 def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None) -> None:

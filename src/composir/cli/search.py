@@ -21,6 +21,7 @@ from composir.cli.options import (
 )
 from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.reference import command_line_references
+from composir.cli.search_checks import check_alone, check_outputs, check_store
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from composir.compose.base import Composer
     from composir.gallery import Gallery
     from composir.model.base import EmbeddingModel
+    from composir.scale.served_gallery import ServedGallery
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -67,6 +69,7 @@ def search(
     rerank_top: flags.RerankTop = 50,
     commercial: CommercialOption = False,
     no_server: flags.NoServer = False,
+    store: flags.Store = None,
     as_json: JsonOption = False,
     paths: flags.Paths = False,
     null: flags.Null = False,
@@ -76,7 +79,7 @@ def search(
 ) -> None:
     """Search a gallery by an image, words, or both."""
     form = _form(as_json=as_json, paths=paths, null=null)
-    _check_outputs(html, explain, sort, rerank)
+    check_outputs(html, explain, sort, rerank)
     reranker = None if rerank is None else models.resolve_model(rerank, models.Compute(threads))
     options = SearchOptions(
         k=count,
@@ -87,20 +90,19 @@ def search(
         sort=sort.value,
         min_confidence=min_confidence,
     )
-    _check_alone(message, words, images, crop, negatives, explain)
+    check_alone(message, words, images, crop, negatives, explain)
+    check_store(store, gallery, message, html, explain, rerank, show=show)
     query = message or _query(words, negatives, images, crop, allow_url=allow_url, literal=literal)
-    here = html or show or explain or model or threads or commercial or rerank or no_server
+    here = html or show or explain or model or threads or commercial or rerank or no_server or store
     result = None if here or device != "cpu" else _served(gallery, query, composer, options)
     if result is None:
-        opened = models.existing_gallery(gallery, model, models.Compute(threads, device))
+        opened = _opened(store, gallery, model, models.Compute(threads, device))
         asked = _asked(query, composer, opened.model, literal=literal)
-        if commercial:
-            _refuse_uncommercial(opened, asked.composer, reranker)
+        _refuse_uncommercial(opened, asked.composer, reranker, commercial=commercial)
         opened.prepare(asked.query, asked.composer)
         result = _searched(opened, asked, options, reranker, rerank_top)
         _write_explanation(explain, result, opened, asked, options)
-        if html or show:
-            _write_page(html, result, opened, where, show)
+        _write_page(html, result, opened, where, show)
     _show(result, form, gallery)
 
 
@@ -135,7 +137,7 @@ class SearchOptions(TypedDict):
 
 
 def _searched(
-    gallery: Gallery,
+    gallery: Gallery | ServedGallery,
     asked: AskedQuery,
     options: SearchOptions,
     reranker: EmbeddingModel | None,
@@ -143,7 +145,10 @@ def _searched(
 ) -> SearchResult:
     """Ask a gallery; re-ranking shows how far it is."""
     from composir.cli.progress import index_progress
+    from composir.gallery import Gallery
 
+    if not isinstance(gallery, Gallery):
+        return gallery.search(asked.query, composer=asked.composer, **options)
     with nullcontext() if reranker is None else index_progress() as show:
         return gallery.search(
             asked.query,
@@ -156,8 +161,14 @@ def _searched(
 
 
 def _refuse_uncommercial(
-    gallery: Gallery, composer: str | Composer | None, reranker: EmbeddingModel | None
+    gallery: Gallery | ServedGallery,
+    composer: str | Composer | None,
+    reranker: EmbeddingModel | None,
+    *,
+    commercial: bool,
 ) -> None:
+    if not commercial:
+        return
     if composer is None or isinstance(composer, str):
         composer = gallery.composer(composer)
     models.refuse_uncommercial(gallery.model, composer)
@@ -213,20 +224,12 @@ def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
     return load_composer(name, model, **settings) if settings else name
 
 
-def _check_alone(
-    message: Path | None,
-    words: list[str] | None,
-    images: list[str] | None,
-    crop: str | None,
-    negatives: list[str] | None,
-    explain: Path | None,
-) -> None:
-    if message is None:
-        return
-    if words or images or crop or negatives:
-        raise QueryError("--message brings its own picture, words and --not: leave those out")
-    if explain is not None:
-        raise QueryError("--explain needs the picture, which a message does not hold: use --image")
+def _opened(
+    store: str | None, gallery: Path | None, model: str | None, compute: models.Compute
+) -> Gallery | ServedGallery:
+    if store is None:
+        return models.existing_gallery(gallery, model, compute)
+    return models.open_served(store, model, compute)
 
 
 def _query(
@@ -254,11 +257,19 @@ def _form(*, as_json: bool, paths: bool, null: bool) -> Form:
 
 
 def _write_page(
-    html: Path | None, result: SearchResult, gallery: Gallery, where: str | None, show: bool
+    html: Path | None,
+    result: SearchResult,
+    gallery: Gallery | ServedGallery,
+    where: str | None,
+    show: bool,
 ) -> None:
+    if not (html or show):
+        return
     from composir.cli.passing_page import passing_page
+    from composir.gallery import Gallery
     from composir.pages.contact_sheet import gather, write_contact_sheet
 
+    assert isinstance(gallery, Gallery)  # with a store, pages are refused
     destination = html or passing_page()
     title = result.query.text.strip() or "Pictures like this one"
     page = write_contact_sheet(
@@ -272,39 +283,18 @@ def _write_page(
         note("no browser could be opened; write the page to a file of yours with --html FILE")
 
 
-def _check_outputs(
-    html: Path | None, explain: Path | None, sort: flags.Sort, rerank: str | None
-) -> None:
-    """Refuse what may not be written, or explained, before anything is searched."""
-    if html is not None:
-        from composir.data.outputs import PAGE, check_file
-
-        check_file(html, PAGE, "--html")
-    if explain is not None:
-        from composir.pages.explanation_page import check_explanation
-
-        check_explanation(explain, "--explain")
-    if explain is not None and sort is not flags.Sort.score:
-        raise QueryError(
-            f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
-            "leave one of the two out"
-        )
-    if explain is not None and rerank is not None:
-        raise QueryError(
-            "--explain tells why hits score best in the gallery, and --rerank orders them by "
-            "another model: leave one of the two out"
-        )
-
-
 def _write_explanation(
     destination: Path | None,
     result: SearchResult,
-    gallery: Gallery,
+    gallery: Gallery | ServedGallery,
     asked: AskedQuery,
     options: SearchOptions,
 ) -> None:
     if destination is None:
         return
+    from composir.gallery import Gallery
+
+    assert isinstance(gallery, Gallery)  # with a store, explanations are refused
     from composir.explain import ExplainSettings, explain_search
     from composir.pages.explanation_page import write_explanation
 

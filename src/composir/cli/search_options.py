@@ -121,6 +121,13 @@ RerankTop = Annotated[
 NoServer = Annotated[
     bool, typer.Option("--no-server", help="Do not ask the gallery's running server.")
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Search a store that `composir export vectors` has filled, instead of a gallery.",
+    ),
+]
 Paths = Annotated[
     bool, typer.Option("--paths", help="Only the hits' paths on stdout, one per line.")
 ]

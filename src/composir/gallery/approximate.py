@@ -7,8 +7,9 @@ them exactly. What a filter leaves few of is scored exactly without the index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,27 +54,38 @@ class ApproximateRanker:
         """Number of images."""
         return self._size
 
-    def rank(
-        self, composed: ComposedQueries, where: str | None
-    ) -> ExactRanking | ApproximateRanking:
+    def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking | ProposedRanking:
         """Rank for one composed query."""
         penalties = composed.penalties(self._whole_sample())[0] if composed.rules_out else None
         if where is None:
             background = composed.similarities(self._whole_sample())[0]
-            return ApproximateRanking(
-                self._store, composed, None, self._size, background, penalties
-            )
+            propose = partial(self._propose, None, self._size)
+            return ProposedRanking(propose, composed, self._size, background, penalties)
         from composir.gallery.filters import lance_filter, matching_positions
 
         positions = matching_positions(self._store, where)
         if len(positions) <= FEW_MATCHES:
             return self._rank_few(composed, penalties, positions)
-        sample = self._vectors(self._drawn(positions))
-        background = composed.similarities(sample)[0]
-        whole = lance_filter(self._store, where)
-        return ApproximateRanking(
-            self._store, composed, whole, len(positions), background, penalties
-        )
+        background = composed.similarities(self._vectors(self._drawn(positions)))[0]
+        propose = partial(self._propose, lance_filter(self._store, where), len(positions))
+        return ProposedRanking(propose, composed, len(positions), background, penalties)
+
+    def _propose(
+        self, where: str | None, searched: int, queries: FloatArray, count: int
+    ) -> _TableProposals:
+        import pyarrow as pa
+
+        names = [*CANDIDATE_COLUMNS, "vector", *self._store.metadata_columns]
+        nearest: dict[str, Any] = {
+            "column": "vector",
+            "k": min(count, searched),
+            "refine_factor": _REFINE_FACTOR,
+            "metric": "cosine",
+        }
+        whole = count * _REFINE_FACTOR >= searched
+        nearest |= {"use_index": False} if whole else {"nprobes": _PROBES}
+        tables = [self._store.nearest(names, nearest | {"q": query}, where) for query in queries]
+        return _TableProposals(self._store, pa.concat_tables(tables).drop_columns(["_distance"]))
 
     def _rank_few(
         self,
@@ -101,14 +113,26 @@ class ApproximateRanker:
         return self._store.unit_vectors(table["vector"])
 
 
-class ApproximateRanking:
-    """The candidates that the index proposes, scored by the query's own rule."""
+class Proposals(Protocol):
+    """Images that an index proposes.
+
+    Attributes:
+        vectors: (n, D) float32, unit norm.
+    """
+
+    vectors: FloatArray
+
+    def candidates(self, chosen: NDArray[np.int64], scores: FloatArray) -> list[Candidate]:
+        """Those at some positions."""
+
+
+class ProposedRanking:
+    """What an index proposes for each vector of a query, scored by the query's own rule."""
 
     def __init__(
         self,
-        store: Store,
+        propose: Callable[[FloatArray, int], Proposals],
         composed: ComposedQueries,
-        where: str | None,
         searched: int,
         background: FloatArray,
         penalties: Penalties | None = None,
@@ -116,14 +140,13 @@ class ApproximateRanking:
         """Hold one query.
 
         Args:
-            store: An indexed one.
+            propose: The images nearest to each of (m, D) vectors, so many for each, none twice.
             composed: The query.
-            where: Filter.
-            searched: How many images pass it.
+            searched: How many images pass the filter.
             background: (s,) similarities of a sample of them.
             penalties: For what is unwanted.
         """
-        self._store, self._composed, self._where = store, composed, where
+        self._propose, self._composed = propose, composed
         self._searched, self._background = searched, background
         self._penalties = penalties
 
@@ -152,37 +175,29 @@ class ApproximateRanking:
                 return found
             window *= 4
 
-    def _fetched(self, count: int) -> pa.Table:
+    def _fetched(self, count: int) -> Proposals:
         queries = self._composed.vectors[0]
-        wanted = count if len(queries) == 1 else count * _PRODUCT_FACTOR
-        return self._union([self._nearest(query, wanted) for query in queries])
+        return self._propose(queries, count if len(queries) == 1 else count * _PRODUCT_FACTOR)
 
-    def _best_of(self, table: pa.Table, count: int) -> tuple[list[Candidate], bool]:
+    def _best_of(self, found: Proposals, count: int) -> tuple[list[Candidate], bool]:
         """The best of some, and whether those that were not fetched must all be worse."""
-        vectors = self._store.unit_vectors(table["vector"])
-        scores = Scores.of(self._composed, self._penalties, vectors)
+        scores = Scores.of(self._composed, self._penalties, found.vectors)
+        if not len(scores.final):
+            return [], True
         chosen = best_positions(scores.final, count)
         settled = len(chosen) == count and scores.final[chosen[-1]] >= scores.similarities.min()
-        rows = table.take(chosen).drop_columns(["vector"])
-        return candidates(rows, scores.final[chosen], vectors[chosen]), bool(settled)
+        return found.candidates(chosen, scores.final[chosen]), bool(settled)
 
-    def _nearest(self, query: FloatArray, count: int) -> pa.Table:
-        names = [*CANDIDATE_COLUMNS, "vector", *self._store.metadata_columns]
-        whole = count * _REFINE_FACTOR >= self._searched
-        nearest: dict[str, Any] = {
-            "column": "vector",
-            "q": query,
-            "k": min(count, self._searched),
-            "refine_factor": _REFINE_FACTOR,
-            "metric": "cosine",
-        }
-        nearest |= {"use_index": False} if whole else {"nprobes": _PROBES}
-        return self._store.nearest(names, nearest, self._where).drop_columns(["_distance"])
 
-    @staticmethod
-    def _union(tables: Sequence[pa.Table]) -> pa.Table:
-        import pyarrow as pa
+class _TableProposals:
+    """Rows of a gallery's table."""
 
-        whole = pa.concat_tables(tables)
-        _, first = np.unique(np.asarray(whole["id"].to_pylist()), return_index=True)
-        return whole.take(np.sort(first))
+    def __init__(self, store: Store, table: pa.Table) -> None:
+        _, first = np.unique(np.asarray(table["id"].to_pylist()), return_index=True)
+        self._table = table.take(np.sort(first))
+        self.vectors = store.unit_vectors(self._table["vector"])
+
+    def candidates(self, chosen: NDArray[np.int64], scores: FloatArray) -> list[Candidate]:
+        """Those at some positions."""
+        found = self._table.take(chosen).drop_columns(["vector"])
+        return candidates(found, scores, self.vectors[chosen])

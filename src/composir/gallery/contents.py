@@ -218,6 +218,10 @@ class GalleryContents:
         with clear_disk_errors(self.path):
             return Absentees(Whereabouts(read_manifest(self.path)))
 
+    def on_newest(self, work: Callable[[Store], Answer]) -> Answer:
+        """Do something with the newest version's table; again, if that version goes meanwhile."""
+        return self._ask(lambda newest: work(newest.store))
+
     def _ask(self, question: Callable[[Snapshot], Answer]) -> Answer:
         """Ask the newest version; again, when an index run removes that version meanwhile."""
         anew = False

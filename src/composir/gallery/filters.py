@@ -61,10 +61,15 @@ def matching_positions(store: Store, where: str) -> NDArray[np.int64]:
 def lance_filter(store: Store, where: str) -> str:
     """A filter as Lance takes it."""
     columns = Columns(column_kinds(store.schema), lambda name: _example(store, name))
+    return LanceSql(store.schema).visit(parsed(where, columns))
+
+
+def parsed(where: str, columns: Columns) -> Expression:
+    """The tree of a filter; an error lists the columns."""
     if not isinstance(where, str):
         raise FilterError(f"a filter is a text, not {type(where).__name__}")
     try:
-        return LanceSql(store.schema).visit(parse_filter(where, columns))
+        return parse_filter(where, columns)
     except FilterError as error:
         raise FilterError(_explain(columns, where, str(error))) from error
 

@@ -18,7 +18,7 @@ def identity_of(model: EmbeddingModel) -> BundleIdentity:
     return BundleIdentity(model.name, model.fingerprint, model.dimension, _folder_of(model))
 
 
-def load_origin(bundle: BundleIdentity, gallery: Path, load: Loader) -> EmbeddingModel:
+def load_origin(bundle: BundleIdentity, gallery: Path | str, load: Loader) -> EmbeddingModel:
     """Load the model that made a gallery, wherever it lies by now.
 
     It is looked for in the folder that the gallery notes, then by its name, then by its fingerprint
@@ -68,7 +68,7 @@ def _folder_of(model: EmbeddingModel) -> str | None:
     return str(bundle.folder.absolute())
 
 
-def _not_to_be_had(bundle: BundleIdentity, gallery: Path) -> str:
+def _not_to_be_had(bundle: BundleIdentity, gallery: Path | str) -> str:
     from composir.model.known_models import known_model
 
     name, known = printable(bundle.name), known_model(bundle.name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from composir.gallery.codes import Codes
 
-_NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
+NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
 _SAMPLE = 4096  # pictures that say how much of something unwanted is much
 CODED_FROM = 20_000
 """More images than these are looked through by their codes first."""
@@ -254,13 +254,13 @@ def candidates(table: pa.Table, scores: FloatArray, vectors: FloatArray) -> list
                 row["width"],
                 row["height"],
             ),
-            {name: value for name, value in row.items() if name not in _NOT_METADATA},
+            {name: value for name, value in row.items() if name not in NOT_METADATA},
         )
-        for row, score, vector in zip(_as_rows(table), scores, vectors, strict=True)
+        for row, score, vector in zip(as_rows(table), scores, vectors, strict=True)
     ]
 
 
-def _as_rows(table: pa.Table) -> list[dict[str, Any]]:
+def as_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Rows as Python values, for which nanoseconds are too fine."""
     import pyarrow as pa
 
