@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from composir.gallery.manifest import BundleIdentity
 
-EXACT_LIMIT = 200_000
+EXACT_LIMIT = 1_000_000
+"""Up to so many images, exact search is no slower than the index (approximate_search.py)."""
 _CODED_TOGETHER = 8
 _IDS_A_PREDICATE = 2048
 _SCAN_ROWS = 2048
