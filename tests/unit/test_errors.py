@@ -14,6 +14,8 @@ NEEDS_EXTRAS = (
     "composir.foundation",
     "composir.device.client",
     "composir.model.joint.local",
+    "composir.scale.postgres",
+    "composir.scale.qdrant",
 )
 
 
