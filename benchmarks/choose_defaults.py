@@ -3,7 +3,8 @@
     python benchmarks/choose_defaults.py BUNDLE --held-out FOLDER
 
 Every composer, arithmetic or packaged in the bundle, is tried on the dev parts of three sets
-(sample catalogue, fashion, PACS); the best mean R@10 over the three decides. Nothing here touches a
+(sample catalogue, fashion, PACS); the best mean over the three decides
+(`composir.bench.metrics.CRITERION`). Nothing here touches a
 test part. The manifest is rewritten. `benchmarks/confidence.py` calibrates the confidence.
 """
 
@@ -53,12 +54,12 @@ def dev_set(place: Path, source: VectorSource) -> PreparedTask:
 def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
     """Score each composer by the mean of the dev sets, arithmetic tuned; best first."""
     grid = parse_grid(["alpha=0:1:0.05"])
-    tuned = [tune(sets, model, name, grid, "recall@10") for name in TUNED]
+    tuned = [tune(sets, model, name, grid) for name in TUNED]
     as_they_are = {"negative_weight": [0.5]}
     others = ("product", "replace", "direction", *model.composer_folders())
-    tuned += [tune(sets, model, name, as_they_are, "recall@10") for name in others]
+    tuned += [tune(sets, model, name, as_they_are) for name in others]
     for one in tuned:
-        print(f"{one.composer}: {one.settings}, mean R@10 {best_score(one):.2f} %")
+        print(f"{one.composer}: {one.settings}, {one.metric} {best_score(one):.2f} %")
     return sorted(tuned, key=lambda one: -best_score(one))
 
 

@@ -7,6 +7,10 @@ and for reports (`test`), and the training part of every source, without queries
 (`described`):
 
     python benchmarks/held_out.py --data FOLDER --out FOLDER
+
+Beside them, for reports: the same questions of PACS in words that no training list has
+(`pacs_wordings.json`), and real photographs with real edits (`real_edits.py`). Queries say which of
+them answer alike (`group`): those of one fashion title, of one class and domain, of one family.
 """
 
 from __future__ import annotations
@@ -14,13 +18,38 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from mini_recipe import SOURCES, Row, read_corpus, split_of
+from mini_recipe import SOURCES, Row, fashion_group, read_corpus, split_of
+from real_edits import write_real_edits
 
 PARTS = ("dev", "test")
+WORDINGS = Path(__file__).with_name("pacs_wordings.json")
+GROUPED_BY = {"catalogue": ["family"], "pacs-domains": ["class", "domain"]}
+"""Columns of the reference that tell groups of queries."""
 CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A kind of pictures, with what settings are chosen on and what is reported."""
+
+    name: str
+    dev: Path
+    tests: tuple[Path, ...]
+
+
+def domains(held_out: Path) -> list[Domain]:
+    """The domains that were written below a folder."""
+    names = ("catalogue", "fashion-recolour", "pacs-domains", "real-edits")
+    found = [
+        Domain(name, held_out / f"{name}-dev", tuple(sorted(held_out.glob(f"{name}-test*"))))
+        for name in names
+    ]
+    return [one for one in found if one.dev.is_dir()]
 
 
 def main() -> None:
@@ -36,6 +65,7 @@ def write_held_out(data: Path, out: Path) -> list[Path]:
     """Write all held-out sets; returns their folders."""
     held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
     held_out += [write_catalogue(out, part) for part in PARTS]
+    held_out += [write_paraphrased(data, out), *write_real_edits(data, out)]
     held_out += [write_training(data, out, name) for name in SOURCES]
     return held_out + [write_described(data, out, name) for name in SOURCES]
 
@@ -74,12 +104,32 @@ def write_fashion(data: Path, out: Path, part: str) -> Path:
     """Queries of held-out title groups over the whole gallery: the rest are distractors."""
     rows, queries = read(data, "fashion-recolour")
     kept = {str(row["id"]) for row in rows if part_of("fashion-recolour", row) == part}
-    asked = [query for query in queries if query["reference"] in kept]
+    titles = {str(row["id"]): fashion_group(row) for row in rows}
+    asked = [
+        {**query, "group": titles[query["reference"]]}
+        for query in queries
+        if query["reference"] in kept
+    ]
     return write(data, out, "fashion-recolour", part, rows, asked)
 
 
 def write_pacs(data: Path, out: Path, part: str) -> Path:
     """Held-out pictures alone, as references, targets and gallery."""
+    return write(data, out, "pacs-domains", part, *pacs_part(data, part))
+
+
+def write_paraphrased(data: Path, out: Path) -> Path:
+    """The test part with other words for the four domains, in turn."""
+    rows, queries = pacs_part(data, "test")
+    domain = {str(row["id"]): str(row["domain"]) for row in rows}
+    wordings = json.loads(WORDINGS.read_text(encoding="utf-8"))
+    turns = {name: cycle(said) for name, said in wordings.items()}
+    asked = [{**query, "text": next(turns[domain[query["targets"][0]]])} for query in queries]
+    return write(data, out, "pacs-domains", "test-paraphrased", rows, asked)
+
+
+def pacs_part(data: Path, part: str) -> tuple[list[Row], list[Row]]:
+    """Pictures of a part, and the queries among them."""
     rows, queries = read(data, "pacs-domains")
     kept_rows = [row for row in rows if part_of("pacs-domains", row) == part]
     kept = {str(row["id"]) for row in kept_rows}
@@ -88,8 +138,7 @@ def write_pacs(data: Path, out: Path, part: str) -> Path:
         for query in queries
         if query["reference"] in kept
     ]
-    asked = [query for query in asked if query["targets"]]
-    return write(data, out, "pacs-domains", part, kept_rows, asked)
+    return kept_rows, [query for query in asked if query["targets"]]
 
 
 def part_of(name: str, row: Row) -> str:
@@ -114,6 +163,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = json.loads((data / name / "dataset.json").read_text(encoding="utf-8"))
     card |= {"name": f"{name}-{part}", "images_from": f"the data set {name}"}
+    card |= {"group": GROUPED_BY[name]} if name in GROUPED_BY else {}
     if name in SOURCES:
         card["licence"] = SOURCES[name].licence
     (folder / "dataset.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

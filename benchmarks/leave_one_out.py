@@ -1,60 +1,57 @@
-"""Chooses a composer's settings leave-one-domain-out on the three dev parts.
+"""Chooses settings leave-one-domain-out: for each domain, the best on dev parts of the others.
 
     python benchmarks/leave_one_out.py replace --grid a=1,1.5,2 --grid b=0,0.5,1 --data FOLDER
 
-One setting for all sets: for each set, the best by the mean of recall@10 and mAP@10 over the other
-two is printed with what it scores there; last, the best over all three. No test part is read.
+prints, for each domain, the best settings over the others and what they score there; last, the
+best over all. No test part is read. `quality.py` reports test parts with the same choices, of
+blends too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from choose_defaults import CATALOGUE, ROOT, dev_set
-from held_out import write_held_out
+from held_out import domains, write_held_out
 
-from composir.bench.run import VectorSource
-from composir.bench.tune import Settings, parse_grid, tune
-from composir.encode.feature_store import FeatureStore
-from composir.model import load_model
+from composir.bench.metrics import CRITERION
+from composir.bench.tune import Settings, parse_grid, tried
+from composir.compose.blend import BlendWeights, Terms
+from composir.model import Model, load_model
+from composir.train.blend import choose_weights
+from composir.train.dev_set import DevSet, composer_terms, dev_scores, open_dev_set
 
-CRITERION = ("recall@10", "map@10")
+ROOT = Path(__file__).resolve().parents[1]
+GRIDS = {
+    "sum": ("alpha=0:1:0.05",),
+    "slerp": ("alpha=0:1:0.05",),
+    "replace": ("a=1,1.5,2", "b=0,0.5,1"),
+    "direction": ("alpha=1,2,3,4",),
+}
+"""What is tried of composers without training, as `composir bench tune --grid` takes it."""
 SHOWN = ("recall@1", *CRITERION)
-Scores = list[dict[str, float]]
-"""Of one setting, percent by metric, for each set."""
+Trial = tuple[Settings, dict[str, dict[str, float]]]
+"""Settings, and percent by domain and metric."""
 
 
 def main() -> None:
     asked = arguments()
-    model = load_model(asked.model)
     write_held_out(asked.data, asked.held_out)
-    source = VectorSource(model, cache=FeatureStore(asked.cache))
-    names = ("fashion-recolour-dev", "pacs-domains-dev")
-    sets = [dev_set(place, source) for place in (CATALOGUE, *map(asked.held_out.joinpath, names))]
-    grid = parse_grid(asked.grid)
-    tuned = [[tune([one], model, asked.composer, grid, metric) for metric in SHOWN] for one in sets]
-    points = [
-        (
-            trial.settings,
-            [{t.metric: t.trials[place].score for t in each} for each in tuned],
-        )
-        for place, trial in enumerate(tuned[0][0].trials)
-    ]
-    everything = range(len(sets))
-    for left_out, part in enumerate(sets):
-        settings, scores = best(points, [place for place in everything if place != left_out])
-        print(f"without {part.task.name}: {settings}, there {shown(scores[left_out])}")
-    settings, scores = best(points, everything)
-    print(f"all: {settings}, {'; '.join(map(shown, scores))}")
+    choices = Choices(load_model(asked.model), asked.held_out, asked.cache)
+    trials = choices.trials(asked.composer, asked.grid or GRIDS.get(asked.composer, ()))
+    for left_out in choices.dev:
+        settings, scores = best(trials, [name for name in choices.dev if name != left_out])
+        print(f"without {left_out}: {settings}, there {shown(scores[left_out])}")
+    settings, scores = best(trials, list(choices.dev))
+    print(f"all: {settings}, {'; '.join(shown(scores[name]) for name in choices.dev)}")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Settings, chosen leave-one-domain-out.")
     parser.add_argument("composer")
-    parser.add_argument("--grid", action="append", required=True)
+    parser.add_argument("--grid", action="append")
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
     parser.add_argument("--model", default="mini")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
@@ -62,12 +59,57 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def best(points: Sequence[tuple[Settings, Scores]], sets: Sequence[int]) -> tuple[Settings, Scores]:
-    """The best setting over some sets; the first of equal ones."""
-    return max(points, key=lambda point: sum(point[1][s][m] for s in sets for m in CRITERION))
+class Choices:
+    """Settings of one model's composers; what one choice has ranked, the next ranks no more."""
+
+    def __init__(self, model: Model, held_out: Path, cache: Path) -> None:
+        self.model = model
+        self.dev = {one.name: open_dev_set(one.dev, model, cache) for one in domains(held_out)}
+        self._trials: dict[str, list[Trial]] = {}
+        self._terms: dict[Path, list[tuple[DevSet, Terms]]] = {}
+        self._known: dict[tuple[Path, str, BlendWeights], tuple[float, float]] = {}
+
+    def arithmetic(self, composer: str, left_out: str) -> Settings:
+        """The best point of a composer's grid over the other domains."""
+        if composer not in self._trials:
+            self._trials[composer] = self.trials(composer, GRIDS[composer])
+        return best(self._trials[composer], [name for name in self.dev if name != left_out])[0]
+
+    def trials(self, composer: str, grid: Sequence[str]) -> list[Trial]:
+        """Every point of a grid, scored on the dev part of every domain."""
+        parts = [one.prepared for one in self.dev.values()]
+        found: list[Trial] = []
+        for settings, rows in tried(parts, self.model, composer, parse_grid(grid), SHOWN):
+            scored = [dict(zip(SHOWN, row, strict=True)) for row in rows.tolist()]
+            found.append((settings, dict(zip(self.dev, scored, strict=True))))
+        return found
+
+    def blend(self, folder: Path, left_out: str) -> Settings:
+        """The best blend of a trained composer over the other domains."""
+        if folder not in self._terms:
+            sets = self.dev.values()
+            self._terms[folder] = [(one, composer_terms(folder, self.model, one)) for one in sets]
+        others = [
+            pair
+            for name, pair in zip(self.dev, self._terms[folder], strict=True)
+            if name != left_out
+        ]
+
+        def scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float, float]:
+            key = folder, dev.name, weights
+            if key not in self._known:
+                self._known[key] = dev_scores(dev, terms, weights)
+            return self._known[key]
+
+        return dict(choose_weights(others, scores_of=scores).settings)
 
 
-def shown(scores: dict[str, float]) -> str:
+def best(trials: Sequence[Trial], names: Sequence[str]) -> Trial:
+    """The best over some domains; the first of equal ones."""
+    return max(trials, key=lambda trial: sum(trial[1][n][m] for n in names for m in CRITERION))
+
+
+def shown(scores: Mapping[str, float]) -> str:
     return " / ".join(f"{scores[metric]:.1f}" for metric in SHOWN)
 
 

@@ -8,6 +8,6 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "recipes" / "mini"))
 
 from card import FIGURES, describe
-from corpus import SOURCES, Row, read_corpus, split_of
+from corpus import SOURCES, Row, fashion_group, read_corpus, split_of
 
-__all__ = ["FIGURES", "SOURCES", "Row", "describe", "read_corpus", "split_of"]
+__all__ = ["FIGURES", "SOURCES", "Row", "describe", "fashion_group", "read_corpus", "split_of"]

@@ -1,41 +1,42 @@
 """Prints the tables of all composers into docs/results.md, with one page to look at.
 
-Every set is reported on queries that nothing was trained or tuned on: the catalogue's test split,
-held-out title groups of the fashion set, held-out pictures of PACS (benchmarks/held_out.py). Each
-of these has a dev part on which alpha is tuned for it; beside it stands the bundle's own default,
-one setting for all sets. Data sets that are not there are named and left out.
+    python benchmarks/quality.py --data FOLDER [--trained FILE] [--model NAME]
 
-    python benchmarks/quality.py --data FOLDER [--model NAME] [--out docs/results.md]
-
-FOLDER holds the unpacked development data (else COMPOSIR_DATA is asked).
+FOLDER holds the unpacked development data (else COMPOSIR_DATA is asked). What comes first is
+**leave-one-domain-out**: whatever is reported on a domain was chosen on dev parts of the others
+(`leave_one_out.py`), and composers that FILE names were trained without it (`trained_without.py`),
+several runs of one as mean and spread. Then come the bundle's own settings beside alpha tuned on
+the dev part of the same set, and sentences alone. All are on queries that nothing was trained or
+tuned on (`held_out.py`). Data sets that are not there are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from held_out import write_held_out
+from held_out import domains, write_held_out
+from leave_one_out import GRIDS, Choices
+from quality_tables import Compared, document
+from trained_without import Trained, read_trained
 
-from composir.bench.compare import Section, sections
-from composir.bench.report.text_files import to_markdown
+from composir.bench.compare import sections
 from composir.bench.run import VectorSource, load_tasks, prepare
-from composir.bench.suite import Method, Plan, RunOutput, result_name, run_plan
+from composir.bench.suite import Method, Plan, RunOutput, result_path, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.feature_store import FeatureStore
-from composir.errors import QueryError
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
 from composir.pages.bench_report import bench_report
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
-FIXED = ("image", "text", "product", "replace", "direction")
+FIXED = ("image", "text", "product")
 TUNED = ("sum", "slerp")
 SENTENCE_ALONE: dict[str, float | int | str] = {
     "sentence": 1.0,
@@ -43,40 +44,44 @@ SENTENCE_ALONE: dict[str, float | int | str] = {
     "image": 0.0,
     "text": 0.0,
 }
-FOLDERS = ("fashion-recolour", "pacs-domains")
-TRAINED_ON = (
-    "No picture or title group that is asked about here was trained on, but others of the same "
-    "kinds were: the training parts of fashion and PACS by all trained composers, and renders of "
-    "other things by the catalogue's own renderer by `compose`, `isa` and `isa-compose` "
-    "([how they were made](training.md))."
-)
-BLENDS = (
-    "Blends of trained composers were chosen on the same three dev parts together, one setting for "
-    "all sets, by the mean of recall@10 and mAP@10 (`composir train blend`); alpha by recall@10."
-)
 WORDS_ALONE = "flickr8k-dev"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was run, and what was tuned for it."""
+    """What was run.
 
-    outputs: list[RunOutput]
+    Attributes:
+        compared: Leave-one-domain-out, one a test set.
+        trained: By domain, what it was reported with.
+        own: The bundle's settings beside what was tuned on the same set.
+        tuned: What was tuned for it.
+        others: The text proxy, and words alone.
+    """
+
+    compared: list[Compared]
+    trained: Mapping[str, Trained]
+    own: list[RunOutput]
     tuned: list[Tuned]
+    others: list[RunOutput]
+
+    @property
+    def outputs(self) -> list[RunOutput]:
+        """All of it."""
+        return [*(one.output for one in self.compared), *self.own, *self.others]
 
 
 def main() -> None:
     asked = arguments()
-    model = load_model(asked.model)
-    cache = FeatureStore(asked.cache)
-    report = run_all(asked, model, cache)
-    outputs = report.outputs
-    shown = sections([result for one in outputs for result in one.results])
-    for one in outputs:
-        for result in one.results:
-            result.save(asked.runs / result_name(result))
-    tasks = {part.task.name: part.task for one in outputs for part in one.prepared}
-    asked.out.write_text(document(shown, report.tuned, asked.model), encoding="utf-8")
+    write_held_out(asked.data, asked.held_out)
+    report = run_all(asked, FeatureStore(asked.cache))
+    for output in report.outputs:
+        for result in output.results:
+            result.save(result_path(asked.runs, result))
+    told = document(report.compared, report.trained, report.own, report.tuned, report.others)
+    asked.out.write_text(told, encoding="utf-8")
+    tasks = {part.task.name: part.task for one in report.outputs for part in one.prepared}
+    shown = sections([result for one in report.outputs for result in one.results])
     page = asked.runs / "quality.html"
     page.write_text(bench_report(shown, tasks, title="composir: all composers"), encoding="utf-8")
     print(f"wrote {asked.out} and {page}")
@@ -84,8 +89,14 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Tables of all composers.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
+    data = os.environ.get("COMPOSIR_DATA")
+    parser.add_argument("--data", type=Path, default=data, required=not data)
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--trained", type=Path, help="what was trained without a domain (JSON)")
+    parser.add_argument("--domain", action="append", help="only this; repeatable")
+    parser.add_argument("--composer", action="append", help="only these trained ones; repeatable")
+    parser.add_argument("--primary", action="store_true", help="leave-one-domain-out alone")
+    parser.add_argument("--no-costs", action="store_true", help="measure no times")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
@@ -93,38 +104,77 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_all(asked: argparse.Namespace, model: Model, cache: FeatureStore) -> Report:
-    report = Report([], [])
-    for dev, test in reported_sets(asked):
-        tuned = tuned_on(dev, model, cache)
-        methods = tuple(Method(one.composer, one.settings, one) for one in tuned)
-        methods += tuple(Method(name, {}) for name in untuned(model))
+def run_all(asked: argparse.Namespace, cache: FeatureStore) -> Report:
+    known = {one.name for one in domains(asked.held_out)}
+    trained = read_trained(asked.trained, asked.model, known)
+    compared = leave_one_out(asked, trained, cache)
+    if asked.primary:
+        return Report(compared, trained, [], [], [])
+    model = load_model(asked.model)
+    own, tuned = own_settings(asked, model, cache)
+    play = partial(run, asked=asked, model=model, cache=cache)
+    others = [output for plan in sets_without_dev(asked.data) for output in play(plan)]
+    return Report(compared, trained, own, tuned, others)
+
+
+def leave_one_out(
+    asked: argparse.Namespace, trained: Mapping[str, Trained], cache: FeatureStore
+) -> list[Compared]:
+    """Every test set, with settings that were chosen on the other domains."""
+    models = {name: load_model(name) for name in {one.model for one in trained.values()}}
+    choices = {name: Choices(model, asked.held_out, asked.cache) for name, model in models.items()}
+    compared = []
+    for domain in domains(asked.held_out):
+        if asked.domain and domain.name not in asked.domain:
+            continue
+        used = trained[domain.name]
+        methods = methods_without(asked, domain.name, used, choices[used.model])
+        model = models[used.model]
+        for test in domain.tests:
+            plan = replace(own(test), model=used.model, costs=not asked.no_costs)
+            plan = replace(plan, methods=tuple(one for _, one in methods))
+            (output,) = run_plan(plan, model, cache=cache)
+            compared.append(Compared(domain.name, output, tuple(name for name, _ in methods)))
+    return compared
+
+
+def methods_without(
+    asked: argparse.Namespace, domain: str, used: Trained, choices: Choices
+) -> list[tuple[str, Method]]:
+    """All composers for a domain, by name; runs of one have the same."""
+    found = [(name, Method(name, choices.arithmetic(name, domain))) for name in GRIDS]
+    found += [(name, Method(name, {})) for name in FIXED]
+    for name, folders in used.runs(choices.model).items():
+        if asked.composer and name not in asked.composer:
+            continue
+        ships = choices.model.composer_folders().get(name)
+        for folder in folders:
+            composer = name if folder == ships else str(folder)
+            found.append((name, Method(composer, choices.blend(folder, domain))))
+    return found
+
+
+def own_settings(
+    asked: argparse.Namespace, model: Model, cache: FeatureStore
+) -> tuple[list[RunOutput], list[Tuned]]:
+    """The bundle's settings, alpha tuned on the set's own dev part, and sentences alone."""
+    outputs, all_tuned = [], []
+    for domain in domains(asked.held_out):
+        tuned = tuned_on(own(domain.dev), model, cache)
+        methods = [Method(one.composer, one.settings, one) for one in tuned]
+        methods += [Method(name, {}) for name in untuned(model)]
         # Every composed sentence alone too, as papers compare mappings and composing.
-        methods += tuple(Method(name, SENTENCE_ALONE) for name in model.composer_folders())
-        report.tuned.extend(tuned)
-        report.outputs.extend(run(replace(test, methods=methods), asked, model, cache))
-    if asked.data is not None:
-        for plan in sets_without_dev(asked.data):
-            report.outputs.extend(run(plan, asked, model, cache))
-    return report
+        methods += [Method(name, SENTENCE_ALONE) for name in model.composer_folders()]
+        for test in domain.tests:
+            outputs += run(replace(own(test), methods=tuple(methods)), asked, model, cache)
+        all_tuned += tuned
+    return outputs, all_tuned
 
 
 def untuned(model: Model) -> tuple[str, ...]:
-    """The bundle's default with its one setting for all sets, what has none, what is packaged."""
-    return tuple(dict.fromkeys((model.default_composer, "sum", *FIXED, *model.composer_folders())))
-
-
-def reported_sets(asked: argparse.Namespace) -> list[tuple[Plan, Plan]]:
-    """Dev and test part of every set that has both."""
-    pairs = [(own(CATALOGUE, "dev"), own(CATALOGUE, "test"))]
-    if asked.data is None:
-        print("left out: everything but the catalogue (no --data)")
-        return pairs
-    write_held_out(asked.data, asked.held_out)
-    return pairs + [
-        (own(asked.held_out / f"{name}-dev"), own(asked.held_out / f"{name}-test"))
-        for name in FOLDERS
-    ]
+    """The bundle's default with its one setting for all sets, and what else it has settings for."""
+    names = (model.default_composer, *GRIDS, *FIXED, *model.composer_folders())
+    return tuple(dict.fromkeys(names))
 
 
 def own(folder: Path, split: str | None = None) -> Plan:
@@ -134,7 +184,7 @@ def own(folder: Path, split: str | None = None) -> Plan:
 def sets_without_dev(data: Path) -> list[Plan]:
     """The text proxy of CIRR with the bundle's settings, and words alone on flickr8k-dev."""
     proxy = LoadOptions("val", text_proxy=True)
-    methods = tuple(Method(name, {}) for name in ("sum", "slerp", *FIXED))
+    methods = tuple(Method(name, {}) for name in (*GRIDS, *FIXED))
     words = (Method("text", {}),)
     return [
         Plan(("cirr",), methods, root=data / "annotations", options=proxy),
@@ -145,16 +195,16 @@ def sets_without_dev(data: Path) -> list[Plan]:
 def tuned_on(dev: Plan, model: EmbeddingModel, cache: FeatureStore) -> list[Tuned]:
     tasks = load_tasks(dev.datasets[0], None, dev.options)[2]
     prepared = [prepare(task, VectorSource(model, cache=cache)) for task in tasks]
-    grid = parse_grid(["alpha=0:1:0.05"])
-    return [tune(prepared, model, name, grid, "recall@10") for name in TUNED]
+    return [tune(prepared, model, name, parse_grid(GRIDS[name])) for name in TUNED]
 
 
 def run(
     plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: FeatureStore
 ) -> list[RunOutput]:
-    return (
-        list(run_plan(replace(plan, model=asked.model), model, cache=cache)) if there(plan) else []
-    )
+    if not there(plan):
+        return []
+    plan = replace(plan, model=asked.model, costs=not asked.no_costs)
+    return list(run_plan(plan, model, cache=cache))
 
 
 def there(plan: Plan) -> bool:
@@ -163,47 +213,6 @@ def there(plan: Plan) -> bool:
     if not place.is_dir():
         print(f"left out: {plan.datasets[0]} (no {place})")
     return place.is_dir()
-
-
-def document(shown: Sequence[Section], tuned: Sequence[Tuned], model: str) -> str:
-    header = shown[0].results[0].header
-    if header.model is None:
-        raise QueryError("results without a model have no place in this document")
-    versions = ", ".join(f"{name} {version}" for name, version in header.packages.items())
-    lines = [
-        "# Results",
-        "",
-        f"Printed by `python benchmarks/quality.py --model {model}` on {header.date[:10]}; "
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {header.python}, {versions}. "
-        f"Bundle {header.model.name}, fingerprint `{header.model.fingerprint}`. Protocols and the "
-        f"meaning of every column: [bench.md](bench.md).",
-        "",
-        TRAINED_ON,
-        "",
-        *chosen(tuned),
-    ]
-    for section in shown:
-        checksum = section.results[0].header.checksum[:16]
-        lines += ["", f"## {section.title}", "", to_markdown(section)]
-        lines.append(f"Annotations: SHA-256 `{checksum}…`.")
-    return "\n".join(lines) + "\n"
-
-
-def chosen(tuned: Sequence[Tuned]) -> list[str]:
-    """Which settings were tuned where."""
-    lines = [
-        f"- {one.dataset}, {one.split}: {one.composer} alpha {one.settings['alpha']:g} "
-        f"({len(one.keys):,} distinct queries, best {one.metric} of {len(one.trials)} points)"
-        for one in tuned
-    ]
-    return [
-        "Chosen on dev parts, each for the test part of the same set; a row without alpha in its "
-        "name uses the bundle's one setting for all sets:",
-        "",
-        *lines,
-        "",
-        BLENDS,
-    ]
 
 
 if __name__ == "__main__":

@@ -363,6 +363,7 @@ def dataset() -> dict[str, Any]:
         "description": "A made-up shop: rendered product photographs and composed queries.",
         "exclude_reference": True,
         "metrics": ["recall@1", "recall@5", "recall@10", "recall@50", "map@10"],
+        "group": ["family"],
         "licence": "CC0-1.0",
         "source": "Rendered by render/render.py of composir with Blender 5.0.1 (Cycles).",
         "seed": SEED,

@@ -8,12 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.bench.results import Figure, Result, TaskResult
-from composir.bench.significance import PairedTest, holm, paired_test
+from composir.bench.estimates import Figure, estimated, together
+from composir.bench.gap import unanswered
+from composir.bench.results import Header, Result, TaskResult
+from composir.bench.significance import Groups, Outcomes, PairedTest, holm, paired_test
 from composir.errors import BenchError
 
 MEAN = "mean"
 LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired test, and its p-value after Holm's correction over the whole section."""
+
+    test: PairedTest
+    p_corrected: float
+
+    @property
+    def found(self) -> bool:
+        """Whether the correction leaves it below 0.05."""
+        return self.p_corrected < LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +37,42 @@ class Cell:
 
     Attributes:
         figure: Percent.
-        test: Against the first method; None for the first itself. In points of 100.
-        p_corrected: Its p-value after Holm's correction over the whole section.
+        by_query: Against the first method, in points of 100; None for the first itself.
+        by_group: The same over groups of queries; None where there are none.
     """
 
     figure: Figure
-    test: PairedTest | None = None
-    p_corrected: float | None = None
+    by_query: Difference | None = None
+    by_group: Difference | None = None
 
     @property
     def mark(self) -> str:
-        """`▲` or `▼` where the method differs from the first one, p < 0.05 after correction."""
-        if self.test is None or self.p_corrected is None or self.p_corrected >= LEVEL:
+        """`▲` or `▼` where the method differs from the first; `△`, `▽` by single queries alone."""
+        if self.by_query is None or not self.by_query.found:
             return ""
-        return "▲" if self.test.difference > 0 else "▼"
+        better = self.by_query.test.difference > 0
+        if self.by_group is not None and not self.by_group.found:
+            return "△" if better else "▽"
+        return "▲" if better else "▼"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportScope:
-    """A task, or the mean of all; `cells[method][metric]`."""
+    """A task, its composition gap, or the mean of all tasks; `cells[method][metric]`.
+
+    Attributes:
+        name: Which of these.
+        metrics: The columns.
+        cells: The figures.
+        headline: The metric whose mean over groups is shown too.
+        queries: How many there are.
+    """
 
     name: str
     metrics: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
+    headline: str
+    queries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,50 +136,101 @@ def _difference(first: Result, other: Result) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """What a scope is made of: each method's figures, and its outcomes for each task."""
+
+    name: str
+    task: TaskResult
+    figures: list[dict[str, Figure]]
+    parts: list[list[Outcomes]]
+    groups: list[Groups] | None
+    tested: bool = True
+
+    def tests(self, seed: int, *, grouped: bool) -> list[PairedTest]:
+        """For every method but the first, a test of each metric."""
+        groups = self.groups if grouped else None
+        if not self.tested or (grouped and groups is None):
+            return []
+        first, others = self.parts[0], self.parts[1:]
+        return [
+            test for other in others for test in paired_test(first, other, seed=seed, groups=groups)
+        ]
+
+    def shown(self, by_query: Iterator[Difference], by_group: Iterator[Difference]) -> ReportScope:
+        def cell(figure: Figure, *, tested: bool) -> Cell:
+            grouped = tested and self.groups is not None
+            return Cell(
+                figure, next(by_query) if tested else None, next(by_group) if grouped else None
+            )
+
+        metrics = tuple(self.task.metrics)
+        cells = tuple(
+            tuple(cell(method[name], tested=self.tested and row > 0) for name in metrics)
+            for row, method in enumerate(self.figures)
+        )
+        count = sum(map(len, self.parts[0]))
+        return ReportScope(self.name, metrics, cells, self.task.headline, count)
+
+    def part(self, name: str, rows: NDArray[np.bool_], header: Header) -> _Outcomes:
+        """The same methods on some queries of a task: told, and not tested."""
+        parts = [[own[rows]] for (own,) in self.parts]
+        groups = None
+        if self.groups is not None:
+            groups = [np.unique(self.groups[0][rows], return_inverse=True)[1]]
+        made = [
+            estimated([own / 100], groups, seed=header.seed, resamples=header.resamples)
+            for (own,) in parts
+        ]
+        figures = [dict(zip(self.task.metrics, one, strict=True)) for one in made]
+        return _Outcomes(name, self.task, figures, parts, groups, tested=False)
+
+
 def _section(results: tuple[Result, ...], seed: int) -> Section:
+    scopes = list(_scopes(results))
+    by_query = _corrected([test for one in scopes for test in one.tests(seed, grouped=False)])
+    by_group = _corrected([test for one in scopes for test in one.tests(seed, grouped=True)])
+    rows = iter(by_query), iter(by_group)
+    built = tuple(one.shown(*rows) for one in scopes)
+    return Section(results, _names(results), built, len(by_query))
+
+
+def _corrected(tests: Sequence[PairedTest]) -> list[Difference]:
+    return [Difference(*pair) for pair in zip(tests, holm([t.p_value for t in tests]), strict=True)]
+
+
+def _scopes(results: tuple[Result, ...]) -> Iterator[_Outcomes]:
     first = results[0]
-    metrics = tuple(first.tasks[0].metrics)
-    scopes = []
+    groups = [_groups(results, number) for number in range(len(first.tasks))]
+    composers = [result.header.composer for result in results]
     for number, task in enumerate(first.tasks):
-        figures = [result.tasks[number].metrics for result in results]
-        parts = [[_outcomes(result.tasks[number])] for result in results]
-        scopes.append((task.name, tuple(task.metrics), figures, parts))
+        if not task.metrics:
+            continue
+        tasks = [result.tasks[number] for result in results]
+        own = groups[number]
+        figures = [one.metrics for one in tasks]
+        parts = [[_outcomes(one)] for one in tasks]
+        whole = _Outcomes(task.name, task, figures, parts, None if own is None else [own])
+        yield whole
+        gap = unanswered(composers, tasks)
+        if gap is not None:
+            yield whole.part(*gap, first.header)
     if first.mean is not None:
         figures = [result.mean or {} for result in results]
         parts = [[_outcomes(task) for task in result.tasks] for result in results]
-        scopes.append((MEAN, metrics, figures, parts))
-    tests = [_tests(parts, seed) for _, names, _, parts in scopes if names]
-    count = sum(len(row) for scope in tests for row in scope)
-    corrected = iter(holm([t.p_value for scope in tests for row in scope for t in row]))
-    tested = iter(tests)
-    built = tuple(
-        ReportScope(name, names, _cells(names, figures, next(tested), corrected))
-        for name, names, figures, _ in scopes
-        if names
-    )
-    return Section(results, _names(results), built, count)
+        grouped = together(groups, [task.queries for task in first.tasks])
+        yield _Outcomes(MEAN, first.tasks[0], figures, parts, grouped)
 
 
-def _outcomes(task: TaskResult) -> NDArray[np.float64]:
-    return 100 * task.outcomes(list(task.metrics)) if task.metrics else np.empty((0, 0))
+def _groups(results: Sequence[Result], number: int) -> Groups | None:
+    """From the first file that names them: all are of the same queries."""
+    told = (result.tasks[number] for result in results if result.tasks[number].groups)
+    found = next(told, None)
+    return None if found is None else found.group_numbers()
 
 
-def _tests(parts: Sequence[Sequence[NDArray[np.float64]]], seed: int) -> list[list[PairedTest]]:
-    """For every method but the first, a test of each metric."""
-    return [list(paired_test(parts[0], other, seed=seed)) for other in parts[1:]]
-
-
-def _cells(
-    metrics: Sequence[str],
-    figures: Sequence[dict[str, Figure]],
-    tests: Sequence[Sequence[PairedTest]],
-    corrected: Iterator[float],
-) -> tuple[tuple[Cell, ...], ...]:
-    rows = [tuple(Cell(figures[0][name]) for name in metrics)]
-    for method, row in zip(figures[1:], tests, strict=True):
-        cells = zip(metrics, row, strict=True)
-        rows.append(tuple(Cell(method[name], test, next(corrected)) for name, test in cells))
-    return tuple(rows)
+def _outcomes(task: TaskResult) -> Outcomes:
+    return 100 * task.outcomes(list(task.metrics))
 
 
 def _names(results: Sequence[Result]) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ Scores: TypeAlias = NDArray[np.floating[Any]]
 ABSENT = np.iinfo(np.int64).max
 """Rank of a place in a padded array that holds no target."""
 
+CRITERION = ("recall@10", "map@10")
+"""Their mean decides between settings, of baselines and of blends alike: among a few hundred
+queries many settings find as many targets in the first ten, and how early they do tells them apart.
+"""
+
 _MANY_TARGETS = 12
 
 

@@ -17,10 +17,11 @@ from pydantic import (
 )
 
 from composir.bench.efficiency import Efficiency
+from composir.bench.estimates import AspectFigure, Figure, estimated, numbered, together
 from composir.bench.metrics import parse_metric
 from composir.bench.packed import Packed
 from composir.bench.protocol import Rankings, outcomes
-from composir.bench.significance import Interval, bootstrap
+from composir.bench.significance import Groups
 from composir.bench.task import BenchTask
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model
@@ -37,25 +38,6 @@ _WITHOUT_EFFECT = {"negative_weight"}
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Figure(_Frozen):
-    """Percent over queries, with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, interval: Interval) -> Figure:
-        """From a scale of 0 to 1."""
-        return cls(value=100 * interval.value, low=100 * interval.low, high=100 * interval.high)
-
-
-class AspectFigure(Figure):
-    """The headline metric over the queries of one aspect."""
-
-    queries: int
 
 
 class Partial(_Frozen):
@@ -157,7 +139,8 @@ class TaskResult(_Frozen):
     """One task's figures and outcomes.
 
     `ranks`, `primary` and `subset` hold each query's ranks (see `protocol.Rankings`), from which
-    every figure can be computed again; `hits` holds places in `hit_ids`, counted from 1.
+    every figure can be computed again; `hits` holds places in `hit_ids`, counted from 1. `groups`
+    names what each query is drawn with (`BenchQuery.unit`); files of older versions say nothing.
     """
 
     name: str
@@ -172,6 +155,7 @@ class TaskResult(_Frozen):
     metrics: dict[str, Figure]
     aspects: dict[str, AspectFigure]
     query_ids: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     ranks: Packed
     primary: Packed | None
     subset: Packed | None
@@ -182,6 +166,7 @@ class TaskResult(_Frozen):
     def _agree(self) -> Self:
         tables = (self.ranks, self.primary, self.subset, self.hits)
         rows = {len(self.query_ids), *(table.shape[0] for table in tables if table)}
+        rows |= {len(self.groups)} if self.groups else set()
         if rows != {self.queries}:
             raise ValueError(f"outcomes of {_listed(rows)} queries, where there are {self.queries}")
         for metric in (*self.metrics, *([self.headline] * bool(self.metrics))):
@@ -202,6 +187,10 @@ class TaskResult(_Frozen):
     def outcomes(self, metrics: Sequence[str]) -> NDArray[np.float64]:
         """Every query's score, (n, m) float64, 0 to 1."""
         return outcomes(self.rankings(), metrics)
+
+    def group_numbers(self) -> Groups | None:
+        """(n,) number of each query's group; None where none has others in its own."""
+        return numbered(self.groups) if self.groups else None
 
     def first_hits(self) -> list[list[str]]:
         """Ids of each query's first hits, best first."""
@@ -269,7 +258,10 @@ def task_result(
     """Turn a task's rankings into figures."""
     metrics = () if task.hidden_truth else task.metrics
     scores = outcomes(rankings, metrics) if metrics else np.empty((len(task.queries), 0))
-    figures = bootstrap([scores], seed=seed, resamples=resamples)
+    units = tuple(query.unit for query in task.queries)
+    own = numbered(units)
+    groups = None if own is None else [own]
+    figures = estimated([scores], groups, seed=seed, resamples=resamples)
     used, hits = np.unique(rankings.top[:, :HITS], return_inverse=True)
     hits = hits.reshape(len(task.queries), -1) + (1 if used[0] >= 0 else 0)
     return TaskResult(
@@ -282,9 +274,10 @@ def task_result(
         partial=partial,
         queries=len(task.queries),
         gallery=len(task.gallery),
-        metrics={n: Figure.of(f) for n, f in zip(metrics, figures, strict=True)},
+        metrics=dict(zip(metrics, figures, strict=True)),
         aspects={} if task.hidden_truth else _aspects(task, rankings, seed, resamples),
         query_ids=tuple(query.id for query in task.queries),
+        groups=units,
         ranks=Packed.of(rankings.ranks),
         primary=None if rankings.primary is None else Packed.of(rankings.primary),
         subset=None if rankings.subset is None else Packed.of(rankings.subset),
@@ -297,11 +290,13 @@ def _aspects(
     task: BenchTask, rankings: Rankings, seed: int, resamples: int
 ) -> dict[str, AspectFigure]:
     scores = outcomes(rankings, [task.headline])
+    units = np.array([query.unit for query in task.queries], dtype=object)
     figures = {}
     for aspect in task.aspects:
         chosen = np.array([aspect in query.aspects for query in task.queries])
-        interval = bootstrap([scores[chosen]], seed=seed, resamples=resamples)[0]
-        figure = Figure.of(interval)
+        own = numbered(units[chosen].tolist())
+        groups = None if own is None else [own]
+        figure = estimated([scores[chosen]], groups, seed=seed, resamples=resamples)[0]
         figures[aspect] = AspectFigure(**figure.model_dump(), queries=int(chosen.sum()))
     return figures
 
@@ -313,7 +308,7 @@ def mean_figures(
     metrics = list(tasks[0].metrics)
     if len(tasks) < 2 or not metrics:
         return None
-    intervals = bootstrap(
-        [task.outcomes(metrics) for task in tasks], seed=seed, resamples=resamples
-    )
-    return {name: Figure.of(f) for name, f in zip(metrics, intervals, strict=True)}
+    groups = together([task.group_numbers() for task in tasks], [task.queries for task in tasks])
+    parts = [task.outcomes(metrics) for task in tasks]
+    figures = estimated(parts, groups, seed=seed, resamples=resamples)
+    return dict(zip(metrics, figures, strict=True))

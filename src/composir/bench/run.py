@@ -207,6 +207,7 @@ def evaluate(
     *,
     tuning: Tuning | None = None,
     rankings_of: Callable[[BenchTask, Rankings], None] | None = None,
+    costs: bool = True,
 ) -> Result:
     """Score one composer on a data set's tasks.
 
@@ -216,16 +217,17 @@ def evaluate(
         model: The model; None where query vectors are precomputed.
         tuning: Where the settings come from.
         rankings_of: Called with every task's rankings, e.g. to write a submission.
+        costs: Whether to measure what a query costs.
     """
     composer = None if model is None else _composer(setup, remembering_texts(model))
     tasks: list[TaskResult] = []
-    costs = Efficiency()
+    measured = Efficiency()
     for part in prepared:
         composed = _composed(part, setup, composer)
         rankings = rank(part.task, composed, part.table.rows(part.task.gallery, part.task.name))
-        if model is not None and not tasks:
+        if costs and model is not None and not tasks:
             own = _composer(setup, model)
-            costs = measure(part.task, model, own, part.table.by_id(), part.openers, composed)
+            measured = measure(part.task, model, own, part.table.by_id(), part.openers, composed)
         if rankings_of:
             rankings_of(part.task, rankings)
         tasks.append(_scored(part, rankings, setup))
@@ -233,7 +235,7 @@ def evaluate(
         header=_header(prepared, setup, model, composer, tuning),
         tasks=tuple(tasks),
         mean=mean_figures(tasks, seed=setup.seed, resamples=setup.resamples),
-        efficiency=costs,
+        efficiency=measured,
     )
 
 

@@ -1,9 +1,11 @@
-"""How sure a score is, and whether two differ: seeded, vectorised, over queries.
+"""How sure a score is, and whether two differ: seeded, vectorised, over queries or their groups.
 
 *Intervals*: the percentile bootstrap (Efron 1979) over queries, 1,000 resamples, 95 %.
 *Pairs*: the sign-flip permutation test on the differences of the same queries (two-sided, 10,000
 flips; Smucker, Allan and Carterette, CIKM 2007, compare it with others for retrieval). When several
 differences are tested at once, p-values are corrected by Holm's method, and say so.
+*Groups*: queries of one product or one pair of kinds share images and words, so they answer alike.
+Whole groups are then drawn, and flipped, together; without groups every query is its own.
 Tasks that are averaged (FashionIQ's categories) are resampled and flipped each by itself.
 """
 
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 from composir.errors import BenchError
 
 Outcomes: TypeAlias = NDArray[np.float64]
+Groups: TypeAlias = NDArray[np.intp]
+"""(n,) number of each query's group, counted from 0, none left out."""
 
 RESAMPLES = 1_000
 FLIPS = 10_000
@@ -52,7 +56,12 @@ class PairedTest:
 
 
 def bootstrap(
-    parts: Sequence[Outcomes], *, seed: int, resamples: int = RESAMPLES, level: float = 0.95
+    parts: Sequence[Outcomes],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    groups: Sequence[Groups] | None = None,
 ) -> tuple[Interval, ...]:
     """Mean over queries, averaged over parts, with percentile bootstrap intervals.
 
@@ -61,17 +70,42 @@ def bootstrap(
         seed: Of the resampling; the same seed gives the same interval.
         resamples: How many.
         level: Coverage.
+        groups: For each task, which queries are drawn together; None draws each by itself.
     """
     _check(parts)
     rng = np.random.default_rng(seed)
     means = np.mean([part.mean(axis=0) for part in parts], axis=0)
-    drawn = np.mean([_resampled_means(part, resamples, rng) for part in parts], axis=0)
+    drawn = np.mean(
+        [_resampled_means(*one, resamples, rng) for one in _summed(parts, groups)], axis=0
+    )
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     return tuple(
         Interval(float(mean), float(a), float(b))
         for mean, a, b in zip(means, low, high, strict=True)
     )
+
+
+def group_means(outcomes: Outcomes, groups: Groups) -> Outcomes:
+    """Mean of every group, (g, m): each counts alike, however many queries it has."""
+    sums, sizes = _sums(outcomes, groups)
+    return np.asarray(sums / sizes[:, None])
+
+
+def _summed(
+    parts: Sequence[Outcomes], groups: Sequence[Groups] | None
+) -> list[tuple[Outcomes, NDArray[np.float64]]]:
+    """For each part, sums and sizes of what is drawn together."""
+    if groups is None:
+        return [(part, np.ones(len(part))) for part in parts]
+    return [_sums(part, own) for part, own in zip(parts, groups, strict=True)]
+
+
+def _sums(outcomes: Outcomes, groups: Groups) -> tuple[Outcomes, NDArray[np.float64]]:
+    sizes = np.bincount(groups).astype(np.float64)
+    sums = np.zeros((len(sizes), outcomes.shape[1]))
+    np.add.at(sums, groups, outcomes)
+    return sums, sizes
 
 
 def _check(parts: Sequence[Outcomes]) -> None:
@@ -81,9 +115,11 @@ def _check(parts: Sequence[Outcomes]) -> None:
         raise BenchError("outcomes are NaN: they have no mean")
 
 
-def _resampled_means(outcomes: Outcomes, resamples: int, rng: np.random.Generator) -> Outcomes:
-    """(resamples, m) means of queries drawn with replacement, in blocks of bounded size."""
-    count = len(outcomes)
+def _resampled_means(
+    sums: Outcomes, sizes: NDArray[np.float64], resamples: int, rng: np.random.Generator
+) -> Outcomes:
+    """(resamples, m) means over units drawn with replacement, in blocks of bounded size."""
+    count = len(sums)
     block = max(1, _BLOCK_CELLS // count)
     means = []
     for start in range(0, resamples, block):
@@ -91,21 +127,32 @@ def _resampled_means(outcomes: Outcomes, resamples: int, rng: np.random.Generato
         drawn = rng.integers(count, size=(rows, count), dtype=np.int32)
         drawn = drawn + (np.arange(rows, dtype=np.int64) * count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        means.append(times @ outcomes / count)
+        means.append(times @ sums / (times @ sizes)[:, None])
     return np.concatenate(means)
 
 
 def paired_test(
-    first: Sequence[Outcomes], second: Sequence[Outcomes], *, seed: int, flips: int = FLIPS
+    first: Sequence[Outcomes],
+    second: Sequence[Outcomes],
+    *,
+    seed: int,
+    flips: int = FLIPS,
+    groups: Sequence[Groups] | None = None,
 ) -> tuple[PairedTest, ...]:
-    """Test whether two runs differ, metric by metric."""
+    """Test whether two runs differ, metric by metric; `groups` as in `bootstrap`."""
     shapes = [[part.shape for part in run] for run in (first, second)]
     if shapes[0] != shapes[1]:
         raise BenchError(f"runs of different shape cannot be paired: {shapes[0]} and {shapes[1]}")
     differences = [b - a for a, b in zip(first, second, strict=True)]
-    intervals = bootstrap(differences, seed=seed)
+    intervals = bootstrap(differences, seed=seed, groups=groups)
     rng = np.random.default_rng(seed)
-    flipped = np.mean([_flipped_means(part, flips, rng) for part in differences], axis=0)
+    flipped = np.mean(
+        [
+            _flipped_means(sums, float(sizes.sum()), flips, rng)
+            for sums, sizes in _summed(differences, groups)
+        ],
+        axis=0,
+    )
     observed = np.abs([interval.value for interval in intervals])
     # The tolerance keeps flips that tie with the observed value from slipping below it by rounding.
     extreme = (np.abs(flipped) >= observed - 1e-12).sum(axis=0)
@@ -116,9 +163,10 @@ def paired_test(
     )
 
 
-def _flipped_means(differences: Outcomes, flips: int, rng: np.random.Generator) -> Outcomes:
-    """(flips, m) means under random signs; queries without any difference cannot matter."""
-    count = len(differences)
+def _flipped_means(
+    differences: Outcomes, count: float, flips: int, rng: np.random.Generator
+) -> Outcomes:
+    """(flips, m) means under random signs; units without any difference cannot matter."""
     moved = differences[np.any(differences != 0, axis=1)]
     if len(moved) == 0:
         return np.zeros((flips, differences.shape[1]))

@@ -80,6 +80,7 @@ class Plan:
         seed: Of intervals and tests.
         resamples: Of intervals.
         read_negation: Read "without X" in texts as a negative; else texts are taken as they are.
+        costs: Whether to measure what a query costs.
     """
 
     datasets: tuple[str, ...]
@@ -94,6 +95,7 @@ class Plan:
     seed: int = 0
     resamples: int = 1000
     read_negation: bool = False
+    costs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,12 @@ def _evaluate(plan: Plan, name: str, source: VectorSource) -> RunOutput:
     for method, tuning, files in zip(methods, tunings, submissions, strict=True):
         setup = _setup(plan, name, root, method)
         on_rankings = files.take if plan.submission else None
-        result = evaluate(prepared, setup, source.model, tuning=tuning, rankings_of=on_rankings)
+        result = evaluate(
+            *(prepared, setup, source.model),
+            tuning=tuning,
+            rankings_of=on_rankings,
+            costs=plan.costs,
+        )
         results.append(result)
         written += files.paths
     return RunOutput(prepared, tuple(results), tuple(written))

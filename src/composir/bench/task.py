@@ -26,6 +26,8 @@ class BenchQuery:
             one target among its own distractors, so that an id may come twice; every place counts.
         aspects: What kinds of change the text asks for; each is reported by itself.
         source: File and line or entry, for messages.
+        group: Queries that answer alike, e.g. of one product: drawn and tested together. Empty
+            where the data set names none.
     """
 
     id: str
@@ -36,6 +38,12 @@ class BenchQuery:
     subset: tuple[str, ...] = ()
     aspects: tuple[str, ...] = ()
     source: str = ""
+    group: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What it is resampled with: its group, else its reference, else its targets."""
+        return self.group or self.reference or " ".join(self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,8 @@ class BenchTask:
     def _check(self, query: BenchQuery, known: set[str]) -> None:
         where = query.source or f"{self.name}, query {query.id}"
         refuse_duplicates(query.targets, f"{where}: target")
-        _refuse_unwritable([query.id, query.reference or "", *query.texts, *query.aspects], where)
+        named = [query.id, query.reference or "", query.group, *query.texts, *query.aspects]
+        _refuse_unwritable(named, where)
         for role, ids in (("target", query.targets), ("subset member", query.subset)):
             for image in ids:
                 if image not in known:

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from composir.bench.memo import composers_sharing, remembering_texts
-from composir.bench.protocol import compose, outcomes, rank
+from composir.bench.metrics import CRITERION
+from composir.bench.protocol import compose, outcomes, rank, ranks_whole_gallery
 from composir.bench.results import Tuning
 from composir.bench.run import PreparedTask
 from composir.bench.task import BenchQuery, BenchTask
+from composir.compose.base import Composer
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model
 from composir.errors import BenchError
@@ -112,36 +116,28 @@ def tune(
     grid: Mapping[str, Sequence[float]],
     metric: str | None = None,
 ) -> Tuned:
-    """Try every point of a grid; texts are encoded once.
+    """Choose the best point of a grid.
 
     Args:
         prepared: The dev split's tasks; scores are averaged over them.
         model: The model.
         composer: Name in the table of composers.
         grid: Values by setting.
-        metric: What to maximise; the data set's headline if None.
+        metric: What to maximise; None for `CRITERION`, or the headline where only subsets are
+            ranked.
     """
     tasks = [part.task for part in prepared]
-    if any(task.hidden_truth for task in tasks):
-        raise BenchError(f"{tasks[0].name}, {tasks[0].split}: the truth is not public")
-    if not grid:
-        raise BenchError("an empty grid: say what to try, e.g. --grid alpha=0:1:0.05")
-    wanted = metric or tasks[0].headline
-    made = composers_sharing(composer, remembering_texts(model))
-    trials = []
-    for settings in _points(grid):
-        method = made(settings)
-        scores = []
-        for part in prepared:
-            composed = compose(part.task.queries, method, part.table.by_id(), part.openers)
-            rows = part.table.rows(part.task.gallery, part.task.name)
-            scores.append(outcomes(rank(part.task, composed, rows), [wanted]).mean())
-        trials.append(Trial(settings=settings, score=100 * float(sum(scores)) / len(scores)))
+    usual = CRITERION if ranks_whole_gallery(tasks[0]) else (tasks[0].headline,)
+    wanted = (metric,) if metric else usual
+    trials = [
+        Trial(settings=settings, score=float(scores.mean()))
+        for settings, scores in tried(prepared, model, composer, grid, wanted)
+    ]
     best = max(trials, key=lambda trial: trial.score)
     return Tuned(
         composer=composer,
         settings=best.settings,
-        metric=wanted,
+        metric=in_words(wanted),
         dataset=tasks[0].name,
         split=tasks[0].split,
         checksum=tasks[0].checksum,
@@ -149,6 +145,41 @@ def tune(
         keys=tuple(sorted(query_keys(tasks))),
         trials=tuple(trials),
     )
+
+
+def in_words(metrics: Sequence[str]) -> str:
+    """A criterion for people: `mean of recall@10 and map@10`."""
+    return metrics[0] if len(metrics) == 1 else f"mean of {' and '.join(metrics)}"
+
+
+def tried(
+    prepared: Sequence[PreparedTask],
+    model: EmbeddingModel,
+    composer: str,
+    grid: Mapping[str, Sequence[float]],
+    metrics: Sequence[str],
+) -> Iterator[tuple[Settings, NDArray[np.float64]]]:
+    """Score every point of a grid; texts are encoded once.
+
+    Yields:
+        The settings, and (tasks, metrics) float64, percent.
+    """
+    for part in prepared:
+        if part.task.hidden_truth:
+            raise BenchError(f"{part.task.name}, {part.task.split}: the truth is not public")
+    if not grid:
+        raise BenchError("an empty grid: say what to try, e.g. --grid alpha=0:1:0.05")
+    made = composers_sharing(composer, remembering_texts(model))
+    for settings in _points(grid):
+        method = made(settings)
+        yield settings, np.array([_scores(part, method, metrics) for part in prepared])
+
+
+def _scores(part: PreparedTask, method: Composer, metrics: Sequence[str]) -> NDArray[np.float64]:
+    composed = compose(part.task.queries, method, part.table.by_id(), part.openers)
+    rows = part.table.rows(part.task.gallery, part.task.name)
+    scores = outcomes(rank(part.task, composed, rows), metrics)
+    return np.asarray(100 * scores.mean(axis=0))
 
 
 def query_keys(tasks: Sequence[BenchTask]) -> set[str]:

@@ -235,7 +235,9 @@ def tune(
             "--grid", metavar="NAME=START:STOP:STEP|A,B,C", help="Values to try; repeatable."
         ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric to maximise.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to maximise; else recall@10 and map@10.")
+    ] = None,
     root: options.Root = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,

@@ -23,7 +23,10 @@ CARD, GALLERY, QUERIES = "dataset.json", "gallery.jsonl", "queries.jsonl"
 
 
 class DatasetCard(BaseModel):
-    """What `dataset.json` says; `metrics` and `headline` are checked by who computes them."""
+    """What `dataset.json` says; `metrics` and `headline` are checked by who computes them.
+
+    `group` names columns of the gallery: what a query's reference says there is its group.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +34,7 @@ class DatasetCard(BaseModel):
     exclude_reference: StrictBool = True
     metrics: tuple[Text, ...] | None = None
     headline: Text | None = None
+    group: tuple[Text, ...] = ()
     reference: Told | None = None
     source: Told | None = None
     licence: Told | None = None
@@ -58,6 +62,7 @@ class QueryRow(FileRow):
     subset: tuple[Name, ...] = ()
     aspects: tuple[Name, ...] | None = None
     type: Name | None = None
+    group: Name | None = None
     split: Name | None = None
     provenance: Any = None
 

@@ -10,13 +10,7 @@ from PIL import Image
 
 from composir.bench.compare import Section
 from composir.bench.metrics import ABSENT, metric_label
-from composir.bench.report.figures import (
-    EFFICIENCY_COLUMNS,
-    efficiency_row,
-    interval,
-    legend,
-    value,
-)
+from composir.bench.report import figures
 from composir.bench.report.samples import Group, alone_counts, best_rank, choose, depth_of
 from composir.bench.results import Result
 from composir.bench.task import BenchQuery, BenchTask
@@ -83,11 +77,7 @@ def bench_report(
         sections=shown,
         dates=sorted({result.header.date for part in sections for result in part.results}),
         version=sections[0].results[0].header.packages.get("composir", ""),
-        columns=EFFICIENCY_COLUMNS,
-        efficiency_row=efficiency_row,
-        figure=value,
-        interval=interval,
-        legend=legend,
+        told=figures,
         metric_label=metric_label,
         provenance=provenance,
     )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from composir.bench.metrics import CRITERION
+from composir.bench.tune import in_words
 from composir.compose.blend import BlendWeights, Terms
 from composir.compose.trained import ComposerFolder, ComposerManifest, save_composer
 from composir.data.outputs import refuse_links
@@ -18,7 +20,6 @@ from composir.model import Model
 from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
 from composir.train.dev_set import (
-    METRICS,
     DevSet,
     composer_terms,
     dev_scores,
@@ -47,6 +48,7 @@ STARTS: tuple[Mapping[str, float], ...] = (
 
 
 Score = Callable[[Mapping[str, float]], float]
+ScoresOf = Callable[[DevSet, Terms, BlendWeights], tuple[float, float]]
 
 
 class BlendSettings(Settings):
@@ -105,19 +107,25 @@ class BlendChoice:
     def provenance(self) -> dict[str, object]:
         """For the composer's manifest and card."""
         return {
-            "chosen_by": f"mean of {' and '.join(METRICS)}",
-            METRICS[0]: self.score,
+            "chosen_by": in_words(CRITERION),
+            CRITERION[0]: self.score,
             "by_dev_set": dict(self.scores),
             "blends_tried": self.tried,
         }
 
 
 def choose_weights(
-    dev: Sequence[tuple[DevSet, Terms]], fixed: Mapping[str, float] | None = None
+    dev: Sequence[tuple[DevSet, Terms]],
+    fixed: Mapping[str, float] | None = None,
+    *,
+    scores_of: ScoresOf = dev_scores,
 ) -> BlendChoice:
     """Search along one weight after the other, from several starts, for the best blend.
 
-    The best has the highest mean over the dev sets of recall@10 and mAP@10.
+    Args:
+        dev: The dev sets; the best blend has the highest mean over them of `CRITERION`.
+        fixed: Weights that stay as they are.
+        scores_of: Scores a blend; for who keeps what it has ranked.
     """
     held = dict(fixed or {})
     known: dict[tuple[float, ...], list[tuple[float, float]]] = {}
@@ -128,7 +136,7 @@ def choose_weights(
             return -1.0
         if key not in known:
             chosen = BlendWeights(**weights)
-            known[key] = [dev_scores(one, terms, chosen) for one, terms in dev]
+            known[key] = [scores_of(one, terms, chosen) for one, terms in dev]
         return float(np.mean(known[key]))
 
     found = [

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.bench.metrics import CRITERION
 from composir.bench.protocol import outcomes, rank
 from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
@@ -30,9 +31,6 @@ from composir.model import Model
 from composir.model.base import SplicingEncoder
 from composir.types import FloatArray
 
-# Among a few hundred dev queries many blends find as many in the first ten; how early they do tells
-# them apart.
-METRICS = ("recall@10", "map@10")
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -154,7 +152,7 @@ def dev_scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float,
     np.add.at(sums, [number for number, _ in dev.rows], rows)
     composed = ComposedQueries(normalised(sums)[:, None])
     rankings = rank(dev.prepared.task, composed, dev.gallery)
-    recall, precision = (100.0 * float(outcomes(rankings, [one]).mean()) for one in METRICS)
+    recall, precision = (100.0 * float(outcomes(rankings, [one]).mean()) for one in CRITERION)
     return recall, precision
 
 

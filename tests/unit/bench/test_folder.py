@@ -45,6 +45,21 @@ def test_aspects_come_from_a_list_or_from_the_type(tmp_path: Path) -> None:
     assert [query.aspects for query in queries] == [("a", "b"), ("colour",), ()]
 
 
+def test_a_query_names_its_group_or_its_reference_does(tmp_path: Path) -> None:
+    asked = [QUERIES[0] | {"group": 7}, QUERIES[2], QUERIES[4]]
+    plain = load(write_folder(tmp_path / "plain", queries=asked)).queries
+    assert [query.group for query in plain] == ["7", "", ""]
+    assert [query.unit for query in plain] == ["7", "green", "white cyan"]
+
+    folder = write_folder(tmp_path / "set", card=CARD | {"group": ["kind", "file"]}, queries=asked)
+    rows = [json.loads(line) for line in (folder / "gallery.jsonl").read_text().splitlines()]
+    write_lines(folder / "gallery.jsonl", [row | {"kind": 1, "shop": row["id"]} for row in rows])
+    with pytest.raises(DatasetError, match=r"no 'file', which dataset.json names as 'group'"):
+        load(folder)
+    (folder / "dataset.json").write_text(json.dumps(CARD | {"group": ["kind", "shop"]}))
+    assert [query.group for query in load(folder).queries] == ["7", "1, green", "1, white"]
+
+
 def test_the_checksum_changes_with_the_annotations(tmp_path: Path) -> None:
     one = load(write_folder(tmp_path / "one")).checksum
     assert load(write_folder(tmp_path / "two")).checksum == one

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from composir.bench.compare import Section, sections
 from composir.bench.efficiency import Efficiency
+from composir.bench.estimates import AspectFigure
 from composir.bench.report.figures import efficiency_row
 from composir.bench.report.samples import alone_counts, choose
 from composir.bench.report.terminal import print_sections
 from composir.bench.report.text_files import to_csv, to_markdown
-from composir.bench.results import AspectFigure
 from composir.bench.suite import Plan, RunOutput, parse_method, run_plan
 from composir.pages.bench_report import bench_report
 from composir.pages.charts import aspect_bars, recall_curve
@@ -30,11 +30,12 @@ HOSTILE = '</style><script>alert("&")</script>'
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> RunOutput:
-    """Three composers on queries that need both parts; one query's text is hostile."""
+    """Three composers on queries of which all but one need both parts; one text is hostile."""
     queries = [
         QUERIES[i % 4] | {"id": f"m{i}", "type": "mixture" if i % 2 else "other"} for i in range(24)
     ]
     queries[0]["text"] = f"green {HOSTILE}"
+    queries.append({"id": "words", "reference": "red", "text": "white", "targets": ["white"]})
     folder = write_folder(tmp_path / "set", queries=queries)
     methods = tuple(parse_method(name) for name in ("image", "sum", "text"))
     return run_plan(Plan((str(folder),), methods, model="colours"), ColourModel())[0]
@@ -93,7 +94,7 @@ def test_the_page_holds_curves_aspects_costs_and_provenance(outputs: RunOutput) 
     assert "polyline" in tags.tags
     for told in ("Recall over k", "R@1 per aspect", "What it costs", "fingerprint colours-1"):
         assert told in tags.text
-    assert "sum (alpha 0.5) got, image did not" in tags.text
+    assert "sum (alpha 0.5) got, text did not" in tags.text
 
 
 def test_a_page_without_the_data_has_no_queries_but_all_figures(outputs: RunOutput) -> None:
@@ -115,14 +116,14 @@ def test_the_terminal_shows_figures_intervals_and_marks(outputs: RunOutput) -> N
     print_sections([section_of(outputs)], console)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "colours, all" in shown
-    assert "▲" in shown
+    assert "△" in shown
     assert "100.0–100.0" in shown or "–" in shown
     assert "corrected by Holm for 6 tests" in shown.replace("\n", "")
 
 
 def test_csv_has_one_unrounded_line_a_figure(outputs: RunOutput) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv([section_of(outputs)]))))
-    assert len(rows) == 3 * 3
+    assert len(rows) == 2 * 3 * 3
     first = rows[0]
     assert (first["composer"], first["metric"], first["p"]) == ("image", "recall@1", "")
     expected = outputs.results[1].tasks[0].metrics["recall@1"].value
@@ -131,11 +132,54 @@ def test_csv_has_one_unrounded_line_a_figure(outputs: RunOutput) -> None:
     assert first["fingerprint"] == "colours-1"
 
 
+def test_the_gap_is_of_queries_that_neither_part_answers(outputs: RunOutput) -> None:
+    section = section_of(outputs)
+    image, both, text = (r.tasks[0].outcomes(["recall@1"])[:, 0] for r in section.results)
+    left = (image == 0) & (text == 0)
+    assert 0 < left.sum() < len(left)
+    gap = section.scopes[1]
+    share = f"{left.sum()} of {len(left)} queries ({100 * left.mean():.1f} %)"
+    assert gap.name == f"composition gap: {share} that neither image nor text answers (R@1)"
+    assert gap.queries == left.sum()
+    alone, composed, words = (row[0].figure.value for row in gap.cells)
+    assert (alone, words) == (0.0, 0.0)
+    assert composed == pytest.approx(100 * both[left].mean())
+    assert section.tests == 2 * 3
+    assert gap.name in to_markdown(section)
+    assert gap.name in Tags(page_of(outputs)).text
+
+
+def test_without_both_parts_alone_there_is_no_gap(outputs: RunOutput) -> None:
+    assert len(sections(outputs.results[:2])[0].scopes) == 1
+
+
+def test_groups_are_reported_beside_single_queries(outputs: RunOutput) -> None:
+    section = section_of(outputs)
+    figure = section.results[1].tasks[0].metrics["recall@1"]
+    group = figure.by_group
+    assert group is not None
+    assert group.groups == len({QUERIES[i].get("reference", "white cyan") for i in range(4)})
+    assert f"; {group.low:.1f}–{group.high:.1f}" in to_markdown(section)
+    assert "macro R@1" in to_markdown(section)
+    assert "macro R@1" in Tags(page_of(outputs)).text
+    row = list(csv.DictReader(io.StringIO(to_csv([section]))))[3]
+    assert (float(row["group_low"]), float(row["macro"])) == (group.low, group.macro)
+    assert float(row["group_p_corrected"]) >= float(row["group_p"])
+
+
+def test_what_three_groups_cannot_tell_apart_is_marked_hollow(outputs: RunOutput) -> None:
+    cells = [cell for row in section_of(outputs).scopes[0].cells for cell in row]
+    hollow = [cell for cell in cells if cell.mark in ("△", "▽")]
+    assert hollow
+    assert all(cell.by_group is not None and not cell.by_group.found for cell in hollow)
+    assert not [cell for cell in cells if cell.mark in ("▲", "▼")]
+
+
 def test_markdown_holds_the_same_figures(outputs: RunOutput) -> None:
     text = to_markdown(section_of(outputs))
     figure = outputs.results[1].tasks[0].metrics["recall@1"]
     assert f"{figure.value:.1f}" in text
-    assert "| composer | R@1 | R@2 | mAP@2 |" in text
+    assert "| composer | R@1 | R@2 | mAP@2 | macro R@1 |" in text
 
 
 def test_samples_are_chosen_by_outcome(outputs: RunOutput) -> None:

@@ -318,7 +318,7 @@ def test_result_names_tell_settings_apart(tmp_path: Path) -> None:
 
 def many_queries(folder: Path) -> Path:
     """Sixty queries that need both parts, so that differences become significant."""
-    queries = [QUERIES[i % 4] | {"id": f"m{i}"} for i in range(60)]
+    queries = [QUERIES[i % 4] | {"id": f"m{i}", "group": i} for i in range(60)]
     return write_folder(folder, card=CARD, queries=queries)
 
 
@@ -326,11 +326,11 @@ def test_a_comparison_marks_what_differs_from_the_first(tmp_path: Path) -> None:
     results = run(many_queries(tmp_path / "set"), "image", "sum", "sum:alpha=0.5")
     section = compared(results, ["a", "b", "c"])
     cells = dict(zip(section.scopes[0].metrics, section.scopes[0].cells[1], strict=True))
-    assert section.scopes[0].cells[0][0].test is None
+    assert section.scopes[0].cells[0][0].by_query is None
     assert cells["recall@1"].mark == "▲"
-    assert cells["recall@1"].p_corrected is not None
-    assert cells["recall@1"].test is not None
-    assert cells["recall@1"].p_corrected >= cells["recall@1"].test.p_value
+    found = cells["recall@1"].by_query
+    assert found is not None
+    assert found.p_corrected >= found.test.p_value
     assert section.tests == 2 * 3
 
 
@@ -397,6 +397,7 @@ def test_settings_tuned_for_another_model_are_refused(tmp_path: Path) -> None:
     model = ColourModel("other")
     dev = run_plan(plan_for(folder, "sum", split="dev"), model)[0].prepared
     found = tune(dev, model, "sum", {"alpha": [0.5]})
+    assert found.metric == "mean of recall@10 and map@10"
     plan = replace(plan_for(folder, split="test"), methods=(Method("sum", {}, found),))
     with pytest.raises(BenchError, match="tuned for the model with fingerprint other"):
         run_plan(plan, ColourModel())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from composir.bench.significance import Outcomes, bootstrap, holm, paired_test
+from composir.bench.significance import Outcomes, bootstrap, group_means, holm, paired_test
 from composir.errors import BenchError
 
 
@@ -85,3 +85,37 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
     assert holm([0.9, 0.8]) == (1.0, 1.0)
     assert holm([]) == ()
+
+
+def test_groups_of_one_query_each_change_nothing() -> None:
+    first, second = coin(0.5, 60, seed=1), coin(0.5, 60, seed=2)
+    alone = [np.arange(60)]
+    assert bootstrap([first], seed=3, groups=alone) == bootstrap([first], seed=3)
+    assert paired_test([first], [second], seed=3, groups=alone) == paired_test(
+        [first], [second], seed=3
+    )
+
+
+def test_queries_that_all_answer_alike_are_worth_one_query_a_group() -> None:
+    groups = np.repeat(np.arange(20), 50)
+    outcomes = coin(0.5, 20, seed=1)[groups]
+    few = bootstrap([coin(0.5, 20, seed=1)], seed=3)[0]
+    grouped = bootstrap([outcomes], seed=3, groups=[groups])[0]
+    assert (grouped.value, grouped.low, grouped.high) == pytest.approx(
+        (few.value, few.low, few.high)
+    )
+    by_query = bootstrap([outcomes], seed=3)[0]
+    assert grouped.high - grouped.low > 4 * (by_query.high - by_query.low)
+
+
+def test_a_difference_in_one_group_of_many_queries_is_no_finding() -> None:
+    groups = np.repeat(np.arange(4), 100)
+    first = np.zeros((400, 1))
+    second = (groups == 0).astype(np.float64)[:, None]
+    assert paired_test([first], [second], seed=0)[0].p_value < 0.001
+    assert paired_test([first], [second], seed=0, groups=[groups])[0].p_value == 1.0
+
+
+def test_means_of_groups_by_hand() -> None:
+    outcomes = np.array([[1.0], [0.0], [0.0], [1.0]])
+    np.testing.assert_array_equal(group_means(outcomes, np.array([0, 1, 1, 1])), [[1.0], [1 / 3]])

@@ -100,7 +100,7 @@ def test_composers_of_one_name_are_told_apart(model: Model, data: Path, tmp_path
     for method, result in zip(tables[1:], results[1:], strict=True):
         assert method.endswith(f"[{str(result.header.composer_fingerprint)[:8]}]")
     assert [result_path(tmp_path / "runs", result) for result in results] == paths
-    assert to_csv(sections(results)).splitlines()[0].endswith(",composer_fingerprint")
+    assert "composer_fingerprint" in to_csv(sections(results)).splitlines()[0].split(",")
 
 
 def test_tuning_runs_the_query_side_once(

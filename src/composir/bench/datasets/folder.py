@@ -62,7 +62,7 @@ def load(root: Path, options: LoadOptions) -> tuple[BenchTask, ...]:
         split=split,
         variant=f"folder format, reference {'' if excluded else 'not '}removed",
         gallery=tuple(images),
-        queries=_queries(folder, split, images),
+        queries=_queries(folder, split, images, card.group),
         pictures={name: ImageFile(image.file) for name, image in images.items()},
         exclude_reference=excluded,
         metrics=metrics,
@@ -93,7 +93,7 @@ def _metrics(folder: DatasetFolder, card: DatasetCard) -> tuple[tuple[str, ...],
 
 
 def _queries(
-    folder: DatasetFolder, split: str, images: Mapping[str, DatasetImage]
+    folder: DatasetFolder, split: str, images: Mapping[str, DatasetImage], columns: Sequence[str]
 ) -> tuple[BenchQuery, ...]:
     path, rows = folder.root / QUERIES, folder.queries(halves=False)
     if not rows:
@@ -102,7 +102,7 @@ def _queries(
     chosen = [(where, row) for where, row in rows if split in (ALL, row.split)]
     if not chosen:
         raise no_split(path, "queries", split, splits_of(row for _, row in rows))
-    return tuple(_query(folder.root, where, row, images, by_file) for where, row in chosen)
+    return tuple(_query(folder.root, where, row, images, by_file, columns) for where, row in chosen)
 
 
 def _query(
@@ -111,6 +111,7 @@ def _query(
     row: QueryRow,
     images: Mapping[str, DatasetImage],
     by_file: Mapping[Path, str],
+    columns: Sequence[str],
 ) -> BenchQuery:
     if not row.targets:
         raise DatasetError(f"{where}: no 'targets'")
@@ -131,7 +132,17 @@ def _query(
         subset=tuple(member for member in row.subset if member != reference),
         aspects=tuple(kinds if row.aspects is None else row.aspects),
         source=where,
+        group=row.group or _group(images[reference or row.targets[0]], columns),
     )
+
+
+def _group(image: DatasetImage, columns: Sequence[str]) -> str:
+    """What an image's row says in the columns that name groups."""
+    said = {"split": image.split, **image.metadata}
+    missing = [column for column in columns if said.get(column) is None]
+    if missing:
+        raise DatasetError(f"{image.where}: no {missing[0]!r}, which {CARD} names as 'group'")
+    return ", ".join(str(said[column]) for column in columns)
 
 
 def _reference(

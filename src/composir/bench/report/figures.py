@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from composir.bench.compare import Cell
+from collections.abc import Iterator
+
+from composir.bench.compare import Cell, ReportScope, Section
 from composir.bench.efficiency import WHOLE_QUERY, Efficiency
-from composir.bench.results import Figure
+from composir.bench.estimates import Figure
+from composir.bench.metrics import metric_label
 
 UNKNOWN = "–"
 EFFICIENCY_COLUMNS = (
@@ -18,13 +21,44 @@ EFFICIENCY_COLUMNS = (
 
 
 def interval(figure: Figure) -> str:
-    """The 95 % interval, in percent: `47.2-50.8`."""
-    return f"{figure.low:.1f}–{figure.high:.1f}"
+    """The 95 % interval over queries, then over their groups if any: `47.2–50.8; 44.0–54.1`."""
+    told = _span(figure.low, figure.high)
+    group = figure.by_group
+    return told if group is None else f"{told}; {_span(group.low, group.high)}"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.1f}–{high:.1f}"
+
+
+def columns(scope: ReportScope) -> tuple[str, ...]:
+    """Metrics as papers print them; last the mean over groups, if there are any."""
+    macro = (f"macro {metric_label(scope.headline)}",) if _has_groups(scope) else ()
+    return (*map(metric_label, scope.metrics), *macro)
+
+
+def macro(scope: ReportScope, cells: tuple[Cell, ...]) -> tuple[tuple[str, str], ...]:
+    """Mean over groups of the headline metric and its interval; empty without groups."""
+    if not _has_groups(scope):
+        return ()
+    group = cells[scope.metrics.index(scope.headline)].figure.by_group
+    told = group and (f"{group.macro:.1f}", _span(group.macro_low, group.macro_high))
+    return (told or (UNKNOWN, ""),)
+
+
+def _has_groups(scope: ReportScope) -> bool:
+    return scope.headline in scope.metrics and _groups_of(scope) > 0
 
 
 def value(cell: Cell) -> str:
     """Percent and the mark: `49.0 ▲`."""
     return f"{cell.figure.value:.1f}{' ' + cell.mark if cell.mark else ''}"
+
+
+def cost_rows(section: Section) -> Iterator[tuple[str, ...]]:
+    """Each method, and one text a column of `EFFICIENCY_COLUMNS`."""
+    for method, result in zip(section.methods, section.results, strict=True):
+        yield method, *efficiency_row(result.efficiency)
 
 
 def efficiency_row(costs: Efficiency) -> tuple[str, ...]:
@@ -58,12 +92,20 @@ def _counted(number: int | None, unit: str) -> str:
     return f"{shown} {prefix}{unit}".strip()
 
 
-def legend(tests: int, baseline: str) -> str:
+def legend(section: Section) -> str:
     """What intervals and marks mean."""
-    told = "Percent, with 95 % bootstrap intervals over queries."
-    if tests:
+    told = "Percent, with 95 % bootstrap intervals over queries"
+    counts = {_groups_of(scope) for scope in section.scopes} - {0}
+    told += f", then over their {max(counts):,} groups, and the mean of groups." if counts else "."
+    if section.tests:
         told += (
-            f" ▲ better and ▼ worse than {baseline}: p < 0.05 in a paired sign-flip permutation "
-            f"test, corrected by Holm for {tests} tests."
+            f" ▲ better and ▼ worse than {section.methods[0]}: p < 0.05 in a paired sign-flip "
+            f"permutation test, corrected by Holm for {section.tests} tests"
         )
+        told += ", by query and by group; △ and ▽: by query alone." if counts else "."
     return told
+
+
+def _groups_of(scope: ReportScope) -> int:
+    group = scope.cells[0][0].figure.by_group
+    return 0 if group is None else group.groups

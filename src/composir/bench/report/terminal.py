@@ -9,17 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from composir.bench.compare import Cell, ReportScope, Section
-from composir.bench.metrics import metric_label
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
-    efficiency_row,
+    columns,
+    cost_rows,
     interval,
     legend,
+    macro,
     value,
 )
 from composir.names import printable
 
-_COLOURS = {"▲": "green", "▼": "red", "": ""}
+_COLOURS = {"▲": "green", "▼": "red"}
 _PLAIN_WIDTH = 150
 
 
@@ -48,23 +49,29 @@ def _print_section(section: Section, console: Console) -> None:
     for scope in section.scopes:
         console.print(_table(section, scope))
     console.print(_costs(section))
-    console.print(_text(legend(section.tests, section.methods[0]), "dim"))
+    console.print(_text(legend(section), "dim"))
 
 
 def _table(section: Section, scope: ReportScope) -> Table:
     title = _text(scope.name) if len(section.scopes) > 1 else None
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("composer", overflow="fold")
-    for metric in scope.metrics:
-        table.add_column(_text(metric_label(metric)), justify="right", no_wrap=True)
+    for column in columns(scope):
+        table.add_column(_text(column), justify="right", no_wrap=True)
     for method, cells in zip(section.methods, scope.cells, strict=True):
-        table.add_row(_text(method), *map(_cell, cells))
+        means = (_above(told, span) for told, span in macro(scope, cells))
+        table.add_row(_text(method), *map(_cell, cells), *means)
     return table
 
 
 def _cell(cell: Cell) -> Text:
-    text = _text(value(cell), _COLOURS[cell.mark])
-    return text.append(f"\n{interval(cell.figure)}", style="dim")
+    return _above(
+        value(cell), interval(cell.figure).replace("; ", "\n"), _COLOURS.get(cell.mark, "")
+    )
+
+
+def _above(told: str, below: str, style: str = "") -> Text:
+    return _text(told, style).append(f"\n{below}", style="dim")
 
 
 def _costs(section: Section) -> Table:
@@ -72,8 +79,8 @@ def _costs(section: Section) -> Table:
     table.add_column("cost", overflow="fold")
     for column in EFFICIENCY_COLUMNS:
         table.add_column(column, justify="right")
-    for method, result in zip(section.methods, section.results, strict=True):
-        table.add_row(_text(method), *map(_text, efficiency_row(result.efficiency)))
+    for row in cost_rows(section):
+        table.add_row(*map(_text, row))
     return table
 
 

@@ -6,13 +6,14 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from composir.bench.compare import ReportScope, Section
-from composir.bench.metrics import metric_label
+from composir.bench.compare import Cell, ReportScope, Section
 from composir.bench.report.figures import (
     EFFICIENCY_COLUMNS,
-    efficiency_row,
+    columns,
+    cost_rows,
     interval,
     legend,
+    macro,
     value,
 )
 from composir.bench.results import Result
@@ -22,7 +23,8 @@ _COLUMNS = (
     *("dataset", "split", "variant", "checksum", "scope", "metric", "value", "low", "high"),
     *("against", "difference", "p", "p_corrected", "queries", "gallery", "notices"),
     *("model", "fingerprint", "composer", "settings", "seed", "date"),
-    "composer_fingerprint",
+    *("composer_fingerprint", "groups", "group_low", "group_high"),
+    *("macro", "macro_low", "macro_high", "group_p", "group_p_corrected"),
 )
 TABLE = OutputKind("a table", (".csv",), (",".join(_COLUMNS[:6]).encode(),))
 
@@ -41,12 +43,25 @@ def _csv_rows(section: Section) -> Iterator[list[object]]:
     for scope in section.scopes:
         for result, cells in zip(section.results, scope.cells, strict=True):
             for metric, cell in zip(scope.metrics, cells, strict=True):
-                figure, test = cell.figure, cell.test
-                against = [section.methods[0], test.difference, test.p_value] if test else [""] * 3
-                header = result.header
+                header, figure = result.header, cell.figure
                 start = [header.dataset, header.split, header.variant, header.checksum]
-                numbers = [figure.value, figure.low, figure.high, *against, cell.p_corrected]
-                yield [*start, scope.name, metric, *numbers, *_provenance(result, scope)]
+                start += [scope.name, metric]
+                numbers = [figure.value, figure.low, figure.high, *_tested(section, cell)]
+                told = _provenance(result, scope)
+                yield [*start, *numbers, *told, *_grouped(cell)]
+
+
+def _tested(section: Section, cell: Cell) -> list[object]:
+    if cell.by_query is None:
+        return [""] * 4
+    test = cell.by_query.test
+    return [section.methods[0], test.difference, test.p_value, cell.by_query.p_corrected]
+
+
+def _grouped(cell: Cell) -> list[object]:
+    group, found = cell.figure.by_group, cell.by_group
+    figures = [""] * 6 if group is None else list(group.model_dump().values())
+    return [*figures, *([""] * 2 if found is None else [found.test.p_value, found.p_corrected])]
 
 
 def _provenance(result: Result, scope: ReportScope) -> list[object]:
@@ -54,7 +69,7 @@ def _provenance(result: Result, scope: ReportScope) -> list[object]:
     counted = [task for task in result.tasks if task.name == scope.name] or list(result.tasks)
     settings = "; ".join(f"{key}={value}" for key, value in header.settings.items())
     return [
-        sum(task.queries for task in counted),
+        scope.queries,
         sum(task.gallery for task in counted),
         "; ".join(result.notices),
         *((model.name, model.fingerprint) if model else ("", "")),
@@ -64,7 +79,7 @@ def _provenance(result: Result, scope: ReportScope) -> list[object]:
 
 
 def to_markdown(section: Section) -> str:
-    """A section's tables, without a heading."""
+    """A section's tables of figures, without a heading."""
     header = section.results[0].header
     task = section.results[0].tasks[0]
     lines = [f"{header.variant}; {task.queries:,} queries, {task.gallery:,} images.", ""]
@@ -73,18 +88,25 @@ def to_markdown(section: Section) -> str:
     for scope in section.scopes:
         lines += [f"*{scope.name}*", ""] if len(section.scopes) > 1 else []
         lines += [*_markdown_scope(section, scope), ""]
-    lines += [legend(section.tests, section.methods[0]), ""]
-    lines += [*_row("cost", *EFFICIENCY_COLUMNS), _rule(len(EFFICIENCY_COLUMNS))]
-    for method, result in zip(section.methods, section.results, strict=True):
-        lines += _row(method, *efficiency_row(result.efficiency))
+    lines += [legend(section)]
+    return "\n".join(lines) + "\n"
+
+
+def costs_markdown(section: Section) -> str:
+    """What each method costs, as a table."""
+    lines = [*_row("cost", *EFFICIENCY_COLUMNS), _rule(len(EFFICIENCY_COLUMNS))]
+    lines += [line for row in cost_rows(section) for line in _row(*row)]
     return "\n".join(lines) + "\n"
 
 
 def _markdown_scope(section: Section, scope: ReportScope) -> Iterator[str]:
-    yield from _row("composer", *map(metric_label, scope.metrics))
-    yield _rule(len(scope.metrics))
+    shown = columns(scope)
+    yield from _row("composer", *shown)
+    yield _rule(len(shown))
     for method, cells in zip(section.methods, scope.cells, strict=True):
-        yield from _row(method, *(f"{value(cell)} ({interval(cell.figure)})" for cell in cells))
+        figures = [(value(cell), interval(cell.figure)) for cell in cells]
+        figures += macro(scope, cells)
+        yield from _row(method, *(f"{told} ({span})" for told, span in figures))
 
 
 def _row(*cells: str) -> list[str]:

@@ -1,0 +1,59 @@
+"""Texts of our own that evaluation asks: natural, varied, and in no list that is trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import composir
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(composir.__file__).parent
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def edits() -> list[dict[str, Any]]:
+    lines = (BENCHMARKS / "real_edits.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def trained_on() -> str:
+    """Every list of phrases, and the recipe's own sources."""
+    files = [
+        *PACKAGE.rglob("*.txt"),
+        *(ROOT / "recipes").rglob("*.py"),
+        *PACKAGE.glob("t*/**/*.py"),
+    ]
+    assert any(file.name == "phrases.txt" for file in files)
+    return "\n".join(file.read_text(encoding="utf-8") for file in files).casefold()
+
+
+def test_every_domain_of_pacs_is_asked_for_in_words_of_no_training_list() -> None:
+    told = json.loads((BENCHMARKS / "pacs_wordings.json").read_text(encoding="utf-8"))
+    known = trained_on()
+    assert set(told) == {"photo", "art_painting", "cartoon", "sketch"}
+    for wordings in told.values():
+        assert len(set(wordings)) == len(wordings) >= 6
+        assert [text for text in wordings if text.casefold() in known] == []
+
+
+def test_real_edits_are_many_and_of_pictures_kept_apart(edits: list[dict[str, Any]]) -> None:
+    from corpus import split_of
+
+    assert len(edits) >= 120
+    assert len({edit["id"] for edit in edits}) == len(edits)
+    for edit in edits:
+        assert edit["reference"] not in edit["targets"]
+        for picture in (edit["reference"], *edit["targets"]):
+            assert split_of(f"real-edits/{picture}", 0.0, 0.35) == "test"
+
+
+def test_no_text_of_real_edits_is_trained_on_or_comes_twice(edits: list[dict[str, Any]]) -> None:
+    texts = [edit["text"].casefold() for edit in edits]
+    assert len(set(texts)) == len(texts)
+    known = trained_on()
+    assert [text for text in texts if text in known] == []
