@@ -176,7 +176,7 @@ def _tell(path: Path, what: str = "") -> None:
 
 def _summary(result: Result) -> dict[str, Any]:
     """A result without its outcomes."""
-    outcomes = {"query_ids", "ranks", "primary", "subset", "hit_ids", "hits"}
+    outcomes = {"query_ids", "groups", "ranks", "primary", "subset", "hit_ids", "hits"}
     document = result.model_dump(mode="json", exclude={"tasks": {"__all__": outcomes}})
     return document | {"notices": list(result.notices)}
 
