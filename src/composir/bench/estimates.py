@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from composir.bench.significance import Groups, Interval, Outcomes, bootstrap, group_means
 
 
-class _Frozen(BaseModel):
+class Record(BaseModel):
+    """A part of a result file: frozen, and nothing that it does not name."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GroupFigure(_Frozen):
+class GroupFigure(Record):
     """The interval of a figure where whole groups are drawn, and the mean of the groups' means."""
 
     groups: int
@@ -25,7 +27,7 @@ class GroupFigure(_Frozen):
     macro_high: float
 
 
-class Figure(_Frozen):
+class Figure(Record):
     """Percent, with its 95 % bootstrap interval over queries, and over their groups if any."""
 
     value: float

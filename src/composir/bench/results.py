@@ -9,15 +9,13 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     model_validator,
 )
 
 from composir.bench.efficiency import Efficiency
-from composir.bench.estimates import AspectFigure, Figure, estimated, numbered, together
+from composir.bench.estimates import AspectFigure, Figure, Record, estimated, numbered, together
 from composir.bench.metrics import parse_metric
 from composir.bench.packed import Packed
 from composir.bench.protocol import Rankings, outcomes
@@ -36,11 +34,7 @@ HITS = 10
 _WITHOUT_EFFECT = {"negative_weight"}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Partial(_Frozen):
+class Partial(Record):
     """What was left out because images were missing; the score is not the data set's."""
 
     missing_images: int
@@ -48,7 +42,7 @@ class Partial(_Frozen):
     of_queries: int
 
 
-class Setup(_Frozen):
+class Setup(Record):
     """Everything needed to run it again.
 
     Attributes:
@@ -77,22 +71,22 @@ class Setup(_Frozen):
     query_vectors: str | None = None
     model: str | None = None
     composer: str
-    settings: dict[str, float | int | str] = {}
+    settings: dict[str, float | int | str] = Field(default_factory=dict)
     allow_missing: bool = False
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     resamples: int = Field(default=1000, ge=1, le=MOST_RESAMPLES)
     read_negation: bool = False
 
 
-class ModelInfo(_Frozen):
+class ModelInfo(Record):
     """Which bundle made the vectors, and how it takes pictures."""
 
     name: str
     fingerprint: str
-    preprocess: dict[str, object] = {}
+    preprocess: dict[str, object] = Field(default_factory=dict)
 
 
-class Tuning(_Frozen):
+class Tuning(Record):
     """Where settings were chosen: never on the queries of the result."""
 
     dataset: str
@@ -103,7 +97,7 @@ class Tuning(_Frozen):
     tried: int
 
 
-class Header(_Frozen):
+class Header(Record):
     """What a figure is worth nothing without."""
 
     dataset: str
@@ -135,7 +129,7 @@ def _short(value: float | int | str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class TaskResult(_Frozen):
+class TaskResult(Record):
     """One task's figures and outcomes.
 
     `ranks`, `primary` and `subset` hold each query's ranks (see `protocol.Rankings`), from which
@@ -214,7 +208,7 @@ def _check_metric(name: str, task: TaskResult) -> None:
         raise ValueError(f"{name} without the ranks among subsets")
 
 
-class Result(_Frozen):
+class Result(Record):
     """A result file."""
 
     format: Literal["composir-bench-result"] = "composir-bench-result"
