@@ -121,20 +121,20 @@ def part(section: Section, how: str = "") -> list[str]:
 
 
 def what_was_trained(trained: Mapping[str, Trained]) -> Iterator[str]:
-    """For each domain, whether what is reported there was trained without it."""
-    yield "| domain | model made without it | trained without it | trained on, as their cards say |"
-    yield "|---|---|---|---|"
+    """What was trained without each domain; what ships, and what that was trained on."""
+    yield "| domain | model made without it | composers trained without it |"
+    yield "|---|---|---|"
     for domain, one in sorted(trained.items()):
-        shipped = load_model(one.model).composer_folders()
         without = [f"{name} ({len(runs)} runs)" for name, runs in one.composers.items()]
-        named = {name: trained_on(folder) for name, folder in shipped.items()}
-        others = [
-            f"{name}: {', '.join(sources)}"
-            for name, sources in named.items()
-            if name not in one.composers
-        ]
-        told = "yes" if one.model_without else "no"
-        yield f"| {domain} | {told} | {', '.join(without) or 'none'} | {'; '.join(others) or '–'} |"
+        told = one.model if one.model_without else "no"
+        yield f"| {domain} | {told} | {', '.join(without) or 'none'} |"
+    yield ""
+    yield "All others are those that ship, trained on, as their cards say:"
+    yield ""
+    shipped = {one.model: load_model(one.model).composer_folders() for one in trained.values()}
+    for model, folders in shipped.items():
+        for name, folder in folders.items():
+            yield f"- {model}, {name}: {', '.join(trained_on(folder)) or 'nothing that is told'}"
 
 
 def summary(compared: Sequence[Compared]) -> Iterator[str]:
