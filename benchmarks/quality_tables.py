@@ -95,9 +95,10 @@ def document(
         lines += part(sections(output.results)[0], "own settings")
     for output in others:
         lines += part(sections(output.results)[0])
-    section = (own or [compared[0].output])[0]
-    lines += ["## What it costs", "", f"Measured on {section.results[0].header.dataset}.", ""]
-    lines += [costs_markdown(sections(section.results)[0])]
+    results = (own or [compared[0].output])[0].results
+    if any(result.efficiency.query_ms is not None for result in results):
+        lines += ["## What it costs", "", f"Measured on {results[0].header.dataset}.", ""]
+        lines += [costs_markdown(sections(results)[0])]
     return "\n".join(lines)
 
 
@@ -129,7 +130,7 @@ def what_was_trained(trained: Mapping[str, Trained]) -> Iterator[str]:
         told = one.model if one.model_without else "no"
         yield f"| {domain} | {told} | {', '.join(without) or 'none'} |"
     yield ""
-    yield "All others are those that ship, trained on, as their cards say:"
+    yield "All others ship, and were judged on all dev parts. Trained on, as their cards say:"
     yield ""
     shipped = {one.model: load_model(one.model).composer_folders() for one in trained.values()}
     for model, folders in shipped.items():

@@ -33,13 +33,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One method's figure in one column.
-
-    Attributes:
-        figure: Percent.
-        by_query: Against the first method, in points of 100; None for the first itself.
-        by_group: The same over groups of queries; None where there are none.
-    """
+    """One method's figure, and how it differs from the first method's: by query, and by group."""
 
     figure: Figure
     by_query: Difference | None = None
@@ -58,15 +52,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ReportScope:
-    """A task, its composition gap, or the mean of all tasks; `cells[method][metric]`.
-
-    Attributes:
-        name: Which of these.
-        metrics: The columns.
-        cells: The figures.
-        headline: The metric whose mean over groups is shown too.
-        queries: How many there are.
-    """
+    """A task, its composition gap, or the mean of all tasks; `cells[method][metric]`."""
 
     name: str
     metrics: tuple[str, ...]
