@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -73,17 +74,18 @@ SERVERS = {"composir": "composir serve", "unbatched": "without batching", "bare"
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of a load: seconds of each answer, of all of them, and how many failed."""
+    """What came of a load: seconds of each answer, of all of them, and codes of what failed."""
 
     seconds: np.ndarray[Any, np.dtype[np.float64]]
     total: float
-    failed: int
+    problems: Counter[str]
 
     def row(self, server: str, load: str) -> str:
         """One line of the table."""
         p50, p95 = np.percentile(self.seconds, [50, 95]) * 1000
         rate = len(self.seconds) / self.total
-        return f"| {load} | {server} | {p50:.0f} ms | {p95:.0f} ms | {rate:.0f} | {self.failed} |"
+        failed = self.problems.total()
+        return f"| {load} | {server} | {p50:.0f} ms | {p95:.0f} ms | {rate:.0f} | {failed} |"
 
 
 def variants(reference: Path) -> Iterator[bytes]:
@@ -104,10 +106,9 @@ async def ask(address: str, load: Load, requests: int, pictures: Sequence[bytes]
     """Ask so many times, all clients together."""
     numbers = iter(range(requests))
     seconds: list[float] = []
-    failed = 0
+    problems: Counter[str] = Counter()
 
     async def client() -> None:
-        nonlocal failed
         async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as http:
             for number in numbers:
                 begun = time.perf_counter()
@@ -118,11 +119,12 @@ async def ask(address: str, load: Load, requests: int, pictures: Sequence[bytes]
                 else:
                     answer = await http.post("/v1/search", json=body(number))
                 seconds.append(time.perf_counter() - begun)
-                failed += answer.status_code != 200
+                if answer.status_code != 200:
+                    problems[str(answer.json().get("code", answer.status_code))] += 1
 
     begun = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(load.clients)))
-    return Figures(np.array(seconds), time.perf_counter() - begun, failed)
+    return Figures(np.array(seconds), time.perf_counter() - begun, problems)
 
 
 def library(gallery: Path, load: Load, requests: int, pictures: Sequence[bytes]) -> Figures:
@@ -136,7 +138,7 @@ def library(gallery: Path, load: Load, requests: int, pictures: Sequence[bytes])
         opened.search(Query(image=file, text=text), k=10)
         seconds.append(time.perf_counter() - begun)
     warm = np.array(seconds[3:])
-    return Figures(warm, float(warm.sum()), 0)
+    return Figures(warm, float(warm.sum()), Counter())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,30 +38,30 @@ class State:
 
     Attributes:
         requests: So far.
-        failed: Of these.
+        problems: Codes of those that failed.
         memory: Bytes, resident.
         seconds: Since the begin.
     """
 
     requests: int
-    failed: int
+    problems: Counter[str]
     memory: float
     seconds: float
 
     def row(self) -> str:
         """One line of the table."""
         memory = f"{self.memory / 2**20:.0f} MiB"
-        return f"| {self.requests:,} | {self.failed} | {memory} | {self.seconds:.0f} s |"
+        return f"| {self.requests:,} | {self.problems.total()} | {memory} | {self.seconds:.0f} s |"
 
 
 def soak(gallery: Path, pictures: Sequence[bytes], requests: int) -> Iterator[State]:
     """Ask round after round."""
-    begun, failed = time.perf_counter(), 0
+    begun, problems = time.perf_counter(), Counter[str]()
     with running("composir", gallery) as address:
         for done in range(ROUND, requests + 1, ROUND):
             for load, count in _MIX:
-                failed += asyncio.run(ask(address, load, count, pictures)).failed
-            yield State(done, failed, resident(address), time.perf_counter() - begun)
+                problems += asyncio.run(ask(address, load, count, pictures)).problems
+            yield State(done, problems, resident(address), time.perf_counter() - begun)
 
 
 def resident(address: str) -> float:
@@ -72,9 +73,9 @@ def resident(address: str) -> float:
 
 def faults(states: Sequence[State]) -> list[str]:
     """What is wrong; nothing where all is well."""
-    failed, first = states[-1].failed, states[0].memory
+    problems, first = states[-1].problems, states[0].memory
     most = max(state.memory for state in states[len(states) // 2 :])
-    told = [f"{failed} requests failed"] if failed else []
+    told = [f"{count} requests failed: {code}" for code, count in problems.items()]
     if not most <= SLACK * first:
         told.append(f"memory grew from {first / 2**20:.0f} to {most / 2**20:.0f} MiB")
     return told

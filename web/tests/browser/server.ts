@@ -87,6 +87,13 @@ export async function searched(...words: string[]): Promise<{ hits: { path: stri
   return JSON.parse(parts.join("")) as { hits: { path: string }[]; confidence: { value: number } };
 }
 
+/** Counts the bytes of all answers from now on, those to workers too. */
+export function fetchedBy(page: Page): () => number {
+  let bytes = 0;
+  page.on("response", (response) => (bytes += Number(response.headers()["content-length"] ?? 0)));
+  return () => bytes;
+}
+
 function composir(home: string, ...args: string[]): ChildProcess {
   const env = { ...process.env, COMPOSIR_HOME: home, PYTHONPATH: join(ROOT, "src"), PYTHONUNBUFFERED: "1" };
   return spawn(PYTHON, ["-c", RUN, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
