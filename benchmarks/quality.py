@@ -33,17 +33,13 @@ from composir.encode.feature_store import FeatureStore
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
 from composir.pages.bench_report import bench_report
+from composir.train.blend import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
 FIXED = ("image", "text", "product")
 TUNED = ("sum", "slerp")
-SENTENCE_ALONE: dict[str, float | int | str] = {
-    "sentence": 1.0,
-    "direction": 0.0,
-    "image": 0.0,
-    "text": 0.0,
-}
+SENTENCE_ALONE: dict[str, float | int | str] = {name: float(name == "sentence") for name in TERMS}
 WORDS_ALONE = "flickr8k-dev"
 
 

@@ -116,7 +116,8 @@ def test_plain_mapper_takes_vectors_and_the_blend_can_be_chosen_later(
     assert after["image"] == choice.settings["image"] == 0.0
     assert 0.0 <= choice.score <= 100.0
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"image 0, text {choice.settings['text']:g}, chosen among {choice.tried}" in card
+    assert f"image 0, text {choice.settings['text']:g}" in card
+    assert f"chosen among {choice.tried} on dev queries" in card
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(bundle: Path, tmp_path: Path) -> None:
