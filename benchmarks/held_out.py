@@ -66,8 +66,10 @@ def write_held_out(data: Path, out: Path) -> list[Path]:
     held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
     held_out += [write_catalogue(out, part) for part in PARTS]
     held_out += [write_paraphrased(data, out), *write_real_edits(data, out)]
-    held_out += [write_training(data, out, name) for name in SOURCES]
-    return held_out + [write_described(data, out, name) for name in SOURCES]
+    there = [name for name in SOURCES if (data / name / "gallery.jsonl").is_file()]
+    print(f"training parts of {', '.join(there)}")
+    held_out += [write_training(data, out, name) for name in there]
+    return held_out + [write_described(data, out, name) for name in there]
 
 
 def write_catalogue(out: Path, part: str) -> Path:
