@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,42 +27,55 @@ from composir.gallery.ranking import (
 )
 from composir.types import FloatArray
 
+Positions: TypeAlias = slice | NDArray[np.int64]
+ALL = slice(None)
+
 _ROUNDING = 1e-5
-_SCORED = 8192  # vectors scored at a time: as doubles they take twice their memory
+_SCORED = 128  # vectors scored at a time: fresh memory costs more than what is done with it
 _GATHERED = 0.2  # of the codes: below this share, gathering rows beats multiplying all of them
 
 
 class _Bounds:
-    """Between which bounds the scores of n images lie.
-
-    Attributes:
-        similarities: (n,) float32, in the middle, to what is wanted alone.
-        low: (n,) float32.
-        high: (n,) float32.
-    """
+    """Between which bounds the scores of n images lie."""
 
     def __init__(
         self, composed: ComposedQueries, penalties: Penalties | None, products: Products
     ) -> None:
-        middle, margin = products.middle, products.margin
-        wanted = composed.vectors.shape[1]
-        axes = np.eye(middle.shape[1], dtype=np.float32)
+        self._products, wanted = products, composed.vectors.shape[1]
+        axes = np.eye(products.middle.shape[1], dtype=np.float32)
         # The query's own rules, applied to images whose coordinates are their products.
-        ruled = replace(composed, vectors=axes[None, :wanted], unwanted=())
-        self.similarities: FloatArray = ruled.similarities(middle)[0]
-        self.low: FloatArray = ruled.similarities(middle - margin)[0]
-        self.high: FloatArray = ruled.similarities(middle + margin)[0]
-        if penalties is not None:
-            taken = replace(penalties, directions=axes[wanted:])
-            self.low -= taken(middle + margin)
-            self.high -= taken(middle - margin)
+        self._ruled = replace(composed, vectors=axes[None, :wanted], unwanted=())
+        self._taken = penalties and replace(penalties, directions=axes[wanted:])
+
+    @property
+    def similarities(self) -> FloatArray:
+        """(n,) float32, in the middle, to what is wanted alone."""
+        return self._similarities(self._products.middle)
+
+    def at(self, positions: Positions = ALL) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper bounds of some, float32."""
+        return self._shifted(positions, -1.0), self._shifted(positions, 1.0)
 
     def survivors(self, count: int) -> NDArray[np.int64]:
         """Positions of all that may be among the best, in order."""
-        if count >= len(self.low):
-            return np.arange(len(self.low))
-        least = np.partition(self.low, len(self.low) - count)[len(self.low) - count]
-        return np.flatnonzero(self.high >= least - _ROUNDING * (1.0 + abs(least)))
+        size = len(self._products.middle)
+        if count >= size:
+            return np.arange(size)
+        low = self._shifted(ALL, -1.0)
+        low.partition(size - count)
+        least = low[size - count]
+        return np.flatnonzero(self._shifted(ALL, 1.0) >= least - _ROUNDING * (1.0 + abs(least)))
+
+    def _shifted(self, positions: Positions, sign: float) -> FloatArray:
+        middle, margin = self._products.middle[positions], self._products.margin[positions]
+        scores = self._similarities(middle + sign * margin)
+        return scores if self._taken is None else scores - self._taken(middle - sign * margin)
+
+    def _similarities(self, products: FloatArray) -> FloatArray:
+        if self._ruled.rule == "dot":
+            return products[:, 0]
+        found: FloatArray = self._ruled.similarities(products)[0]
+        return found
 
 
 class CodedRanking:
@@ -97,11 +110,12 @@ class CodedRanking:
         else:
             products = codes.products(directions).at(positions)
         self._bounds = _Bounds(composed, penalties, products)
+        self._searched = len(products.middle)
 
     @property
     def searched(self) -> int:
         """Number of images that passed the filter."""
-        return len(self._bounds.low)
+        return self._searched
 
     @property
     def background(self) -> FloatArray:
@@ -127,8 +141,8 @@ class CodedRanking:
             vectors: Any = self._matrix[self._rows(part)].astype(np.float64)
             scores = Scores.of(self._composed, self._penalties, vectors).final
             slack = _ROUNDING * (1.0 + np.abs(scores))
-            low, high = self._bounds.low[part] - slack, self._bounds.high[part] + slack
-            if not ((low <= scores) & (scores <= high)).all():  # nor is NaN
+            low, high = self._bounds.at(part)
+            if not ((low - slack <= scores) & (scores <= high + slack)).all():  # nor is NaN
                 raise MatrixDamagedError
             yield scores
 

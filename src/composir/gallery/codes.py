@@ -29,7 +29,7 @@ from composir.gallery.store import Store
 from composir.model.sessions import default_threads
 from composir.types import FloatArray
 
-_BLOCK = 16_384  # rows that one thread takes at a time
+_BLOCK = 16_384  # rows that are worth a thread
 _LARGEST = 127
 _NUMBERS = 8  # bytes a row: scale and error
 _ROUNDING = 2e-6  # of single precision, in products of unit vectors
@@ -87,20 +87,21 @@ class Codes:
         asked = Codes.of(directions)
         length = np.linalg.norm(directions, axis=1) + asked.error  # at least that of the codes
         count = len(self.codes) if positions is None else len(positions)
+        step = max(_BLOCK, -(-count // default_threads()))
         middle = np.empty((count, len(directions)), dtype=np.float32)
         margin = np.empty_like(middle)
 
         def fill(begin: int) -> None:
             import numkong
 
-            block = slice(begin, begin + _BLOCK)
+            block = slice(begin, begin + step)
             rows = block if positions is None else positions[block]
             numkong.cdist(self.codes[rows], asked.codes, "dot", out=middle[block])
             middle[block] *= self.scale[rows, None] * asked.scale
             np.multiply(self.error[rows, None], length, out=margin[block])
             margin[block] += asked.error + _ROUNDING
 
-        list(self._threads.map(fill, range(0, count, _BLOCK)))
+        list(self._threads.map(fill, range(0, count, step)))
         return Products(middle, margin)
 
     @cached_property
