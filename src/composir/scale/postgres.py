@@ -18,24 +18,8 @@ import psycopg
 from psycopg import sql
 
 from composir.errors import StoreError
-from composir.gallery.expressions import (
-    And,
-    Arithmetic,
-    Call,
-    Column,
-    Comparison,
-    Expression,
-    ExpressionVisitor,
-    In,
-    IsNull,
-    Kind,
-    Like,
-    Literal,
-    Negative,
-    Not,
-    Or,
-    Wildcard,
-)
+from composir.gallery import expressions as tree
+from composir.gallery.expressions import Expression, Kind
 from composir.scale.served_ranker import row_vectors
 from composir.scale.served_store import Inventory, StoredRow
 from composir.types import FloatArray
@@ -205,7 +189,7 @@ def _condition(where: Expression | None) -> tuple[str, list[Any]]:
     return f"WHERE {text}", visitor.values
 
 
-class PostgresSql(ExpressionVisitor[str]):
+class PostgresSql(tree.ExpressionVisitor[str]):
     """Writes a tree as SQL over payloads; names and values are parameters, in order.
 
     Numbers of columns are compared as they were written, calculations are in double precision.
@@ -219,68 +203,68 @@ class PostgresSql(ExpressionVisitor[str]):
         self.values.append(value)
         return "%s"
 
-    def visit_column(self, node: Column) -> str:
+    def visit_column(self, node: tree.Column) -> str:
         """A field of the payload, as its kind."""
         return f"(payload->>{self._parameter(node.name)}){_CASTS.get(node.kind, '')}"
 
-    def visit_literal(self, node: Literal) -> str:
+    def visit_literal(self, node: tree.Literal) -> str:
         """A value."""
         if isinstance(node.value, bool | datetime):
             return f"{self._parameter(node.value)}{_CASTS[node.kind]}"
         return f"{self._parameter(str(node.value))}{_CASTS.get(node.kind, '::text')}"
 
-    def visit_call(self, node: Call) -> str:
+    def visit_call(self, node: tree.Call) -> str:
         """A function."""
         argument = self.visit(node.argument)
         if node.argument.kind is Kind.DATE:
             return f"extract({node.function} from {argument})"
         return _FUNCTIONS[node.function].format(argument)
 
-    def visit_arithmetic(self, node: Arithmetic) -> str:
+    def visit_arithmetic(self, node: tree.Arithmetic) -> str:
         """In double precision; what is divided by zero has no value."""
         left, right = self.visit(node.left), f"{self.visit(node.right)}::float8"
         right = f"nullif({right}, 0)" if node.operator == "/" else right
         return f"({left}::float8 {node.operator} {right})"
 
-    def visit_negative(self, node: Negative) -> str:
+    def visit_negative(self, node: tree.Negative) -> str:
         """The other sign."""
         return f"(-{self.visit(node.operand)})"
 
-    def visit_comparison(self, node: Comparison) -> str:
+    def visit_comparison(self, node: tree.Comparison) -> str:
         """Two values; texts by code point."""
         order = ' COLLATE "C"' if node.left.kind is Kind.TEXT else ""
         left = self.visit(node.left)
         return f"({left} {node.operator} {self.visit(node.right)}{order})"
 
-    def visit_in(self, node: In) -> str:
+    def visit_in(self, node: tree.In) -> str:
         """A list."""
         operand, kind = self.visit(node.operand), node.operand.kind
         plain = kind is Kind.DATE
         values = [value if plain else str(value) for value in node.values]
         return f"({operand} = ANY({self._parameter(values)}::{_LISTS[kind]}))"
 
-    def visit_like(self, node: Like) -> str:
+    def visit_like(self, node: tree.Like) -> str:
         """A pattern, with a backslash as the sign of escape."""
         parts = [
-            part.value if isinstance(part, Wildcard) else re.sub(r"([%_\\])", r"\\\1", part)
+            part.value if isinstance(part, tree.Wildcard) else re.sub(r"([%_\\])", r"\\\1", part)
             for part in node.pattern
         ]
         verb = "ILIKE" if node.any_case else "LIKE"
         operand = self.visit(node.operand)
         return f"({operand} {verb} {self._parameter(''.join(parts))})"
 
-    def visit_isnull(self, node: IsNull) -> str:
+    def visit_isnull(self, node: tree.IsNull) -> str:
         """Whether there is no value."""
         return f"({self.visit(node.operand)} IS NULL)"
 
-    def visit_and(self, node: And) -> str:
+    def visit_and(self, node: tree.And) -> str:
         """All terms."""
         return f"({' AND '.join(self.visit(term) for term in node.terms)})"
 
-    def visit_or(self, node: Or) -> str:
+    def visit_or(self, node: tree.Or) -> str:
         """Any term."""
         return f"({' OR '.join(self.visit(term) for term in node.terms)})"
 
-    def visit_not(self, node: Not) -> str:
+    def visit_not(self, node: tree.Not) -> str:
         """The opposite; SQL leaves what has no value as it is."""
         return f"(NOT {self.visit(node.operand)})"

@@ -18,25 +18,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from composir.errors import FilterError, StoreError
-from composir.gallery.expressions import (
-    And,
-    Arithmetic,
-    Call,
-    Column,
-    Comparison,
-    Expression,
-    ExpressionVisitor,
-    In,
-    IsNull,
-    Kind,
-    Like,
-    Literal,
-    Negative,
-    Not,
-    Or,
-    Value,
-    Wildcard,
-)
+from composir.gallery import expressions as tree
+from composir.gallery.expressions import Expression, Kind
 from composir.scale.served_ranker import row_vectors
 from composir.scale.served_store import Inventory, StoredRow
 from composir.types import FloatArray
@@ -194,46 +177,46 @@ def _beyond(what: str) -> FilterError:
     )
 
 
-class QdrantConditions(ExpressionVisitor[Any]):
+class QdrantConditions(tree.ExpressionVisitor[Any]):
     """Turns a tree into Qdrant's conditions: a column against values, joined; and nothing else.
 
     Qdrant knows true and false alone. So `NOT` is said of the smallest parts, and only of those
     that have a value.
     """
 
-    def visit_column(self, node: Column) -> Any:
+    def visit_column(self, node: tree.Column) -> Any:
         """A column of truth, as a condition."""
         return models.FieldCondition(key=_key(node), match=models.MatchValue(value=True))
 
-    def visit_literal(self, node: Literal) -> Any:
+    def visit_literal(self, node: tree.Literal) -> Any:
         """True is what no condition forbids, false what an empty list of ids holds."""
         nothing = models.HasIdCondition(has_id=[])
         return models.Filter(must_not=[nothing]) if node.value else nothing
 
-    def visit_call(self, node: Call) -> Any:
+    def visit_call(self, node: tree.Call) -> Any:
         """Not to be had."""
         raise _beyond(f"{node.function}()")
 
-    def visit_arithmetic(self, node: Arithmetic) -> Any:
+    def visit_arithmetic(self, node: tree.Arithmetic) -> Any:
         """Not to be had."""
         raise _beyond(f"calculations with {node.operator}")
 
-    def visit_negative(self, node: Negative) -> Any:
+    def visit_negative(self, node: tree.Negative) -> Any:
         """Not to be had."""
         raise _beyond(f"the negative of {node.operand.kind.value}")
 
-    def visit_comparison(self, node: Comparison) -> Any:
+    def visit_comparison(self, node: tree.Comparison) -> Any:
         """A column against a value."""
         column, value = self._column(node.left), node.right
-        if not isinstance(value, Literal):
+        if not isinstance(value, tree.Literal):
             raise _beyond("one column against another")
         if node.operator == "<>":
-            return self._denied(Comparison("=", column, value))
+            return self._denied(tree.Comparison("=", column, value))
         if column.kind is Kind.TEXT and node.operator != "=":
             raise _beyond("the order of texts")
         return _against(column, node.operator, value.value)
 
-    def visit_in(self, node: In) -> Any:
+    def visit_in(self, node: tree.In) -> Any:
         """A column against several values."""
         column = self._column(node.operand)
         if column.kind is Kind.TEXT:
@@ -241,64 +224,64 @@ class QdrantConditions(ExpressionVisitor[Any]):
             return models.FieldCondition(key=_key(column), match=models.MatchAny(any=texts))
         return models.Filter(should=[_against(column, "=", value) for value in node.values])
 
-    def visit_like(self, node: Like) -> Any:
+    def visit_like(self, node: tree.Like) -> Any:
         """Only what is a whole text."""
-        if node.any_case or any(isinstance(part, Wildcard) for part in node.pattern):
+        if node.any_case or any(isinstance(part, tree.Wildcard) for part in node.pattern):
             raise _beyond("LIKE")
         return _against(self._column(node.operand), "=", "".join(map(str, node.pattern)))
 
-    def visit_isnull(self, node: IsNull) -> Any:
+    def visit_isnull(self, node: tree.IsNull) -> Any:
         """Columns without a value are missing in payloads."""
         field = models.PayloadField(key=_key(self._column(node.operand)))
         return models.IsEmptyCondition(is_empty=field)
 
-    def visit_and(self, node: And) -> Any:
+    def visit_and(self, node: tree.And) -> Any:
         """All terms."""
         return models.Filter(must=[self.visit(term) for term in node.terms])
 
-    def visit_or(self, node: Or) -> Any:
+    def visit_or(self, node: tree.Or) -> Any:
         """Any term."""
         return models.Filter(should=[self.visit(term) for term in node.terms])
 
-    def visit_not(self, node: Not) -> Any:
+    def visit_not(self, node: tree.Not) -> Any:
         """The opposite, said of the smallest parts."""
         inner = node.operand
-        if isinstance(inner, Not):
+        if isinstance(inner, tree.Not):
             return self.visit(inner.operand)
-        if isinstance(inner, And | Or):
-            other = Or if isinstance(inner, And) else And
-            return self.visit(other(tuple(map(Not, inner.terms))))
+        if isinstance(inner, tree.And | tree.Or):
+            other = tree.Or if isinstance(inner, tree.And) else tree.And
+            return self.visit(other(tuple(map(tree.Not, inner.terms))))
         return self._denied(inner)
 
     def _denied(self, leaf: Expression) -> Any:
-        if isinstance(leaf, Comparison) and leaf.operator == "<>":
-            return self.visit(Comparison("=", leaf.left, leaf.right))
+        if isinstance(leaf, tree.Comparison) and leaf.operator == "<>":
+            return self.visit(tree.Comparison("=", leaf.left, leaf.right))
         denied = [self.visit(leaf)]
-        if isinstance(leaf, Comparison):
-            denied.append(self.visit(IsNull(leaf.left)))
-        elif isinstance(leaf, In | Like):
-            denied.append(self.visit(IsNull(leaf.operand)))
-        elif isinstance(leaf, Column):
-            denied.append(self.visit(IsNull(leaf)))
+        if isinstance(leaf, tree.Comparison):
+            denied.append(self.visit(tree.IsNull(leaf.left)))
+        elif isinstance(leaf, tree.In | tree.Like):
+            denied.append(self.visit(tree.IsNull(leaf.operand)))
+        elif isinstance(leaf, tree.Column):
+            denied.append(self.visit(tree.IsNull(leaf)))
         return models.Filter(must_not=denied)
 
-    def _column(self, node: Expression) -> Column:
-        if isinstance(node, Column):
+    def _column(self, node: Expression) -> tree.Column:
+        if isinstance(node, tree.Column):
             return node
-        if isinstance(node, Literal):
+        if isinstance(node, tree.Literal):
             raise _beyond("a value against a value")
         self.visit(node)  # says what of it cannot be had
         raise _beyond("what is no column")
 
 
-def _key(column: Column) -> str:
+def _key(column: tree.Column) -> str:
     """A payload's key; quoted, as a point in a name would mean something inside of it."""
     if '"' in column.name:
         raise _beyond(f"the column {column.name!r}, whose name has a quotation mark")
     return column.name if column.name.isidentifier() else f'"{column.name}"'
 
 
-def _against(column: Column, operator: str, value: Value) -> Any:
+def _against(column: tree.Column, operator: str, value: tree.Value) -> Any:
     key = _key(column)
     if isinstance(value, str | bool):
         return models.FieldCondition(key=key, match=models.MatchValue(value=value))
