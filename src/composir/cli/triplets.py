@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -295,15 +296,18 @@ def edit(
     """
     from composir.images.scan import scan
     from composir.triplets.edited import EditSettings, make_edited
+    from composir.triplets.region_edits import Regions
     from composir.triplets.source import read_data_set
     from composir.types import Failure
 
     files = [found.path for found in scan(images or []) if not isinstance(found, Failure)]
-    files += [image.file for folder in data or [] for image in read_data_set(folder).images]
+    listed = [(folder, one) for folder in data or [] for one in read_data_set(folder).images]
+    files += [image.file for _, image in listed]
+    known = {image.file: Regions.of_row(folder, image.row) for folder, image in listed}
+    regions = {file: found for file, found in known.items() if found is not None}
     with stage_progress() as progress:
-        made = make_edited(
-            files, out, EditSettings(count, seed), lambda d, total: progress("editing", d, total)
-        )
+        told = partial(progress, "editing")
+        made = make_edited(files, out, EditSettings(count, seed), told, regions)
     echo(f"{made.triplets:,} triplets in {printable(str(out))}")
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import BACK, SIDE, apply_edit, prepare_scene
 from composir.triplets.records import pair_rng
+from composir.triplets.region_edits import Regions, edit_region
 
 Progress = Callable[[int, int], None]
 QUALITY = 88
@@ -63,7 +64,11 @@ class MadeEdits:
 
 
 def make_edited(
-    files: Sequence[Path], out: Path, settings: EditSettings, progress: Progress | None = None
+    files: Sequence[Path],
+    out: Path,
+    settings: EditSettings,
+    progress: Progress | None = None,
+    regions: Mapping[Path, Regions] | None = None,
 ) -> MadeEdits:
     """Edit pictures and write a data set folder.
 
@@ -74,6 +79,7 @@ def make_edited(
         out: New, empty, or of an earlier run with the same settings and pictures.
         settings: How many, and the seed.
         progress: Called with (done, total).
+        regions: Of pictures of which they are known: one of them is edited then.
     """
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")
@@ -81,16 +87,21 @@ def make_edited(
     try:
         # Or the command with mended pictures would be refused as another one.
         with withdrawn_if_refused(out, {SETTINGS, COPIES}, lambda: not any(_copies(out))):
-            return _make(chosen, out, settings, progress)
+            known = {file.absolute(): found for file, found in (regions or {}).items()}
+            return _make(list(_jobs(chosen, settings, known)), chosen, out, settings, progress)
     except OSError as error:
         raise DatasetError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def _make(
-    files: Sequence[Path], out: Path, settings: EditSettings, progress: Progress | None
+    jobs: Sequence[_Job],
+    files: Sequence[Path],
+    out: Path,
+    settings: EditSettings,
+    progress: Progress | None,
 ) -> MadeEdits:
     _claim(out, files, settings)
-    rows, skipped = _edit_all(list(_jobs(files, settings)), out, progress)
+    rows, skipped = _edit_all(jobs, out, progress)
     if not rows:
         file, reason = skipped[0]
         raise DatasetError(f"none of {len(files):,} pictures could be read, e.g. {file}: {reason}")
@@ -133,24 +144,30 @@ class _Job:
     number: int
     file: Path
     seed: int
+    regions: Regions | None
 
 
-def _jobs(files: Sequence[Path], settings: EditSettings) -> Iterator[_Job]:
+def _jobs(
+    files: Sequence[Path], settings: EditSettings, regions: Mapping[Path, Regions]
+) -> Iterator[_Job]:
     """Which picture is edited as which number: seeded shuffles, one after the other."""
     for number in range(settings.count):
         turn, place = divmod(number, len(files))
         if place == 0:
             order = np.random.default_rng((settings.seed, turn)).permutation(len(files))
-        yield _Job(number, files[int(order[place])], settings.seed)
+        file = files[int(order[place])]
+        yield _Job(number, file, settings.seed, regions.get(file))
 
 
 def _edit(job: _Job, out: Path) -> dict[str, Any] | str:
     """One triplet's row, its copy written if it is not there yet; or why not."""
     try:
-        rgb = read_image(job.file, min_side=SIDE).rgb
+        scene = prepare_scene(read_image(job.file, min_side=SIDE).rgb)
+        draw = pair_rng(job.seed, job.file.name, str(job.number))
+        of_region = job.regions and edit_region(scene.rgb, job.regions, draw)
     except (ImageReadError, OSError) as error:
         return str(error)
-    edited = apply_edit(prepare_scene(rgb), pair_rng(job.seed, job.file.name, str(job.number)))
+    edited = of_region or apply_edit(scene, draw)
     name = f"edit-{job.number:06d}"
     place = inside(out, f"{COPIES}/{name}.jpg")
     if not place.exists():

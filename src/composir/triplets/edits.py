@@ -112,10 +112,12 @@ def apply_edit(scene: Scene, draw: Draw) -> Edited:
 
 def recolour(scene: Scene, draw: Draw) -> Edited:
     """Dye the thing: its light and shade stay, its hue goes."""
-    name = _one(tuple(COLOURS), draw)
+    name = one_of(tuple(COLOURS), draw)
     pixels, mask = _pixels(scene), _masked(scene)
-    dyed = _dye(pixels, mask, np.array(COLOURS[name], dtype=np.float32))
-    return Edited(_blend(pixels, dyed, mask), _filled(COLOUR_WORDS, name, draw), f"recolour/{name}")
+    dyed = dye(pixels, mask, np.array(COLOURS[name], dtype=np.float32))
+    return Edited(
+        blended(pixels, dyed, mask), _filled(COLOUR_WORDS, name, draw), f"recolour/{name}"
+    )
 
 
 def pattern(scene: Scene, draw: Draw) -> Edited:
@@ -125,12 +127,12 @@ def pattern(scene: Scene, draw: Draw) -> Edited:
         "dots": ("with dots", "with polka dots", "dotted"),
         "checks": ("with checks", "chequered", "in a check pattern"),
     }
-    kind = _one(tuple(kinds), draw)
+    kind = one_of(tuple(kinds), draw)
     pixels, mask = _pixels(scene), _masked(scene)
-    ink = np.array(COLOURS[_one(tuple(COLOURS), draw)], dtype=np.float32)
-    painted = _dye(pixels, mask, ink)
-    where = mask * _figure(kind, mask.shape, float(draw.uniform(14, 30)))
-    return Edited(_blend(pixels, painted, where), _one(kinds[kind], draw), f"pattern/{kind}")
+    ink = np.array(COLOURS[one_of(tuple(COLOURS), draw)], dtype=np.float32)
+    painted = dye(pixels, mask, ink)
+    where = mask * figure(kind, mask.shape, float(draw.uniform(14, 30)))
+    return Edited(blended(pixels, painted, where), one_of(kinds[kind], draw), f"pattern/{kind}")
 
 
 def several(scene: Scene, draw: Draw) -> Edited:
@@ -150,17 +152,17 @@ def several(scene: Scene, draw: Draw) -> Edited:
     for place in range(count):
         left = int((place + 0.5) * width / count - copy.width / 2)
         canvas.paste(copy, (left, (height - copy.height) // 2))
-    return Edited(canvas, _one(words[count], draw), f"several/{count}")
+    return Edited(canvas, one_of(words[count], draw), f"several/{count}")
 
 
 def background(scene: Scene, draw: Draw) -> Edited:
     """Change the colour behind the thing."""
-    name = _one(tuple(COLOURS), draw)
+    name = one_of(tuple(COLOURS), draw)
     words = ("on {a} background", "in front of {a} wall", "with {} behind it")
     pixels, mask = _pixels(scene), _masked(scene)
     wall = np.broadcast_to(np.array(COLOURS[name], dtype=np.float32), pixels.shape)
     shade = np.linspace(1.0, float(draw.uniform(0.7, 1.0)), pixels.shape[0], dtype=np.float32)
-    picture = _blend(pixels, wall * shade[:, None, None], 1.0 - mask)
+    picture = blended(pixels, wall * shade[:, None, None], 1.0 - mask)
     return Edited(picture, _filled(words, name, draw), f"background/{name}")
 
 
@@ -172,7 +174,7 @@ def further(scene: Scene, draw: Draw) -> Edited:
     canvas = Image.new("RGB", (width, height), _colour(scene.behind))
     canvas.paste(copy, ((width - copy.width) // 2, (height - copy.height) // 2))
     words = ("from further away", "smaller in the picture", "with more space around it")
-    return Edited(canvas, _one(words, draw), "further")
+    return Edited(canvas, one_of(words, draw), "further")
 
 
 def night(scene: Scene, draw: Draw) -> Edited:
@@ -181,21 +183,21 @@ def night(scene: Scene, draw: Draw) -> Edited:
     dark = pixels ** float(draw.uniform(1.6, 2.2)) * float(draw.uniform(0.3, 0.5))
     tinted = dark * np.array([0.75, 0.85, 1.15], dtype=np.float32) * 255.0
     words = ("at night", "but at night", "in the dark", "after dark", "in a dark room")
-    return Edited(_image(tinted), _one(words, draw), "night")
+    return Edited(_image(tinted), one_of(words, draw), "night")
 
 
 def warm_light(scene: Scene, draw: Draw) -> Edited:
     """Light of a lamp or of a low sun."""
     tinted = _pixels(scene) * np.array([1.12, 0.93, 0.62], dtype=np.float32)
     words = ("in warm light", "at sunset", "by lamp light", "in golden light")
-    return Edited(_image(tinted), _one(words, draw), "warm light")
+    return Edited(_image(tinted), one_of(words, draw), "warm light")
 
 
 def black_and_white(scene: Scene, draw: Draw) -> Edited:
     """Take all colour away."""
     words = ("in black and white", "as a black and white photo", "without colour", "monochrome")
     return Edited(
-        ImageOps.grayscale(scene.rgb).convert("RGB"), _one(words, draw), "black and white"
+        ImageOps.grayscale(scene.rgb).convert("RGB"), one_of(words, draw), "black and white"
     )
 
 
@@ -214,7 +216,7 @@ def sketch(scene: Scene, draw: Draw) -> Edited:
         "as a line drawing",
         "sketched",
     )
-    return Edited(_image(np.repeat(lines[..., None], 3, axis=2)), _one(words, draw), "sketch")
+    return Edited(_image(np.repeat(lines[..., None], 3, axis=2)), one_of(words, draw), "sketch")
 
 
 def cartoon(scene: Scene, draw: Draw) -> Edited:
@@ -227,7 +229,7 @@ def cartoon(scene: Scene, draw: Draw) -> Edited:
     outline = edges.point(lambda level: 0 if level > 48 else 255).convert("RGB")
     words = ("as a cartoon", "drawn as a cartoon", "as a comic", "like a cartoon drawing")
     bright = _image(np.asarray(flat, dtype=np.float32) * 1.2 + 12.0)
-    return Edited(ImageChops.multiply(bright, outline), _one(words, draw), "cartoon")
+    return Edited(ImageChops.multiply(bright, outline), one_of(words, draw), "cartoon")
 
 
 def painting(scene: Scene, draw: Draw) -> Edited:
@@ -237,7 +239,7 @@ def painting(scene: Scene, draw: Draw) -> Edited:
     canvas = np.kron(ground, np.ones((2, 2)))[: strokes.height, : strokes.width, None]
     rough = np.asarray(strokes, dtype=np.float32) * 1.03 + canvas.astype(np.float32)
     words = ("as a painting", "as an oil painting", "painted", "painted in oil")
-    return Edited(_image(rough), _one(words, draw), "painting")
+    return Edited(_image(rough), one_of(words, draw), "painting")
 
 
 def closer(scene: Scene, draw: Draw) -> Edited:
@@ -248,7 +250,7 @@ def closer(scene: Scene, draw: Draw) -> Edited:
     crop = scene.rgb.crop((left, top, width - left, height - top))
     words = ("closer", "from closer", "as a close-up", "show a detail")
     return Edited(
-        crop.resize((width, height), Image.Resampling.BICUBIC), _one(words, draw), "closer"
+        crop.resize((width, height), Image.Resampling.BICUBIC), one_of(words, draw), "closer"
     )
 
 
@@ -294,7 +296,7 @@ def _mask(pixels: Pixels, behind: Pixels) -> Pixels | None:
     return filled if 0.04 < float(filled.mean()) < 0.9 else None
 
 
-def _dye(pixels: Pixels, mask: Pixels, colour: Pixels) -> Pixels:
+def dye(pixels: Pixels, mask: Pixels, colour: Pixels) -> Pixels:
     """Give pixels a colour's hue and mean brightness, keeping their shading."""
     grey = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     inside = grey[mask > 0.5]
@@ -304,7 +306,8 @@ def _dye(pixels: Pixels, mask: Pixels, colour: Pixels) -> Pixels:
     return np.asarray(colour * dark + (255.0 - colour) * light * 0.6, dtype=np.float32)
 
 
-def _figure(kind: str, shape: tuple[int, ...], period: float) -> Pixels:
+def figure(kind: str, shape: tuple[int, ...], period: float) -> Pixels:
+    """Where stripes, dots or checks are, (h, w) of 0 and 1."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / np.float32(period)
     if kind == "stripes":
         return np.asarray((columns + 0.3 * rows) % 1.0 < 0.5, dtype=np.float32)
@@ -313,7 +316,8 @@ def _figure(kind: str, shape: tuple[int, ...], period: float) -> Pixels:
     return np.asarray(np.hypot(rows % 1.0 - 0.5, columns % 1.0 - 0.5) < 0.3, dtype=np.float32)
 
 
-def _blend(below: Pixels, above: Pixels, mask: Pixels) -> Image.Image:
+def blended(below: Pixels, above: Pixels, mask: Pixels) -> Image.Image:
+    """One picture over another, as far as a mask (h, w) says."""
     return _image(below + (above - below) * mask[..., None])
 
 
@@ -338,8 +342,9 @@ def _colour(values: Pixels) -> tuple[int, int, int]:
 
 def _filled(forms: tuple[str, ...], name: str, draw: Draw) -> str:
     """One of some forms with a colour in its place, after the right article: "an olive wall"."""
-    return _one(forms, draw).format(name, a=with_article(name))
+    return one_of(forms, draw).format(name, a=with_article(name))
 
 
-def _one(choices: tuple[str, ...], draw: Draw) -> str:
+def one_of(choices: tuple[str, ...], draw: Draw) -> str:
+    """Draw one."""
     return choices[draw.integers(len(choices))]
