@@ -60,6 +60,8 @@ class SourceSpec:
         shared: A gallery row to the text that its variants share; None where there is none.
         kin: A gallery row to what its variants have in common.
         varies: Name of the attribute that tells those variants apart.
+        split_by: Name that is hashed with the group instead of the source's: sources that show the
+            same pictures share their splits.
         licence: Of its pictures, as far as it is known.
     """
 
@@ -71,6 +73,7 @@ class SourceSpec:
     shared: Callable[[Row], str] | None = None
     kin: Callable[[Row], str] | None = None
     varies: str = ""
+    split_by: str = ""
     licence: str = "not stated"
 
 
@@ -142,7 +145,7 @@ def _picture(name: str, spec: SourceSpec, file: Path, row: Row) -> TrainingPictu
         name,
         file,
         tuple(spec.texts(row)),
-        split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test),
+        split_of(f"{spec.split_by or name}/{spec.group(row)}", spec.dev, spec.test),
         named,
         (spec.shared(row) or None) if spec.shared else None,
         (group, named[spec.varies]) if group and spec.varies in named else None,
@@ -231,9 +234,16 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
 
 
+def _id(row: Row) -> str:
+    return str(row["id"])
+
+
 def _file(row: Row) -> str:
     return str(row["file"])
 
+
+REAL_EDITS = "real-edits"
+"""The evaluation set that keeps its pictures apart (`benchmarks/real_edits.py`)."""
 
 SOURCES: dict[str, SourceSpec] = {
     "flickr8k-train": SourceSpec(
@@ -274,16 +284,27 @@ SOURCES: dict[str, SourceSpec] = {
         _imagenet_texts, _file, dev=0.5, test=0.0, licence="research (ImageNet)"
     ),
     "scenes": SourceSpec(
-        _scene_texts, _file, dev=0.05, test=0.0, licence="research, non-commercial (ADE20K)"
+        _scene_texts,
+        _id,
+        dev=0.05,
+        test=0.35,
+        split_by=REAL_EDITS,
+        licence="research, non-commercial (ADE20K)",
     ),
     "garments": SourceSpec(
-        _garment_texts, _file, dev=0.05, test=0.0, licence="Apache-2.0; photographers' unclear"
+        _garment_texts,
+        _id,
+        dev=0.05,
+        test=0.35,
+        split_by=REAL_EDITS,
+        licence="Apache-2.0; photographers' unclear",
     ),
     "regions": SourceSpec(
         _region_texts,
         lambda row: str(row["picture"]),
-        dev=0.1,
-        test=0.0,
+        dev=0.05,
+        test=0.35,
+        split_by=REAL_EDITS,
         attributes=("class", "colour"),
         licence="as scenes and garments, which they are cut from",
     ),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus import fashion_group, read_corpus, split_of
+from corpus import SOURCES, fashion_group, read_corpus, split_of
 
 from composir.errors import DatasetError
 
@@ -92,3 +92,17 @@ def test_kin_are_one_title_in_other_colours_and_one_class_in_other_domains(tmp_p
         None,
         ("dog", "sketch"),
     ]
+
+
+def test_pictures_of_real_edits_and_their_cut_outs_are_never_trained_on() -> None:
+    names = [f"ADE_val_{number:08}" for number in range(400)]
+    kept = {name for name in names if split_of(f"real-edits/{name}", 0.0, 0.35) == "test"}
+    for source, key in (("scenes", "id"), ("garments", "id"), ("regions", "picture")):
+        spec = SOURCES[source]
+        groups = {name: spec.group({key: name}) for name in names}
+        split = {
+            n: split_of(f"{spec.split_by}/{g}", spec.dev, spec.test) for n, g in groups.items()
+        }
+        assert {name for name in names if split[name] == "test"} == kept
+
+    assert 0 < len(kept) < len(names)
