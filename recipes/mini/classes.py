@@ -136,8 +136,8 @@ def class_loss(
 
 
 def draw_classes(likely: Likely, count: int, total: int, generator: np.random.Generator) -> Tensor:
-    """The three likeliest classes of every picture, and others at random, (m,) int64 sorted."""
-    own = likely.classes[:, :3].reshape(-1)
+    """The two likeliest classes of every picture, and others at random, (m,) int64 sorted."""
+    own = likely.classes[:, :2].reshape(-1)
     others = torch.from_numpy(generator.choice(total, count, replace=False))
     drawn: Tensor = torch.unique(torch.cat([own, others]))
     return drawn

@@ -37,7 +37,7 @@ EVALUATION_BATCH = 64
 MAX_SCALE = 100.0
 
 
-CROPS = (13, 15, 17)
+CROPS = (11, 13, 15)
 """Sides of the square that is cut from cached features, in positions of `features.cached_view`."""
 
 

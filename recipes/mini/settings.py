@@ -141,7 +141,7 @@ def _batch(flickr: int, fashion: int, regions: int, other: int) -> dict[str, int
 
 def _contrast(image_stages: bool) -> ContrastConfig:
     return ContrastConfig(
-        batch=_batch(160, 72, 48, 24) if image_stages else _batch(320, 128, 96, 64),
+        batch=_batch(112, 48, 32, 16) if image_stages else _batch(320, 128, 96, 64),
         head_rate=3e-4,
         text_rate=6e-5,
         image_rate=1.5e-4,
