@@ -308,7 +308,7 @@ def edit(
     with stage_progress() as progress:
         told = partial(progress, "editing")
         made = make_edited(files, out, EditSettings(count, seed), told, regions)
-    echo(f"{made.triplets:,} triplets in {printable(str(out))}")
+    echo(f"{made.triplets:,} edits in {printable(str(out))}, with ways back")
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")
     skipped = [Problem(file, reason) for file, reason in made.skipped]
