@@ -177,7 +177,7 @@ def test_edits_of_what_a_data_set_lists(home: Path) -> None:
     (home / "shop" / "unlisted.png").write_bytes(b"no picture, and not listed")
     made = composir("triplets", "edit", "--data", "shop", "--count", "4", "--out", "edits")
     assert made.exit_code == 0, made.output
-    assert "4 triplets in edits" in made.stdout
+    assert "4 edits in edits" in made.stdout
     assert "unlisted" not in made.stderr
     none = composir("triplets", "edit", "--count", "4", "--out", "none")
     assert none.exit_code == 2
