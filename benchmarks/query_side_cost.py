@@ -24,7 +24,7 @@ from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.significance import paired_test
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained
-from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
+from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage, pack, unpack
 from composir.encode.feature_store import FeatureStore
@@ -37,31 +37,19 @@ METRICS = ("recall@10", "map@10")
 
 
 @dataclass(frozen=True, slots=True)
-class Messenger:
+class Messenger(Wrapper[SplicedComposer]):
     """A composer whose tokens and vectors travel as messages.
 
     Attributes:
-        composer: At both ends.
         encoding: `fp16` or `int8`.
     """
 
-    composer: SplicedComposer
     encoding: str
 
     @property
     def name(self) -> str:
         """As a row of the table."""
         return f"int8 weights, sent as {self.encoding}"
-
-    @property
-    def settings(self) -> dict[str, float | int | str]:
-        """The composer's."""
-        return self.composer.settings
-
-    @property
-    def traits(self) -> Traits:
-        """The composer's."""
-        return self.composer.traits
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Compose from what arrives."""
