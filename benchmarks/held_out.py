@@ -23,7 +23,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from mini_recipe import SOURCES, Row, fashion_group, read_corpus, split_of
+from mini_recipe import SOURCES, Row, fashion_group, read_corpus
 from real_edits import write_real_edits
 
 PARTS = ("dev", "test")
@@ -145,8 +145,7 @@ def pacs_part(data: Path, part: str) -> tuple[list[Row], list[Row]]:
 
 def part_of(name: str, row: Row) -> str:
     """The split that training assigned to a picture."""
-    spec = SOURCES[name]
-    return split_of(f"{name}/{spec.group(row)}", spec.dev, spec.test)
+    return SOURCES[name].split(name, row)
 
 
 def read(data: Path, name: str) -> tuple[list[Row], list[Row]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from composir.data.datasets import GALLERY, DatasetFolder
+from composir.data.datasets import GALLERY, DatasetFolder, DatasetImage
 from composir.errors import DatasetError
 
 Split: TypeAlias = Literal["train", "dev", "test"]
@@ -76,6 +76,10 @@ class SourceSpec:
     split_by: str = ""
     licence: str = "not stated"
 
+    def split(self, name: str, row: Row) -> Split:
+        """Which split a gallery row of the source of that name belongs to."""
+        return split_of(f"{self.split_by or name}/{self.group(row)}", self.dev, self.test)
+
 
 def read_corpus(root: Path, sources: tuple[str, ...]) -> list[TrainingPicture]:
     """Read training pictures from data set folders.
@@ -127,7 +131,7 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
         raise DatasetError(f"{root / name / GALLERY} is missing: unpack the data set {name} first")
     for image in DatasetFolder(root / name).images().values():
         try:
-            picture = _picture(name, spec, image.file, image.metadata | {"file": image.name})
+            picture = _picture(name, spec, image.file, _row(image))
         except KeyError as error:
             told = f"no {error}, or nothing that {name} knows"
             raise DatasetError(f"{image.where}: {told}") from error
@@ -135,6 +139,11 @@ def _read_source(root: Path, name: str) -> Iterator[TrainingPicture]:
             raise DatasetError(f"{image.where}: no row of {name} ({error})") from error
         if picture.texts:
             yield picture
+
+
+def _row(image: DatasetImage) -> Row:
+    """A whole gallery row, its id and file among the rest."""
+    return image.metadata | {"id": image.id, "file": image.name}
 
 
 def _picture(name: str, spec: SourceSpec, file: Path, row: Row) -> TrainingPicture:
@@ -145,7 +154,7 @@ def _picture(name: str, spec: SourceSpec, file: Path, row: Row) -> TrainingPictu
         name,
         file,
         tuple(spec.texts(row)),
-        split_of(f"{spec.split_by or name}/{spec.group(row)}", spec.dev, spec.test),
+        spec.split(name, row),
         named,
         (spec.shared(row) or None) if spec.shared else None,
         (group, named[spec.varies]) if group and spec.varies in named else None,

@@ -106,3 +106,24 @@ def test_pictures_of_real_edits_and_their_cut_outs_are_never_trained_on() -> Non
         assert {name for name in names if split[name] == "test"} == kept
 
     assert 0 < len(kept) < len(names)
+
+
+def test_pictures_with_masks_split_as_the_set_of_real_edits_does(tmp_path: Path) -> None:
+    sofa = {"sofa": {"value": 1, "share": 0.4}, "wall": {"value": 2, "share": 0.5}}
+    scene = {"id": "A1", "regions": sofa, "colours": {"sofa": "blue"}}
+    region = {"class": "sofa", "colour": "blue", "picture": "A1"}
+    write(tmp_path, "scenes", scene)
+    write(tmp_path, "garments", {"id": "A1", "tags": ["skirt", "hat"], "colours": {"skirt": "red"}})
+    write(tmp_path, "regions", region, region | {"colour": ""})
+    scenes, garments, cut, plain = read_corpus(tmp_path, ("scenes", "garments", "regions"))
+
+    assert scenes.texts[2] == "a picture with a blue sofa"
+    assert garments.texts == (
+        "someone wearing skirt and hat",
+        "street fashion with red skirt and hat",
+        "a person in a red skirt",
+    )
+    assert (cut.texts[0], plain.texts[1]) == ("a blue sofa", "sofa")
+    assert {one.split for one in (scenes, garments, cut, plain)} == {
+        split_of("real-edits/A1", 0.05, 0.35)
+    }
