@@ -304,7 +304,8 @@ def test_hits_of_another_model_are_looked_at_again(gallery: Stub) -> None:
     assert len(gallery.asked) == asked + 2
     assert "leave one of the two out" in refused(*again, "--explain", "why.json")
     assert "not known to allow commercial use" in refused(*again, "--commercial")
-    assert "encodes pictures and words apart" in refused(*search, "--rerank", str(tiny()))
+    for verb in (search, ("serve", "plain", "--port", "0"), ("serve", "plain", "--mcp")):
+        assert "encodes pictures and words apart" in refused(*verb, "--rerank", str(tiny()))
 
 
 def tiny() -> Path:

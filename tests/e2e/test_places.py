@@ -100,7 +100,7 @@ ELSEWHERE = {
     # Opened when a client asks for it, as those of a search are.
     ("serve", "composers"),
     # Of a name, or of a folder with a manifest: test_bundle.py.
-    *(("search", "composer"), ("search", "rerank")),
+    *(("search", "composer"), ("search", "rerank"), ("serve", "rerank")),
 }
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 
@@ -33,11 +34,11 @@ def live(
     gallery: Path,
     settings: ServeSettings | None = None,
     model: EmbeddingModel | None = None,
-    **paths: Path,
+    **parts: Any,
 ) -> Iterator[httpx.Client]:
     """A client of a running server; both end with the block."""
     settings = replace(settings or ServeSettings(), port=0)
-    app = create_app(gallery, model or ColourModel(), settings, **paths)
+    app = create_app(gallery, model or ColourModel(), settings, **parts)
     with listen(settings) as opened:
         server = Server(app, settings)
         thread = Thread(target=server.run, args=([opened],), daemon=True)

@@ -15,7 +15,7 @@ from mcp.client.stdio import StdioServerParameters
 from composir.gallery import open_gallery
 from composir.serve.assistant import make_assistant_server
 from tests.e2e.commands import paint
-from tests.fakes import ColourModel
+from tests.fakes import ColourModel, JointColours
 from tests.serve.live import colours
 from tests.serve.test_verb import BEGIN, ROOT
 
@@ -49,6 +49,19 @@ def test_an_assistant_searches_explains_and_indexes(tmp_path: Path) -> None:
         return document
 
     asyncio.run(ask())
+
+
+def test_an_assistant_asks_for_the_joint_encoder_that_is_there(tmp_path: Path) -> None:
+    gallery = open_gallery(colours(tmp_path), ColourModel())
+
+    async def told(reranker: JointColours | None) -> str:
+        async with Client(make_assistant_server(gallery, reranker)) as client:
+            answer = await client.call_tool("search", {"text": "red", "rerank": True})
+            return str(answer.content[0].text)  # type: ignore[union-attr]
+
+    assert "started without --rerank" in asyncio.run(told(None))
+    found = json.loads(asyncio.run(told(JointColours())))
+    assert found["reranked"] == {"model": "joint-colours", "images": 8, "thumbnails": 0}
 
 
 def test_the_verb_speaks_the_protocol_on_stdin_and_stdout(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ export interface components {
             dimension: number;
             default_composer: string;
             composers: string[];
+            reranker: string | null;
             query_sides: components["schemas"]["QuerySideDocument"][];
         };
         ProblemDocument: {
@@ -223,6 +224,8 @@ export interface components {
             collapse_duplicates?: boolean;
             /** @enum {string} */
             missing?: "hide" | "keep";
+            rerank?: string | null;
+            rerank_top?: number;
         };
         UnderstoodDocument: {
             text: string;

@@ -17,6 +17,7 @@ from composir.errors import QueryError
 from composir.serve.settings import PORT
 
 if TYPE_CHECKING:
+    from composir.model.base import EmbeddingModel
     from composir.serve.settings import ServeSettings
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -57,6 +58,13 @@ ComposersOption = Annotated[
         help="A trained composer that clients may name; repeatable.",
     ),
 ]
+RerankOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER",
+        help="A joint encoder that clients may ask to look at the first hits again.",
+    ),
+]
 McpOption = Annotated[
     bool, typer.Option("--mcp", help="Speak with an assistant on stdin and stdout instead.")
 ]
@@ -68,7 +76,7 @@ NoOpenOption = Annotated[
 @app.command(
     epilog="`composir serve`\n\n`composir serve ~/photos.gallery --port 0`\n\n"
     "`composir serve ~/photos.gallery --host 0.0.0.0 --api-key-file key.txt`\n\n"
-    "`composir serve --mcp`"
+    "`composir serve --rerank embeddinggemma-2`\n\n`composir serve --mcp`"
 )
 def serve(
     gallery: GalleryArgument = None,
@@ -82,6 +90,7 @@ def serve(
     add_to: AddOption = None,
     url_hosts: UrlOption = None,
     composers: ComposersOption = None,
+    rerank: RerankOption = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
@@ -106,22 +115,32 @@ def serve(
     )
     folder = gallery or default_gallery()
     opened = models.existing_gallery(folder, model, models.Compute(threads, device))
+    reranker = _reranker(rerank, threads)
     if mcp:
         from composir.serve.assistant import serve_assistant
 
-        serve_assistant(opened)
+        serve_assistant(opened, reranker)
         return
     from composir.serve.app import create_app
     from composir.serve.running import listen, serve
 
     with listen(settings) as socket:
         address = _address(settings, socket.getsockname()[1])
-        guard = create_app(opened.path, opened.model, settings)
+        guard = create_app(opened.path, opened.model, settings, reranker=reranker)
         note(f"{len(opened):,} pictures of {printable(str(opened.path))} at {address}")
         note("Ctrl-C ends it")
         if not no_open and settings.is_local and sys.stderr.isatty():
             _open_when_ready(address)
         serve(guard, opened.path, settings, socket)
+
+
+def _reranker(name: str | None, threads: int | None) -> EmbeddingModel | None:
+    """The joint encoder that clients may ask for; where it runs elsewhere, that is told."""
+    if name is None:
+        return None
+    found = models.resolve_model(name, models.Compute(threads))
+    models.note_receiver(found)
+    return found
 
 
 def _upload_folder(folder: Path) -> Path:

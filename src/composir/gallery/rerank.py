@@ -61,11 +61,7 @@ class Reranker:
 
     def __post_init__(self) -> None:
         """Check model and number."""
-        if self.model.joint is None:
-            raise ModelError(
-                f"the model {self.model.name} encodes pictures and words apart: hits are re-ranked "
-                "by a joint encoder (composir models lists them)"
-            )
+        check_joint(self.model)
         if not isinstance(self.top, Integral) or not 1 <= self.top <= MOST_RERANKED:
             raise QueryError(f"rerank_top is {self.top!r}; it goes from 1 to {MOST_RERANKED:,}")
 
@@ -163,6 +159,19 @@ class Reranker:
             return store, store.known(kind, keys)
         except CacheError:
             return Memory(), {}
+
+
+def check_joint(model: EmbeddingModel) -> None:
+    """Refuse a model that cannot re-rank.
+
+    Raises:
+        ModelError: If it is no joint encoder.
+    """
+    if model.joint is None:
+        raise ModelError(
+            f"the model {model.name} encodes pictures and words apart: hits are re-ranked by a "
+            "joint encoder (composir models lists them)"
+        )
 
 
 def forget_reranked(folder: Path) -> None:

@@ -55,12 +55,24 @@ def create_app(
     model: EmbeddingModel,
     settings: ServeSettings | None = None,
     *,
+    reranker: EmbeddingModel | None = None,
     static: Path = page.STATIC,
 ) -> Guard:
-    """Make the application that serves one gallery."""
+    """Make the application that serves one gallery.
+
+    Args:
+        gallery: Its folder.
+        model: The gallery's.
+        settings: Who may ask, for what.
+        reranker: A joint encoder that searches may ask to order their first hits.
+        static: Folder of the built page.
+
+    Raises:
+        ModelError: If `reranker` is no joint encoder.
+    """
     settings = settings or ServeSettings()
     metrics = Metrics()
-    engine = Engine(gallery, model, settings, metrics)
+    engine = Engine(gallery, model, settings, metrics, reranker)
     app = FastAPI(
         title="composir",
         description=_DESCRIPTION,

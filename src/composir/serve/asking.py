@@ -160,6 +160,12 @@ class Searches:
         cursor = f"{self._keep(asked, request)}.{request.k}" if more else None
         return self._document(result, cursor)
 
+    def reranks(self, request: SearchRequest) -> bool:
+        """Whether a joint encoder has a part in the answer."""
+        with self._lock:
+            kept = self._kept.get((request.cursor or "").partition(".")[0])
+        return (request if kept is None else kept.request).rerank is not None
+
     def _next(self, cursor: str, k: int) -> SearchAnswer:
         name, _, start = cursor.partition(".")
         with self._lock:
@@ -210,6 +216,9 @@ def search(engine: Engine, asked: Question, request: SearchRequest, k: int) -> S
         missing=request.missing,
         sort=request.sort,
         min_confidence=request.min_confidence,
+        rerank=engine.reranker(request.rerank),
+        rerank_top=request.rerank_top,
+        rerank_progress=engine.go_on,
     )
 
 

@@ -32,7 +32,7 @@ class RemoteError(ComposirError):
 
 
 class SearchArguments(TypedDict, total=False):
-    """How to search; as the arguments of `Gallery.search`."""
+    """How to search; as the arguments of `Gallery.search`, with `rerank` by name."""
 
     k: int
     where: str | None
@@ -42,6 +42,8 @@ class SearchArguments(TypedDict, total=False):
     missing: Literal["hide", "keep"]
     sort: SortOrder
     min_confidence: float | None
+    rerank: str | None
+    rerank_top: int
     settings: Mapping[str, float | int | str]
     balance: float | None
     more: Sequence[str]

@@ -110,7 +110,8 @@ class Client(_Shared):
             text: The modification text, or a description.
             negatives: What the hits should not show.
             crop: The part of the reference that is meant.
-            **options: As `Gallery.search`, and `settings`, `balance`, `more` and `less` of the API.
+            **options: As `Gallery.search`, with `rerank` as `model` names it, and `settings`,
+                `balance`, `more` and `less` of the API.
 
         Raises:
             ComposirError: Of the same kind as the library would raise.

@@ -18,6 +18,8 @@ from composir.compose.spliced import SplicedComposer
 from composir.errors import BundleMismatchError, ComposerNotFoundError
 from composir.gallery import Gallery
 from composir.gallery.manifest import read_manifest
+from composir.gallery.progress import IndexProgress
+from composir.gallery.rerank import check_joint
 from composir.model.base import EmbeddingModel
 from composir.model.sessions import default_threads
 from composir.serve.batching import (
@@ -33,6 +35,7 @@ from composir.serve.http_problems import (
     BusyError,
     ClientGoneError,
     ClosingError,
+    NotAllowedError,
 )
 from composir.serve.settings import ServeSettings
 from composir.types import Query
@@ -56,16 +59,26 @@ class Engine:
     """
 
     def __init__(
-        self, path: Path, model: EmbeddingModel, settings: ServeSettings, metrics: Metrics
+        self,
+        path: Path,
+        model: EmbeddingModel,
+        settings: ServeSettings,
+        metrics: Metrics,
+        reranker: EmbeddingModel | None = None,
     ) -> None:
         """Open a gallery; nothing is read yet."""
         limits = settings.limits
+        if reranker is not None:
+            check_joint(reranker)
+        self._reranker = reranker
         self.settings, self.metrics, self.model = settings, metrics, model
         self._batched = BatchedModel(model, limits.batch, metrics.ran)
         self.gallery = Gallery(path, self._batched)
         workers = limits.workers or max(8, _WORKERS_A_CORE * default_threads())
         self._pool = ThreadPoolExecutor(workers, "composir-answer")
         self._workers = workers
+        # One at a time: it fills the cores alone, and those who wait take no one else's turn.
+        self._reranking = ThreadPoolExecutor(1, "composir-rerank")
         self._compose: Batcher[CompositionCall, ComposedQueries] = Batcher(
             compose_together,
             name="compose",
@@ -91,18 +104,23 @@ class Engine:
             grey = Image.new("RGB", (64, 64), (128, 128, 128))
             self.gallery.search(Query(image=grey, text="warm"), k=1, composer=self.composer(None))
             self.gallery.search(Query(text="warm"), k=1, composer=self.composer(None))
+        if self._reranker is not None:
+            for opens in self._reranker.preparations(image=True, words=True):
+                opens()
         self.ready.set()
 
     def close(self) -> None:
         """Finish what is being answered, and end the threads."""
         self.closing.set()
-        for pool in (self._pool, self._parts):
+        for pool in (self._pool, self._parts, self._reranking):
             pool.shutdown(cancel_futures=True)
         for stage in (self._compose, self._thumbnails, self._batched):
             stage.close()
 
-    async def run(self, work: Callable[[], Answer], request: Request) -> Answer:
-        """Do work in a thread, when there is one."""
+    async def run(
+        self, work: Callable[[], Answer], request: Request, *, reranks: bool = False
+    ) -> Answer:
+        """Do work in a thread, when there is one; what re-ranks has one for itself, and longer."""
         limits = self.settings.limits
         if self.closing.is_set():
             raise ClosingError("the server is about to end")
@@ -112,19 +130,22 @@ class Engine:
         self._waiting += 1
         self.metrics.waiting.set(self._waiting)
         begun = time.perf_counter()
+        pool, most = self._pool, limits.seconds
+        if reranks:
+            pool, most = self._reranking, limits.rerank_seconds
         try:
-            return await self._in_time(work, request, limits.seconds)
+            answer = asyncio.get_running_loop().run_in_executor(pool, work)
+            return await self._in_time(answer, request, most)
         finally:
             self._waiting -= 1
             self.metrics.waiting.set(self._waiting)
-            seconds = time.perf_counter() - begun
-            self._usual_seconds += 0.1 * (seconds - self._usual_seconds)
+            if not reranks:
+                seconds = time.perf_counter() - begun
+                self._usual_seconds += 0.1 * (seconds - self._usual_seconds)
 
     async def _in_time(
-        self, work: Callable[[], Answer], request: Request, seconds: float
+        self, answer: asyncio.Future[Answer], request: Request, seconds: float
     ) -> Answer:
-        loop = asyncio.get_running_loop()
-        answer = loop.run_in_executor(self._pool, work)
         gone = asyncio.ensure_future(_gone(request))
         either: set[asyncio.Future[Any]] = {answer, gone}
         try:
@@ -183,6 +204,28 @@ class Engine:
     def batched(self, composer: Composer) -> BatchedComposer:
         """A composer whose calls are gathered with those of other threads."""
         return BatchedComposer(composer, self._compose)
+
+    def reranker(self, name: str | None) -> EmbeddingModel | None:
+        """The joint encoder of a name, where the server was started with it; None for no name."""
+        if name is None:
+            return None
+        if self._reranker is None:
+            raise NotAllowedError("this server re-ranks nothing: it was started without --rerank")
+        if name != self._reranker.name:
+            raise NotAllowedError(
+                f"this server re-ranks by {self._reranker.name}, and not by {name[:100]!r}"
+            )
+        return self._reranker
+
+    @property
+    def reranker_name(self) -> str | None:
+        """The joint encoder's that may be asked for; None where there is none."""
+        return None if self._reranker is None else self._reranker.name
+
+    def go_on(self, _: IndexProgress) -> None:
+        """Told how far a long answer is: it ends where the server does, and what it has is kept."""
+        if self.closing.is_set():
+            raise ClosingError("the server is about to end")
 
     @property
     def composers(self) -> list[str]:

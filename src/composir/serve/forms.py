@@ -56,6 +56,8 @@ FORM_SCHEMA: dict[str, Any] = {
         "include_reference": {"type": "boolean"},
         "collapse_duplicates": {"type": "boolean"},
         "missing": {"type": "string"},
+        "rerank": {"type": "string"},
+        "rerank_top": {"type": "integer"},
         "cursor": {"type": "string"},
     },
 }

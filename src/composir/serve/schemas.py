@@ -138,6 +138,10 @@ class SearchRequest(QueryRequest):
     """Show one of several duplicates."""
     missing: Literal["hide", "keep"] = "hide"
     """Leave out hits whose files have been deleted, or show them."""
+    rerank: Annotated[str, Field(max_length=100)] | None = None
+    """Name of the joint encoder of `/v1/model`, which orders the first hits by its own scores."""
+    rerank_top: Annotated[int, Field(ge=1, le=MOST_HITS)] = 50
+    """How many of the first hits it looks at."""
 
 
 class BatchRequest(Strict):
@@ -284,6 +288,8 @@ class ModelDocument(TypedDict):
     dimension: int
     default_composer: str
     composers: list[str]
+    reranker: str | None
+    """Name of the joint encoder that searches may ask to `rerank`; null where there is none."""
     query_sides: list[QuerySideDocument]
 
 

@@ -30,6 +30,7 @@ class Limits:
         held: Bytes of all requests that are being read or answered.
         image: Bytes of one picture.
         seconds: For one answer, from when the request has arrived.
+        rerank_seconds: For one that a joint encoder has a part in.
         body_seconds: For a request's body to arrive.
         header_seconds: For a request's head to arrive.
         waiting: Requests for the model that wait or are answered; more are told to come back.
@@ -42,6 +43,7 @@ class Limits:
     held: int = 512 << 20
     image: int = 32 << 20
     seconds: float = 30.0
+    rerank_seconds: float = 600.0
     body_seconds: float = 20.0
     header_seconds: float = 10.0
     waiting: int = 64

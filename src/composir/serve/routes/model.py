@@ -48,6 +48,7 @@ def _model(engine: Engine) -> ModelDocument:
         "dimension": engine.model.dimension,
         "default_composer": engine.model.default_composer,
         "composers": engine.composers,
+        "reranker": engine.reranker_name,
         "query_sides": [side for side in sides if side is not None],
     }
 

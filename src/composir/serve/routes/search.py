@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -69,7 +70,8 @@ async def find(request: Request) -> Response:
     """
     state = state_of(request)
     asked = await read_search(request, state.engine.settings.limits)
-    return Json(await state.engine.run(partial(state.searches.answer, asked), request))
+    work, reranks = partial(state.searches.answer, asked), state.searches.reranks(asked)
+    return Json(await state.engine.run(work, request, reranks=reranks))
 
 
 @router.post(
@@ -79,13 +81,16 @@ async def find_all(request: Request) -> Response:
     """Answer several queries; each is answered, or fails, for itself."""
     state = state_of(request)
     asked = await read_json(request, BatchRequest)
-    work = partial(_answer_all, state, asked, request.state.request_id)
-    return Json(await state.engine.run(work, request))
+    reranks = any(map(state.searches.reranks, asked.queries))
+    parts = [partial(_answer, state, one, request.state.request_id) for one in asked.queries]
+    return Json(
+        await state.engine.run(partial(_all, state, parts, reranks), request, reranks=reranks)
+    )
 
 
-def _answer_all(state: State, asked: BatchRequest, request_id: str) -> BatchAnswer:
-    parts = [partial(_answer, state, one, request_id) for one in asked.queries]
-    return {"results": state.engine.side_by_side(parts)}
+def _all(state: State, parts: Sequence[Callable[[], BatchItem]], reranks: bool) -> BatchAnswer:
+    """Side by side, unless a joint encoder has a part in them, which fills the cores alone."""
+    return {"results": [part() for part in parts] if reranks else state.engine.side_by_side(parts)}
 
 
 def _answer(state: State, asked: SearchRequest, request_id: str) -> BatchItem:
@@ -142,6 +147,10 @@ def _explain(engine: Engine, asked: SearchRequest) -> dict[str, Any]:
 
     if asked.message is not None or asked.sort != "score":
         raise QueryError("an explanation needs the picture, and hits in the order of their score")
+    if asked.rerank is not None:
+        raise QueryError(
+            "an explanation tells why hits score best in the gallery: leave rerank out"
+        )
     one = question(asked, engine)
     result = search(engine, one, asked, asked.k)
     settings = ExplainSettings(
