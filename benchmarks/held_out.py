@@ -171,9 +171,9 @@ def write(
     for stem, items in (("gallery", rows), ("queries", queries)):
         lines = "".join(json.dumps(item) + "\n" for item in items)
         (folder / f"{stem}.jsonl").write_text(lines, encoding="utf-8")
-    images = folder / "images"
-    if not images.exists():
-        images.symlink_to((data / name / "images").resolve())
+    for kind in ("images", "masks"):
+        if (data / name / kind).exists() and not (folder / kind).exists():
+            (folder / kind).symlink_to((data / name / kind).resolve())
     return folder
 
 

@@ -80,8 +80,9 @@ def write_regions(data: Path, out: Path) -> list[Path]:
                 cut += _cut(source, row, pixels, labels, out / "regions")
             rows.append(row)
         _write(out / name, name, rows)
-        if not (out / name / "images").exists():
-            (out / name / "images").symlink_to((data / source / "images").resolve())
+        for kind in ("images", "masks"):
+            if not (out / name / kind).exists():
+                (out / name / kind).symlink_to((data / source / kind).resolve())
     _write(out / "regions", "regions", cut)
     return [out / name for name in (*MASKED, "regions")]
 
