@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ FloatArray: TypeAlias = NDArray[np.float32]
 PixelArray: TypeAlias = NDArray[np.uint8]
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 SortOrder: TypeAlias = Literal["score", "date", "date:oldest"]
+Missing: TypeAlias = Literal["hide", "keep"]
 _ONE_TEXT = "write text='a red shoe'"
 
 
@@ -136,6 +137,23 @@ def _texts(given: object) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise QueryError(f"a negative is a text, not {type(text).__name__}")
     return texts  # type: ignore[return-value]  # each was looked at
+
+
+class HitOptions(TypedDict, total=False):
+    """Which hits are wanted: arguments of `Gallery.search`, which explains them."""
+
+    k: int
+    where: str | None
+    include_reference: bool
+    collapse_duplicates: bool
+    sort: SortOrder
+    min_confidence: float | None
+
+
+class SearchOptions(HitOptions, total=False):
+    """The same, and what only a gallery can be asked, which knows the folders of its files."""
+
+    missing: Missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ def test_a_store_is_filled_and_searched(home: Path) -> None:
     ours, theirs = json.loads(here.stdout), json.loads(found.stdout)
     assert [hit["path"] for hit in theirs["hits"]] == [hit["path"] for hit in ours["hits"]]
     assert (home / "db" / "photos.lance").is_dir()
+    asked = composir("search", "red", "--store", to, "--missing", "hide")
+    assert asked.exit_code == 2
+    assert "does not know which folders were indexed" in asked.stderr
 
 
 def test_what_needs_a_gallery_is_refused_with_a_store(home: Path) -> None:

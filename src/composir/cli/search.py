@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -25,7 +25,7 @@ from composir.cli.search_checks import check_alone, check_outputs, check_store
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
-from composir.types import Query, SearchResult, SortOrder
+from composir.types import Query, SearchOptions, SearchResult
 
 if TYPE_CHECKING:
     from composir.cli.render import Form
@@ -62,8 +62,8 @@ def search(
     device: DeviceOption = "cpu",
     include_reference: flags.IncludeReference = False,
     no_collapse: flags.NoCollapse = False,
-    missing: flags.WhenMissing = flags.Missing.hide,
-    sort: flags.Sorting = flags.Sort.score,
+    missing: flags.WhenMissing = None,
+    sort: flags.Sorting = "score",
     min_confidence: flags.MinConfidence = None,
     rerank: flags.Rerank = None,
     rerank_top: flags.RerankTop = 50,
@@ -86,8 +86,8 @@ def search(
         where=where,
         include_reference=include_reference,
         collapse_duplicates=not no_collapse,
-        missing=missing.value,
-        sort=sort.value,
+        missing=missing or ("hide" if store is None else "keep"),
+        sort=sort,
         min_confidence=min_confidence,
     )
     check_alone(message, words, images, crop, negatives, explain)
@@ -124,18 +124,6 @@ class AskedQuery:
     composer: str | Composer | None
 
 
-class SearchOptions(TypedDict):
-    """What the options of one command say about the hits, as arguments of `Gallery.search`."""
-
-    k: int
-    where: str | None
-    include_reference: bool
-    collapse_duplicates: bool
-    missing: Literal["hide", "keep"]
-    sort: SortOrder
-    min_confidence: float | None
-
-
 def _searched(
     gallery: Gallery | ServedGallery,
     asked: AskedQuery,
@@ -169,9 +157,7 @@ def _refuse_uncommercial(
 ) -> None:
     if not commercial:
         return
-    if composer is None or isinstance(composer, str):
-        composer = gallery.composer(composer)
-    models.refuse_uncommercial(gallery.model, composer)
+    models.refuse_uncommercial(gallery.model, gallery.composer(composer))
     if reranker is not None:
         models.refuse_uncommercial(reranker)
 

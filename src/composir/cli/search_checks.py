@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from composir.cli import search_options as flags
 from composir.errors import QueryError
+from composir.types import SortOrder
 
 
 def check_alone(
@@ -46,7 +46,7 @@ def check_store(
 
 
 def check_outputs(
-    html: Path | None, explain: Path | None, sort: flags.Sort, rerank: str | None
+    html: Path | None, explain: Path | None, sort: SortOrder, rerank: str | None
 ) -> None:
     """Refuse what may not be written, or explained, before anything is searched."""
     if html is not None:
@@ -57,9 +57,9 @@ def check_outputs(
         from composir.pages.explanation_page import check_explanation
 
         check_explanation(explain, "--explain")
-    if explain is not None and sort is not flags.Sort.score:
+    if explain is not None and sort != "score":
         raise QueryError(
-            f"--explain tells why hits score best, and --sort {sort.value} orders them otherwise: "
+            f"--explain tells why hits score best, and --sort {sort} orders them otherwise: "
             "leave one of the two out"
         )
     if explain is not None and rerank is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +9,7 @@ import typer
 
 from composir.cli.options import finite
 from composir.limits import MOST_HITS, MOST_RERANKED
-
-
-class Missing(Enum):
-    """What becomes of hits whose files are gone."""
-
-    hide = "hide"
-    keep = "keep"
-
-
-class Sort(Enum):
-    """The order of the hits."""
-
-    score = "score"
-    date = "date"
-    oldest = "date:oldest"
-
+from composir.types import Missing, SortOrder
 
 NOTHING_MATCHES = 4  # the exit code where --min-confidence is not reached
 
@@ -90,11 +74,15 @@ IncludeReference = Annotated[
 ]
 NoCollapse = Annotated[bool, typer.Option("--no-collapse", help="Show duplicates one by one.")]
 WhenMissing = Annotated[
-    Missing,
-    typer.Option(help="Leave out hits whose files have been deleted, or show them."),
+    Missing | None,
+    typer.Option(
+        help="Leave out hits whose files have been deleted, or show them.",
+        show_default="hide; keep with --store",
+    ),
 ]
 Sorting = Annotated[
-    Sort, typer.Option(help="Best first, or the relevant hits by date, newest or oldest first.")
+    SortOrder,
+    typer.Option(help="Best first, or the relevant hits by date, newest or oldest first."),
 ]
 MinConfidence = Annotated[
     float | None,

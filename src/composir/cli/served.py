@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING
 
 from composir.cli.terminal import note, printable
 from composir.compose import parse_composer
@@ -12,10 +11,7 @@ from composir.data.announced import LOOPBACK, RunningServer
 from composir.errors import ComposerNotFoundError
 from composir.serve import calls
 from composir.serve.settings import MOST_HITS
-from composir.types import Query, SearchResult
-
-if TYPE_CHECKING:
-    from composir.cli.search import SearchOptions
+from composir.types import Query, SearchOptions, SearchResult
 
 _SECONDS = 60.0
 

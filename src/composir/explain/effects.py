@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.errors import QueryError
 from composir.explain.phrases import shown, split_phrases, without
 from composir.gallery import Gallery
-from composir.gallery.gallery import Missing
-from composir.types import Hit, Query, SearchResult
+from composir.types import Hit, Missing, Query, SearchResult
 
 FIRST = 10
 WINDOW = 200
@@ -144,13 +143,7 @@ class PhraseTrial:
 
     def _ask(self, query: Query) -> SearchResult:
         return self._gallery.search(
-            query,
-            k=WINDOW,
-            where=self._settings.where,
-            composer=self._composer,
-            include_reference=self._settings.include_reference,
-            collapse_duplicates=self._settings.collapse_duplicates,
-            missing=self._settings.missing,
+            query, k=WINDOW, composer=self._composer, **asdict(self._settings)
         )
 
 

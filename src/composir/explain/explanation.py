@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from composir.compose import Composer, load_composer
+from composir.compose import Composer
 from composir.explain.effects import FIRST, ExplainSettings, PhraseEffect, PhraseTrial
 from composir.explain.looks import Looks, look_at
 from composir.types import SearchResult
@@ -74,8 +74,7 @@ def explain_search(
     Raises:
         ComposirError: As `Gallery.search`.
     """
-    if composer is None or isinstance(composer, str):
-        composer = load_composer(composer, gallery.model)
+    composer = gallery.composer(composer)
     from composir.gallery.reference import open_references
 
     query = result.asked

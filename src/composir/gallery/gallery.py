@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, get_args
 
-from composir.compose.base import ComposedQueries, Composer
+from composir.compose.base import Composer
 from composir.data.files import absolute
 from composir.data.places import GALLERY_MANIFEST
 from composir.errors import GalleryError, QueryError
-from composir.gallery.composers import ComposerShelf
+from composir.gallery.composers import Searchable
 from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.contents import GalleryContents
 from composir.gallery.disk_errors import clear_disk_errors
@@ -26,7 +26,7 @@ from composir.gallery.store import EXACT_LIMIT, Store
 from composir.gallery.upkeep import prepare_folder, read_sidecar, tidy
 from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
-from composir.types import IndexReport, Query, SearchResult, SortOrder, check_query
+from composir.types import IndexReport, Missing, Query, SearchResult, SortOrder, check_query
 
 if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
 
-Missing: TypeAlias = Literal["hide", "keep"]
 
-
-class Gallery(GalleryContents):
+class Gallery(GalleryContents, Searchable):
     """Indexed images, and what is asked of them.
 
     Searching is safe from several threads and processes at once, and while another process
@@ -59,8 +57,10 @@ class Gallery(GalleryContents):
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
         """Open an existing gallery; see `GalleryContents`."""
-        super().__init__(path, model, calibration=calibration, exact_limit=exact_limit)
-        self._composers = ComposerShelf()
+        GalleryContents.__init__(
+            self, path, model, calibration=calibration, exact_limit=exact_limit
+        )
+        Searchable.__init__(self)
 
     @classmethod
     def create_or_open(cls, path: Path, model: EmbeddingModel) -> Gallery:
@@ -221,7 +221,7 @@ class Gallery(GalleryContents):
         check_query(query)
         if missing not in get_args(Missing):
             raise QueryError(f"missing is {missing!r}; it can be: {', '.join(get_args(Missing))}")
-        model, chosen = self.model, self._opened(composer)
+        model, chosen = self.model, self.composer(composer)
         absentees = self._absentees() if missing == "hide" else None
         settings = SearchSettings(
             *(k, where, include_reference, collapse_duplicates, self._calibration, absentees),
@@ -242,62 +242,6 @@ class Gallery(GalleryContents):
 
         opened = open_model(model) if isinstance(model, str | Path) else model
         return Reranker(opened, top, self.path, self.thumbnails, progress)
-
-    def embed_query(
-        self, query: Query, *, composer: str | Path | Composer | None = None
-    ) -> ComposedQueries:
-        """The vector that a query is ranked by, for other stores of the same vectors.
-
-        Args:
-            query: As in `search`.
-            composer: As in `search`.
-
-        Returns:
-            One composed query: (1, m, D) float32, and how its similarities become a score.
-
-        Raises:
-            QueryError: As `search`.
-        """
-        from composir.gallery.search import composed_query
-
-        check_query(query)
-        return composed_query(query, self.model, self._opened(composer))
-
-    def prepare(self, query: Query, composer: str | Path | Composer | None = None) -> None:
-        """Begin to open what a query will need; returns at once.
-
-        A search that follows is faster by what has been opened meanwhile, and the same otherwise;
-        what cannot be opened is told by the search.
-
-        Args:
-            query: As in `search`.
-            composer: As in `search`.
-
-        Raises:
-            QueryError: If it is no `Query`, or there is no such composer.
-            ModelError: If the model, or a trained composer, is damaged or does not fit.
-        """
-        from composir.gallery.prepare import in_background, steps
-
-        check_query(query)
-        in_background(steps(query, self.model, self._opened(composer)))
-
-    def composer(self, name: str | Path | None = None) -> Composer:
-        """A composer for this gallery's model; the few used last are kept open.
-
-        Args:
-            name: Of one, or a trained one's folder; None for the model's default.
-
-        Raises:
-            QueryError: If there is no such composer.
-            ModelError: If a trained one is damaged or of another model.
-        """
-        return self._composers.get(name, self.model)
-
-    def _opened(self, composer: str | Path | Composer | None) -> Composer:
-        if composer is None or isinstance(composer, str | Path):
-            return self.composer(composer)
-        return composer
 
 
 def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = None) -> Gallery:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 try:
     from mcp.server import MCPServer
@@ -24,7 +24,7 @@ from composir.gallery.rerank import check_joint
 from composir.model.base import EmbeddingModel
 from composir.references import NamedImage, ReferenceInput
 from composir.serve.settings import MOST_HITS
-from composir.types import Query
+from composir.types import Query, SortOrder
 
 _INSTRUCTIONS = (
     "Search the user's own pictures. Give an image (a path on this machine, or the id of a hit) "
@@ -42,7 +42,7 @@ Negatives = Annotated[list[str], Field(description="What hits should not show.")
 Count = Annotated[int, Field(ge=1, le=MOST_HITS, description="How many hits.")]
 Filter = Annotated[str | None, Field(description="SQL-like filter over the gallery's columns.")]
 Sort = Annotated[
-    Literal["score", "date", "date:oldest"],
+    SortOrder,
     Field(description="Best first, or of what is relevant the newest or oldest first."),
 ]
 Rerank = Annotated[

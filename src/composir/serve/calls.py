@@ -11,14 +11,12 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Unpack
-
-from typing_extensions import TypedDict
+from typing import Any, Generic, TypeVar, Unpack
 
 from composir.documents import read_result
 from composir.errors import ComposirError, QueryError, UnreadableReferenceError
 from composir.references import NamedImage, ReferenceImage
-from composir.types import Query, SearchResult, SortOrder
+from composir.types import Query, SearchOptions, SearchResult
 
 Made = TypeVar("Made")
 IN_GALLERY = "gallery:"
@@ -31,17 +29,10 @@ class RemoteError(ComposirError):
     code = "remote"
 
 
-class SearchArguments(TypedDict, total=False):
+class SearchArguments(SearchOptions, total=False):
     """How to search; as the arguments of `Gallery.search`, with `rerank` by name."""
 
-    k: int
-    where: str | None
     composer: str | None
-    include_reference: bool
-    collapse_duplicates: bool
-    missing: Literal["hide", "keep"]
-    sort: SortOrder
-    min_confidence: float | None
     rerank: str | None
     rerank_top: int
     settings: Mapping[str, float | int | str]

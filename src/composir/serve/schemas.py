@@ -20,6 +20,7 @@ from composir.documents import ResultDocument
 from composir.references import MOST_REFERENCES
 from composir.serve.http_problems import ProblemDocument
 from composir.serve.settings import MOST_HITS, MOST_QUERIES
+from composir.types import Missing, SortOrder
 
 
 def _decoded(given: object) -> object:
@@ -128,7 +129,7 @@ class SearchRequest(QueryRequest):
     """Go on where an answer ended; of the other fields only `k` counts then."""
     where: Annotated[str, Field(max_length=MOST_FILTER)] | None = None
     """SQL-like filter over the columns of `/v1/gallery`."""
-    sort: Literal["score", "date", "date:oldest"] = "score"
+    sort: SortOrder = "score"
     """Best first; or of what is relevant the newest, or oldest, first."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Where the confidence is below, `matches` is false."""
@@ -136,7 +137,7 @@ class SearchRequest(QueryRequest):
     """Let the reference and its duplicates be among the hits."""
     collapse_duplicates: bool = True
     """Show one of several duplicates."""
-    missing: Literal["hide", "keep"] = "hide"
+    missing: Missing = "hide"
     """Leave out hits whose files have been deleted, or show them."""
     rerank: Annotated[str, Field(max_length=100)] | None = None
     """Name of the joint encoder of `/v1/model`, which orders the first hits by its own scores."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from composir.compose import load_composer
-from composir.errors import BundleMismatchError, FilterError, StoreError
+from composir.errors import BundleMismatchError, FilterError, QueryError, StoreError
 from composir.gallery import Gallery
 from composir.gallery.expressions import Kind
 from composir.scale import open_store
@@ -106,6 +106,20 @@ def test_negatives_dates_and_references(gallery: Gallery, opened: Opened, tmp_pa
     old = gallery.search(dated[0], sort="date:oldest", where="sold IS NOT NULL")
     new = served(opened()).search(dated[0], sort="date:oldest", where="sold IS NOT NULL")
     assert [hit.path for hit in new.hits] == [hit.path for hit in old.hits]
+
+
+def test_files_are_not_looked_for_and_asking_for_that_is_refused(gallery: Gallery) -> None:
+    store = open_store(f"lancedb://{gallery.path.parent}/db/photos")
+    upload(gallery, store, lambda _done, _total: None)
+    (gallery.path.parent / "pictures" / "red.png").unlink()
+    opened = served(store)
+    assert opened.search(Query(text="red"), k=1).hits[0].path.stem == "red"
+    assert opened.search(Query(text="red"), k=1, missing="keep").hits[0].path.stem == "red"
+    with pytest.raises(QueryError, match="does not know which folders were indexed"):
+        opened.search(Query(text="red"), missing="hide")
+    asked = Query(text="blue")
+    ours, theirs = gallery.embed_query(asked), opened.embed_query(asked)
+    np.testing.assert_array_equal(ours.vectors, theirs.vectors)
 
 
 def test_a_product_of_similarities(gallery: Gallery, opened: Opened, tmp_path: Path) -> None:
