@@ -9,15 +9,16 @@ and for reports (`test`), and the training part of every source, without queries
     python benchmarks/held_out.py --data FOLDER --out FOLDER
 
 Beside them, for reports: the same questions of PACS in words that no training list has
-(`pacs_wordings.json`), and real photographs with real edits (`real_edits.py`). Queries say which of
-them answer alike (`group`): those of one fashion title, of one class and domain, of one family.
+(`pacs_wordings.json`), and real photographs with real edits (`real_edits.py`). For choosing, the
+dev parts are asked in words of no list too, in other ones (`dev_wordings.json`). Queries say which
+of them answer alike (`group`): those of one fashion title, of one class and domain, of one family.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -28,6 +29,10 @@ from real_edits import write_real_edits
 
 PARTS = ("dev", "test")
 WORDINGS = Path(__file__).with_name("pacs_wordings.json")
+DEV_WORDINGS = Path(__file__).with_name("dev_wordings.json")
+Wordings = Mapping[str, Mapping[str, Sequence[str]]]
+"""Ways to ask for something, by property and value."""
+
 GROUPED_BY = {"catalogue": ["family"], "pacs-domains": ["class", "domain"]}
 """Columns of the reference that tell groups of queries."""
 CATALOGUE = Path(__file__).resolve().parents[1] / "examples" / "catalogue"
@@ -42,11 +47,11 @@ class Domain:
     tests: tuple[Path, ...]
 
 
-def domains(held_out: Path) -> list[Domain]:
-    """The domains that were written below a folder."""
+def domains(held_out: Path, part: str = "dev") -> list[Domain]:
+    """The domains that were written below a folder; `part` is what settings are chosen on."""
     names = ("catalogue", "fashion-recolour", "pacs-domains", "real-edits")
     found = [
-        Domain(name, held_out / f"{name}-dev", tuple(sorted(held_out.glob(f"{name}-test*"))))
+        Domain(name, held_out / f"{name}-{part}", tuple(sorted(held_out.glob(f"{name}-test*"))))
         for name in names
     ]
     return [one for one in found if one.dev.is_dir()]
@@ -65,7 +70,7 @@ def write_held_out(data: Path, out: Path) -> list[Path]:
     """Write all held-out sets; returns their folders."""
     held_out = [make(data, out, part) for make in (write_fashion, write_pacs) for part in PARTS]
     held_out += [write_catalogue(out, part) for part in PARTS]
-    held_out += [write_paraphrased(data, out), *write_real_edits(data, out)]
+    held_out += [*write_paraphrased(data, out), *write_real_edits(data, out)]
     there = [name for name in SOURCES if (data / name / "gallery.jsonl").is_file()]
     print(f"training parts of {', '.join(there)}")
     held_out += [write_training(data, out, name) for name in there]
@@ -120,14 +125,33 @@ def write_pacs(data: Path, out: Path, part: str) -> Path:
     return write(data, out, "pacs-domains", part, *pacs_part(data, part))
 
 
-def write_paraphrased(data: Path, out: Path) -> Path:
-    """The test part with other words for the four domains, in turn."""
-    rows, queries = pacs_part(data, "test")
-    domain = {str(row["id"]): str(row["domain"]) for row in rows}
-    wordings = json.loads(WORDINGS.read_text(encoding="utf-8"))
-    turns = {name: cycle(said) for name, said in wordings.items()}
-    asked = [{**query, "text": next(turns[domain[query["targets"][0]]])} for query in queries]
-    return write(data, out, "pacs-domains", "test-paraphrased", rows, asked)
+def write_paraphrased(data: Path, out: Path) -> list[Path]:
+    """Parts that were written, asked in words of no list: PACS's test part, all dev parts."""
+    told = [("pacs-domains", "test", {"domain": json.loads(WORDINGS.read_text("utf-8"))})]
+    chosen = json.loads(DEV_WORDINGS.read_text("utf-8")).items()
+    told += [(name, "dev", wordings) for name, wordings in chosen]
+    return [_paraphrased(data, out, name, part, wordings) for name, part, wordings in told]
+
+
+def _paraphrased(data: Path, out: Path, name: str, part: str, wordings: Wordings) -> Path:
+    rows, queries = read(out, f"{name}-{part}")
+    asked = list(in_other_words(rows, queries, wordings))
+    root = CATALOGUE.parent if name == CATALOGUE.name else data
+    return write(root, out, name, f"{part}-paraphrased", rows, asked)
+
+
+def in_other_words(
+    rows: Iterable[Row], queries: Iterable[Row], wordings: Wordings
+) -> Iterator[Row]:
+    """Queries with other texts, in turn; those that ask for more than there are words for, left."""
+    row_of = {str(row["id"]): row for row in rows}
+    turns = {(name, value): cycle(said[value]) for name, said in wordings.items() for value in said}
+    for query in queries:
+        target = row_of[query["targets"][0]]
+        asked = query.get("changes") or {name: target[name].lower() for name in wordings}
+        changes = [(name, str(value)) for name, value in asked.items()]
+        if all(change in turns for change in changes):
+            yield {**query, "text": " and ".join(next(turns[change]) for change in changes)}
 
 
 def pacs_part(data: Path, part: str) -> tuple[list[Row], list[Row]]:

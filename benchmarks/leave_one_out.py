@@ -3,7 +3,8 @@
     python benchmarks/leave_one_out.py replace --grid a=1,1.5,2 --grid b=0,0.5,1 --data FOLDER
 
 prints, for each domain, the best settings over the others and what they score there; last, the
-best over all. No test part is read. `quality.py` reports test parts with the same choices, of
+best over all. No test part is read. `--part dev-paraphrased` chooses on the same questions in words
+of no list. `quality.py` reports test parts with the same choices, of
 blends too.
 """
 
@@ -39,7 +40,7 @@ Trial = tuple[Settings, dict[str, dict[str, float]]]
 def main() -> None:
     asked = arguments()
     write_held_out(asked.data, asked.held_out)
-    choices = Choices(load_model(asked.model), asked.held_out, asked.cache)
+    choices = Choices(load_model(asked.model), asked.held_out, asked.cache, asked.part)
     trials = choices.trials(asked.composer, asked.grid or GRIDS.get(asked.composer, ()))
     for left_out in choices.dev:
         settings, scores = best(trials, [name for name in choices.dev if name != left_out])
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("composer")
     parser.add_argument("--grid", action="append")
     parser.add_argument("--data", type=Path, default=os.environ.get("COMPOSIR_DATA"))
+    parser.add_argument("--part", choices=("dev", "dev-paraphrased"), default="dev")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
@@ -62,9 +64,10 @@ def arguments() -> argparse.Namespace:
 class Choices:
     """Settings of one model's composers; what one choice has ranked, the next ranks no more."""
 
-    def __init__(self, model: Model, held_out: Path, cache: Path) -> None:
+    def __init__(self, model: Model, held_out: Path, cache: Path, part: str = "dev") -> None:
         self.model = model
-        self.dev = {one.name: open_dev_set(one.dev, model, cache) for one in domains(held_out)}
+        found = domains(held_out, part)
+        self.dev = {one.name: open_dev_set(one.dev, model, cache) for one in found}
         self._trials: dict[str, list[Trial]] = {}
         self._terms: dict[Path, list[tuple[DevSet, Terms]]] = {}
         self._known: dict[tuple[Path, str, BlendWeights], tuple[float, float]] = {}

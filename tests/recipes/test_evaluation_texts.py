@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import composir
+from composir.compose.exchanges import read_exchanges
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(composir.__file__).parent
@@ -39,6 +40,31 @@ def test_every_domain_of_pacs_is_asked_for_in_words_of_no_training_list() -> Non
     for wordings in told.values():
         assert len(set(wordings)) == len(wordings) >= 6
         assert [text for text in wordings if text.casefold() in known] == []
+
+
+def test_what_is_chosen_on_has_other_words_than_lists_and_than_what_is_reported() -> None:
+    told = json.loads((BENCHMARKS / "dev_wordings.json").read_text(encoding="utf-8"))
+    reported = json.loads((BENCHMARKS / "pacs_wordings.json").read_text(encoding="utf-8"))
+    by_value = [values for said in told.values() for values in said.values()]
+    texts = [text for values in by_value for wordings in values.values() for text in wordings]
+    assert len(texts) > 150
+    assert [text for text in texts if read_exchanges(text)] == []
+    assert not {t.casefold() for t in texts} & {
+        t.casefold() for by in reported.values() for t in by
+    }
+
+
+def test_queries_are_asked_in_other_words_in_turn_and_not_where_there_are_none() -> None:
+    from held_out import in_other_words
+
+    rows = [{"id": "a", "colour": "Red"}, {"id": "b", "colour": "Teal"}]
+    queries = [{"id": n, "text": "in red", "targets": [t]} for n, t in enumerate("aaba")]
+    asked = list(in_other_words(rows, queries, {"colour": {"red": ["ripe", "hot"]}}))
+    assert [query["id"] for query in asked] == [0, 1, 3]
+    assert [query["text"] for query in asked] == ["ripe", "hot", "ripe"]
+    both = {"id": 5, "text": "?", "targets": ["a"], "changes": {"colour": "red", "count": 2}}
+    wordings = {"colour": {"red": ["ripe"]}, "count": {"2": ["doubled"]}}
+    assert next(iter(in_other_words(rows, [both], wordings)))["text"] == "ripe and doubled"
 
 
 def test_real_edits_are_many_and_of_pictures_kept_apart(edits: list[dict[str, Any]]) -> None:
