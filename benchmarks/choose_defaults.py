@@ -4,8 +4,9 @@
 
 Every composer, arithmetic or packaged in the bundle, is tried on the dev parts of three sets
 (sample catalogue, fashion, PACS); the best mean over the three decides
-(`composir.bench.metrics.CRITERION`). Nothing here touches a
-test part. The manifest is rewritten. `benchmarks/confidence.py` calibrates the confidence.
+(`composir.bench.metrics.CRITERION`). Nothing here touches a test part. The manifest is rewritten:
+settings of composers that are not tuned here, and what it says of its space (`changes`), stay.
+`benchmarks/confidence.py` calibrates the confidence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUE = ROOT / "examples" / "catalogue"
-TUNED = ("sum", "slerp")
+ALPHA = ("alpha=0:1:0.05",)
+TUNED = {
+    "sum": ALPHA,
+    "slerp": ALPHA,
+    "replace": ("a=1,1.5,2", "b=0,0.5,1", "temperature=0.01,0.02,0.05,0.1"),
+    "direction": ("alpha=1,2,3,4", "things=1,3,5"),
+}
+"""What is tried of composers without training."""
 
 
 def main() -> None:
@@ -53,10 +61,9 @@ def dev_set(place: Path, source: VectorSource) -> PreparedTask:
 
 def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
     """Score each composer by the mean of the dev sets, arithmetic tuned; best first."""
-    grid = parse_grid(["alpha=0:1:0.05"])
-    tuned = [tune(sets, model, name, grid) for name in TUNED]
+    tuned = [tune(sets, model, name, parse_grid(grid)) for name, grid in TUNED.items()]
     as_they_are = {"negative_weight": [0.5]}
-    others = ("product", "replace", "direction", *model.composer_folders())
+    others = ("product", *model.composer_folders())
     tuned += [tune(sets, model, name, as_they_are) for name in others]
     for one in tuned:
         print(f"{one.composer}: {one.settings}, {one.metric} {best_score(one):.2f} %")
@@ -68,10 +75,11 @@ def best_score(tuned: Tuned) -> float:
 
 
 def rewrite(folder: Path, model: Model, tuned: list[Tuned]) -> None:
-    changes: dict[str, Any] = {
-        "default_composer": tuned[0].composer,
-        "composers": {one.composer: one.settings for one in tuned if one.composer in TUNED},
-    }
+    settings = {name: dict(said) for name, said in model.composer_settings.items()}
+    for one in tuned:
+        if one.composer in TUNED:
+            settings[one.composer] = settings.get(one.composer, {}) | one.settings
+    changes: dict[str, Any] = {"default_composer": tuned[0].composer, "composers": settings}
     describe(folder, model.manifest, **changes)
     print(json.dumps(changes))
 
