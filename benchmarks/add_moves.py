@@ -53,7 +53,7 @@ def learn(model: Model, triplets: tuple[TrainingTriplet, ...], cache: Path) -> n
     usable = [t for t in triplets if t.reference in row_of and t.targets[0] in row_of]
     targets = vectors[[row_of[t.targets[0]] for t in usable]]
     references = vectors[[row_of[t.reference] for t in usable]]
-    return fit_moves([t.text for t in usable], targets - references, model.encode_texts)
+    return fit_moves([t.text for t in usable], targets - references, model)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,46 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field, ValidationError
 
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors
+from composir.data.fields import ManifestPart
+from composir.data.schema import first_problem
 from composir.data.untrusted_arrays import read_array
 from composir.errors import BundleError
+from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
-_SHARPNESS = 12.0
-_TEMPERATURE = 0.05
+SETTINGS = "changes"
+"""Where a bundle's settings of composers hold these numbers of its space."""
+
+_ROUNDING = 1e-4
+
+
+class PhraseSpace(ManifestPart):
+    """How far apart a model's space puts what is alike; the defaults are those of mini.
+
+    Attributes:
+        temperature: At which a picture is taken to fit phrases, of cosines.
+        sharpness: Of the likeness of phrases, by which what was learned of one holds for another.
+    """
+
+    temperature: float = Field(default=0.05, gt=0.0, allow_inf_nan=False)
+    sharpness: float = Field(default=12.0, gt=0.0, allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, model: EmbeddingModel) -> PhraseSpace:
+        """What a model's bundle says of it.
+
+        Raises:
+            BundleError: If it says something else, or what is out of range.
+        """
+        try:
+            return cls.model_validate(dict(model.composer_settings.get(SETTINGS, {})))
+        except ValidationError as error:
+            why = first_problem(error)
+            raise BundleError(f"{model.name}: its settings of {SETTINGS}: {why}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +62,15 @@ class PictureMoves:
     Attributes:
         phrases: (m, D) float32, unit norm: vectors of the phrases that were learned.
         weights: (m, D) float32: a move is the sum of these, each as far as its phrase is alike.
+        sharpness: Of that likeness, as they were learned with it.
     """
 
     phrases: FloatArray
     weights: FloatArray
+    sharpness: float = PhraseSpace().sharpness
 
     @classmethod
-    def load(cls, path: Path, dimension: int) -> PictureMoves:
+    def load(cls, path: Path, dimension: int, sharpness: float) -> PictureMoves:
         """Read what a composer's folder holds.
 
         Raises:
@@ -45,16 +78,18 @@ class PictureMoves:
         """
         shape = (2, None, dimension)
         table = read_array(path, BundleError, shape=shape, dtypes=("float16",), finite=True)
-        return cls(*table.astype(np.float32))
+        phrases, weights = table.astype(np.float32)
+        return cls(phrases, weights, sharpness)
 
     def __call__(self, phrases: FloatArray) -> FloatArray:
         """The moves of some phrases' vectors, (n, D) -> (n, D); zero for what is like none."""
-        return np.asarray(likeness(phrases, self.phrases) @ self.weights, dtype=np.float32)
+        alike = likeness(phrases, self.phrases, self.sharpness)
+        return np.asarray(alike @ self.weights, dtype=np.float32)
 
 
-def likeness(phrases: FloatArray, known: FloatArray) -> FloatArray:
+def likeness(phrases: FloatArray, known: FloatArray, sharpness: float) -> FloatArray:
     """How much phrases mean the same, (n, D) and (m, D) of unit norm -> (n, m), 1 for the same."""
-    return np.asarray(np.exp(_SHARPNESS * (phrases @ known.T - 1.0)), dtype=np.float32)
+    return np.asarray(np.exp(sharpness * (phrases @ known.T - 1.0)), dtype=np.float32)
 
 
 def asked_phrases(text: str) -> tuple[str, ...]:
@@ -69,10 +104,12 @@ class Changes:
     Attributes:
         encode: Gives phrases' vectors.
         moves: What was learned; None for nothing.
+        temperature: At which a picture is taken to fit phrases.
     """
 
     encode: PhraseVectors
     moves: PictureMoves | None = None
+    temperature: float = PhraseSpace().temperature
 
     def __call__(self, images: FloatArray, texts: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """What texts exchange and how pictures move, (n, D) float32 each.
@@ -94,7 +131,7 @@ class Changes:
         change = np.zeros_like(image)
         for one in read:
             shown = self.encode(one.shown)
-            fits = shown @ image / np.float32(_TEMPERATURE)
+            fits = shown @ image / np.float32(self.temperature)
             shares = np.exp(fits - fits.max())
             change += self.encode([one.wanted])[0] - shares @ shown / shares.sum()
         return change
@@ -104,6 +141,8 @@ class Changes:
         if self.moves is None:
             return np.zeros_like(exchanged)
         moves = self.moves(self.encode(asked))
-        length = np.linalg.norm(moves, axis=1) * np.linalg.norm(exchanged)
+        # What phrases that mean the same leave of each other is rounding, and has no direction.
+        said = max(float(np.linalg.norm(exchanged)), _ROUNDING)
+        length = np.linalg.norm(moves, axis=1) * np.float32(said)
         known = np.abs(moves @ exchanged) / np.maximum(length, np.float32(1e-9))
         return np.asarray((1.0 - known) ** 2 @ moves, dtype=np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
-from composir.compose.changes import Changes, PictureMoves
+from composir.compose.changes import Changes, PhraseSpace, PictureMoves
 from composir.compose.retrieved import PhraseVectors
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
@@ -230,9 +230,10 @@ def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedCompose
         return model.texts
 
     def changes() -> Changes:
-        name = folder.manifest.moves
-        learned = PictureMoves.load(folder.file(name), model.dimension) if name else None
-        return Changes(PhraseVectors(model), learned)
+        name, space, learned = folder.manifest.moves, PhraseSpace.of(model), None
+        if name:
+            learned = PictureMoves.load(folder.file(name), model.dimension, space.sharpness)
+        return Changes(PhraseVectors(model), learned, space.temperature)
 
     changing = Once(changes)
     if graph is None:

@@ -135,7 +135,8 @@ class ModelManifest(ManifestPart):
         name: What people call the model.
         dimension: D, width of the shared space.
         default_composer: Composer of `search` when none is asked for.
-        composers: Settings by composer name, chosen on dev splits.
+        composers: Settings by composer name, chosen on dev splits; under `changes`, numbers of the
+            space that trained composers share (`compose.changes.PhraseSpace`).
         confidence: Calibrated coefficients of the gallery's confidence by field name, for `words`
             alone, an `image` alone, `both`, and scores that are a `product`.
         copy_similarity: Least cosine between a picture and a copy of it, for the gallery's rule of

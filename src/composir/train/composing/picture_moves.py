@@ -8,12 +8,13 @@ trained by contrast on the same triplets learns what tells these very pictures a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.compose.changes import asked_phrases, likeness
+from composir.compose.changes import PhraseSpace, asked_phrases, likeness
+from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
 STEADINESS = 4.0
@@ -23,14 +24,14 @@ STEADINESS = 4.0
 def fit_moves(
     texts: Sequence[str],
     differences: FloatArray,
-    encode: Callable[[Sequence[str]], FloatArray],
+    model: EmbeddingModel,
 ) -> NDArray[np.float16]:
     """Learn the moves of all phrases that triplets ask for one at a time.
 
     Args:
         texts: n modification texts.
         differences: (n, D) float32, vectors of the targets less those of the references.
-        encode: Gives phrases' vectors, (m, D) of unit norm.
+        model: Gives phrases' vectors, and says how alike they are (`PhraseSpace`).
 
     Returns:
         (2, m, D): phrases and their weights, as `compose.changes.PictureMoves` reads them; m is 0
@@ -43,8 +44,9 @@ def fit_moves(
             rows[asked[0]].append(row)
     if not rows:
         return np.zeros((2, 0, differences.shape[1]), np.float16)
-    phrases = encode(tuple(rows))
+    phrases = model.encode_texts(tuple(rows))
     means = np.stack([differences[of_one].mean(axis=0) for of_one in rows.values()])
+    alike = likeness(phrases, phrases, PhraseSpace.of(model).sharpness)
     doubt = np.diag([STEADINESS / len(of_one) for of_one in rows.values()])
-    weights = np.linalg.solve(likeness(phrases, phrases) + doubt, means)
+    weights = np.linalg.solve(alike + doubt, means)
     return np.stack([phrases, weights]).astype(np.float16)

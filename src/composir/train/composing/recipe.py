@@ -209,7 +209,7 @@ def _write_moves(run: Run, inputs: FrozenInputs, places: Sequence[Path]) -> None
     triplets, images = inputs.variants[0].train.indexed, inputs.images
     targets = [min(rows) for rows in triplets.targets]
     differences = images[targets] - images[triplets.references]
-    moves = fit_moves(triplets.texts, differences, run.foundation.model.encode_texts)
+    moves = fit_moves(triplets.texts, differences, run.foundation.model)
     run.log(f"{moves.shape[1]:,} phrases tell which way pictures move")
     for place in places:
         np.save(place / MOVES, moves)
