@@ -80,9 +80,9 @@ def unit(random: np.random.Generator, count: int, dimension: int) -> FloatArray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def fill(gallery: Gallery, images: int, dimension: int, draw: Draw = unit) -> None:
+def fill(gallery: Gallery, images: int, dimension: int, draw: Draw = unit, seed: int = 0) -> None:
     """Store made-up rows with vectors that `draw` makes up; random ones by default."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     store = Store(gallery.path, dimension)
     store.create()
     empty = rows.Picture("", 1200, 800, None, None, b"", Signature(0, bytes(48)))
@@ -93,7 +93,7 @@ def fill(gallery: Gallery, images: int, dimension: int, draw: Draw = unit) -> No
             replace(empty, content_hash=f"{n:032x}", signature=Signature(h, bytes(48)))
             for n, h in zip(numbers, hashes, strict=True)
         ]
-        places = [rows.Place(Path(f"/photos/{n:07}.jpg"), "", n, n) for n in numbers]
+        places = [rows.Place(Path(f"/photos/{seed}/{n:07}.jpg"), "", n, n) for n in numbers]
         columns = rows.place_columns(places)
         columns |= rows.picture_columns(pictures, draw(random, len(numbers), dimension))
         store.append(rows.as_table(columns, store.schema))

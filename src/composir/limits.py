@@ -9,3 +9,5 @@ MOST_RESAMPLES = 100_000
 LARGEST_SEED = 2**32 - 1
 MOST_PAGE_PICTURES = 5_000
 """Of a page of plain files; more are too much for a browser to fetch before the first search."""
+MOST_SHARDS = 512
+"""Of one gallery; a merge holds the lock of each, and systems allow some 1,000 open files."""

@@ -70,6 +70,7 @@ FOLDERS_READ = {
     ("info", "gallery"): "info --gallery {}",
     ("repair", "gallery"): "repair --gallery {}",
     ("repair", "folder"): "repair {}",
+    ("merge", "gallery"): "merge {}",
     ("forget", "gallery"): "forget pictures --yes --gallery {}",
     ("serve", "gallery"): "serve {} --port 0",
     ("export page", "gallery"): "export page {} --out new",

@@ -10,7 +10,7 @@ import typer
 
 from composir.cli import index_options as options
 from composir.cli import models
-from composir.cli.index_notes import index_notes
+from composir.cli.index_notes import failure_lines, index_notes
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,
@@ -21,17 +21,17 @@ from composir.cli.options import (
 )
 from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import index_progress
+from composir.cli.shards import chosen_shard, index_one_shard
 from composir.cli.terminal import as_document, duration, echo, note, print_json, printable
 from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
-from composir.types import Failure, IndexReport
+from composir.types import IndexReport
 
 if TYPE_CHECKING:
     from composir.model.base import EmbeddingModel
 
 _SHOWN_ROWS = 5
 _SHOWN_COLUMNS = 30
-_SHOWN_FAILURES = 20
 _INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -41,7 +41,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     epilog="`composir index ~/photos`\n\n"
     "`composir index shop/ --metadata shop.csv --gallery shop.gallery`\n\n"
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
-    "`composir index ~/photos --exclude thumbs --retry-failures`"
+    "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
+    "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
+    "so on, then `composir merge G`"
 )
 def index(
     paths: options.Paths,
@@ -56,6 +58,7 @@ def index(
     no_exclude: options.NoExclude = False,
     retry_failures: options.RetryFailures = False,
     batch_size: options.BatchSize = None,
+    shard: options.ShardChoice = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,11 +72,16 @@ def index(
     from composir.gallery.gallery import NAMES
 
     types = _column_types(column or (), metadata)
+    part = None if shard is None else chosen_shard(shard, metadata)
     folder = gallery or writable_default_gallery()
     encoder = models.gallery_model(folder, model, models.Compute(threads, device))
     if commercial:
         models.refuse_uncommercial(encoder)
     models.note_receiver(encoder)
+    if part is not None:
+        settings = (tuple(exclude or ()), no_exclude, retry_failures, batch_size)
+        index_one_shard(folder, encoder, paths, part, settings, as_json=as_json)
+        return
     before = _switched(folder, encoder) if model is not None else None
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
         opened = Gallery.create_or_open(folder, encoder)
@@ -98,7 +106,7 @@ def index(
     else:
         lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
         lines += _columns(report.columns)
-        lines += [*_unmatched(report.unmatched), *_failures(report.failures)]
+        lines += [*_unmatched(report.unmatched), *failure_lines(report.failures)]
         echo("\n".join(lines))
 
 
@@ -167,17 +175,3 @@ def _unmatched(rows: Sequence[str]) -> list[str]:
     shown = ", ".join(printable(row) for row in rows[:_SHOWN_ROWS])
     more = ", ..." if len(rows) > _SHOWN_ROWS else ""
     return [f"{len(rows):,} rows of the metadata are for none of the pictures: {shown}{more}"]
-
-
-def _failures(failures: Sequence[Failure]) -> list[str]:
-    if not failures:
-        return []
-    lines = [f"{len(failures):,} could not be read:"]
-    lines += [
-        f"  {printable(str(failure.path))}: {printable(failure.reason)}"
-        for failure in failures[:_SHOWN_FAILURES]
-    ]
-    hidden = len(failures) - _SHOWN_FAILURES
-    if hidden > 0:
-        lines.append(f"  ... and {hidden:,} more; all of them: composir info --failures")
-    return lines

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from composir.cli.terminal import printable
-from composir.types import IndexReport
+from composir.types import Failure, IndexReport
 
 _SHOWN_ENDINGS = 8
+_SHOWN_FAILURES = 20
 
 
 def index_notes(report: IndexReport, gallery: str = "") -> list[str]:
@@ -49,3 +50,18 @@ def _other_kinds(kinds: Mapping[str, int]) -> Iterator[str]:
     more = ", ..." if len(kinds) > _SHOWN_ENDINGS else ""
     files = "file" if total == 1 else "files"
     yield f"{total:,} {files} not looked at: {', '.join(shown)}{more}"
+
+
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
+    """The first pictures that could not be read, with reasons, and how many there are."""
+    if not failures:
+        return []
+    lines = [f"{len(failures):,} could not be read:"]
+    lines += [
+        f"  {printable(str(failure.path))}: {printable(failure.reason)}"
+        for failure in failures[:_SHOWN_FAILURES]
+    ]
+    hidden = len(failures) - _SHOWN_FAILURES
+    if hidden > 0:
+        lines.append(f"  ... and {hidden:,} more; all of them: composir info --failures")
+    return lines

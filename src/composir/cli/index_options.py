@@ -52,3 +52,10 @@ BatchSize = Annotated[
         help="Images a model call; a number measures nothing.",
     ),
 ]
+ShardChoice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Only the K-th of N parts of the files, beside the gallery, for `composir merge`.",
+    ),
+]

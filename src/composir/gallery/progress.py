@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Stage: TypeAlias = Literal["scanning", "encoding", "metadata", "tidying"]
+Stage: TypeAlias = Literal["scanning", "encoding", "metadata", "merging", "tidying"]
 
 SECONDS_BETWEEN_CALLS = 0.1
 
@@ -19,7 +19,8 @@ class IndexProgress:
 
     Attributes:
         stage: `scanning` looks for new files, `encoding` reads and encodes them, `metadata` brings
-            in the sidecar's columns, `tidying` compacts the folder and builds what search needs.
+            in the sidecar's columns, `merging` compares shards with the gallery, `tidying`
+            compacts the folder and builds what search needs.
         done: Files dealt with in this stage.
         total: Files to deal with in this stage; None while unknown.
         failures: Files that could not be read, so far.

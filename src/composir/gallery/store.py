@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import blake2b
@@ -237,7 +237,7 @@ class Store:
         if self._dataset is None or not wanted:
             return self.schema.empty_table().select(list(columns))
         with self._reading():
-            return self._dataset.to_table(columns=list(columns), filter=_one_of(column, wanted))
+            return self._dataset.to_table(columns=list(columns), filter=one_of(column, wanted))
 
     def take(self, positions: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their positions in the order of `stream`."""
@@ -285,10 +285,27 @@ class Store:
         """Overwrite some columns of the rows with these ids; one commit."""
         self._dataset.merge_insert("id").when_matched_update_all().execute(table)
 
+    def commit(self, operation: Any, note: Mapping[str, str]) -> None:
+        """Make what was written beside part of the table, one commit; the note goes with it.
+
+        Args:
+            operation: A `lance.LanceOperation`, of the version at hand.
+            note: For `has_note`.
+        """
+        from lance import LanceDataset, Transaction
+
+        transaction = Transaction(self.version, operation, transaction_properties=dict(note))
+        self._dataset = LanceDataset.commit(self._dataset, transaction)
+
+    def has_note(self, note: Mapping[str, str]) -> bool:
+        """Whether a commit that is still remembered (until `clean`) had this note."""
+        past = self._dataset.get_transactions() if self._dataset is not None else []
+        return any(one and note.items() <= one.transaction_properties.items() for one in past)
+
     def drop(self, ids: Sequence[str]) -> None:
         """Remove rows by id."""
         for start in range(0, len(ids), _IDS_A_PREDICATE):
-            self._dataset.delete(_one_of("id", ids[start : start + _IDS_A_PREDICATE]))
+            self._dataset.delete(one_of("id", ids[start : start + _IDS_A_PREDICATE]))
 
     def compact(self, *, purge: bool = False) -> None:
         """Merge the many small pieces of a run; `purge` rewrites every piece with dropped rows."""
@@ -320,7 +337,8 @@ class Store:
         self._dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 
 
-def _one_of(column: str, values: Sequence[str]) -> str:
+def one_of(column: str, values: Sequence[str]) -> str:
+    """The filter of rows whose `column` is one of these hexadecimal strings."""
     if not all(value.isalnum() for value in values):
         raise ValueError(f"not hexadecimal: {values}")  # so nothing here ever needs quoting
     return f"{column} IN ({', '.join(repr(value) for value in values)})"

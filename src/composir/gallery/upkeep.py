@@ -25,7 +25,8 @@ def prepare_folder(folder: Path, bundle: BundleIdentity) -> None:
     """Make an empty gallery in a new or empty folder; leave one that is there as it is."""
     if manifests.has_lost_manifest(folder):
         raise damaged(folder, f"its {GALLERY_MANIFEST} is missing")
-    if folder.is_dir() and not manifests.is_gallery(folder) and not manifests.is_free(folder):
+    # In this order: another worker may be making the same gallery.
+    if folder.is_dir() and not manifests.is_free(folder) and not manifests.is_gallery(folder):
         raise GalleryError(
             f"{folder} holds other things and is not a gallery; nothing was touched. "
             "Choose a new or empty folder with --gallery"

@@ -128,17 +128,7 @@ class RowWriter:
         return rows.as_table(columns, self._store.schema)
 
     def _kept_metadata(self, ids: list[str]) -> dict[str, pa.Array]:
-        """Metadata of the rows that changed files replace."""
-        import pyarrow as pa
-
-        names = self._store.metadata_columns
-        replaced = [image_id for image_id in ids if self._known.has(image_id)]
-        if not names or not replaced:
-            return {}
-        old = self._store.select("id", replaced, ["id", *names])
-        position = {image_id: index for index, image_id in enumerate(old["id"].to_pylist())}
-        order = pa.array([position.get(image_id) for image_id in ids], pa.int64())
-        return {name: old[name].combine_chunks().take(order) for name in names}
+        return kept_metadata(self._store, self._known, ids)
 
     def _copied_rows(self) -> pa.Table | None:
         """Rows of known content at its new places."""
@@ -232,6 +222,20 @@ class RowWriter:
             self._store.append(table)
         for image_id in ids:
             self._known.mark(image_id, seen=True)
+
+
+def kept_metadata(store: Store, known: KnownFiles, ids: Sequence[str]) -> dict[str, pa.Array]:
+    """Metadata of the rows that changed files replace, in the order of their ids."""
+    import pyarrow as pa
+
+    names = store.metadata_columns
+    replaced = [image_id for image_id in ids if known.has(image_id)]
+    if not names or not replaced:
+        return {}
+    old = store.select("id", replaced, ["id", *names])
+    position = {image_id: index for index, image_id in enumerate(old["id"].to_pylist())}
+    order = pa.array([position.get(image_id) for image_id in ids], pa.int64())
+    return {name: old[name].combine_chunks().take(order) for name in names}
 
 
 def _places_of(contents: Sequence[str], start: int) -> dict[str, int]:
