@@ -42,7 +42,8 @@ def work(bundle: Path, number: int, of: int = SHARDS) -> dict[str, Any]:
 
 def found(gallery: str) -> list[tuple[str, float]]:
     hits = done("search", "red", "--gallery", gallery, "-k", "9")["hits"]
-    return [(Path(hit["path"]).name, round(hit["score"], 3)) for hit in hits]
+    told = [(Path(hit["path"]).name, round(hit["score"], 3)) for hit in hits]
+    return sorted(told, key=lambda one: (-one[1], one[0]))  # some colours are as good as others
 
 
 def test_four_workers_make_the_gallery_of_one(bundle: Path) -> None:
@@ -56,7 +57,7 @@ def test_four_workers_make_the_gallery_of_one(bundle: Path) -> None:
     assert (merged["added"], merged["total"], merged["shards"]) == (9, 9, SHARDS)
     assert found("G") == found("ordinary")
     info = done("info", "--gallery", "G")
-    assert (info["images"], len(info["failures"])) == (9, 1)
+    assert (info["images"], info["failures"]) == (9, 1)
     deep = composir("doctor", "--deep", "--gallery", "G")
     assert "every row" in deep.output
     assert deep.exit_code == 0, deep.output
@@ -98,7 +99,7 @@ def test_people_are_told_what_comes_next(bundle: Path) -> None:
     [
         (["index", "pictures", "--gallery", "G", "--shard", "5/4"], "K/N"),
         (["index", "pictures", "--gallery", "G", "--shard", "1/4", "--metadata", "m.csv"], "merge"),
-        (["merge", "nowhere"], "no gallery at nowhere"),
+        (["merge", "nowhere"], "no gallery at "),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_made(

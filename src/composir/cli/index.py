@@ -104,10 +104,12 @@ def index(
         told = {**as_document(report), "seconds": round(report.seconds, 3)}
         print_json({"gallery": folder.absolute(), "model_before": before, **told})
     else:
-        lines = [*_summary(report, folder), *index_notes(report, gallery_words(gallery))]
-        lines += _columns(report.columns)
-        lines += [*_unmatched(report.unmatched), *failure_lines(report.failures)]
-        echo("\n".join(lines))
+        echo("\n".join(_lines(report, folder, gallery_words(gallery))))
+
+
+def _lines(report: IndexReport, folder: Path, option: str) -> list[str]:
+    lines = [*_summary(report, folder), *index_notes(report, option), *_columns(report.columns)]
+    return [*lines, *_unmatched(report.unmatched), *failure_lines(report.failures)]
 
 
 def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
