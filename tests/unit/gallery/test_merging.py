@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +109,7 @@ def after(module: Any, name: str) -> Callable[..., None]:
         (Store, "compact"),
         (merging, "tidy"),
         (ShardRecord, "write"),
-        (merging.shutil, "rmtree"),
+        (shutil, "rmtree"),
     ],
 )
 def test_a_merge_killed_after_any_step_is_repeated(

@@ -103,7 +103,7 @@ def test_a_killed_worker_goes_on_and_loses_one_batch_at_most(
     def die(self: Store, table: object) -> None:
         if stored:
             raise RuntimeError("killed")
-        append(self, table)  # type: ignore[arg-type]
+        append(self, table)
         stored.append(len(self))
 
     with monkeypatch.context() as patch:
