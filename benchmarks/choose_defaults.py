@@ -5,7 +5,8 @@
 Every composer, arithmetic or packaged in the bundle, is tried on the dev parts of three sets
 (sample catalogue, fashion, PACS); the best mean over the three decides
 (`composir.bench.metrics.CRITERION`). Nothing here touches a test part. The manifest is rewritten:
-settings of composers that are not tuned here, and what it says of its space (`changes`), stay.
+settings of composers that are not tuned here, and what it says of its space (`changes`), stay. What
+`replace` does about texts of no phrase is chosen on the dev parts in other words.
 `benchmarks/confidence.py` calibrates the confidence.
 """
 
@@ -16,6 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from leave_one_out import UNLISTED
 from mini_recipe import describe
 
 from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
@@ -51,6 +53,10 @@ def main() -> None:
     ]
     sets = [dev_set(place, source) for place in places]
     tuned = choose_composers(model, sets)
+    reworded = [
+        dev_set(place, source) for place in sorted(asked.held_out.glob("*-dev-paraphrased"))
+    ]
+    tuned = [for_any_words(one, model, reworded) for one in tuned]
     rewrite(asked.bundle, model, tuned)
 
 
@@ -68,6 +74,17 @@ def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
     for one in tuned:
         print(f"{one.composer}: {one.settings}, {one.metric} {best_score(one):.2f} %")
     return sorted(tuned, key=lambda one: -best_score(one))
+
+
+def for_any_words(tuned: Tuned, model: Model, reworded: list[PreparedTask]) -> Tuned:
+    """The same with what a composer does about texts of no list, chosen on such texts."""
+    if tuned.composer not in UNLISTED or not reworded:
+        return tuned
+    fixed = {name: [float(value)] for name, value in tuned.settings.items()}
+    grid = fixed | parse_grid(UNLISTED[tuned.composer])
+    chosen = tune(reworded, model, tuned.composer, grid)
+    print(f"{tuned.composer}, in words of no list: {chosen.settings}, {best_score(chosen):.2f} %")
+    return tuned.model_copy(update={"settings": chosen.settings})
 
 
 def best_score(tuned: Tuned) -> float:

@@ -32,6 +32,8 @@ GRIDS = {
     "direction": ("alpha=1,2,3,4",),
 }
 """What is tried of composers without training, as `composir bench tune --grid` takes it."""
+UNLISTED = {"replace": ("nearness=0,0.02,0.04", "drawn=0.35,0.7", "emphasis=1,1.33")}
+"""Settings for texts of no phrase: tried on dev parts in other words, the others as chosen."""
 SHOWN = ("recall@1", *CRITERION)
 Trial = tuple[Settings, dict[str, dict[str, float]]]
 """Settings, and percent by domain and metric."""
@@ -68,23 +70,40 @@ class Choices:
         self.model = model
         found = domains(held_out, part)
         self.dev = {one.name: open_dev_set(one.dev, model, cache) for one in found}
-        self._trials: dict[str, list[Trial]] = {}
+        reworded = domains(held_out, "dev-paraphrased")
+        self.reworded = {one.name: open_dev_set(one.dev, model, cache) for one in reworded}
+        self._trials: dict[tuple[str, str], list[Trial]] = {}
         self._terms: dict[Path, list[tuple[DevSet, Terms]]] = {}
         self._known: dict[tuple[Path, str, BlendWeights], tuple[float, float]] = {}
 
     def arithmetic(self, composer: str, left_out: str) -> Settings:
-        """The best point of a composer's grid over the other domains."""
-        if composer not in self._trials:
-            self._trials[composer] = self.trials(composer, GRIDS[composer])
-        return best(self._trials[composer], [name for name in self.dev if name != left_out])[0]
+        """The best point of a composer's grid over the other domains, then for texts of no list."""
+        grid = parse_grid(GRIDS[composer])
+        chosen = self._best(composer, self.dev, grid, left_out)
+        if composer not in UNLISTED:
+            return chosen
+        fixed = {name: [float(value)] for name, value in chosen.items()}
+        return self._best(composer, self.reworded, fixed | parse_grid(UNLISTED[composer]), left_out)
 
     def trials(self, composer: str, grid: Sequence[str]) -> list[Trial]:
         """Every point of a grid, scored on the dev part of every domain."""
-        parts = [one.prepared for one in self.dev.values()]
-        found: list[Trial] = []
-        for settings, rows in tried(parts, self.model, composer, parse_grid(grid), SHOWN):
+        return self._tried(composer, self.dev, parse_grid(grid))
+
+    def _best(
+        self, composer: str, dev: Mapping[str, DevSet], grid: dict[str, list[float]], left_out: str
+    ) -> Settings:
+        key = composer, repr(grid)
+        if key not in self._trials:
+            self._trials[key] = self._tried(composer, dev, grid)
+        return best(self._trials[key], [name for name in dev if name != left_out])[0]
+
+    def _tried(
+        self, composer: str, dev: Mapping[str, DevSet], grid: dict[str, list[float]]
+    ) -> list[Trial]:
+        parts, found = [one.prepared for one in dev.values()], list[Trial]()
+        for settings, rows in tried(parts, self.model, composer, grid, SHOWN):
             scored = [dict(zip(SHOWN, row, strict=True)) for row in rows.tolist()]
-            found.append((settings, dict(zip(self.dev, scored, strict=True))))
+            found.append((settings, dict(zip(dev, scored, strict=True))))
         return found
 
     def blend(self, folder: Path, left_out: str) -> Settings:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors
+from composir.compose.unlisted import shares
 from composir.data.fields import ManifestPart
 from composir.data.schema import first_problem
 from composir.data.untrusted_arrays import read_array
@@ -131,9 +132,8 @@ class Changes:
         change = np.zeros_like(image)
         for one in read:
             shown = self.encode(one.shown)
-            fits = shown @ image / np.float32(self.temperature)
-            shares = np.exp(fits - fits.max())
-            change += self.encode([one.wanted])[0] - shares @ shown / shares.sum()
+            fits = shares(shown @ image, self.temperature)
+            change += self.encode([one.wanted])[0] - fits @ shown
         return change
 
     def _moved(self, exchanged: FloatArray, asked: Sequence[str]) -> FloatArray:

@@ -12,6 +12,7 @@ from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
 from composir.compose.sphere import normalised
+from composir.compose.unlisted import shares, unlisted_changes
 from composir.compose.unwanted import EVERYDAY
 from composir.errors import QueryError
 from composir.types import FloatArray
@@ -27,8 +28,10 @@ class Replace(ArithmeticComposer):
     with $x$ the phrase of the text and $G$ the phrases of its group in the lexicon (`lexicon.txt`).
     The difference is taken twice: of the phrases alone, and of sentences about the thing that fits
     the picture best ("a shirt in red" and "a shirt in blue"). Of a text that names what it replaces
-    ("a cat instead of a dog"), that alone is $G$. For texts of no group, G are the things that fit
-    the picture best, as if they were its caption (prompt directional vectors, arXiv 2502.07215).
+    ("a cat instead of a dog"), that alone is $G$. For texts of no phrase, either all groups are
+    exchanged as far as the text is near to them (`unlisted`), or, where `nearness` is 0, G are the
+    things that fit the picture best, as if they were its caption (prompt directional vectors,
+    arXiv 2502.07215).
 
     Where a bundle says nothing, each part counts once and one thing is taken off; the temperature
     is the one at which CLIP-like models end their training.
@@ -38,9 +41,12 @@ class Replace(ArithmeticComposer):
         b: Weight of the text.
         temperature: τ, at which a picture is taken to fit phrases.
         context: Share of the difference that is taken of sentences about the thing, 0 to 1.
-        things: How many things are taken off for a text of no group.
+        things: How many things are taken off for a text of no phrase, without nearness.
         centred: Share of the mean of everyday texts that is taken from `b t`: all texts lie to one
             side of all pictures.
+        nearness: Temperature at which a text of no phrase is taken to be of groups; 0 for none.
+        drawn: How far what such a text asks for is drawn to phrases of the lexicon, 0 to 1.
+        emphasis: How much more such a text counts, in both weights.
     """
 
     a: float = 1.0
@@ -49,6 +55,9 @@ class Replace(ArithmeticComposer):
     context: float = 0.0
     things: int = 1
     centred: float = 0.0
+    nearness: float = 0.0
+    drawn: float = 0.0
+    emphasis: float = 1.0
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
     name = "replace"
 
@@ -57,9 +66,10 @@ class Replace(ArithmeticComposer):
         object.__setattr__(self, "vectors", PhraseVectors(self.model))
         if not self.temperature > 0.0:
             raise QueryError(f"temperature must be above 0, not {self.temperature}")
-        if not 0.0 <= self.context <= 1.0:
-            raise QueryError(f"context must be from 0 to 1, not {self.context}")
-        for name in ("a", "b", "centred"):
+        for name in ("context", "drawn"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise QueryError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        for name in ("a", "b", "centred", "nearness", "emphasis"):
             if not getattr(self, name) >= 0.0:
                 raise QueryError(f"{name} must be at least 0, not {getattr(self, name)}")
         check_count("things", self.things)
@@ -70,17 +80,42 @@ class Replace(ArithmeticComposer):
 
     def _replaced(self, image: FloatArray, text: FloatArray, texts: Sequence[str]) -> FloatArray:
         read = [read_exchanges(one) for one in texts]
+        change = self._listed(image, texts, read)
+        unlisted = np.array([not each for each in read])
+        if self.nearness and unlisted.any():
+            change[unlisted] = self._unlisted(image[unlisted], text[unlisted])
+        counts = np.where(unlisted, np.float32(self.emphasis), np.float32(1.0))[:, None]
+        asked = np.float32(self.a) * change + np.float32(self.b) * self._wanted(text, read)
+        return normalised(image + counts * asked)
+
+    def _unlisted(self, image: FloatArray, text: FloatArray) -> FloatArray:
+        return unlisted_changes(
+            image,
+            text,
+            self.vectors,
+            temperature=self.temperature,
+            nearness=self.nearness,
+            drawn=self.drawn,
+        )
+
+    def _listed(
+        self, image: FloatArray, texts: Sequence[str], read: Sequence[Sequence[Exchange]]
+    ) -> FloatArray:
+        """The change by phrases, (n, D); zero for a text of none that `unlisted` takes."""
         things = self._things(image, read)
-        asked = [each or _ungrouped(t, th) for each, t, th in zip(read, texts, things, strict=True)]
+        rows = zip(read, texts, things, strict=True)
+        asked = [each or self._ungrouped(t, th) for each, t, th in rows]
         self._encode_all(asked, things)
-        rows = zip(image, asked, things, strict=True)
-        change = np.stack([self._change(v, each, th) for v, each, th in rows])
-        wanted = self._wanted(text, read)
-        return normalised(image + np.float32(self.a) * change + np.float32(self.b) * wanted)
+        changes = zip(image, asked, things, strict=True)
+        return np.stack([self._change(v, each, th) for v, each, th in changes])
+
+    def _ungrouped(self, text: str, things: Sequence[str]) -> tuple[Exchange, ...]:
+        """A text of no phrase is added to what the picture shows, in the place of nothing."""
+        return () if self.nearness else (Exchange(text, tuple(things), text, ("",)),)
 
     def _things(self, image: FloatArray, read: Sequence[Sequence[Exchange]]) -> list[list[str]]:
         """Of each picture, the things that fit it best; none where they are not asked for."""
-        if not self.context and all(read):
+        if not self.context and (self.nearness or all(read)):
             return [[] for _ in read]
         return nearest_things(image, self.vectors, int(self.things))
 
@@ -92,7 +127,8 @@ class Replace(ArithmeticComposer):
         for each, thing in zip(asked, things, strict=True):
             for one in each:
                 needed += [one.text, *self._phrases(one), *self._sentences(one, thing)]
-        self.vectors(needed)
+        if needed:
+            self.vectors(needed)
 
     def _phrases(self, one: Exchange) -> list[str]:
         """What is wanted, then what may be shown; none where they do not count."""
@@ -117,9 +153,8 @@ class Replace(ArithmeticComposer):
         if not texts:
             return np.zeros_like(v)
         wanted, shown = np.split(self.vectors(texts), [1])
-        fits = shown @ v / np.float32(self.temperature)
-        shares = np.exp(fits - fits.max())
-        return np.asarray(wanted[0] - shares @ shown / shares.sum(), dtype=np.float32)
+        fits = shares(shown @ v, self.temperature)
+        return np.asarray(wanted[0] - fits @ shown, dtype=np.float32)
 
     def _wanted(self, text: FloatArray, read: Sequence[Sequence[Exchange]]) -> FloatArray:
         """What the texts ask for, without what they name as replaced; (n, D)."""
@@ -127,8 +162,3 @@ class Replace(ArithmeticComposer):
         rows = [self.vectors([each[0].text])[0] if each else t for t, each in pairs]
         shared = self.vectors(EVERYDAY).mean(axis=0) if self.centred else np.float32(0.0)
         return np.asarray(np.stack(rows) - np.float32(self.centred) * shared, dtype=np.float32)
-
-
-def _ungrouped(text: str, things: Sequence[str]) -> tuple[Exchange, ...]:
-    """A text of no group is added to what the picture shows, in the place of nothing."""
-    return (Exchange(text, tuple(things), text, ("",)),)

@@ -25,7 +25,7 @@ BOTH = list(SETTINGS)
 class WordModel(ColourModel):
     """Each word has a direction of its own; a text is the sum of its words."""
 
-    dimension = 256
+    dimension = 2048
     name = "words"
 
     def __init__(self) -> None:
@@ -104,6 +104,36 @@ def test_a_text_of_no_group_takes_off_what_fits_the_picture() -> None:
     np.testing.assert_allclose(composed, normalised(expected), atol=1e-5)
 
 
+def test_a_text_of_no_phrase_exchanges_the_group_that_it_is_near_to() -> None:
+    sure = {"nearness": 0.001, "temperature": 0.001, "b": 0.0, "a": 1.0}
+    composed = query("red shirt", "blue whale", drawn=1.0, **sure)
+    expected = vector("red shirt") + vector("blue") - vector("red")
+    np.testing.assert_allclose(composed, normalised(expected), atol=1e-5)
+    own = query("red shirt", "blue whale", drawn=0.0, **sure)
+    expected = vector("red shirt") + vector("blue whale") - vector("red")
+    np.testing.assert_allclose(own, normalised(expected), atol=1e-5)
+
+
+def test_emphasis_is_of_texts_of_no_phrase_alone() -> None:
+    more = {"nearness": 0.02, "emphasis": 3.0}
+    listed = query("shirt blue", "red", nearness=0.02)
+    np.testing.assert_allclose(query("shirt blue", "red", **more), listed, atol=1e-6)
+    unlisted = query("a giraffe", "zebra", nearness=0.02)
+    stressed = query("a giraffe", "zebra", **more)
+    assert similarity(stressed, "zebra") > similarity(unlisted, "zebra") + 0.05
+
+
+def test_phrases_are_encoded_once_for_texts_of_none() -> None:
+    model = WordModel()
+    composer = load_composer("replace", model, nearness=0.02)
+    pictures = model.encode_texts(["a giraffe", "a dog"])
+    composer.compose(QueryBatch(("zebra", "in red"), pictures))
+    model.asked.clear()
+    composer.compose(QueryBatch(("cat", "in blue"), pictures))
+    assert [text for texts in model.asked for text in texts if text in packaged_things()] == []
+    assert sum(map(len, model.asked)) < 10
+
+
 def test_context_takes_the_difference_of_sentences_about_the_thing() -> None:
     composed = query("a giraffe blue", "red", temperature=0.001, context=1.0, b=0.0)
     change = vector("a giraffe red") - vector("a giraffe blue")
@@ -138,11 +168,13 @@ def test_what_is_missing_does_not_take_part(name: str) -> None:
     np.testing.assert_allclose(picture.vectors[0], vector("shirt"), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_a_batch_gives_what_its_queries_give_alone(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"), [("replace", {}), ("replace", {"nearness": 0.02}), ("direction", {})]
+)
+def test_a_batch_gives_what_its_queries_give_alone(name: str, settings: dict[str, float]) -> None:
     texts = ("in red", "zebra", "cat instead of dog", "at night in winter")
     images = vector("shirt blue", "a giraffe", "dog", "at sunset street")
-    composer = load_composer(name, MODEL)
+    composer = load_composer(name, MODEL, **settings)
     together = composer.compose(QueryBatch(texts, images)).vectors
     alone = [
         composer.compose(QueryBatch((text,), image[None])).vectors
@@ -191,6 +223,9 @@ def test_things_are_those_that_fit_best() -> None:
         ("replace", "temperature", 0.0, "temperature must be above 0, not 0"),
         ("replace", "context", 1.5, "context must be from 0 to 1, not 1.5"),
         ("replace", "a", -1.0, "a must be at least 0, not -1"),
+        ("replace", "drawn", 1.5, "drawn must be from 0 to 1, not 1.5"),
+        ("replace", "nearness", -0.1, "nearness must be at least 0, not -0.1"),
+        ("replace", "emphasis", -0.1, "emphasis must be at least 0, not -0.1"),
         ("replace", "things", 0, "things must be a whole number of at least 1, not 0"),
         ("direction", "things", 1.5, "things must be a whole number of at least 1, not 1.5"),
         ("direction", "alpha", -0.5, "alpha must be at least 0, not -0.5"),
