@@ -104,22 +104,22 @@ def test_a_text_of_no_group_takes_off_what_fits_the_picture() -> None:
     np.testing.assert_allclose(composed, normalised(expected), atol=1e-5)
 
 
-def test_a_text_of_no_phrase_exchanges_the_group_that_it_is_near_to() -> None:
-    sure = {"nearness": 0.001, "temperature": 0.001, "b": 0.0, "a": 1.0}
-    composed = query("red shirt", "blue whale", drawn=1.0, **sure)
-    expected = vector("red shirt") + vector("blue") - vector("red")
+@pytest.mark.parametrize(("drawn", "wanted"), [(1.0, "blue"), (0.0, "blue whale")])
+def test_a_text_of_no_phrase_exchanges_the_group_that_it_is_near_to(
+    drawn: float, wanted: str
+) -> None:
+    sure: dict[str, float] = {"nearness": 0.001, "temperature": 0.001, "b": 0.0, "a": 1.0}
+    composed = query("red shirt", "blue whale", "replace", drawn=drawn, **sure)
+    expected = vector("red shirt") + vector(wanted) - vector("red")
     np.testing.assert_allclose(composed, normalised(expected), atol=1e-5)
-    own = query("red shirt", "blue whale", drawn=0.0, **sure)
-    expected = vector("red shirt") + vector("blue whale") - vector("red")
-    np.testing.assert_allclose(own, normalised(expected), atol=1e-5)
 
 
 def test_emphasis_is_of_texts_of_no_phrase_alone() -> None:
-    more = {"nearness": 0.02, "emphasis": 3.0}
     listed = query("shirt blue", "red", nearness=0.02)
-    np.testing.assert_allclose(query("shirt blue", "red", **more), listed, atol=1e-6)
+    same = query("shirt blue", "red", nearness=0.02, emphasis=3.0)
+    np.testing.assert_allclose(same, listed, atol=1e-6)
     unlisted = query("a giraffe", "zebra", nearness=0.02)
-    stressed = query("a giraffe", "zebra", **more)
+    stressed = query("a giraffe", "zebra", nearness=0.02, emphasis=3.0)
     assert similarity(stressed, "zebra") > similarity(unlisted, "zebra") + 0.05
 
 
