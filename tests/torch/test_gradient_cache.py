@@ -128,6 +128,9 @@ def test_accelerate_gathers_rows_and_sums_gradients(monkeypatch: pytest.MonkeyPa
     class Accelerator:
         process_index, num_processes, device = 1, 2, torch.device("cpu")
 
+        def __init__(self, *, cpu: bool) -> None:
+            assert cpu != torch.cuda.is_available()
+
         def gather(self, rows: Tensor) -> Tensor:
             joined: Tensor = torch.cat([rows + 1, rows])
             return joined

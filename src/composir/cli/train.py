@@ -60,6 +60,7 @@ def compose(
         ),
     ] = None,
     model: Model = DEFAULT_MODEL,
+    device: Device = None,
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
@@ -73,7 +74,8 @@ def compose(
     from composir.train.composing.compose_config import ComposeConfig
     from composir.train.composing.recipe import train_composing
 
-    chosen = _assigned(model, triplets=triplets, start=start) + (assignments or [])
+    chosen = _assigned(model, device=device, triplets=triplets, start=start)
+    chosen += assignments or []
     _train(train_composing, ComposeConfig, out, config, chosen)
 
 
@@ -104,6 +106,14 @@ Dev = Annotated[
 Out = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Run folder; an unfinished run there is resumed.")
 ]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None,
+    typer.Option(
+        help="Where to train: cpu, cuda (an NVIDIA GPU, or AMD's with torch for ROCm), or auto, "
+        "which takes a GPU where torch finds one.",
+        show_default="auto",
+    ),
+]
 Settings = Annotated[Path | None, typer.Option(metavar="TOML", help="Settings file.")]
 Set = Annotated[
     list[str] | None,
@@ -114,7 +124,9 @@ Set = Annotated[
 @app.command(
     name="map",
     epilog="`composir train map --data data/flickr8k-train --out runs/map`\n\n"
-    "`composir train map --images photos/ --captions captions.jsonl --dev my-dev/ --out runs/map`",
+    "`composir train map --images photos/ --captions captions.jsonl --dev my-dev/ --out runs/map`"
+    "\n\n"
+    "`composir train map --data data/ --device cuda --out runs/map`",
 )
 def mapping(
     *,
@@ -124,6 +136,7 @@ def mapping(
     images: Images = None,
     captions: Captions = None,
     dev: Dev = None,
+    device: Device = None,
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
@@ -134,7 +147,7 @@ def mapping(
     """
     from composir.train.mapping.recipe import MapConfig, train_map
 
-    chosen = _mapping(model, data, images, captions, dev) + (assignments or [])
+    chosen = _mapping(model, data, images, captions, dev, device) + (assignments or [])
     _train(train_map, MapConfig, out, config, chosen)
 
 
@@ -151,6 +164,7 @@ def baseline(
     images: Images = None,
     captions: Captions = None,
     dev: Dev = None,
+    device: Device = None,
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
@@ -158,7 +172,7 @@ def baseline(
     from composir.train.baselines import pic2word, text_only
     from composir.train.mapping.recipe import MapConfig
 
-    chosen = _mapping(model, data, images, captions, dev) + (assignments or [])
+    chosen = _mapping(model, data, images, captions, dev, device) + (assignments or [])
     if name == "text-map":
         settings = [*text_only.PRESET, *chosen]
         _train(text_only.train_text_map, text_only.TextMapConfig, out, config, settings)
@@ -202,9 +216,10 @@ def _mapping(
     images: list[str] | None,
     captions: Path | None,
     dev: list[Path] | None,
+    device: str | None,
 ) -> list[str]:
     sources = {"sources.data": data, "sources.images": images, "sources.captions": captions}
-    return _assigned(model, **sources, dev=dev)
+    return _assigned(model, **sources, dev=dev, device=device)
 
 
 def _assigned(model: str, **options: Path | Sequence[str | Path] | None) -> list[str]:
@@ -258,6 +273,7 @@ def isa(
     data: Data = None,
     images: Images = None,
     dev: Dev = None,
+    device: Device = None,
     config: Settings = None,
     assignments: Set = None,
 ) -> None:
@@ -268,5 +284,6 @@ def isa(
     """
     from composir.train.isa.recipe import IsaConfig, train_isa
 
-    chosen = _assigned(model, images=images, data=data, dev=dev) + (assignments or [])
+    chosen = _assigned(model, images=images, data=data, dev=dev, device=device)
+    chosen += assignments or []
     _train(train_isa, IsaConfig, out, config, chosen)

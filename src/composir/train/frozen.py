@@ -55,10 +55,10 @@ class FrozenFoundation:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "cpu"
+        cls, source: str | Path | Model = DEFAULT_MODEL, device: str = "cpu"
     ) -> FrozenFoundation:
-        """Load a bundle."""
-        model = load_model(name_or_path)
+        """Load a bundle by name or folder, or take an open one."""
+        model = source if isinstance(source, Model) else load_model(source)
         return cls(model, load_text_tower(model.bundle), device)
 
     @property

@@ -170,6 +170,14 @@ def mixed_precision(device: torch.device, precision: str) -> AbstractContextMana
     return nullcontext()
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave a loss's bfloat16 for what has no gradient.
+
+    The weights that autocast has cast there, without gradient, would be taken for the loss too.
+    """
+    return torch.autocast("cuda", enabled=False) if device.type == "cuda" else nullcontext()
+
+
 def learning_rate_factor(step: int, config: LoopConfig) -> float:
     """Linear warm-up, then a cosine from 1 to 0.02."""
     if step < config.warmup:

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import torch
+from pydantic import Field
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.data.problems import log_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import TrainingError
+from composir.model import Model
 from composir.model.bundle import Source
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import choose_blend, record_choice
@@ -33,7 +35,7 @@ from composir.train.gallery_features import GalleryFeatures, PictureFile, galler
 from composir.train.graph_costs import graph_costs
 from composir.train.loop import LoopConfig, LoopOptions, TrainingTask, train
 from composir.train.run_folder import MODEL, claim
-from composir.train.workers import Workers, open_workers
+from composir.train.workers import DeviceName, Workers, open_workers
 
 COMPOSER, QUERY_GRAPH = "composer", "query.onnx"
 Log: TypeAlias = Callable[[str], None]
@@ -48,6 +50,7 @@ class RunConfig(Settings):
         name: Of the composer.
         loop: Steps.
         seed: Of everything random.
+        device: Where to train, of which no run folder keeps a record: a run may go on elsewhere.
     """
 
     model: str = DEFAULT_MODEL
@@ -55,6 +58,7 @@ class RunConfig(Settings):
     name: Name = "composer"
     loop: LoopConfig = LoopConfig()
     seed: Seed = 0
+    device: DeviceName = Field(default="auto", exclude=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +80,26 @@ class Run:
     log: Log
 
     @classmethod
-    def begin(
-        cls, config: RunConfig, folder: Path, log: Log, foundation: FrozenFoundation | None = None
-    ) -> Self:
-        """Make the folder this run's, or go on in it; seed torch; load the model."""
-        workers = open_workers()
+    def begin(cls, config: RunConfig, folder: Path, log: Log, model: Model | None = None) -> Self:
+        """Make the folder this run's, or go on in it; seed torch; bring the model to the device.
+
+        Args:
+            config: Its settings.
+            folder: Where it is kept.
+            log: Takes lines of progress.
+            model: The one of the settings, if it is open already.
+        """
+        workers = open_workers(config.device)
         if workers.rank == 0:
             claim(folder, config)
         torch.manual_seed(config.seed)
-        opened = foundation or FrozenFoundation.load(config.model, str(workers.device))
+        opened = FrozenFoundation.load(model or config.model, str(workers.device))
         if workers.rank == 0:
             _bind_model(folder, opened)
-        return cls(config, folder, opened, workers, log if workers.rank == 0 else _silent)
+        run = cls(config, folder, opened, workers, log if workers.rank == 0 else _silent)
+        if workers.device.type == "cuda":
+            run.log(f"training on {torch.cuda.get_device_name(workers.device)}")
+        return run
 
     def progress(self, what: str) -> Progress:
         """Progress that says a line every tenth of the way."""

@@ -104,7 +104,8 @@ def _check_same(path: Path, config: Settings) -> None:
             f"{path} is damaged (not UTF-8 text), so nobody can tell whose run this is: "
             "choose another --out"
         ) from error
-    if _parsed(known, config) != config:
+    kept = _parsed(known, config)
+    if kept is None or as_dict(kept) != as_dict(config):
         raise TrainingError(
             f"{path.parent} holds a run of another configuration (see {path}): choose another "
             "--out, or repeat that run's settings to go on with it"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, TrainingError
+
+CPU = torch.device("cpu")
 
 
 class Workers(Protocol):
@@ -40,13 +42,33 @@ class Workers(Protocol):
         """Replace every gradient by its sum over the processes."""
 
 
-class OneWorker:
-    """This process alone, on the GPU if there is one."""
+DeviceName: TypeAlias = Literal["auto", "cpu", "cuda"]
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        """Choose the device if none is given."""
-        self.rank, self.count = 0, 1
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+def training_device(name: DeviceName = "auto") -> torch.device:
+    """Where to train.
+
+    Args:
+        name: `auto` for a GPU if torch finds one, else the CPU.
+
+    Raises:
+        TrainingError: If `cuda` is asked for and torch finds no GPU.
+    """
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise TrainingError(
+            f"--device cuda: torch {torch.__version__} finds no GPU here (its CPU builds never "
+            "do); to train without one: --device cpu"
+        )
+    return torch.device("cuda", torch.cuda.current_device()) if found and name != "cpu" else CPU
+
+
+class OneWorker:
+    """This process alone."""
+
+    def __init__(self, device: torch.device = CPU) -> None:
+        """Take a device."""
+        self.rank, self.count, self.device = 0, 1, device
 
     def main_first(self) -> AbstractContextManager[Any]:
         """There is nobody to wait for."""
@@ -63,13 +85,13 @@ class OneWorker:
 class AccelerateWorkers:
     """The processes that `accelerate launch` has started."""
 
-    def __init__(self) -> None:
-        """Join them."""
+    def __init__(self, device: DeviceName = "auto") -> None:
+        """Join them; which of several GPUs is this one's, the launcher says."""
         try:
             from accelerate import Accelerator
         except ImportError as error:
             raise MissingExtraError("accelerate", "accelerate") from error
-        self._accelerator = Accelerator()
+        self._accelerator = Accelerator(cpu=training_device(device) == CPU)
         self.rank: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device
@@ -91,9 +113,11 @@ class AccelerateWorkers:
             parameter.grad = self._accelerator.reduce(own, reduction="sum")
 
 
-def open_workers() -> Workers:
+def open_workers(device: DeviceName = "auto") -> Workers:
     """Several processes where a launcher started several, else this one."""
-    return AccelerateWorkers() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else OneWorker()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return AccelerateWorkers(device)
+    return OneWorker(training_device(device))
 
 
 def own_slice(rows: int, workers: Workers) -> slice:

@@ -152,6 +152,7 @@ class AdaptedTower:
             words = AppearanceWords(spec.width, spec.appearance, config)
             self.adapted.appearance = words
             self._adapters.append(words)
+        self.adapted.to(tower.positions.device)
 
     def train(self, *, mode: bool = True) -> None:
         """Turn the adapters' dropout on or off; the frozen parts always stay in evaluation mode."""

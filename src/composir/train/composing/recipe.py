@@ -17,6 +17,7 @@ import torch
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.errors import TrainingError
+from composir.model import load_model
 from composir.model.bundle import Source
 from composir.model.text_encoder import TextEncoder
 from composir.train.card import Card, write_composer
@@ -41,7 +42,6 @@ from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.task import WATCHED, ComposingTask
 from composir.train.composing.triplet_files import TripletData, read_all
 from composir.train.composing.triplet_split import split_triplets
-from composir.train.frozen import FrozenFoundation
 from composir.train.loop import LoopOptions
 from composir.train.run import (
     COMPOSER,
@@ -61,10 +61,11 @@ KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "effi
 
 def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train stage 2 and write a composer for each start."""
-    foundation = FrozenFoundation.load(config.model)
-    starts = open_starts(config.start, foundation.model)
+    model = load_model(config.model)
+    starts = open_starts(config.start, model)
     names = composer_names(config.name, starts)
-    run = Run.begin(config, folder, log, foundation)
+    run = Run.begin(config, folder, log, model)
+    foundation = run.foundation
     inputs = _freeze(config, run, starts)
     torch.manual_seed(config.seed)
     tower = AdaptedTower(foundation.text, config.adapters)
@@ -73,11 +74,11 @@ def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerMa
     places = _composer_folders(folder, starts)
     parity = _export_text(run, tower, places)
     _write_moves(run, inputs, places)
-    adapted = foundation.model.with_text_graph(places[0] / TEXT_GRAPH)
+    adapted = model.with_text_graph(places[0] / TEXT_GRAPH)
     figures |= _text_search_cost(config, run, adapted)
     held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
     start_names = [start.manifest.name for start in starts]
-    packaged = measure_packaged(foundation.model, start_names, held_out, run.log)
+    packaged = measure_packaged(model, start_names, held_out, run.log)
     made = {
         "adapter_parameters": tower.parameter_count(),
         "train_triplets": inputs.train_count,
@@ -198,7 +199,7 @@ def _export_text(run: Run, tower: AdaptedTower, places: Sequence[Path]) -> float
     bundle, first = run.foundation.model.bundle, places[0] / TEXT_GRAPH
     own = bundle.file(bundle.manifest.text.graph)
     placed = run.foundation.framing is not None
-    parity = export_adapted_text(tower.switchable(), first, own, placed=placed)
+    parity = export_adapted_text(tower.switchable().cpu(), first, own, placed=placed)
     for place in places[1:]:
         shutil.copyfile(first, place / TEXT_GRAPH)
     return parity

@@ -29,7 +29,7 @@ from composir.train.composing.recall import recalls
 from composir.train.config import Count, Pairs, Rate, Settings, Temperature, Weight
 from composir.train.draws import drawn_rows
 from composir.train.frozen import FrozenFoundation
-from composir.train.loop import ParameterGroup
+from composir.train.loop import ParameterGroup, full_precision
 from composir.train.losses import hard_negative_contrast
 from composir.train.sentences import encode_sentences, read_embedded
 from composir.types import FloatArray
@@ -79,6 +79,11 @@ class FrozenTriplets:
     sentences: Tensor
     vectors: Tensor
 
+    def on(self, device: torch.device) -> FrozenTriplets:
+        """The same with its tensors on a device."""
+        tensors = (part.to(device) for part in (self.tokens, self.sentences, self.vectors))
+        return FrozenTriplets(self.indexed, self.templates, *tensors)
+
 
 class ComposingTask:
     """Adapters trained on triplets over cached vectors and tokens (`train.loop.TrainingTask`).
@@ -110,8 +115,9 @@ class ComposingTask:
             seed: Of order and draws.
         """
         self.foundation, self.tower, self._seed = foundation, tower, seed
-        self._train = [train for train, _ in sides.values()]
-        self._dev = {name: dev for name, (_, dev) in sides.items()}
+        device = foundation.device
+        self._train = [train.on(device) for train, _ in sides.values()]
+        self._dev = {name: dev.on(device) for name, (_, dev) in sides.items()}
         self._triplets = self._train[0].indexed
         self._config, mining = configs
         count = len(self._triplets)
@@ -121,7 +127,7 @@ class ComposingTask:
                 "bring more, or set composing.batch lower (--set composing.batch=16)"
             )
         self._images = images
-        self._vectors = torch.from_numpy(images)
+        self._vectors = torch.from_numpy(images).to(device)
         self._negatives = HardNegatives(self._triplets, images, mining, seed)
         self._captions = tuple(dict.fromkeys(captions))
         self._anchors = foundation.encode_texts(self._captions) if self._captions else None
@@ -177,22 +183,25 @@ class ComposingTask:
         self._negatives.pools = {kind: pool.numpy() for kind, pool in state.items()}
 
     def queries(self, part: FrozenTriplets) -> Tensor:
-        """Blended queries of a whole part with the weights as they are, (m, D), no gradient."""
+        """Blended queries of a whole part with the weights as they are, (m, D), no gradient.
+
+        They come as float32 on the CPU, in a loss too.
+        """
         self.tower.train(mode=False)
         every = np.arange(len(part.indexed))
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(self.foundation.device):
             blocks = [
                 self._queries(part, every[at : at + EVALUATION_BATCH])
                 for at in range(0, len(every), EVALUATION_BATCH)
             ]
-        return torch.cat(blocks)
+        return torch.cat(blocks).cpu()
 
     def _queries(self, part: FrozenTriplets, rows: Rows) -> Tensor:
         texts = [part.indexed.texts[row] for row in rows]
         composed = encode_sentences(
             self.foundation, self.tower.adapted, part.templates.composed, part.tokens[rows], texts
         ).vectors
-        text = torch.from_numpy(part.indexed.text_vectors[rows])
+        text = torch.from_numpy(part.indexed.text_vectors[rows]).to(composed.device)
         return blended(self._config.blend, composed, part.sentences[rows], part.vectors[rows], text)
 
     def _recalls(self, part: FrozenTriplets) -> dict[str, float]:
@@ -208,7 +217,8 @@ class ComposingTask:
         answers = [self._negatives.answers(int(row)) for row in rows]
         others = np.array([[target not in own for target in targets.tolist()] for own in answers])
         np.fill_diagonal(others, val=True)
-        return torch.from_numpy(np.concatenate([others, negatives != NONE], axis=1))
+        counts = np.concatenate([others, negatives != NONE], axis=1)
+        return torch.from_numpy(counts).to(self.foundation.device)
 
     def _anchor_loss(
         self, part: FrozenTriplets, rows: Rows, generator: np.random.Generator
@@ -226,7 +236,7 @@ class ComposingTask:
                 self.foundation, self.tower.adapted, part.templates.image, part.tokens[chosen]
             ).vectors
             losses.append(1.0 - (moved * part.sentences[chosen]).sum(-1).mean())
-        return torch.stack(losses).mean() if losses else torch.zeros(())
+        return torch.stack(losses).mean() if losses else part.vectors.new_zeros(())
 
     def _encode_plain(self, texts: Sequence[str]) -> Tensor:
         """Sentences without pseudo-words through the adapted tower, (n, D)."""
