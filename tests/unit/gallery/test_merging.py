@@ -14,6 +14,7 @@ import pytest
 
 from composir.errors import GalleryBusyError, GalleryError
 from composir.gallery import Gallery
+from composir.gallery import writer as writing
 from composir.gallery.lock import index_lock
 from composir.gallery.manifest import read_manifest
 from composir.gallery.shards import MergeReport, Shard, fragments, merge_shards, merging
@@ -273,6 +274,24 @@ def test_where_files_cannot_be_linked_they_are_copied(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
+    assert merge_shards(workers.gallery).added == PICTURES
+    assert rows_of(workers.open()) == rows_of(workers.ordinary)
+
+
+def test_shards_of_many_commits_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their fragments have been compacted, or not, and bear the same numbers."""
+    monkeypatch.setattr(writing, "ROWS_A_COMMIT", 1)
+    workers = Workers(tmp_path)
+    for number in (2, 3):
+        workers.work(number, batch_size=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "compact", lambda *_self, **_named: None)
+        workers.work(4, batch_size=1)
+    places = [place_of(workers.gallery, Shard(number, SHARDS)) for number in (2, 3, 4)]
+    numbers = [[one.id for one in Store(place, 4)._fragments()] for place in places]
+    assert {0} < {*numbers[0], *numbers[1]} | {0} < {*numbers[2]}
+    workers.work(1)
+
     assert merge_shards(workers.gallery).added == PICTURES
     assert rows_of(workers.open()) == rows_of(workers.ordinary)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,10 @@ class Additions:
         """All of it as one `lance.LanceOperation`; None where there is nothing to do."""
         from lance import LanceOperation
 
+        # 0 is for Lance to number them; a number that they bring from their shards is kept.
+        fresh = [replace(fragment, id=0) for fragment in self.fragments]
         if not self.replaced:
-            return LanceOperation.Append(self.fragments) if self.fragments else None
+            return LanceOperation.Append(fresh) if fresh else None
         kept, emptied = [], []
         for fragment in store.dataset.get_fragments():
             left = fragment.delete(one_of("id", self.replaced))
@@ -57,7 +59,7 @@ class Additions:
             elif left != fragment.metadata:
                 kept.append(left)
         return LanceOperation.Update(
-            removed_fragment_ids=emptied, updated_fragments=kept, new_fragments=self.fragments
+            removed_fragment_ids=emptied, updated_fragments=kept, new_fragments=fresh
         )
 
 
