@@ -20,12 +20,11 @@ from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import Manifest, Source, save_manifest
-from composir.train.composer_export import check_vectors, export_text, name_weights
+from composir.train.composer_export import export_text, export_tower
 from composir.train.config import as_dict
 from composir.train.graph_costs import graph_costs
-from composir.train.int8_weights import quantise_rows, quantise_weights
+from composir.train.int8_weights import quantise_rows
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
-from composir.train.tracing import trace_to_onnx
 
 MAX_TOKENS = 128
 WORD_SCALES = "word_scales.npy"
@@ -210,12 +209,8 @@ def export_image(tower: ImageTower, size: int, path: Path, *, quantise: bool) ->
     """
     graph = _ImageGraph(tower).eval()
     pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
-    trace_to_onnx(graph, {"pixels": pixels}, ["vector", "patch_tokens"], path)
-    gap = check_vectors(path, graph, {"pixels": pixels})
-    name_weights(path, graph)
-    if quantise:
-        quantise_weights(path)
-    return gap
+    outputs = ["vector", "patch_tokens"]
+    return export_tower(graph, {"pixels": pixels}, outputs, path, quantise=quantise)
 
 
 def export_words(table: Tensor, folder: Path, *, quantise: bool) -> None:

@@ -8,13 +8,11 @@ interrupted extraction goes on where it stopped.
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
@@ -26,7 +24,7 @@ from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.images.preprocess import PreprocessSpec
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
-from composir.train.tracing import trace_to_onnx
+from composir.train.tracing import lower_runner
 from composir.types import PixelArray
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -123,25 +121,7 @@ def _lower_runner(trunk: EfficientNetLite, size: int) -> Run:
                 return features
 
         return run_on_gpu
-    return _onnx_runner(trunk, size)
-
-
-class _Lower(torch.nn.Module):
-    def __init__(self, trunk: EfficientNetLite) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.trunk.lower(pixels)
-
-
-def _onnx_runner(trunk: EfficientNetLite, size: int) -> Run:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "lower.onnx"
-        pixels = torch.zeros(1, 3, size, size)
-        trace_to_onnx(_Lower(trunk), {"pixels": pixels}, ["features"], path)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
+    return lower_runner(trunk, torch.zeros(1, 3, size, size))
 
 
 def _pooled(features: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from composir.errors import TrainingError
 from composir.foundation.quantise import quantised
+from composir.model.sessions import open_session
 from composir.model.text_graph import PLACE, SWITCH
 from composir.train.external_initializers import arithmetic_of, share_initializers
 from composir.train.int8_weights import quantise_weights
 from composir.train.tracing import trace_to_onnx
+from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from composir.train.composing.adapters import SwitchableTower
@@ -44,9 +46,9 @@ def export_query_graph(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     trace_to_onnx(module, inputs, outputs, path)
-    gap = _gap(module, inputs, outputs, path)
-    if not gap <= PARITY:
-        raise TrainingError(f"{path.name} differs from torch by {gap:.2e}, more than {PARITY}")
+    pairs = _compared(path, module, inputs, outputs)
+    gaps = [np.abs(mine - its).max() / max(np.abs(its).max(), 1e-6) for mine, its in pairs]
+    gap = _within(PARITY, float(max(gaps)), path)
     if quantise:
         quantise_weights(path)
         forget_node_names(path)
@@ -93,22 +95,23 @@ def export_adapted_text(
     return gap
 
 
-def _gap(
-    module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path
-) -> float:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feeds = {name: value.numpy() for name, value in inputs.items()}
-    ours = session.run(list(outputs), feeds)
+def _compared(
+    path: Path, module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+) -> list[tuple[FloatArray, FloatArray]]:
+    """What a graph gives under some names, and what its module gives first."""
+    ours = open_session(path).run(
+        list(outputs), {name: one.numpy() for name, one in inputs.items()}
+    )
     with torch.inference_mode():
         given = module(*inputs.values())
     theirs = given if isinstance(given, tuple) else (given,)
-    gaps = [
-        float(np.abs(mine - its.numpy()).max() / max(float(its.abs().max()), 1e-6))
-        for mine, its in zip(ours, theirs, strict=True)
-    ]
-    return max(gaps)
+    return [(mine, its.numpy()) for mine, its in zip(ours, theirs, strict=False)]
+
+
+def _within(most: float, gap: float, path: Path) -> float:
+    if not gap <= most:
+        raise TrainingError(f"{path.name} differs from torch by {gap:.2e}, more than {most}")
+    return gap
 
 
 class _TextGraph(nn.Module):
@@ -134,15 +137,37 @@ def export_text(
     axes = {0: "n", 1: "length"}
     inputs = {"word_embeddings": words, "mask": mask, **more}
     ragged = {"word_embeddings": axes, "mask": axes, "token_states": axes}
-    trace_to_onnx(graph, inputs, ["vector", "token_states"], path, ragged)
-    gap = check_vectors(path, graph, inputs)
-    name_weights(path, graph)
+    outputs = ["vector", "token_states"]
+    return export_tower(graph, inputs, outputs, path, ragged, quantise=quantise)
+
+
+def export_tower(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    axes: Mapping[str, Mapping[int, str]] | None = None,
+    *,
+    quantise: bool,
+) -> float:
+    """Write a tower's graph, whose first output are vectors; its weights keep torch's names.
+
+    Returns:
+        Largest difference of a vector to torch, before weights are quantised.
+
+    Raises:
+        TrainingError: If that is more than `TEXT_PARITY`.
+    """
+    trace_to_onnx(module, inputs, outputs, path, axes)
+    (ours, theirs), *_ = _compared(path, module, inputs, outputs[:1])
+    gap = _within(TEXT_PARITY, float(np.abs(ours - theirs).max()), path)
+    _name_weights(path, module)
     if quantise:
         quantise_weights(path)
     return gap
 
 
-def name_weights(path: Path, module: nn.Module) -> None:
+def _name_weights(path: Path, module: nn.Module) -> None:
     """Give a graph's large weights the names that they have in torch.
 
     The exporter folds transposed matrices and numbers them. Named `tower.head.linear.weight`, or
@@ -169,19 +194,3 @@ def name_weights(path: Path, module: nn.Module) -> None:
         for place, source in enumerate(node.input):
             node.input[place] = renamed.get(source, source)
     onnx.save(model, str(path))
-
-
-def check_vectors(path: Path, graph: nn.Module, inputs: Mapping[str, Tensor]) -> float:
-    """Largest difference of a graph's `vector` to what the module gives first."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feeds = {name: value.numpy() for name, value in inputs.items()}
-    ours = session.run(["vector"], feeds)[0]
-    with torch.inference_mode():
-        outputs = graph(*inputs.values())
-    vector = outputs[0] if isinstance(outputs, tuple) else outputs
-    gap = float(np.abs(ours - vector.numpy()).max())
-    if not gap <= TEXT_PARITY:
-        raise TrainingError(f"{path.name} differs from torch by {gap:.2e}, more than {TEXT_PARITY}")
-    return gap

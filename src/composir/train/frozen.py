@@ -2,7 +2,7 @@
 
 Gradients have to pass through the frozen text encoder to reach pseudo-words. A bundle brings its
 tower's weights (`text.tower` and `text.spec` of its manifest), or they are read back from its own
-graph (`train.composer_export.name_weights` leaves their names there), int8 values expanded, so
+graph (`train.composer_export.export_tower` leaves their names there), int8 values expanded, so
 that training sees exactly the tower that answers queries.
 """
 

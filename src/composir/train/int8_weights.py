@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.device.client.wire import quantised
+
 # Smaller weights stay in float32: biases, norms and the first convolution cost nothing.
 MIN_QUANTISED = 2048
 
 
 def quantise_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Symmetric int8 by row: (n, ...) to values of the same shape and scales (n,)."""
-    flat = np.abs(matrix.reshape(len(matrix), -1)).max(axis=1)
-    scales = np.maximum(flat / 127.0, 1e-12).astype(np.float32)
-    shaped = scales.reshape(-1, *([1] * (matrix.ndim - 1)))
-    return np.clip(np.round(matrix / shaped), -127, 127).astype(np.int8), scales
+    values, scales = quantised(matrix.reshape(len(matrix), -1))
+    return values.reshape(matrix.shape), np.maximum(scales, np.float32(1e-12))
 
 
 def quantise_weights(path: Path) -> None:

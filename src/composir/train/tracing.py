@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
+
+from composir.model.sessions import open_session
 
 
 def trace_to_onnx(
@@ -34,3 +39,33 @@ def trace_to_onnx(
             dynamic_axes={**batched, **(axes or {})},
             dynamo=False,
         )
+
+
+class HasLower(Protocol):
+    """A network whose lower part runs alone."""
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        """Pixels to what the upper part takes."""
+
+
+class _Lower(nn.Module):
+    def __init__(self, network: HasLower) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network.lower(pixels)
+
+
+def lower_runner(network: HasLower, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A network's lower part on ONNX Runtime, which is faster than torch on a CPU.
+
+    Args:
+        network: On the CPU.
+        example: Pixels of one picture.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lower.onnx"
+        trace_to_onnx(_Lower(network), {"pixels": example}, ["features"], path)
+        session = open_session(path)
+    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]

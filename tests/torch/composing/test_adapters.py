@@ -64,7 +64,7 @@ def move_all(tower: AdaptedTower) -> None:
 
 def train_a_little(tower: AdaptedTower) -> None:
     words, mask = sentences()
-    optimiser = torch.optim.SGD(tower.trained().values(), lr=1.0)
+    optimiser = torch.optim.SGD(tower.trained().values(), lr=0.3)
     tower.train()
     for _ in range(3):
         optimiser.zero_grad()
@@ -206,7 +206,7 @@ def test_words_start_to_say_nothing_of_appearance_and_learn_to() -> None:
     assert torch.equal(tower.adapted(*sentences())[0], before)
     assert not before[:, -APPEARANCE:].any()
 
-    optimiser = torch.optim.SGD(tower.trained().values(), lr=1.0)
+    optimiser = torch.optim.SGD(tower.trained().values(), lr=0.3)
     for _ in range(3):
         optimiser.zero_grad()
         (-tower.adapted(*sentences())[0][:, -1]).sum().backward()

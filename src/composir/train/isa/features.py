@@ -6,7 +6,6 @@ As `train.gallery_features`, of which it sees the same pictures and the same aug
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from composir.encode.encoders import Encoder, Progress, encode_images
 from composir.encode.stored import RowKind, StoredRows
 from composir.train.gallery_features import PictureFile, feature_store, image_files
 from composir.train.isa.light_encoder import LightEncoder
-from composir.train.tracing import trace_to_onnx
+from composir.train.tracing import lower_runner
 from composir.types import PixelArray
 
 Array: TypeAlias = NDArray[Any]
@@ -77,16 +76,6 @@ def light_features(
     return LightFeatures(rows.part(places) if len(rows) else rows, found.failures)
 
 
-class _Lower(nn.Module):
-    def __init__(self, encoder: LightEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        lower: Tensor = self.encoder.lower(pixels)
-        return lower
-
-
 def _example(encoder: LightEncoder) -> Tensor:
     size = encoder.preprocess.size
     device = next(encoder.parameters()).device
@@ -100,7 +89,8 @@ def _runner(encoder: LightEncoder) -> Runner:
         return lambda pixels: pixels
     device = next(encoder.parameters()).device
     if device.type == "cpu":
-        return _onnx_runner(encoder, encoder.preprocess.size)
+        size = encoder.preprocess.size
+        return lower_runner(encoder, torch.zeros(1, size, size, 3, dtype=torch.uint8))
     return partial(_run_on, encoder, device)
 
 
@@ -108,14 +98,3 @@ def _run_on(encoder: LightEncoder, device: torch.device, pixels: PixelArray) -> 
     with torch.inference_mode():
         features: Array = encoder.lower(torch.from_numpy(pixels).to(device)).cpu().numpy()
         return features
-
-
-def _onnx_runner(encoder: LightEncoder, size: int) -> Runner:
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "lower.onnx"
-        pixels = torch.zeros(1, size, size, 3, dtype=torch.uint8)
-        trace_to_onnx(_Lower(encoder), {"pixels": pixels}, ["features"], path)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
