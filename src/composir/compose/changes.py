@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors
-from composir.compose.unlisted import shares
+from composir.compose.unlisted import shares, unlisted_changes
 from composir.data.fields import ManifestPart
 from composir.data.schema import first_problem
 from composir.data.untrusted_arrays import read_array
@@ -37,10 +37,14 @@ class PhraseSpace(ManifestPart):
     Attributes:
         temperature: At which a picture is taken to fit phrases, of cosines.
         sharpness: Of the likeness of phrases, by which what was learned of one holds for another.
+        nearness: Temperature at which texts of no phrase are taken to be of groups; 0 for none.
+        drawn: How far what such texts ask for is drawn to phrases; see `compose.unlisted`.
     """
 
     temperature: float = Field(default=0.05, gt=0.0, allow_inf_nan=False)
     sharpness: float = Field(default=12.0, gt=0.0, allow_inf_nan=False)
+    nearness: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    drawn: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @classmethod
     def of(cls, model: EmbeddingModel) -> PhraseSpace:
@@ -56,6 +60,9 @@ class PhraseSpace(ManifestPart):
             raise BundleError(f"{model.name}: its settings of {SETTINGS}: {why}") from error
 
 
+_USUAL = PhraseSpace()
+
+
 @dataclass(frozen=True, slots=True)
 class PictureMoves:
     """Which way pictures move, by phrase.
@@ -68,7 +75,7 @@ class PictureMoves:
 
     phrases: FloatArray
     weights: FloatArray
-    sharpness: float = PhraseSpace().sharpness
+    sharpness: float = _USUAL.sharpness
 
     @classmethod
     def load(cls, path: Path, dimension: int, sharpness: float) -> PictureMoves:
@@ -105,12 +112,12 @@ class Changes:
     Attributes:
         encode: Gives phrases' vectors.
         moves: What was learned; None for nothing.
-        temperature: At which a picture is taken to fit phrases.
+        space: How far apart the model's space puts things.
     """
 
     encode: PhraseVectors
     moves: PictureMoves | None = None
-    temperature: float = PhraseSpace().temperature
+    space: PhraseSpace = _USUAL
 
     def __call__(self, images: FloatArray, texts: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """What texts exchange and how pictures move, (n, D) float32 each.
@@ -124,15 +131,29 @@ class Changes:
         shown = (phrase for each in read for one in each for phrase in one.shown)
         self.encode([*shown, *(phrase for phrases in asked for phrase in phrases)])
         exchanged = np.stack([self._exchanged(v, r) for v, r in zip(images, read, strict=True)])
+        unlisted = [row for row, one in enumerate(read) if not one]
+        if self.space.nearness and unlisted:
+            exchanged[unlisted] = self._unlisted(images[unlisted], [texts[row] for row in unlisted])
         moved = [self._moved(e, p) for e, p in zip(exchanged, asked, strict=True)]
         return exchanged, np.stack(moved)
+
+    def _unlisted(self, images: FloatArray, texts: Sequence[str]) -> FloatArray:
+        space = self.space
+        return unlisted_changes(
+            images,
+            self.encode(texts),
+            self.encode,
+            temperature=space.temperature,
+            nearness=space.nearness,
+            drawn=space.drawn,
+        )
 
     def _exchanged(self, image: FloatArray, read: Sequence[Exchange]) -> FloatArray:
         """What is wanted, less what the picture shows of the same group; (D,)."""
         change = np.zeros_like(image)
         for one in read:
             shown = self.encode(one.shown)
-            fits = shares(shown @ image, self.temperature)
+            fits = shares(shown @ image, self.space.temperature)
             change += self.encode([one.wanted])[0] - fits @ shown
         return change
 

@@ -233,7 +233,7 @@ def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedCompose
         name, space, learned = folder.manifest.moves, PhraseSpace.of(model), None
         if name:
             learned = PictureMoves.load(folder.file(name), model.dimension, space.sharpness)
-        return Changes(PhraseVectors(model), learned, space.temperature)
+        return Changes(PhraseVectors(model), learned, space)
 
     changing = Once(changes)
     if graph is None:

@@ -39,6 +39,15 @@ def test_a_text_of_no_group_exchanges_nothing() -> None:
     assert not exchanged.any()
 
 
+def test_a_text_of_no_group_exchanges_those_that_it_is_near_to_where_the_bundle_says_so() -> None:
+    near = Changes(ENCODE, None, PhraseSpace(temperature=0.01, nearness=0.01, drawn=1.0))
+    assert asked_phrases("blue whale") == ("blue whale",)
+    exchanged, _ = near(np.repeat(picture("red"), 2, axis=0), ["blue whale", "in blue"])
+    for change in exchanged:
+        assert change @ picture("blue")[0] > 0.3
+        assert change @ picture("red")[0] < -0.3
+
+
 def test_what_was_learned_of_one_wording_holds_for_another() -> None:
     move = np.zeros(MODEL.dimension, np.float32)
     move[-1] = 0.5
@@ -101,7 +110,8 @@ def test_moves_are_learned_at_the_sharpness_of_the_space() -> None:
 
 def test_a_warm_temperature_takes_off_the_mean_of_the_group() -> None:
     warm, cold = (
-        Changes(ENCODE, None, heat)(picture("blue"), ["in red"])[0][0] for heat in (1e6, 0.01)
+        Changes(ENCODE, None, PhraseSpace(temperature=heat))(picture("blue"), ["in red"])[0][0]
+        for heat in (1e6, 0.01)
     )
     assert cold @ picture("blue")[0] < warm @ picture("blue")[0]
 
