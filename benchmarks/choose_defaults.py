@@ -6,7 +6,7 @@ Every composer, arithmetic or packaged in the bundle, is tried on the dev parts 
 (sample catalogue, fashion, PACS); the best mean over the three decides
 (`composir.bench.metrics.CRITERION`). Nothing here touches a test part. The manifest is rewritten:
 settings of composers that are not tuned here, and what it says of its space (`changes`), stay. What
-`replace` does about texts of no phrase is chosen on the dev parts in other words.
+`replace` does about words of no list is chosen on the dev parts and on these in other words.
 `benchmarks/confidence.py` calibrates the confidence.
 """
 
@@ -56,7 +56,7 @@ def main() -> None:
     reworded = [
         dev_set(place, source) for place in sorted(asked.held_out.glob("*-dev-paraphrased"))
     ]
-    tuned = [for_any_words(one, model, reworded) for one in tuned]
+    tuned = [for_any_words(one, model, [*sets, *reworded]) for one in tuned]
     rewrite(asked.bundle, model, tuned)
 
 
@@ -76,13 +76,13 @@ def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
     return sorted(tuned, key=lambda one: -best_score(one))
 
 
-def for_any_words(tuned: Tuned, model: Model, reworded: list[PreparedTask]) -> Tuned:
-    """The same with what a composer does about texts of no list, chosen on such texts."""
-    if tuned.composer not in UNLISTED or not reworded:
+def for_any_words(tuned: Tuned, model: Model, sets: list[PreparedTask]) -> Tuned:
+    """The same with what a composer does about words of no list, chosen on such texts too."""
+    if tuned.composer not in UNLISTED:
         return tuned
     fixed = {name: [float(value)] for name, value in tuned.settings.items()}
     grid = fixed | parse_grid(UNLISTED[tuned.composer])
-    chosen = tune(reworded, model, tuned.composer, grid)
+    chosen = tune(sets, model, tuned.composer, grid)
     print(f"{tuned.composer}, in words of no list: {chosen.settings}, {best_score(chosen):.2f} %")
     return tuned.model_copy(update={"settings": chosen.settings})
 

@@ -10,8 +10,9 @@ and for reports (`test`), and the training part of every source, without queries
 
 Beside them, for reports: the same questions of PACS in words that no training list has
 (`pacs_wordings.json`), and real photographs with real edits (`real_edits.py`). For choosing, the
-dev parts are asked in words of no list too, in other ones (`dev_wordings.json`). Queries say which
-of them answer alike (`group`): those of one fashion title, of one class and domain, of one family.
+dev parts are asked in words of no list too, in other ones (`dev_wordings.json`); some of these hold
+a listed phrase that is not what they are about. Queries say which of them answer alike (`group`):
+those of one fashion title, of one class and domain, of one family.
 """
 
 from __future__ import annotations

@@ -32,8 +32,16 @@ GRIDS = {
     "direction": ("alpha=1,2,3,4",),
 }
 """What is tried of composers without training, as `composir bench tune --grid` takes it."""
-UNLISTED = {"replace": ("nearness=0,0.02,0.04", "drawn=0.35,0.7", "emphasis=1,1.33")}
-"""Settings for texts of no phrase: tried on dev parts in other words, the others as chosen."""
+UNLISTED = {
+    "replace": (
+        "nearness=0,0.04",
+        "drawn=0.35,0.7",
+        "emphasis=1,1.33",
+        "doubt=0,0.04,0.1",
+        "ahead=0.1",
+    )
+}
+"""Settings for words of no list: tried on dev parts and on these in other words, after the rest."""
 SHOWN = ("recall@1", *CRITERION)
 Trial = tuple[Settings, dict[str, dict[str, float]]]
 """Settings, and percent by domain and metric."""
@@ -71,7 +79,9 @@ class Choices:
         found = domains(held_out, part)
         self.dev = {one.name: open_dev_set(one.dev, model, cache) for one in found}
         reworded = domains(held_out, "dev-paraphrased")
-        self.reworded = {one.name: open_dev_set(one.dev, model, cache) for one in reworded}
+        self.all = dict(self.dev)
+        for one in reworded:
+            self.all[f"{one.name}, reworded"] = open_dev_set(one.dev, model, cache)
         self._trials: dict[tuple[str, str], list[Trial]] = {}
         self._terms: dict[Path, list[tuple[DevSet, Terms]]] = {}
         self._known: dict[tuple[Path, str, BlendWeights], tuple[float, float]] = {}
@@ -83,7 +93,7 @@ class Choices:
         if composer not in UNLISTED:
             return chosen
         fixed = {name: [float(value)] for name, value in chosen.items()}
-        return self._best(composer, self.reworded, fixed | parse_grid(UNLISTED[composer]), left_out)
+        return self._best(composer, self.all, fixed | parse_grid(UNLISTED[composer]), left_out)
 
     def trials(self, composer: str, grid: Sequence[str]) -> list[Trial]:
         """Every point of a grid, scored on the dev part of every domain."""
@@ -95,7 +105,8 @@ class Choices:
         key = composer, repr(grid)
         if key not in self._trials:
             self._trials[key] = self._tried(composer, dev, grid)
-        return best(self._trials[key], [name for name in dev if name != left_out])[0]
+        others = [name for name in dev if name.partition(",")[0] != left_out]
+        return best(self._trials[key], others)[0]
 
     def _tried(
         self, composer: str, dev: Mapping[str, DevSet], grid: dict[str, list[float]]

@@ -12,7 +12,7 @@ from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.exchanges import Exchange, read_exchanges
 from composir.compose.retrieved import PhraseVectors, check_count, nearest_things
 from composir.compose.sphere import normalised
-from composir.compose.unlisted import shares, unlisted_changes
+from composir.compose.unlisted import shares, trusted, unlisted_changes
 from composir.compose.unwanted import EVERYDAY
 from composir.errors import QueryError
 from composir.types import FloatArray
@@ -47,6 +47,9 @@ class Replace(ArithmeticComposer):
         nearness: Temperature at which a text of no phrase is taken to be of groups; 0 for none.
         drawn: How far what such a text asks for is drawn to phrases of the lexicon, 0 to 1.
         emphasis: How much more such a text counts, in both weights.
+        doubt: Temperature at which a phrase is trusted that is found in a text; what it is not
+            trusted for goes by nearness. 0: always.
+        ahead: How much nearer than other groups a phrase has to be, to be trusted by half.
     """
 
     a: float = 1.0
@@ -58,6 +61,8 @@ class Replace(ArithmeticComposer):
     nearness: float = 0.0
     drawn: float = 0.0
     emphasis: float = 1.0
+    doubt: float = 0.0
+    ahead: float = 0.0
     vectors: PhraseVectors = field(init=False, repr=False, compare=False)
     name = "replace"
 
@@ -69,7 +74,7 @@ class Replace(ArithmeticComposer):
         for name in ("context", "drawn"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise QueryError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name in ("a", "b", "centred", "nearness", "emphasis"):
+        for name in ("a", "b", "centred", "nearness", "emphasis", "doubt", "ahead"):
             if not getattr(self, name) >= 0.0:
                 raise QueryError(f"{name} must be at least 0, not {getattr(self, name)}")
         check_count("things", self.things)
@@ -80,13 +85,24 @@ class Replace(ArithmeticComposer):
 
     def _replaced(self, image: FloatArray, text: FloatArray, texts: Sequence[str]) -> FloatArray:
         read = [read_exchanges(one) for one in texts]
-        change = self._listed(image, texts, read)
-        unlisted = np.array([not each for each in read])
-        if self.nearness and unlisted.any():
-            change[unlisted] = self._unlisted(image[unlisted], text[unlisted])
-        counts = np.where(unlisted, np.float32(self.emphasis), np.float32(1.0))[:, None]
+        trust = self._trusted(text, read)
+        change = self._listed(image, texts, read, trust)
+        rest = np.array([1.0 - max(each, default=0.0) for each in trust], dtype=np.float32)
+        left = rest > 0.0
+        if self.nearness and left.any():
+            near = self._unlisted(image[left], text[left])
+            change[left] += rest[left, None] * near
+        counts = 1.0 + rest[:, None] * np.float32(self.emphasis - 1.0)
         asked = np.float32(self.a) * change + np.float32(self.b) * self._wanted(text, read)
         return normalised(image + counts * asked)
+
+    def _trusted(
+        self, text: FloatArray, read: Sequence[Sequence[Exchange]]
+    ) -> Sequence[Sequence[float]]:
+        """How far each phrase that was found counts; none of a text where none was."""
+        if not (self.doubt and self.nearness and any(read)):
+            return [[1.0] * len(each) for each in read]
+        return trusted(text, read, self.vectors, doubt=self.doubt, ahead=self.ahead)
 
     def _unlisted(self, image: FloatArray, text: FloatArray) -> FloatArray:
         return unlisted_changes(
@@ -99,15 +115,19 @@ class Replace(ArithmeticComposer):
         )
 
     def _listed(
-        self, image: FloatArray, texts: Sequence[str], read: Sequence[Sequence[Exchange]]
+        self,
+        image: FloatArray,
+        texts: Sequence[str],
+        read: Sequence[Sequence[Exchange]],
+        trust: Sequence[Sequence[float]],
     ) -> FloatArray:
         """The change by phrases, (n, D); zero for a text of none that `unlisted` takes."""
         things = self._things(image, read)
         rows = zip(read, texts, things, strict=True)
         asked = [each or self._ungrouped(t, th) for each, t, th in rows]
         self._encode_all(asked, things)
-        changes = zip(image, asked, things, strict=True)
-        return np.stack([self._change(v, each, th) for v, each, th in changes])
+        changes = zip(image, asked, things, trust, strict=True)
+        return np.stack([self._change(v, each, th, sure) for v, each, th, sure in changes])
 
     def _ungrouped(self, text: str, things: Sequence[str]) -> tuple[Exchange, ...]:
         """A text of no phrase is added to what the picture shows, in the place of nothing."""
@@ -140,12 +160,19 @@ class Replace(ArithmeticComposer):
             return []
         return [f"{things[0]} {text}".strip() for text in (one.text, *one.texts)]
 
-    def _change(self, v: FloatArray, asked: Sequence[Exchange], thing: Sequence[str]) -> FloatArray:
+    def _change(
+        self,
+        v: FloatArray,
+        asked: Sequence[Exchange],
+        thing: Sequence[str],
+        trust: Sequence[float],
+    ) -> FloatArray:
         change = np.zeros_like(v)
-        for one in asked:
+        for one, sure in zip(asked, trust or [1.0] * len(asked), strict=True):
             alone = self._difference(v, self._phrases(one))
             within = self._difference(v, self._sentences(one, thing))
-            change += np.float32(1.0 - self.context) * alone + np.float32(self.context) * within
+            both = np.float32(1.0 - self.context) * alone + np.float32(self.context) * within
+            change += np.float32(sure) * both
         return change
 
     def _difference(self, v: FloatArray, texts: Sequence[str]) -> FloatArray:

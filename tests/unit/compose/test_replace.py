@@ -114,6 +114,20 @@ def test_a_text_of_no_phrase_exchanges_the_group_that_it_is_near_to(
     np.testing.assert_allclose(composed, normalised(expected), atol=1e-5)
 
 
+def test_a_phrase_that_a_text_is_not_about_is_not_trusted() -> None:
+    sure: dict[str, float] = {"nearness": 0.001, "doubt": 0.001, "ahead": 0.1, "drawn": 1.0}
+    about, beside = "in red", "black bear, black cow, black dog in red"
+    for text, gone in ((about, "blue"), (beside, "brown")):
+        composed = query(f"shirt {gone}", text, "replace", **sure)
+        listed = query(f"shirt {gone}", text, "replace", nearness=0.001, drawn=1.0)
+        assert np.allclose(composed, listed, atol=1e-4) == (text == about)
+
+
+def test_what_a_text_names_as_replaced_is_always_trusted() -> None:
+    doubted = query("dog basket", "cat instead of dog", nearness=0.02, doubt=0.01, ahead=0.9)
+    np.testing.assert_allclose(doubted, query("dog basket", "cat instead of dog"), atol=1e-6)
+
+
 def test_emphasis_is_of_texts_of_no_phrase_alone() -> None:
     listed = query("shirt blue", "red", nearness=0.02)
     same = query("shirt blue", "red", nearness=0.02, emphasis=3.0)
@@ -169,7 +183,8 @@ def test_what_is_missing_does_not_take_part(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("replace", {}), ("replace", {"nearness": 0.02}), ("direction", {})]
+    ("name", "settings"),
+    [("replace", {}), ("replace", {"nearness": 0.02, "doubt": 0.1}), ("direction", {})],
 )
 def test_a_batch_gives_what_its_queries_give_alone(name: str, settings: dict[str, float]) -> None:
     texts = ("in red", "zebra", "cat instead of dog", "at night in winter")
@@ -226,6 +241,8 @@ def test_things_are_those_that_fit_best() -> None:
         ("replace", "drawn", 1.5, "drawn must be from 0 to 1, not 1.5"),
         ("replace", "nearness", -0.1, "nearness must be at least 0, not -0.1"),
         ("replace", "emphasis", -0.1, "emphasis must be at least 0, not -0.1"),
+        ("replace", "doubt", -0.1, "doubt must be at least 0, not -0.1"),
+        ("replace", "ahead", -0.1, "ahead must be at least 0, not -0.1"),
         ("replace", "things", 0, "things must be a whole number of at least 1, not 0"),
         ("direction", "things", 1.5, "things must be a whole number of at least 1, not 1.5"),
         ("direction", "alpha", -0.5, "alpha must be at least 0, not -0.5"),
