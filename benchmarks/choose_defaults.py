@@ -24,6 +24,8 @@ from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.feature_store import FeatureStore
+from composir.foundation.fitting import copy_limit
+from composir.foundation.sample import read_sample
 from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,7 +98,11 @@ def rewrite(folder: Path, model: Model, tuned: list[Tuned]) -> None:
     for one in tuned:
         if one.composer in TUNED:
             settings[one.composer] = settings.get(one.composer, {}) | one.settings
-    changes: dict[str, Any] = {"default_composer": tuned[0].composer, "composers": settings}
+    changes: dict[str, Any] = {
+        "default_composer": tuned[0].composer,
+        "composers": settings,
+        "copy_similarity": copy_limit(model, read_sample().pictures),
+    }
     describe(folder, model.manifest, **changes)
     print(json.dumps(changes))
 
