@@ -15,6 +15,7 @@ from composir.data.captions import read_captions
 from composir.errors import ComposirError, OutputError
 from composir.train.blend import choose_blend
 from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.text_rows import read_text_triplets
 from composir.train.composing.triplet_files import read_triplets
 from composir.train.gallery_features import gallery_features
 from composir.train.steering.phrase_list import read_phrases
@@ -44,6 +45,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".jsonl": read_triplets,
     ".csv": read_triplets,
     ".ndjson": lambda path: read_captions(path, ()),
+    ".text.jsonl": lambda path: read_text_triplets([path], 0.1),
     ".txt": read_phrases,
     ".lines": lambda path: anchor_texts([path]),
 }
@@ -51,6 +53,7 @@ READ_BY = {  # as READERS has them: reaching them by the command line would load
     *((verb, "images") for verb in ("train map", "train baseline", "train isa")),
     *((verb, "captions") for verb in ("train map", "train baseline")),
     ("train compose", "triplets"),
+    ("train compose", "text_triplets"),
 }
 ELSEWHERE = {  # folders of data sets, models and composers, and of caches
     *((verb, "data") for verb in ("train map", "train baseline", "train isa")),

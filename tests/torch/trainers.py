@@ -27,7 +27,7 @@ from composir.train.mapping.task import MapObjective
 from composir.train.source_pictures import PictureSources
 from composir.train.steering.targets import SteeringConfig
 from tests.torch.composing.test_composing_recipe import SMALL
-from tests.torch.composing.tiny_start import make_stage1, make_triplets
+from tests.torch.composing.tiny_start import make_stage1, make_text_triplets, make_triplets
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures
 from tests.torch.mapping.data import write_data_set
 from tests.torch.towers import seeing_trunk
@@ -122,12 +122,27 @@ def _isa_config(home: Path, side: Literal["symmetric", "asymmetric"]) -> IsaConf
 
 
 def stage2(home: Path, out: Path) -> ComposerManifest:
+    return _stage2(home, out, f"triplets=['{home / 'triplets'}']")
+
+
+def stage2_from_texts(home: Path, out: Path) -> ComposerManifest:
+    texts = make_text_triplets(home / "texts.jsonl")
+    return _stage2(home, out, f"text_triplets=['{texts}']")
+
+
+def stage2_from_both(home: Path, out: Path) -> ComposerManifest:
+    texts = make_text_triplets(home / "texts.jsonl")
+    pictures = f"triplets=['{home / 'triplets'}']"
+    return _stage2(home, out, pictures, f"text_triplets=['{texts}']")
+
+
+def _stage2(home: Path, out: Path, *more: str) -> ComposerManifest:
     make_stage1(out.parent / "map", load_model(home / "bundle"))
     chosen = [
         f"model={home / 'bundle'}",
         f"start={out.parent / 'map'}",
-        f"triplets=['{home / 'triplets'}']",
         f"cache={home / 'cache'}",
+        *more,
     ]
     return train_composing(read_config(ComposeConfig, None, [*chosen, *SMALL]), out, lambda _: None)
 
@@ -140,4 +155,6 @@ TRAINERS: Mapping[str, Trainer] = {
     "isa, symmetric": symmetric_isa,
     "isa, asymmetric": asymmetric_isa,
     "compose": stage2,
+    "compose, from texts": stage2_from_texts,
+    "compose, from both": stage2_from_both,
 }

@@ -35,6 +35,9 @@ def needs_torch() -> None:
     epilog="`composir train compose --from runs/map --triplets triplets/ --out runs/compose`\n\n"
     "`composir train compose --from runs/map --triplets clicks.jsonl --set images=photos/ "
     "--out runs/own`\n\n"
+    "`composir train compose --from runs/map --triplets triplets/ --text-triplets texts/ "
+    "--out runs/mixed`\n\n"
+    "`composir train compose --from runs/map --text-triplets texts/ --out runs/from-texts`\n\n"
     "`composir train compose --from runs/map --from runs/isa --triplets triplets/ --out runs/both`"
     "\n\n"
     "`composir search --composer runs/compose/composer …`"
@@ -48,6 +51,14 @@ def compose(
             metavar="FOLDER|FILE",
             help="Data set folder, or JSONL/CSV with reference, text, targets (or clicked, shown); "
             "repeat.",
+        ),
+    ] = None,
+    text_triplets: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Triplets of captions alone, as `composir triplets texts` writes them (JSONL with "
+            "reference, text, target, edit), beside --triplets or without; repeat.",
         ),
     ] = None,
     start: Annotated[
@@ -66,16 +77,17 @@ def compose(
 ) -> None:
     """Teach a trained composer to compose, from triplets or click logs (Map-to-Compose, stage 2).
 
-    Triplets are checked and split by reference; the run ends with a table of held-out triplets
-    before and after. Of several starts each becomes a composer: OUT/composer the first,
+    Triplets may be of pictures, of texts alone, or both: then each step has some of each. They are
+    checked and split by reference; the run ends with a table of held-out triplets before and after.
+    Of several starts each becomes a composer: OUT/composer the first,
     OUT/composer-NAME the others. Stop it at any time: the same command resumes from the last
     checkpoint.
     """
     from composir.train.composing.compose_config import ComposeConfig
     from composir.train.composing.recipe import train_composing
 
-    chosen = _assigned(model, device=device, triplets=triplets, start=start)
-    chosen += assignments or []
+    files = {"triplets": triplets, "text_triplets": text_triplets}
+    chosen = _assigned(model, device=device, **files, start=start) + (assignments or [])
     _train(train_composing, ComposeConfig, out, config, chosen)
 
 

@@ -44,7 +44,7 @@ def encode_sentences(
     foundation: FrozenFoundation,
     tower: Tower,
     template: str,
-    tokens: Tensor,
+    tokens: Tensor | Sequence[Tensor],
     texts: Sequence[str] | None = None,
 ) -> Sentences:
     """Encode one sentence a row, with that row's pseudo-words in it.
@@ -55,12 +55,12 @@ def encode_sentences(
         foundation: Tokeniser and word embeddings.
         tower: Its text tower, or an adapted one.
         template: One `{}` for the pseudo-words, and one `{text}` where `texts` are given.
-        tokens: (n, L, Dw), may require gradients.
+        tokens: (n, L, Dw), or n of (L, Dw) with an L of their own; may require gradients.
         texts: n modification texts.
     """
     sentences, starts = _spliced(foundation, template, tokens, texts)
     read = read_embedded(foundation, tower, sentences)
-    first = torch.tensor(starts, device=tokens.device)
+    first = torch.tensor(starts, device=read.start.device)
     return replace(read, start=read.start + first)
 
 
@@ -146,17 +146,20 @@ def framed(foundation: FrozenFoundation, pieces: Sequence[int | Tensor]) -> Tens
 
 
 def _spliced(
-    foundation: FrozenFoundation, template: str, tokens: Tensor, texts: Sequence[str] | None
+    foundation: FrozenFoundation,
+    template: str,
+    tokens: Tensor | Sequence[Tensor],
+    texts: Sequence[str] | None,
 ) -> tuple[list[Tensor], list[int]]:
     """Word embeddings of every sentence, (length, Dw) each, and where its pseudo-words start."""
     if template.count(PLACEHOLDER) != 1 or template.count(TEXT) != int(texts is not None):
         wanted = f"one {PLACEHOLDER}" + (f" and one {TEXT}" if texts is not None else "")
         raise TrainingError(f"the template {template!r} needs {wanted}")
-    around = cache(lambda sentence: _around(foundation, sentence, tokens.shape[1]))
+    around = cache(lambda sentence, count: _around(foundation, sentence, count))
     sentences, starts = [], []
     for row, words in enumerate(tokens):
         # As at query time: a lone `*` in a modification says where the pseudo-words stand.
-        head, tail = around(template if texts is None else filled(template, texts[row]))
+        head, tail = around(template if texts is None else filled(template, texts[row]), len(words))
         sentences.append(torch.cat([head, words, tail]))
         starts.append(len(head))
     return sentences, starts

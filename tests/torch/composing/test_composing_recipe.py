@@ -54,6 +54,8 @@ SMALL = (
     "mining.hardest=4",
     "mining.refresh_every=3",
     "mining.same_picture=2.0",
+    "text_batch.rows=8",
+    "text_batch.alike=2",
     "dev=0.2",
     "held_out=0.2",
 )

@@ -24,13 +24,13 @@ from composir.train.composing.data import (  # noqa: E402
     index_triplets,
     vectors_of,
 )
+from composir.train.composing.frozen_triplets import FrozenTriplets  # noqa: E402
 from composir.train.composing.mining import IndexedTriplets, MiningConfig  # noqa: E402
 from composir.train.composing.recall import ranks, recalls  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     ComposingConfig,
     ComposingTask,
-    FrozenTriplets,
 )
 from composir.train.composing.triplet_files import read_triplets  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402

@@ -112,3 +112,16 @@ def make_triplets(folder: Path) -> Path:
     write_lines(folder / "queries.jsonl", queries)
     (folder / "dataset.json").write_text(json.dumps({"name": "shades"}))
     return folder
+
+
+def make_text_triplets(file: Path) -> Path:
+    """Changes of colour and of place between `KINDS` things, there and back."""
+    rows: list[dict[str, str]] = []
+    for kind in range(KINDS):
+        thing = " ".join(["dog", "lamp", "photo"][: 1 + kind % 3] + ["of a dog"] * (kind // 3))
+        for old, new in (("red", "blue"), ("blue", "red")):
+            captions = {"reference": f"a {old} {thing}", "target": f"a {new} {thing}"}
+            rows.append({**captions, "text": new, "edit": f"colour: {old} > {new}"})
+            longer = f"a {old} {thing} of a lamp"
+            rows.append({**captions, "target": longer, "text": "a lamp", "edit": "ending:  > lamp"})
+    return write_lines(file, rows)

@@ -94,11 +94,7 @@ class TextMapTask:
         self.mapper.train()
         rows = drawn_rows(len(self.captions[0]), step, self.objective.batch, self.seed)
         vectors = self.vectors[0][rows]
-        # Texts have no appearance, so noise has none either.
-        direction = self.foundation.text_aligned(torch.randn_like(vectors))
-        direction = functional.normalize(direction, dim=-1)
-        length = self.objective.noise * torch.rand(len(rows), 1, device=vectors.device)
-        noisy = functional.normalize(vectors + length * direction, dim=-1)
+        noisy = with_noise(self.foundation, vectors, self.objective.noise)
         back = self.filled([self.captions[0][row] for row in rows], self.mapper(noisy)[0])
         return (back - vectors).square().sum(1).mean()
 
@@ -130,6 +126,24 @@ class TextMapTask:
             for caption, words in zip(captions, tokens, strict=True)
         ]
         return read_embedded(self.foundation, self.foundation.text, sentences).vectors
+
+
+def with_noise(foundation: FrozenFoundation, vectors: Tensor, longest: float) -> Tensor:
+    """Vectors of texts, moved as if they were pictures': the gap between the two is like noise.
+
+    Args:
+        foundation: Says which coordinates are appearance; texts have none, so noise has none.
+        vectors: (n, D), unit norm.
+        longest: Largest length of the random vector that is added; its length is uniform up to
+            this, drawn with torch.
+
+    Returns:
+        (n, D), unit norm.
+    """
+    direction = foundation.text_aligned(torch.randn_like(vectors))
+    direction = functional.normalize(direction, dim=-1)
+    length = longest * torch.rand(len(vectors), 1, device=vectors.device)
+    return functional.normalize(vectors + length * direction, dim=-1)
 
 
 def gapped(foundation: FrozenFoundation, texts: Sequence[str]) -> list[Caption]:

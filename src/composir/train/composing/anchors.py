@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +25,19 @@ METRICS = ("recall@1", "recall@10")
 
 
 def anchor_texts(sources: Sequence[Path]) -> tuple[str, ...]:
-    """Plain captions, each once; every n-th where there are more than `MOST_TEXTS`."""
+    """Plain captions of data sets and text files; see `spread`."""
     found: list[str] = []
     for source in sources:
         texts = _folder_texts(source) if source.is_dir() else _lines(source)
         if not texts:
             raise DatasetError(f"{source} holds no captions (column captions, caption or title)")
         found += texts
-    unique = tuple(dict.fromkeys(found))
+    return spread(found)
+
+
+def spread(texts: Iterable[str]) -> tuple[str, ...]:
+    """Each once; every n-th where there are more than `MOST_TEXTS`."""
+    unique = tuple(dict.fromkeys(texts))
     return unique[:: -(-len(unique) // MOST_TEXTS) or 1]
 
 

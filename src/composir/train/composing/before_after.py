@@ -112,7 +112,7 @@ def compared(first: MethodRow, second: MethodRow) -> PairedTest:
     return paired_test([first.found[:, :1]], [second.found[:, :1]], seed=0)[0]
 
 
-def as_markdown(rows: Sequence[MethodRow], triplets: int, images: int) -> str:
+def as_markdown(rows: Sequence[MethodRow], asked: str, searched: str) -> str:
     """The table for card and terminal."""
     head = " | ".join(f"R@{cut}" for cut in CUTS)
     lines = [f"| method | {head} | weights |", f"|---|{'---|' * len(CUTS)}---|"]
@@ -123,7 +123,7 @@ def as_markdown(rows: Sequence[MethodRow], triplets: int, images: int) -> str:
         )
         weights = ", ".join(f"{name} {value:g}" for name, value in one.weights.items())
         lines.append(f"| {one.name} | {cells} | {weights} |")
-    note = f"{triplets:,} held-out triplets, {images:,} images, percent, 95 % intervals."
+    note = f"{asked}, {searched}, percent, 95 % intervals."
     return "\n".join([*lines, "", note])
 
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composir.compose.blend import BlendWeights
+from composir.compose.trained import ComposerManifest
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import best_of_grid, best_sum
 from composir.train.composing.before_after import BlendScores, MethodRow, as_markdown, compared, row
 from composir.train.composing.data import FrozenInputs, QueryVariant, vectors_of
+from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.packaged import Packaged, names_for
-from composir.train.composing.task import FrozenTriplets
-
-COMPARED = (("sum", 2), ("stage 1", 5))
-"""What stage 2 is tested against: as told, and its line of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +21,25 @@ class ComparisonTable:
     """What the held-out triplets say of a composer.
 
     Attributes:
-        rows: Lines of the table; stage 2 with chosen weights is the last.
-        packaged: Which of them are the model's own composers.
-        weights: What the dev triplets choose for stage 2.
-        triplets: How many triplets were held out.
-        images: How many images they were asked about.
+        rows: Lines of the table; stage 2, as it is judged, is the last.
+        against: What stage 2 is tested against: as told, its line, and where weights are from.
+        weights: Of stage 2's blend.
+        chosen_on: Where these come from.
+        asked: How many triplets were held out, in words.
+        searched: What they were asked about, in words.
     """
 
     rows: Sequence[MethodRow]
-    packaged: Sequence[MethodRow]
+    against: Sequence[tuple[str, MethodRow, str]]
     weights: BlendWeights
-    triplets: int
-    images: int
+    chosen_on: str
+    asked: str
+    searched: str
 
     def markdown(self) -> str:
         """The table, and what stage 2 gains."""
-        last, chosen = self.rows[-1], "both with weights chosen on dev"
-        own = "whose own weights were chosen elsewhere"
-        return "\n".join(
-            [
-                as_markdown(self.rows, self.triplets, self.images),
-                "",
-                *(_difference(last, name, self.rows[place], chosen) for name, place in COMPARED),
-                *(_difference(last, f"the {one.name}", one, own) for one in self.packaged),
-            ]
-        )
+        told = [_difference(self.rows[-1], *one) for one in self.against]
+        return "\n".join([as_markdown(self.rows, self.asked, self.searched), "", *told])
 
 
 def compare(
@@ -80,8 +72,53 @@ def compare(
         row("stage 2, sentence alone", second, {"sentence": 1.0}),
         row("stage 2, weights chosen on dev", second, chosen),
     ]
-    asked = len(variant.held_out.indexed)
-    return ComparisonTable(rows, own, made.settings.changed(chosen), asked, len(inputs.images))
+    chosen_both, elsewhere = (
+        "both with weights chosen on dev",
+        "whose own weights were chosen elsewhere",
+    )
+    return ComparisonTable(
+        rows,
+        [
+            ("sum", rows[2], chosen_both),
+            ("stage 1", rows[5], chosen_both),
+            *((f"the {one.name}", one, elsewhere) for one in own),
+        ],
+        made.settings.changed(chosen),
+        "chosen on dev triplets",
+        f"{len(variant.held_out):,} held-out triplets",
+        f"{len(inputs.images):,} images",
+    )
+
+
+def compare_texts(
+    start: ComposerManifest, inputs: FrozenInputs, adapted: TextEncoder
+) -> ComparisonTable:
+    """Ask held-out text triplets; the blend stays the start's, since texts know nothing of v."""
+    assert inputs.texts is not None
+    dev, held_out = inputs.texts.dev[start.name], inputs.texts.held_out[start.name]
+    texts, plain = inputs.texts.texts, inputs.foundation.model.texts
+    before, first, second = (
+        BlendScores(vectors_of(part, encoder), texts, part.indexed)
+        for part, encoder in ((dev, plain), (held_out, plain), (held_out, adapted))
+    )
+    rows = [
+        row("reference's text alone", first, {"image": 1.0}),
+        row("words alone", first, {"text": 1.0}),
+        row("sum", first, best_sum(before.mean_recall)),
+        row("stage 1, sentence alone", first, {"sentence": 1.0}),
+        row("stage 2, sentence alone", second, {"sentence": 1.0}),
+    ]
+    return ComparisonTable(
+        rows,
+        [
+            ("sum", rows[2], "with a weight chosen on dev, against the sentence alone"),
+            ("stage 1", rows[3], "both as a sentence alone"),
+        ],
+        start.settings,
+        "as of the first stage",
+        f"{len(held_out):,} held-out text triplets",
+        f"{len(texts):,} texts",
+    )
 
 
 def _difference(stage2: MethodRow, name: str, other: MethodRow, weights: str) -> str:

@@ -6,7 +6,7 @@ Images are encoded once; what a start's query side makes of the references, once
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.composing.before_after import Vectors
+from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.query_tokens import query_tokens
-from composir.train.composing.task import FrozenTriplets
+from composir.train.composing.text_side import TextSide
 from composir.train.composing.triplet_files import TrainingTriplet
 from composir.train.composing.triplet_split import TripletSplit, subset
 from composir.train.frozen import FrozenFoundation
@@ -84,20 +85,36 @@ class FrozenInputs:
 
     Attributes:
         foundation: The model.
-        images: (n, D) float32, unit norm: vectors of all images.
+        starts: The first stages.
+        images: (n, D) float32, unit norm: vectors of all images; n is 0 for texts alone.
         files: The n images.
-        variants: What each start makes of the triplets.
+        variants: What each start makes of the triplets of pictures; none for texts alone.
+        texts: The text triplets; None where there are none.
     """
 
     foundation: FrozenFoundation
-    images: FloatArray
-    files: tuple[Path, ...]
-    variants: tuple[QueryVariant, ...]
+    starts: tuple[ComposerFolder, ...]
+    images: FloatArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    files: tuple[Path, ...] = ()
+    variants: tuple[QueryVariant, ...] = ()
+    texts: TextSide | None = None
 
     @property
     def train_count(self) -> int:
-        """Training triplets."""
-        return len(self.variants[0].train.indexed)
+        """Training triplets of pictures."""
+        return len(self.variants[0].train) if self.variants else 0
+
+    @property
+    def text_count(self) -> int:
+        """Training triplets of texts."""
+        return self.texts.train_count if self.texts else 0
+
+    @property
+    def plain_texts(self) -> tuple[str, ...]:
+        """What the anchor holds where no captions are named."""
+        if self.variants and self.train_count:
+            return self.variants[0].train.indexed.texts
+        return self.texts.captions if self.texts else ()
 
 
 def open_starts(starts: Sequence[str], model: Model) -> tuple[ComposerFolder, ...]:
@@ -187,15 +204,15 @@ def freeze_triplets(
     tokens, vectors = made.tokens[triplets.references], made.vectors[triplets.references]
     templates = start.manifest.templates
     sentences, _ = model.texts.encode_spliced([templates.image] * len(tokens), list(tokens))
-    frozen = (torch.from_numpy(array) for array in (tokens, sentences, vectors))
-    return FrozenTriplets(triplets, templates, *frozen)
+    words, said, seen = (torch.from_numpy(array) for array in (tokens, sentences, vectors))
+    return FrozenTriplets(triplets, templates, tuple(words), said, seen)
 
 
 def vectors_of(part: FrozenTriplets, composed: TextEncoder) -> Vectors:
     """What queries are blended from, through the runtime as at query time."""
     sentences = [filled(part.templates.composed, text) for text in part.indexed.texts]
     return Vectors(
-        composed=composed.encode_spliced(sentences, list(part.tokens.numpy()))[0],
+        composed=composed.encode_spliced(sentences, [one.numpy() for one in part.tokens])[0],
         sentence=part.sentences.numpy(),
         image=part.vectors.numpy(),
         text=part.indexed.text_vectors,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from composir.errors import ImageReadError, ModelError, TrainingError
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
 from composir.model.sessions import check_graph, open_session
+from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.types import FloatArray, PixelArray
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 BATCH = 32
 Feeds: TypeAlias = Callable[[Sequence[int]], dict[str, FloatArray | PixelArray]]
@@ -35,10 +39,7 @@ def query_tokens(
         composer's manifest says `vector`, else None.
     """
     made = composer.manifest
-    path = composer.file(made.graph)
-    session = open_session(path)
-    outputs = ["tokens", "vector"] if made.vector else ["tokens"]
-    check_graph(session, path, {taken.name for taken in session.get_inputs()}, set(outputs))
+    session, outputs = _opened(composer)
     feeds = _feeds(composer, files, features)
     unique = sorted(set(rows))
     runs = [
@@ -52,6 +53,38 @@ def query_tokens(
     return LightTokens(
         words, vectors=_checked_vectors(composer, given[1], features.vectors.shape[1])
     )
+
+
+def tokens_of_vectors(
+    composer: ComposerFolder, foundation: FrozenFoundation
+) -> Callable[[FloatArray], FloatArray]:
+    """A mapping for vectors without a picture: (n, D) to tokens (n, L, Dw).
+
+    Patches, where it injects some, are zeros: attention finds nothing in them.
+    """
+    session, _ = _opened(composer)
+    rows, columns, width = (0, 0, 0)
+    if composer.manifest.input == "patch_tokens":
+        rows, columns, width = foundation.patch_shape()
+
+    def mapped(vectors: FloatArray) -> FloatArray:
+        feeds = {"vector": vectors}
+        if width:
+            feeds["patch_tokens"] = np.zeros((len(vectors), rows * columns, width), np.float32)
+        return checked_words(composer, session.run(["tokens"], feeds)[0])
+
+    return lambda vectors: np.concatenate(
+        [mapped(vectors[at : at + BATCH]) for at in range(0, len(vectors), BATCH)]
+    )
+
+
+def _opened(composer: ComposerFolder) -> tuple[InferenceSession, list[str]]:
+    """The query graph, and what it gives of tokens and vector."""
+    path = composer.file(composer.manifest.graph)
+    session = open_session(path)
+    outputs = ["tokens", "vector"] if composer.manifest.vector else ["tokens"]
+    check_graph(session, path, {taken.name for taken in session.get_inputs()}, set(outputs))
+    return session, outputs
 
 
 def _feeds(composer: ComposerFolder, files: Sequence[Path], features: GalleryFeatures) -> Feeds:

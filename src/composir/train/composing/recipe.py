@@ -25,23 +25,13 @@ from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchors import anchor_texts, text_search_cost
 from composir.train.composing.before_after import as_records
-from composir.train.composing.comparison_table import ComparisonTable, compare
+from composir.train.composing.comparison_table import ComparisonTable, compare, compare_texts
 from composir.train.composing.compose_config import ComposeConfig
-from composir.train.composing.data import (
-    FrozenInputs,
-    QueryVariant,
-    encode_references,
-    freeze_triplets,
-    index_triplets,
-    limited,
-    open_starts,
-    readable,
-)
-from composir.train.composing.packaged import HeldOut, measure_packaged
+from composir.train.composing.data import FrozenInputs, open_starts
+from composir.train.composing.frozen_inputs import freeze_inputs
+from composir.train.composing.packaged import HeldOut, Packaged, measure_packaged
 from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.task import WATCHED, ComposingTask
-from composir.train.composing.triplet_files import TripletData, read_all
-from composir.train.composing.triplet_split import split_triplets
 from composir.train.loop import LoopOptions
 from composir.train.run import (
     COMPOSER,
@@ -51,7 +41,6 @@ from composir.train.run import (
     figures_line,
     public_command,
 )
-from composir.train.run_folder import LEFT_OUT
 from composir.train.temperatures import at_temperature
 
 STAGE, TEXT_GRAPH, TABLE, MOVES = "stage2", "text.onnx", "before_after", "moves.npy"
@@ -66,33 +55,29 @@ def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerMa
     names = composer_names(config.name, starts)
     run = Run.begin(config, folder, log, model)
     foundation = run.foundation
-    inputs = _freeze(config, run, starts)
+    inputs = freeze_inputs(config, run, starts)
     torch.manual_seed(config.seed)
     tower = AdaptedTower(foundation.text, config.adapters)
     run.log(f"{tower.parameter_count():,} trained parameters ({config.adapters.kind})")
     figures = _train(config, run, tower, inputs)
     places = _composer_folders(folder, starts)
     parity = _export_text(run, tower, places)
-    _write_moves(run, inputs, places)
+    if inputs.variants:
+        _write_moves(run, inputs, places)
     adapted = model.with_text_graph(places[0] / TEXT_GRAPH)
     figures |= _text_search_cost(config, run, adapted)
-    held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
-    start_names = [start.manifest.name for start in starts]
-    packaged = measure_packaged(model, start_names, held_out, run.log)
     made = {
         "adapter_parameters": tower.parameter_count(),
         "train_triplets": inputs.train_count,
+        "train_text_triplets": inputs.text_count,
         "parity": parity,
     }
     training = run.record(_command(config, folder), figures) | made
-    for place, name, variant in zip(places, names, inputs.variants, strict=True):
-        if len(places) > 1:
-            run.log(f"{name}, on the query side of {variant.start.manifest.name}:")
-        fixed = config.fixed_weights(variant.start.manifest)
-        compared = compare(variant, inputs, adapted, packaged, fixed, place)
-        run.log(compared.markdown())
-        others = [other for other in start_names if other != variant.start.manifest.name]
-        _write(run, place, name, variant, compared, training | _shared(others))
+    tables = _compared(config, run, inputs, adapted, places)
+    start_names = [start.manifest.name for start in starts]
+    for place, name, start, table in zip(places, names, starts, tables, strict=True):
+        others = [other for other in start_names if other != start.manifest.name]
+        _write(run, place, name, start.manifest, table, training | _shared(others))
     dev = run.dev_sets(config.dev_sets)
     manifests = [
         run.choose_blend(place, dev, config.fixed_weights(start.manifest))
@@ -122,47 +107,11 @@ def composer_names(first: str, starts: Sequence[ComposerFolder]) -> tuple[str, .
     return (first, *others)
 
 
-def _freeze(config: ComposeConfig, run: Run, starts: Sequence[ComposerFolder]) -> FrozenInputs:
-    """Everything that does not change while adapters are trained."""
-    data, model = _read(config, run), run.foundation.model
-    files = tuple(dict.fromkeys([*data.gallery, *(f for t in data.triplets for f in t.images)]))
-    references = frozenset(t.reference for t in data.triplets)
-    spatial = any(start.manifest.input == "patch_tokens" for start in starts)
-    features = run.features(files, "images", spatial=spatial)
-    images = encode_references(files, references, starts, features)
-    usable = readable(data.triplets, images)
-    if len(usable) < len(data.triplets):
-        lost = len(data.triplets) - len(usable)
-        run.log(f"{lost:,} triplets are left out because their images cannot be read")
-    split = limited(split_triplets(usable, config.dev, config.held_out), config.max_triplets)
-    run.log(
-        f"{len(split.train):,} triplets to train on, {len(split.dev):,} dev, "
-        f"{len(split.held_out):,} held out; {split.dropped:,} left out as ways back of those"
-    )
-    parts = [index_triplets(part, images, model) for part in split.parts]
-    variants = tuple(
-        QueryVariant(start, *(freeze_triplets(part, made, start, model) for part in parts))
-        for start, made in zip(starts, images.references, strict=True)
-    )
-    kept = tuple(sorted(images.row_of, key=lambda file: images.row_of[file]))
-    return FrozenInputs(run.foundation, images.vectors, kept, variants)
-
-
-def _read(config: ComposeConfig, run: Run) -> TripletData:
-    """The triplets; those that cannot be used are listed in the run folder."""
-    below = Path(config.images).expanduser() if config.images else None
-    data = read_all(config.triplets, below, config.max_bad)
-    run.log(data.summary())
-    left_out = "".join(f"{problem.where}: {problem.reason}\n" for problem in data.problems)
-    (run.folder / LEFT_OUT).write_text(left_out, encoding="utf-8")
-    return data
-
-
 def _train(
     config: ComposeConfig, run: Run, tower: AdaptedTower, inputs: FrozenInputs
 ) -> dict[str, float]:
     """Train the adapters; figures of the weights that did best on the dev triplets."""
-    if not inputs.train_count:
+    if not inputs.train_count and not inputs.text_count:
         run.log("no training triplets: the adapters stay at zero, which is stage 1")
         return {}
     task = ComposingTask(
@@ -170,9 +119,10 @@ def _train(
         tower,
         inputs.images,
         {one.start.manifest.name: (one.train, one.dev) for one in inputs.variants},
-        anchor_texts(config.captions) or inputs.variants[0].train.indexed.texts,
+        anchor_texts(config.captions) or inputs.plain_texts,
         (at_temperature(config.composing, run.foundation.temperature), config.mining),
         config.seed,
+        inputs.texts,
     )
     before = task.evaluate()
     run.log(f"stage 1: {figures_line(before)}")
@@ -216,6 +166,33 @@ def _write_moves(run: Run, inputs: FrozenInputs, places: Sequence[Path]) -> None
         np.save(place / MOVES, moves)
 
 
+def _compared(
+    config: ComposeConfig,
+    run: Run,
+    inputs: FrozenInputs,
+    adapted: TextEncoder,
+    places: Sequence[Path],
+) -> list[ComparisonTable]:
+    """A table for each start: of held-out pictures, or where there are none of texts."""
+    names = [start.manifest.name for start in inputs.starts]
+    packaged: Mapping[str, Packaged] = {}
+    if inputs.variants:
+        held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
+        packaged = measure_packaged(run.foundation.model, names, held_out, run.log)
+    tables = []
+    for number, (start, place) in enumerate(zip(inputs.starts, places, strict=True)):
+        if len(places) > 1:
+            run.log(f"on the query side of {start.manifest.name}:")
+        if inputs.variants:
+            fixed = config.fixed_weights(start.manifest)
+            variant = inputs.variants[number]
+            tables.append(compare(variant, inputs, adapted, packaged, fixed, place))
+        else:
+            tables.append(compare_texts(start.manifest, inputs, adapted))
+        run.log(tables[-1].markdown())
+    return tables
+
+
 def _text_search_cost(config: ComposeConfig, run: Run, adapted: TextEncoder) -> dict[str, float]:
     if not config.text_only:
         return {}
@@ -233,6 +210,7 @@ def _command(config: ComposeConfig, folder: Path) -> str:
     named = {
         "from": config.start,
         "triplets": config.triplets,
+        "text-triplets": config.text_triplets,
         "model": [config.model],
         "out": [folder.name],
     }
@@ -243,7 +221,7 @@ def _write(
     run: Run,
     composer: Path,
     name: str,
-    variant: QueryVariant,
+    start: ComposerManifest,
     compared: ComparisonTable,
     training: Mapping[str, Any],
 ) -> None:
@@ -251,22 +229,37 @@ def _write(
     training = {**training, "before_after": as_records(compared.rows)}
     record = composer.parent / f"{composer.name.replace(COMPOSER, TABLE, 1)}.json"
     record.write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
-    start, triplets = variant.start.manifest, ", ".join(training["config"]["triplets"])
-    use = f"stage 2: {training['train_triplets']} triplets"
-    source = Source(name=f"triplets: {triplets}", licence="not stated", use=use)
     fields = {
         **run.composer(composer, training["command"], {}, {}, ""),
         **{field: getattr(start, field) for field in KEPT},
         "name": name,
         "kind": "adapted",
         "text_graph": TEXT_GRAPH,
-        "moves": MOVES,
+        "moves": MOVES if (composer / MOVES).exists() else None,
         "switchable": True,
         "settings": compared.weights,
-        "sources": [*start.sources, source],
+        "sources": [*start.sources, *_sources(training)],
         "training": {**training, "start": {"name": start.name, "training": start.training}},
     }
     write_composer(composer, fields, _card(start, training, compared))
+
+
+def _sources(training: Mapping[str, Any]) -> list[Source]:
+    """What the adapters were trained on."""
+    config = training["config"]
+    kinds = (
+        ("triplets", config["triplets"], training["train_triplets"]),
+        ("text triplets", config["text_triplets"], training["train_text_triplets"]),
+    )
+    return [
+        Source(
+            name=f"{kind}: {', '.join(named)}",
+            licence="not stated",
+            use=f"stage 2: {count} {kind}",
+        )
+        for kind, named, count in kinds
+        if named
+    ]
 
 
 def _card(start: ComposerManifest, training: Mapping[str, Any], compared: ComparisonTable) -> Card:
@@ -285,7 +278,7 @@ def _card(start: ComposerManifest, training: Mapping[str, Any], compared: Compar
             "A reference image and words become a query. Second stage of Map-to-Compose (arXiv "
             f"2504.17990) on top of\n`{start.name}`: {training['adapter_parameters']:,} parameters "
             f"of {training['config']['adapters']['kind']} adapters in the text encoder, trained on "
-            f"{training['train_triplets']:,} triplets.\nImages are indexed as before; queries of "
+            f"{_counted(training)}.\nImages are indexed as before; queries of "
             f"words alone use the model's own text encoder.{shared if others else ''}"
         ),
         facts=facts,
@@ -296,5 +289,12 @@ def _card(start: ComposerManifest, training: Mapping[str, Any], compared: Compar
             "says nothing about other pictures or other ways of asking: measure those "
             "(`composir bench`)."
         ),
-        blend="chosen on dev triplets",
+        blend=compared.chosen_on,
+    )
+
+
+def _counted(training: Mapping[str, Any]) -> str:
+    texts = training["train_text_triplets"]
+    return f"{training['train_triplets']:,} triplets" + (
+        f" and {texts:,} text triplets" if texts else ""
     )

@@ -107,7 +107,7 @@ def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1
             good.append(outcome)
         else:
             problems.append(outcome)
-    _refuse(rows_file, resolve, len(good), problems, max_bad)
+    refuse_unusable(rows_file, len(good), problems, max_bad, TRIPLET_ROW, resolve.way_out)
     merged = _merged(good)
     gallery = resolve.gallery or _unique(file for t in merged for file in t.images)
     repeats = len(good) - len(merged)
@@ -136,7 +136,7 @@ def _opened(source: Path, images: Path | None) -> tuple[Path, PictureNames]:
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     """Where each row is, and the row, or in words why it is none."""
-    kinds = {".jsonl": _json_rows, ".ndjson": _json_rows, ".csv": _csv_rows}
+    kinds = {".jsonl": json_rows, ".ndjson": json_rows, ".csv": _csv_rows}
     if path.suffix.lower() not in kinds:
         raise DatasetError(
             f"{path}: triplets come as a data set folder, .jsonl or .csv, not {path.suffix!r}"
@@ -144,7 +144,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     return kinds[path.suffix.lower()](path)
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Where each line is, and its object, or in words why it is none."""
     for where, line in read_lines(path, DatasetError):
         try:
             row = decode_json(line)
@@ -231,22 +232,37 @@ def _merged(triplets: Sequence[TrainingTriplet]) -> list[TrainingTriplet]:
     return list(found.values())
 
 
-def _refuse(
-    file: Path, resolve: PictureNames, good: int, problems: Sequence[Problem], max_bad: float
+def refuse_unusable(
+    file: Path,
+    good: int,
+    problems: Sequence[Problem],
+    max_bad: float,
+    example: str,
+    way_out: str = "",
 ) -> None:
+    """Refuse a file of which too little can be used.
+
+    Args:
+        file: It.
+        good: Rows that can be used.
+        problems: The others.
+        max_bad: Largest share of these, 0 to 1.
+        example: What a row looks like.
+        way_out: What helps where pictures are lost.
+    """
     total = good + len(problems)
     if not total:
-        raise DatasetError(f"{file}: it has no triplets; {TRIPLET_ROW}")
+        raise DatasetError(f"{file}: it has no triplets; {example}")
     if good and len(problems) <= max_bad * total:
         return
     kinds = "".join(f"\n  {line}" for line in summarised(problems))
     lost = sum(problem.kind == LOST for problem in problems)
-    way_out = f"\n{resolve.way_out}" if 2 * lost >= len(problems) else ""
+    hint = f"\n{way_out}" if way_out and 2 * lost >= len(problems) else ""
     if not good:
-        raise DatasetError(f"{file}: none of {total:,} rows can be used:{kinds}{way_out}")
+        raise DatasetError(f"{file}: none of {total:,} rows can be used:{kinds}{hint}")
     raise DatasetError(
         f"{file}: {len(problems):,} of {total:,} rows cannot be used, more than {max_bad:.0%} "
-        f"(mend them, or allow it with --set max_bad=0.5):{kinds}{way_out}"
+        f"(mend them, or allow it with --set max_bad=0.5):{kinds}{hint}"
     )
 
 

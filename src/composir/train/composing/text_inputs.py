@@ -1,0 +1,126 @@
+"""From text triplets to what a run trains on: split, drawn ahead, encoded once.
+
+Only texts that the planned steps draw are encoded, and the triplets that choose and judge; their
+vectors are kept in the cache like all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from composir.compose.trained import ComposerFolder
+from composir.encode.texts import encode_texts
+from composir.train.composing.anchors import spread
+from composir.train.composing.compose_config import ComposeConfig
+from composir.train.composing.data import MOST_EVALUATED
+from composir.train.composing.frozen_triplets import FrozenTriplets
+from composir.train.composing.mining import IndexedTriplets
+from composir.train.composing.text_batches import TextBatches
+from composir.train.composing.text_references import ModalityGap, TextReader
+from composir.train.composing.text_rows import TextSplit, split_texts, text_subset
+from composir.train.composing.text_side import TextSide, TextTraining, TextVectors
+from composir.train.gallery_features import feature_store
+from composir.train.run import Run
+from composir.train.temperatures import at_temperature
+from composir.triplets.caption_edits import TextTriplet
+from composir.types import FloatArray
+
+
+def freeze_texts(
+    config: ComposeConfig,
+    run: Run,
+    starts: Sequence[ComposerFolder],
+    triplets: Sequence[TextTriplet],
+    pictures: FloatArray | None,
+) -> TextSide:
+    """Everything about text triplets that does not change while adapters are trained.
+
+    Args:
+        config: Settings of the run.
+        run: Its model, cache and log.
+        starts: The first stages.
+        triplets: All that was read.
+        pictures: (n, D), vectors of the run's pictures; they say where pictures lie if the model
+            does not.
+    """
+    split = _split(config, triplets)
+    batches, drawn = _planned(config, split.train)
+    run.log(
+        f"{len(split.train):,} text triplets to train on, of which {config.loop.steps:,} steps "
+        f"draw {len(drawn):,}; {len(split.dev):,} dev, {len(split.held_out):,} held out"
+    )
+    known = _encoded(run, [*drawn, *split.dev, *split.held_out])
+    gap = ModalityGap.between(run.foundation, known.vectors, _mean_picture(run, pictures))
+    readers = [TextReader(one, run.foundation, gap, config.text_batch.read) for one in starts]
+    judged = TextVectors(*_searched(known, [*split.dev, *split.held_out]))
+    training = None
+    if batches is not None:
+        asked = at_temperature(config.text_batch, run.foundation.temperature)
+        training = TextTraining(split.train, batches, known, readers, asked)
+    dev, held_out = (
+        {r.start.manifest.name: _frozen(run, part, judged, r) for r in readers}
+        for part in (split.dev, split.held_out)
+    )
+    captions = spread(triplet.reference for triplet in drawn)
+    return TextSide(training, dev, held_out, judged.vectors, captions)
+
+
+def _split(config: ComposeConfig, triplets: Sequence[TextTriplet]) -> TextSplit:
+    """The table is of pictures where there are some."""
+    held_out = 0.0 if config.triplets else config.held_out
+    split = split_texts(triplets, (config.dev, held_out), MOST_EVALUATED)
+    train = text_subset(split.train, config.max_text_triplets)
+    return TextSplit(train, split.dev, split.held_out)
+
+
+def _planned(
+    config: ComposeConfig, train: Sequence[TextTriplet]
+) -> tuple[TextBatches | None, list[TextTriplet]]:
+    """Batches, and what they draw in all."""
+    if not train:
+        return None, []
+    asked = config.text_batch
+    batches = TextBatches(train, asked.rows, asked.alike, config.seed)
+    return batches, [train[row] for row in batches.drawn(config.loop.steps)]
+
+
+def _encoded(run: Run, triplets: Sequence[TextTriplet]) -> TextVectors:
+    texts = list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
+    store, progress = feature_store(run.config.cache), run.progress("texts")
+    return TextVectors(texts, encode_texts(texts, run.foundation.model, store, progress=progress))
+
+
+def _mean_picture(run: Run, pictures: FloatArray | None) -> FloatArray | None:
+    mean = run.foundation.model.mean_image
+    if mean is None and pictures is not None:
+        return np.asarray(pictures.mean(axis=0), dtype=np.float32)
+    return mean
+
+
+def _searched(known: TextVectors, triplets: Sequence[TextTriplet]) -> tuple[list[str], FloatArray]:
+    texts = list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
+    return texts, known.of(texts)
+
+
+def _frozen(
+    run: Run, part: Sequence[TextTriplet], searched: TextVectors, reader: TextReader
+) -> FrozenTriplets:
+    """Triplets as a start reads them; what is searched are texts."""
+    model, templates = run.foundation.model, reader.start.manifest.templates
+    names = [triplet.reference for triplet in part]
+    vectors = torch.from_numpy(searched.of(names))
+    tokens = tuple(one.cpu() for one in reader.tokens(names, vectors)) if names else ()
+    words = [one.numpy() for one in tokens]
+    sentences, _ = model.texts.encode_spliced([templates.image] * len(words), words)
+    texts = tuple(triplet.text for triplet in part)
+    indexed = IndexedTriplets(
+        references=np.array(searched.rows(names), dtype=np.int64),
+        texts=texts,
+        targets=tuple(frozenset({row}) for row in searched.rows([t.target for t in part])),
+        shown=((),) * len(part),
+        text_vectors=model.encode_texts(texts),
+    )
+    return FrozenTriplets(indexed, templates, tokens, torch.from_numpy(sentences), vectors)

@@ -1,0 +1,120 @@
+"""A text in the place of a reference picture, as a query side reads it.
+
+A mapping takes a picture's vector, and a text's in its place, once the gap between the two kinds is
+closed: moved by the difference of their means and blurred by noise, as text-only mapping does
+(arXiv 2312.01998). Where patches are injected into a pseudo-word, a text has none to show. Query
+sides that look at pixels get the text's own words, which are a sentence already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from composir.compose.trained import ComposerFolder
+from composir.errors import TrainingError
+from composir.train.baselines.text_map_task import with_noise
+from composir.train.composing.query_tokens import tokens_of_vectors
+from composir.train.frozen import FrozenFoundation
+from composir.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityGap:
+    """How vectors of texts become like those of pictures.
+
+    Attributes:
+        shift: (D,), from the mean of texts to that of what texts can say of pictures.
+        scale: Length of that part of a picture's vector.
+        appearance: (D,), zeros and the mean appearance of pictures, which no text tells.
+    """
+
+    shift: Tensor
+    scale: float
+    appearance: Tensor
+
+    @classmethod
+    def between(
+        cls, foundation: FrozenFoundation, texts: FloatArray, picture: FloatArray | None
+    ) -> Self:
+        """Measure it.
+
+        Args:
+            foundation: Says which coordinates are appearance.
+            texts: (n, D) vectors of many texts.
+            picture: (D,), the mean of many pictures' vectors; None where nobody knows it, so that
+                nothing is moved.
+        """
+        fields = foundation.model.manifest.image.appearance
+        width = foundation.appearance_width
+        scale = 1.0 / math.sqrt(1.0 + fields.weight**2) if fields else 1.0
+        if picture is None:
+            none = torch.zeros(foundation.dimension)
+            return cls(none, scale, none)
+        meaning, appearance = torch.from_numpy(picture).clone(), torch.from_numpy(picture).clone()
+        end = len(picture) - width
+        meaning[end:], appearance[:end] = 0.0, 0.0
+        return cls(meaning / scale - torch.from_numpy(texts.mean(axis=0)), scale, appearance)
+
+    def crossed(self, vectors: Tensor) -> Tensor:
+        """Vectors of texts (n, D), unit norm, as those of pictures."""
+        moved = functional.normalize(vectors + self.shift, dim=-1)
+        return self.scale * moved + self.appearance
+
+
+class TextReader:
+    """Reads texts as one start's query side.
+
+    Attributes:
+        start: Whose query side.
+        maps: Whether by its mapping; else by the texts' own words.
+    """
+
+    def __init__(
+        self, start: ComposerFolder, foundation: FrozenFoundation, gap: ModalityGap, read: str
+    ) -> None:
+        """Prepare.
+
+        Args:
+            start: The first stage.
+            foundation: Words and tokeniser.
+            gap: Between texts and pictures.
+            read: `mapped`, `words`, or `auto` for the former where it is possible.
+        """
+        can = start.manifest.kind == "pseudo_word" and start.manifest.input != "pixels"
+        if read == "mapped" and not can:
+            raise TrainingError(
+                f"{start.folder} maps no vectors ({start.manifest.kind} of "
+                f"{start.manifest.input}), so it cannot read texts so: set text_batch.read=words"
+            )
+        self.start, self.maps = start, can and read != "words"
+        self._foundation, self._gap = foundation, gap
+        self._most_words = foundation.model.texts.max_tokens // 2
+        self._mapping = tokens_of_vectors(start, foundation) if self.maps else None
+
+    def tokens(
+        self, texts: Sequence[str], vectors: Tensor, noise: float = 0.0
+    ) -> tuple[Tensor, ...]:
+        """Pseudo-words of texts.
+
+        Args:
+            texts: n texts.
+            vectors: (n, D), theirs, on the CPU.
+            noise: As of `with_noise`.
+
+        Returns:
+            n of (L, Dw), where the foundation is.
+        """
+        if self._mapping is None:
+            embed, ids = self._foundation.embed, self._foundation.word_ids
+            return tuple(embed(ids(text)[: self._most_words]) for text in texts)
+        noisy = with_noise(self._foundation, vectors, noise) if noise else vectors
+        mapped = self._mapping(np.asarray(self._gap.crossed(noisy), dtype=np.float32))
+        return tuple(torch.from_numpy(mapped).to(self._foundation.device))

@@ -1,0 +1,181 @@
+"""Text triplets from files: read line by line, and split so that nothing leaks.
+
+JSONL with `reference`, `text`, `target` and perhaps `edit`, as `composir triplets texts` writes it:
+a caption, what is to change in it, the changed caption, and what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from composir.data.problems import Problem, summarised
+from composir.errors import DatasetError
+from composir.images.formats import PICTURE_SUFFIXES
+from composir.train.composing.triplet_files import json_rows, refuse_unusable
+from composir.triplets.caption_edits import TextTriplet
+from composir.triplets.text_triplets import FILE
+
+LINE = (
+    'a line is, e.g., {"reference": "a dog on the grass", "text": "in the snow", '
+    '"target": "a dog in the snow", "edit": "place: on the grass > in the snow"} '
+    "(composir triplets texts writes such)"
+)
+SUFFIXES = (".jsonl", ".ndjson")
+_NEEDED = ("reference", "text", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class TextTripletData:
+    """What was read.
+
+    Attributes:
+        triplets: The good lines, each once.
+        problems: Lines left out.
+        repeats: Lines that say again what another line said.
+    """
+
+    triplets: tuple[TextTriplet, ...]
+    problems: tuple[Problem, ...]
+    repeats: int
+
+    def summary(self) -> str:
+        """One line for people, and one for each kind of problem."""
+        head = (
+            f"{len(self.triplets):,} text triplets; {self.repeats:,} repeated lines, "
+            f"{len(self.problems):,} lines left out"
+        )
+        return "\n".join([head, *(f"  {line}" for line in summarised(self.problems))])
+
+
+@dataclass(frozen=True, slots=True)
+class TextSplit:
+    """Text triplets to train on, to choose by and for the table; no two parts share a reference.
+
+    Attributes:
+        train: Without those that lead between the same two texts as a triplet of the other parts.
+        dev: For choices.
+        held_out: For the table.
+    """
+
+    train: tuple[TextTriplet, ...]
+    dev: tuple[TextTriplet, ...]
+    held_out: tuple[TextTriplet, ...]
+
+
+def read_text_triplets(sources: Sequence[Path], max_bad: float) -> TextTripletData:
+    """Read text triplets.
+
+    Args:
+        sources: `.jsonl` files, or folders that `composir triplets texts` wrote.
+        max_bad: Largest share of unusable lines of a file, 0 to 1.
+    """
+    good: list[TextTriplet] = []
+    problems: list[Problem] = []
+    for source in sources:
+        file = _opened(source)
+        outcomes = [_outcome(where, row) for where, row in json_rows(file)]
+        bad = [one for one in outcomes if isinstance(one, Problem)]
+        refuse_unusable(file, len(outcomes) - len(bad), bad, max_bad, LINE)
+        good += [one for one in outcomes if isinstance(one, TextTriplet)]
+        problems += bad
+    unique = tuple(dict.fromkeys(good))
+    return TextTripletData(unique, tuple(problems), len(good) - len(unique))
+
+
+def text_subset(triplets: Sequence[TextTriplet], count: int) -> tuple[TextTriplet, ...]:
+    """At most `count`, whole references where that is possible; all where it is negative.
+
+    References are taken in an order that depends on them alone, so that smaller subsets are part of
+    larger ones.
+    """
+    if count < 0:
+        return tuple(triplets)
+    keys = {t.reference: _key(t.reference) for t in triplets}
+    return tuple(sorted(triplets, key=lambda t: keys[t.reference])[:count])
+
+
+def split_texts(
+    triplets: Sequence[TextTriplet], shares: tuple[float, float], most: int
+) -> TextSplit:
+    """Split by reference, the same way every time.
+
+    Args:
+        triplets: All of them.
+        shares: Of the triplets, for choices and for the table.
+        most: Triplets of each of these two parts.
+    """
+    keys = {t.reference: _key(t.reference) for t in triplets}
+    ordered = sorted(triplets, key=lambda t: keys[t.reference])
+    counts = [min(most, max(1, round(share * len(ordered)))) * (share > 0) for share in shares]
+    dev, held_out, rest = _cut(ordered, counts)
+    for name, share, part in zip(("dev", "held_out"), shares, (dev, held_out), strict=True):
+        if share and not part:
+            raise DatasetError(
+                f"{len(triplets):,} text triplets of {len(keys):,} references are too few for a "
+                f"part {name}={share:g}: bring more, or set it higher"
+            )
+    known = {frozenset((t.reference, t.target)) for t in (*dev, *held_out)}
+    train = tuple(t for t in rest if frozenset((t.reference, t.target)) not in known)
+    return TextSplit(train, tuple(dev), tuple(held_out))
+
+
+def _cut(
+    ordered: Sequence[TextTriplet], counts: Sequence[int]
+) -> tuple[Sequence[TextTriplet], ...]:
+    """The first of so many triplets each, and what is left; no reference is divided."""
+    parts, begin = [], 0
+    for count in counts:
+        end = begin + count
+        while begin < end < len(ordered) and _alike(ordered, end):
+            end += 1
+        parts.append(ordered[begin:end])
+        begin = end
+    return *parts, ordered[begin:]
+
+
+def _alike(ordered: Sequence[TextTriplet], place: int) -> bool:
+    return ordered[place - 1].reference == ordered[place].reference
+
+
+def _opened(source: Path) -> Path:
+    file = source / FILE if source.is_dir() else source
+    if not file.exists():
+        raise DatasetError(f"{file}: no such file of text triplets")
+    if file.suffix.lower() not in SUFFIXES:
+        raise DatasetError(
+            f"{file}: text triplets come as {' or '.join(SUFFIXES)}, not {file.suffix!r}; {LINE}"
+        )
+    return file
+
+
+def _outcome(where: str, row: Any) -> TextTriplet | Problem:
+    """A line's triplet, or what is wrong with it."""
+    if not isinstance(row, dict):
+        return Problem(where, str(row))
+    reference, text, target = (row.get(name) for name in _NEEDED)
+    edit = row.get("edit", "")
+    wrong = _wrong(row) or ("edit is no text" if not isinstance(edit, str) else "")
+    if wrong:
+        return Problem(where, wrong)
+    return TextTriplet(str(reference).strip(), str(text).strip(), str(target).strip(), edit)
+
+
+def _wrong(row: dict[str, Any]) -> str:
+    for name in _NEEDED:
+        value = row.get(name)
+        if not isinstance(value, str) or not value.strip():
+            return f"no {name}" if value in (None, "") else f"{name} is no text"
+    for name in ("reference", "target"):
+        if PurePath(row[name]).suffix.lower() in PICTURE_SUFFIXES:
+            return f"{name} names a picture: triplets of pictures go to --triplets"
+    if row["reference"].strip() == row["target"].strip():
+        return "the target is the reference itself"
+    return ""
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
