@@ -1,7 +1,7 @@
 """One choice at a time: short runs of ISA, mapping and composing, scored on dev parts.
 
-    python benchmarks/ablations.py isa|map|compose|count --data FOLDER --cache FOLDER
-        [--triplets FILE] [--from RUN]
+    python benchmarks/ablations.py isa|map|compose|count|texts --data FOLDER --cache FOLDER
+        [--triplets FILE] [--text-triplets FILE] [--from RUN]
 
 Each run is a `composir train` with one setting changed and fewer steps than what ships; a run that
 is finished is not repeated. Scores are R@10 on the *dev* parts of the three sets (catalogue,
@@ -59,6 +59,7 @@ SHIPPED: Changes = {
     "map": (TEMPLATE,),
     "compose": COMPOSING,
     "count": COMPOSING,
+    "texts": COMPOSING,
 }
 
 ISA: Changes = {
@@ -114,6 +115,17 @@ COUNT: Changes = {
     "all" if count is None else str(count): (f"max_triplets={-1 if count is None else count}",)
     for count in (0, 250, 1000, 4000, None)
 }
+TEXTS: Changes = {
+    "all" if count is None else str(count): (f"max_text_triplets={-1 if count is None else count}",)
+    for count in (0, 1000, 10_000, 100_000, None)
+}
+GROUPS: Mapping[str, Changes] = {
+    "isa": ISA,
+    "map": MAP,
+    "compose": COMPOSE,
+    "count": COUNT,
+    "texts": TEXTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,7 @@ def main() -> None:
     model = load_model("mini")
     dev = [open_dev_set(asked.held_out / name, model, asked.cache) for name in DEV]
     bench = Bench(model, dev)
-    changes = {"isa": ISA, "map": MAP, "compose": COMPOSE, "count": COUNT}[asked.group]
+    changes = GROUPS[asked.group]
     chosen = {n: c for n, c in changes.items() if not asked.only or n in asked.only}
     rows = []
     for name, settings in chosen.items():
@@ -142,14 +154,15 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Ablations on dev parts.")
-    parser.add_argument("group", choices=("isa", "map", "compose", "count"))
+    parser.add_argument("group", choices=tuple(GROUPS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ablations")
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--triplets", type=Path, help="for compose and count")
-    parser.add_argument("--from", dest="start", type=Path, help="stage 1, for compose and count")
+    parser.add_argument("--triplets", type=Path, help="for compose, count and texts")
+    parser.add_argument("--text-triplets", type=Path, help="beside them or alone, for the same")
+    parser.add_argument("--from", dest="start", type=Path, help="stage 1, for the same")
     parser.add_argument("--label", default="", help="of this series, e.g. the kind of triplets")
     parser.add_argument("--only", action="append", help="run these alone; repeat")
     return parser.parse_args()
@@ -204,8 +217,9 @@ def with_data(asked: argparse.Namespace, key: str) -> list[str]:
 
 
 def with_triplets(asked: argparse.Namespace) -> list[str]:
-    triplets, start = json.dumps([str(asked.triplets)]), json.dumps(str(asked.start))
-    return [f"triplets={triplets}", f"start={start}", *loop(asked)]
+    files = {"triplets": asked.triplets, "text_triplets": asked.text_triplets}
+    named = [f"{key}={json.dumps([str(file)])}" for key, file in files.items() if file]
+    return [*named, f"start={json.dumps(str(asked.start))}", *loop(asked)]
 
 
 Runner = Callable[[argparse.Namespace, Sequence[str], Path], None]
@@ -214,6 +228,7 @@ RUNNERS: Mapping[str, tuple[Runner, Callable[[argparse.Namespace], list[str]]]] 
     "map": (run_map, lambda asked: with_data(asked, "sources.data")),
     "compose": (run_compose, with_triplets),
     "count": (run_compose, with_triplets),
+    "texts": (run_compose, with_triplets),
 }
 
 

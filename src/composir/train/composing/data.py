@@ -18,10 +18,10 @@ from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.composing.before_after import Vectors
+from composir.train.composing.frozen_texts import FrozenTexts
 from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.query_tokens import query_tokens
-from composir.train.composing.text_side import TextSide
 from composir.train.composing.triplet_files import TrainingTriplet
 from composir.train.composing.triplet_split import TripletSplit, subset
 from composir.train.frozen import FrozenFoundation
@@ -97,7 +97,7 @@ class FrozenInputs:
     images: FloatArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
     files: tuple[Path, ...] = ()
     variants: tuple[QueryVariant, ...] = ()
-    texts: TextSide | None = None
+    texts: FrozenTexts | None = None
 
     @property
     def train_count(self) -> int:

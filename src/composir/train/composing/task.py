@@ -18,11 +18,11 @@ from composir.train.blend import BlendSettings
 from composir.train.composing.adapted_queries import AdaptedQueries
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchor_loss import AnchorLoss, ImageSentences
+from composir.train.composing.frozen_texts import FrozenTexts, TextBatch
 from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.mining import MiningConfig
 from composir.train.composing.picture_contrast import PictureContrast
 from composir.train.composing.recall import recalls
-from composir.train.composing.text_side import TextBatch, TextSide
 from composir.train.config import Count, Pairs, Rate, Settings, Temperature, Weight
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup
@@ -72,7 +72,7 @@ class ComposingTask:
         captions: Sequence[str],
         configs: tuple[ComposingConfig, MiningConfig],
         seed: int,
-        texts: TextSide | None = None,
+        texts: FrozenTexts | None = None,
     ) -> None:
         """Prepare; the hard negatives' candidates are found here.
 

@@ -16,12 +16,12 @@ from composir.encode.texts import encode_texts
 from composir.train.composing.anchors import spread
 from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.data import MOST_EVALUATED
+from composir.train.composing.frozen_texts import FrozenTexts, TextTraining, TextVectors
 from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.text_batches import TextBatches
 from composir.train.composing.text_references import ModalityGap, TextReader
 from composir.train.composing.text_rows import TextSplit, split_texts, text_subset
-from composir.train.composing.text_side import TextSide, TextTraining, TextVectors
 from composir.train.gallery_features import feature_store
 from composir.train.run import Run
 from composir.train.temperatures import at_temperature
@@ -35,7 +35,7 @@ def freeze_texts(
     starts: Sequence[ComposerFolder],
     triplets: Sequence[TextTriplet],
     pictures: FloatArray | None,
-) -> TextSide:
+) -> FrozenTexts:
     """Everything about text triplets that does not change while adapters are trained.
 
     Args:
@@ -65,7 +65,7 @@ def freeze_texts(
         for part in (split.dev, split.held_out)
     )
     captions = spread(triplet.reference for triplet in drawn)
-    return TextSide(training, dev, held_out, judged.vectors, captions)
+    return FrozenTexts(training, dev, held_out, judged.vectors, captions)
 
 
 def _split(config: ComposeConfig, triplets: Sequence[TextTriplet]) -> TextSplit:

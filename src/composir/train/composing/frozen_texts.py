@@ -119,7 +119,7 @@ class TextTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class TextSide:
+class FrozenTexts:
     """Text triplets of a run.
 
     Attributes:
