@@ -86,7 +86,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def no_gap(foundation: FrozenFoundation) -> ModalityGap:
-    return ModalityGap.between(foundation, np.zeros((1, foundation.dimension)), None)
+    return ModalityGap.between(foundation, np.zeros((1, foundation.dimension), np.float32), None)
 
 
 def reader(tiny: Path, foundation: FrozenFoundation, start: str, read: str) -> TextReader:
