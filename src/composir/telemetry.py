@@ -2,8 +2,8 @@
 
 ONNX Runtime's wheel resolves its vendor's event server and keeps a device id and queued events in
 the home folder unless a variable is set *before* the library is loaded; its own
-`disable_telemetry_events()` comes too late. The hub clients that `composir train` may load have
-variables of the same kind.
+`disable_telemetry_events()` comes too late. Ray and the hub clients that `composir train` may
+load have variables of the same kind.
 """
 
 import os
@@ -12,6 +12,7 @@ SWITCHES = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 

@@ -44,6 +44,7 @@ EXTRAS = (
     Extra("mcp", ("mcp",), "composir serve --mcp"),
     Extra("qdrant", ("qdrant_client",), "vectors in Qdrant"),
     Extra("postgres", ("psycopg",), "vectors in PostgreSQL"),
+    Extra("ray", ("ray",), "composir index --ray"),
     Extra("joint", ("httpx2",), "joint encoders behind an endpoint"),
     Extra("accelerate", ("accelerate",), "training on several devices"),
     Extra("tensorboard", ("tensorboard",), "training curves"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from composir.cli.options import (
 )
 from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import index_progress
-from composir.cli.shards import chosen_shard, index_one_shard
+from composir.cli.shards import chosen_part, index_in_parts
 from composir.cli.terminal import as_document, duration, echo, note, print_json, printable
 from composir.data.outputs import withdrawn_if_refused
 from composir.errors import DatasetError
@@ -43,7 +44,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
     "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
-    "so on, then `composir merge G`"
+    "so on, then `composir merge G`\n\n"
+    "`composir index /data/photos --ray auto --gallery G`"
 )
 def index(
     paths: options.Paths,
@@ -59,6 +61,7 @@ def index(
     retry_failures: options.RetryFailures = False,
     batch_size: options.BatchSize = None,
     shard: options.ShardChoice = None,
+    ray: options.RayAddress = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,16 +74,16 @@ def index(
     from composir.gallery import Gallery, open_gallery
     from composir.gallery.gallery import NAMES
 
-    types = _column_types(column or (), metadata)
-    part = None if shard is None else chosen_shard(shard, metadata)
+    types, part = _column_types(column or (), metadata), chosen_part(shard, ray, metadata)
     folder = gallery or writable_default_gallery()
-    encoder = models.gallery_model(folder, model, models.Compute(threads, device))
+    load = partial(models.gallery_model, folder, model, models.Compute(threads, device))
+    encoder = load()
     if commercial:
         models.refuse_uncommercial(encoder)
     models.note_receiver(encoder)
     if part is not None:
-        settings = (tuple(exclude or ()), no_exclude, retry_failures, batch_size)
-        index_one_shard(folder, encoder, paths, part, settings, as_json=as_json)
+        run = (tuple(exclude or ()), no_exclude, retry_failures, batch_size)
+        index_in_parts(folder, (encoder, load), paths, part, run, cpus=threads, as_json=as_json)
         return
     before = _switched(folder, encoder) if model is not None else None
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
@@ -101,10 +104,14 @@ def index(
             note(f"stopped; {len(opened):,} pictures are in the gallery; the same command resumes.")
             raise typer.Exit(_INTERRUPTED) from stop
     if as_json:
-        told = {**as_document(report), "seconds": round(report.seconds, 3)}
-        print_json({"gallery": folder.absolute(), "model_before": before, **told})
+        _print_json(report, folder, before)
     else:
         echo("\n".join(_lines(report, folder, gallery_words(gallery))))
+
+
+def _print_json(report: IndexReport, folder: Path, before: str | None) -> None:
+    told = {**as_document(report), "seconds": round(report.seconds, 3)}
+    print_json({"gallery": folder.absolute(), "model_before": before, **told})
 
 
 def _lines(report: IndexReport, folder: Path, option: str) -> list[str]:

@@ -59,3 +59,11 @@ ShardChoice = Annotated[
         help="Only the K-th of N parts of the files, beside the gallery, for `composir merge`.",
     ),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|ADDRESS",
+        help="Share the files out to the workers of a Ray cluster, and merge. `auto`: this "
+        "machine's cluster, else processes here.",
+    ),
+]

@@ -51,6 +51,11 @@ def merge(
     except KeyboardInterrupt as stop:
         note("stopped; the same command goes on.")
         raise typer.Exit(INTERRUPTED) from stop
+    print_merge(report, folder, as_json=as_json)
+
+
+def print_merge(report: MergeReport, folder: Path, *, as_json: bool) -> None:
+    """Say what a merge did."""
     if as_json:
         told = {**as_document(report), "seconds": round(report.seconds, 3)}
         print_json({"gallery": folder.absolute(), **told})
