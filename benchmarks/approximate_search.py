@@ -28,7 +28,7 @@ import numpy as np
 from exact_search import Draw, fill
 
 from composir import Gallery, open_gallery
-from composir.bench.run import load_tasks
+from composir.bench.evaluation import load_tasks
 from composir.bench.task import LoadOptions
 from composir.compose.base import ComposedQueries
 from composir.compose.sphere import normalised

@@ -20,7 +20,7 @@ from typing import Any
 from leave_one_out import UNLISTED
 from mini_recipe import describe
 
-from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
+from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.feature_store import FeatureStore

@@ -40,9 +40,9 @@ from PIL import Image
 from quality import ROOT
 
 from composir.bench.encode import encode_pictures
+from composir.bench.evaluation import VectorSource, load_tasks, prepare
 from composir.bench.memo import remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
-from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.significance import bootstrap
 from composir.bench.task import LoadOptions
 from composir.compose import load_composer

@@ -25,7 +25,7 @@ from quality_tables import Compared, document
 from trained_without import Trained, read_trained
 
 from composir.bench.compare import sections
-from composir.bench.run import VectorSource, load_tasks, prepare
+from composir.bench.evaluation import VectorSource, load_tasks, prepare
 from composir.bench.suite import Method, Plan, RunOutput, result_path, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune

@@ -19,8 +19,8 @@ import numpy as np
 from held_out import write_held_out
 from numpy.typing import NDArray
 
+from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.protocol import compose, outcomes, rank
-from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.significance import paired_test
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from composir.bench.run import PreparedTask
+from composir.bench.evaluation import PreparedTask
 from composir.bench.task import BenchQuery, BenchTask
 from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms, blend

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from composir.bench.datasets import DATASETS
-from composir.bench.protocol import Rankings
-from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
-from composir.bench.run import (
+from composir.bench.evaluation import (
     ALLOW_MISSING,
     PreparedTask,
     Progress,
@@ -21,6 +19,8 @@ from composir.bench.run import (
     load_tasks,
     prepare,
 )
+from composir.bench.protocol import Rankings
+from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
 from composir.bench.submission import (
     check_submission,
     submission_files,

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from composir.bench.evaluation import PreparedTask
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.metrics import CRITERION
 from composir.bench.protocol import compose, outcomes, rank, ranks_whole_gallery
 from composir.bench.results import Tuning
-from composir.bench.run import PreparedTask
 from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import Composer
 from composir.data.outputs import OutputKind, write_file

@@ -204,7 +204,7 @@ def compare(
 def _tasks_again(result: Result, root: Path | None) -> dict[str, BenchTask]:
     """Read the data set of a result again, for its texts and pictures."""
     from composir.bench.datasets import DATASETS
-    from composir.bench.run import load_tasks
+    from composir.bench.evaluation import load_tasks
     from composir.bench.task import LoadOptions
     from composir.errors import DatasetError
 
@@ -249,7 +249,7 @@ def tune(
     no_cache: options.NoCache = False,
 ) -> None:
     """Tune a composer's settings on a dev split, which may then not be reported on."""
-    from composir.bench.run import ALLOW_MISSING, VectorSource, load_tasks, prepare
+    from composir.bench.evaluation import ALLOW_MISSING, VectorSource, load_tasks, prepare
     from composir.bench.task import LoadOptions, check_name
     from composir.bench.tune import TUNED, parse_grid
     from composir.bench.tune import tune as search

@@ -133,7 +133,7 @@ def _copy_client(out: Path) -> None:
         for path in sorted(source.glob("*.py")):
             if path.name != RESIZE:
                 _copy(path, out, f"{CLIENT}/{path.name}")
-    with as_file(files("composir.images").joinpath(RESIZE)) as source:
+    with as_file(files("composir.images").joinpath("resampling.py")) as source:
         _copy(source, out, f"{CLIENT}/{RESIZE}")
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from composir.data.fields import ManifestPart
 from composir.errors import ImageReadError
-from composir.images.resize import REDUCING_GAP, model_input, window
+from composir.images.resampling import REDUCING_GAP, model_input, window
 from composir.types import PixelArray
 
 Rule: TypeAlias = Literal["transformers", "open_clip"]

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.metrics import CRITERION
 from composir.bench.protocol import outcomes, rank
-from composir.bench.run import PreparedTask, VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from composir.bench.datasets import find_dataset
-from composir.bench.run import VectorSource, prepare
+from composir.bench.evaluation import VectorSource, prepare
 from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.fakes import ColourModel

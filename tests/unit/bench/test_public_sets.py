@@ -12,8 +12,8 @@ import pytest
 
 from composir.bench.datasets import DATASETS, find_dataset
 from composir.bench.datasets.fashioniq import joined_captions
+from composir.bench.evaluation import VectorSource, prepare
 from composir.bench.protocol import outcomes, rank_scores
-from composir.bench.run import VectorSource, prepare
 from composir.bench.task import BenchTask, LoadOptions
 from composir.errors import DatasetError
 from tests.fakes import ColourModel

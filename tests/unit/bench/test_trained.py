@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from composir.bench.compare import sections
+from composir.bench.evaluation import VectorSource, load_tasks, prepare
 from composir.bench.memo import composers_sharing, remembering_texts
 from composir.bench.report.text_files import to_csv
 from composir.bench.rerun import differences, rerun
-from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.suite import (
     Plan,
     parse_method,

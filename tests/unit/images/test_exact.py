@@ -16,9 +16,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from composir.errors import ImageReadError
-from composir.images import read_image, resize
+from composir.images import read_image, resampling
 from composir.images.preprocess import PreprocessSpec
-from composir.images.resize import Layout, layout
+from composir.images.resampling import Layout, layout
 from composir.model.catalogue import load_model
 from composir.types import PixelArray
 from tests.pictures import RED, encoded
@@ -131,8 +131,8 @@ class TestPixels:
     def test_a_part_is_scaled_as_the_whole_would_be(
         self, size: tuple[int, int], interpolation: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        picture, resample = noise(*size), resize.RESAMPLE[interpolation]
-        monkeypatch.setattr(resize, "_LARGEST", 0)
+        picture, resample = noise(*size), resampling.RESAMPLE[interpolation]
+        monkeypatch.setattr(resampling, "_LARGEST", 0)
         spec = spec_of("transformers", size=40, interpolation=interpolation)
         place = layout(*size, spec)
         if size[1] > max(size[0], place.height):  # the order in which Pillow 13 scales

@@ -1,6 +1,6 @@
 """Reference client of composir's query messages: numpy, Pillow and onnxruntime are all it needs.
 
-`composir export query-side` copies this package, with composir's own `images/resize.py` as its
+`composir export query-side` copies this package, with composir's own `images/resampling.py` as its
 `resize.py`, so nothing else here imports composir.
 
 Example:

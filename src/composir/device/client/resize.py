@@ -1,5 +1,5 @@
-"""Preprocessing; an exported client has `composir/images/resize.py` itself in this place."""
+"""Preprocessing; an exported client has `composir/images/resampling.py` itself in this place."""
 
-from composir.images.resize import model_input
+from composir.images.resampling import model_input
 
 __all__ = ["model_input"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from composir.bench.evaluation import VectorSource, load_tasks, prepare
 from composir.bench.protocol import outcomes, rank
-from composir.bench.run import VectorSource, load_tasks, prepare
 from composir.bench.task import LoadOptions
 from composir.compose.base import ComposedQueries
 from composir.data.untrusted_json import read_lines
