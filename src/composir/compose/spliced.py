@@ -229,13 +229,7 @@ def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedCompose
     def own() -> SplicingEncoder:
         return model.texts
 
-    def changes() -> Changes:
-        name, space, learned = folder.manifest.moves, PhraseSpace.of(model), None
-        if name:
-            learned = PictureMoves.load(folder.file(name), model.dimension, space.sharpness)
-        return Changes(PhraseVectors(model), learned, space)
-
-    changing = Once(changes)
+    changing = Once(lambda: changes_of(folder, model))
     if graph is None:
         return SplicedComposer(folder, model, weights, side, own, own, changing)
     adapted = Once(lambda: model.with_text_graph(folder.file(graph)))
@@ -243,3 +237,11 @@ def open_spliced(folder: ComposerFolder, model: SplicingModel) -> SplicedCompose
     plain = Once(lambda: adapted().without_adapters())
     switched = plain if folder.manifest.switchable else own
     return SplicedComposer(folder, model, weights, side, adapted, switched, changing)
+
+
+def changes_of(folder: ComposerFolder, model: SplicingModel) -> Changes:
+    """What a trained composer knows of changes: phrases of its model, and moves if it has any."""
+    name, space, learned = folder.manifest.moves, PhraseSpace.of(model), None
+    if name:
+        learned = PictureMoves.load(folder.file(name), model.dimension, space.sharpness)
+    return Changes(PhraseVectors(model), learned, space)

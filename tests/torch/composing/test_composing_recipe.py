@@ -230,6 +230,16 @@ def test_no_triplets_give_stage_1_back(tiny: Path, tmp_path: Path) -> None:
     assert [first[f"recall@{k}"] for k in (1, 5, 10)] == [second[f"recall@{k}"] for k in (1, 5, 10)]
 
 
+def test_the_table_shows_what_the_start_exchanges(tiny: Path, tmp_path: Path) -> None:
+    weights = {"sentence": 0.0, "image": 1.0, "exchange": 1.5}
+    make_stage1(tmp_path / "map", load_model(tiny / "bundle"), settings=weights)
+    manifest, _ = run(settings(tiny, start=str(tmp_path / "map")), tmp_path / "run")
+    rows = {row["method"]: row for row in manifest.training["before_after"]}
+
+    assert rows["stage 1, as it came"]["weights"] == {"image": 1.0, "exchange": 1.5}
+    assert manifest.settings.exchange == 0.0  # the dev triplets chose without it
+
+
 def test_any_composer_can_be_the_start(tiny: Path, tmp_path: Path) -> None:
     model = load_model(tiny / "bundle")
     make_stage1(tmp_path / "isa", model, pixels=True)

@@ -7,7 +7,7 @@ and trying weights is adding them up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,12 +29,14 @@ class Vectors:
         sentence: s, the references' own sentences.
         image: v, the references, as the gallery or the query side's own graph gives it.
         text: t, the modifications.
+        changes: By weight of a blend, `exchange` and `learned`, not of unit norm; where wanted.
     """
 
     composed: FloatArray
     sentence: FloatArray
     image: FloatArray
     text: FloatArray
+    changes: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class BlendScores:
             "direction": (vectors.composed - vectors.sentence) @ images.T,
             "image": vectors.image @ images.T,
             "text": vectors.text @ images.T,
+            **{name: change @ images.T for name, change in vectors.changes.items()},
         }
 
     def found(self, weights: Weights) -> Outcomes:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from composir.compose.blend import BlendWeights
+from composir.compose.spliced import changes_of
 from composir.compose.trained import ComposerManifest
+from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import best_of_grid, best_sum
 from composir.train.composing.before_after import BlendScores, MethodRow, as_markdown, compared, row
 from composir.train.composing.data import FrozenInputs, QueryVariant, vectors_of
 from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.packaged import Packaged, names_for
+from composir.types import FloatArray
+
+CHANGES = ("exchange", "learned")
+"""Terms of a blend that `compose.changes.Changes` gives, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +61,21 @@ def compare(
     def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> BlendScores:
         return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets.indexed)
 
-    plain, made = inputs.foundation.model.texts, variant.start.manifest
+    model, made = inputs.foundation.model, variant.start.manifest
+    plain = model.texts
     others = [packaged[name] for name in names_for(made.name) if name in packaged]
     own = [one.row for one in others if not one.is_in(composer)]
     before, after = scores(variant.dev, plain), scores(variant.dev, adapted)
     tuned, chosen = (best_of_grid(one.mean_recall, fixed) for one in (before, after))
     first, second = scores(variant.held_out, plain), scores(variant.held_out, adapted)
+    came = made.settings.model_dump(exclude={"negative_weight"})
+    as_it_came = _with_changes(variant, model, inputs.images) if _weighs_changes(came) else first
     rows = [
         row("image alone", first, {"image": 1.0}),
         row("text alone", first, {"text": 1.0}),
         row("sum", first, best_sum(before.mean_recall)),
         row("stage 1, sentence alone", first, {"sentence": 1.0}),
-        row("stage 1, as it came", first, made.settings.model_dump(exclude={"negative_weight"})),
+        row("stage 1, as it came", as_it_came, came),
         row("stage 1, weights chosen on dev", first, tuned),
         *own,
         row("stage 2, sentence alone", second, {"sentence": 1.0}),
@@ -83,11 +92,24 @@ def compare(
             ("stage 1", rows[5], chosen_both),
             *((f"the {one.name}", one, elsewhere) for one in own),
         ],
-        made.settings.changed(chosen),
+        made.settings.changed({**dict.fromkeys(CHANGES, 0.0), **chosen}),
         "chosen on dev triplets",
         f"{len(variant.held_out):,} held-out triplets",
         f"{len(inputs.images):,} images",
     )
+
+
+def _weighs_changes(weights: Mapping[str, float]) -> bool:
+    return any(weights[name] for name in CHANGES)
+
+
+def _with_changes(variant: QueryVariant, model: Model, images: FloatArray) -> BlendScores:
+    """The held-out triplets' scores of stage 1, what words exchange and pictures do included."""
+    triplets = variant.held_out
+    vectors = vectors_of(triplets, model.texts)
+    changes = changes_of(variant.start, model)(vectors.image, triplets.indexed.texts)
+    told = replace(vectors, changes=dict(zip(CHANGES, changes, strict=True)))
+    return BlendScores(told, images, triplets.indexed)
 
 
 def compare_texts(
