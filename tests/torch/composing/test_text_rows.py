@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="needs the train extra")
 from composir.errors import DatasetError, TrainingError
 from composir.train.composing.text_batches import TextBatches
 from composir.train.composing.text_rows import read_text_triplets, split_texts, text_subset
+from composir.train.composing.triplet_files import read_triplets
 from composir.triplets.caption_edits import TextTriplet
 from tests.torch.composing.tiny_rows import write_lines
 
@@ -84,6 +85,14 @@ def test_files_of_something_else_are_refused(
         (tmp_path / name).write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(DatasetError, match=reason):
         read_text_triplets([tmp_path / name], 0.1)
+
+
+def test_text_triplets_in_the_place_of_others_are_told_where_they_belong(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    write_lines(tmp_path / "texts" / "text-triplets.jsonl", [ROW])
+    for place in (tmp_path / "texts", tmp_path / "texts" / "text-triplets.jsonl"):
+        with pytest.raises(DatasetError, match="--text-triplets"):
+            read_triplets(place)
 
 
 def test_a_folder_without_text_triplets_names_the_file_it_looks_for(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ vectors are kept in the cache like all others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -52,20 +52,21 @@ def freeze_texts(
         f"{len(split.train):,} text triplets to train on, of which {config.loop.steps:,} steps "
         f"draw {len(drawn):,}; {len(split.dev):,} dev, {len(split.held_out):,} held out"
     )
-    known = _encoded(run, [*drawn, *split.dev, *split.held_out])
+    judging = (*split.dev, *split.held_out)
+    known = _encoded(run, _named((*drawn, *judging)))
     gap = ModalityGap.between(run.foundation, known.vectors, _mean_picture(run, pictures))
     readers = [TextReader(one, run.foundation, gap, config.text_batch.read) for one in starts]
-    judged = TextVectors(*_searched(known, [*split.dev, *split.held_out]))
+    searched = TextVectors(_named(judging), known.of(_named(judging)))
     training = None
     if batches is not None:
         asked = at_temperature(config.text_batch, run.foundation.temperature)
         training = TextTraining(split.train, batches, known, readers, asked)
     dev, held_out = (
-        {r.start.manifest.name: _frozen(run, part, judged, r) for r in readers}
+        {r.start.manifest.name: _frozen(run, part, searched, r) for r in readers}
         for part in (split.dev, split.held_out)
     )
     captions = spread(triplet.reference for triplet in drawn)
-    return FrozenTexts(training, dev, held_out, judged.vectors, captions)
+    return FrozenTexts(training, dev, held_out, searched.vectors, captions)
 
 
 def _split(config: ComposeConfig, triplets: Sequence[TextTriplet]) -> TextSplit:
@@ -87,10 +88,15 @@ def _planned(
     return batches, [train[row] for row in batches.drawn(config.loop.steps)]
 
 
-def _encoded(run: Run, triplets: Sequence[TextTriplet]) -> TextVectors:
-    texts = list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
+def _named(triplets: Iterable[TextTriplet]) -> list[str]:
+    """References and targets, each once."""
+    return list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
+
+
+def _encoded(run: Run, texts: Sequence[str]) -> TextVectors:
     store, progress = feature_store(run.config.cache), run.progress("texts")
-    return TextVectors(texts, encode_texts(texts, run.foundation.model, store, progress=progress))
+    found = encode_texts(texts, run.foundation.model, store, progress=progress)
+    return TextVectors(texts, found)
 
 
 def _mean_picture(run: Run, pictures: FloatArray | None) -> FloatArray | None:
@@ -98,11 +104,6 @@ def _mean_picture(run: Run, pictures: FloatArray | None) -> FloatArray | None:
     if mean is None and pictures is not None:
         return np.asarray(pictures.mean(axis=0), dtype=np.float32)
     return mean
-
-
-def _searched(known: TextVectors, triplets: Sequence[TextTriplet]) -> tuple[list[str], FloatArray]:
-    texts = list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
-    return texts, known.of(texts)
 
 
 def _frozen(

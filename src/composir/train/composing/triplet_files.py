@@ -30,6 +30,7 @@ from composir.train.composing.picture_names import (
     LostPictureError,
     PictureNames,
 )
+from composir.triplets.text_triplets import FILE
 
 TARGET_KEYS = ("targets", "target", "clicked")
 SEPARATOR = "|"
@@ -131,6 +132,8 @@ def _opened(source: Path, images: Path | None) -> tuple[Path, PictureNames]:
         raise DatasetError(f"{source}: no such file or folder of triplets")
     if not source.is_dir():
         return source, PictureNames(source.parent, images)
+    if (source / FILE).is_file():
+        raise DatasetError(f"{source} holds triplets of texts: name it with --text-triplets")
     return source / QUERIES, PictureNames.of_data_set(source, images)
 
 
@@ -187,6 +190,8 @@ def _outcome(where: str, row: object, resolve: PictureNames) -> TrainingTriplet 
     try:
         made = _triplet(where, row, resolve)
     except LostPictureError as error:
+        if "edit" in row:
+            return Problem(where, "a triplet of texts: such files go to --text-triplets")
         return Problem(where, str(error), LOST)
     except ValueError as error:
         return Problem(where, str(error))
