@@ -89,9 +89,9 @@ def no_gap(foundation: FrozenFoundation) -> ModalityGap:
     return ModalityGap.between(foundation, np.zeros((1, foundation.dimension), np.float32), None)
 
 
-def reader(tiny: Path, foundation: FrozenFoundation, start: str, read: str) -> TextReader:
+def reader(tiny: Path, foundation: FrozenFoundation, start: str, *, maps: bool) -> TextReader:
     composer = ComposerFolder.load(tiny / start / "composer")
-    return TextReader(composer, foundation, no_gap(foundation), read)
+    return TextReader(composer, foundation, no_gap(foundation), maps=maps)
 
 
 def test_texts_are_moved_to_where_pictures_lie(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_texts_are_moved_to_where_pictures_lie(tmp_path: Path) -> None:
 
 
 def test_a_mapping_reads_a_texts_vector(tiny: Path, foundation: FrozenFoundation) -> None:
-    made = reader(tiny, foundation, "map", "auto")
+    made = reader(tiny, foundation, "map", maps=True)
     vectors = foundation.encode_texts(TEXTS)
     tokens = made.tokens(TEXTS, vectors)
     graph = open_session(ComposerFolder.load(tiny / "map" / "composer").file("query.onnx"))
@@ -127,11 +127,9 @@ def test_a_mapping_reads_a_texts_vector(tiny: Path, foundation: FrozenFoundation
     assert not torch.allclose(noisy[0][0], noisy[1][0])
 
 
-@pytest.mark.parametrize(("start", "read"), [("isa", "auto"), ("map", "words")])
-def test_words_stand_for_themselves(
-    tiny: Path, foundation: FrozenFoundation, start: str, read: str
-) -> None:
-    made = reader(tiny, foundation, start, read)
+@pytest.mark.parametrize("start", ["isa", "map"])
+def test_words_stand_for_themselves(tiny: Path, foundation: FrozenFoundation, start: str) -> None:
+    made = reader(tiny, foundation, start, maps=False)
     tokens = made.tokens(["a red dog", "dog", "a dog " * 20], foundation.encode_texts(["a"] * 3))
 
     assert not made.maps
@@ -141,7 +139,41 @@ def test_words_stand_for_themselves(
 
 def test_a_start_on_pixels_maps_no_text(tiny: Path, foundation: FrozenFoundation) -> None:
     with pytest.raises(TrainingError, match=r"maps no vectors.*text_batch\.read=words"):
-        reader(tiny, foundation, "isa", "mapped")
+        reader(tiny, foundation, "isa", maps=True)
+
+
+def test_how_many_texts_find_themselves_is_counted(
+    tiny: Path, foundation: FrozenFoundation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, vectors = reader(tiny, foundation, "map", maps=True), foundation.model.encode_texts(TEXTS)
+    sentences = vectors[[0, 0]]
+    encoder = type(foundation.model.texts)
+    monkeypatch.setattr(encoder, "encode_spliced", lambda *_: (sentences, []))
+
+    assert made.found(TEXTS, vectors) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("found", "read", "told"),
+    [
+        (0.9, "auto", "90% of texts are found by what tiny-map maps them to: it reads texts so"),
+        (0.1, "auto", "10% of texts are found by what tiny-map maps them to: it reads their own"),
+        (0.1, "mapped", "it reads texts so"),
+        (0.9, "words", "tiny-map reads the own words of texts"),
+    ],
+)
+def test_a_mapping_that_says_nothing_of_texts_is_not_used(
+    tiny: Path,
+    tmp_path: Path,
+    found: float,
+    read: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TextReader, "found", lambda *_: found)
+    config = settings(tiny, f"text_batch.read={read}", "max_text_triplets=0")
+
+    assert told in run(config, tmp_path / "run")[1]
 
 
 def test_what_answers_a_question_is_no_negative(tiny: Path, foundation: FrozenFoundation) -> None:
@@ -154,7 +186,7 @@ def test_what_answers_a_question_is_no_negative(tiny: Path, foundation: FrozenFo
     texts = tuple(dict.fromkeys(text for t in made for text in (t.reference, t.target)))
     vectors = TextVectors(texts, foundation.model.encode_texts(texts))
     config = TextBatchConfig(rows=4, alike=2, noise=0.0)
-    readers = [reader(tiny, foundation, "map", "auto")]
+    readers = [reader(tiny, foundation, "map", maps=True)]
     batches = TextBatches(made, 4, 2, seed=0)
     batch = TextTraining(made, batches, vectors, readers, config).batch(1)
     order = batches.rows(1).tolist()

@@ -25,14 +25,14 @@ class TextBatchConfig(Settings):
 
     Attributes:
         rows: Text triplets a step.
-        alike: How many of one reference, or of one edit, stand together; a quarter of the rows are
-            of such references, a quarter of such edits, the rest is drawn from all.
+        alike: How many of one reference, or of one edit, stand together at most; up to a quarter of
+            the rows are of such references, and of such edits, the rest is drawn from all.
         reference: Whether the reference's own text is a negative, 1 or 0.
         weight: Of their loss.
         temperature: τ of their contrast.
         read: How a query side reads a text in the place of a picture: `mapped`, its mapping on the
             text's vector; `words`, the text's own words, which is all that a query side on pixels
-            can do; `auto`, mapped where that is possible.
+            can do; `auto`, mapped where most texts find themselves by what they are mapped to.
         noise: Largest length of the random vector added to a mapped text's, as of text-map.
     """
 

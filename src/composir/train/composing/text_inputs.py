@@ -20,13 +20,17 @@ from composir.train.composing.frozen_texts import FrozenTexts, TextTraining, Tex
 from composir.train.composing.frozen_triplets import FrozenTriplets
 from composir.train.composing.mining import IndexedTriplets
 from composir.train.composing.text_batches import TextBatches
-from composir.train.composing.text_references import ModalityGap, TextReader
+from composir.train.composing.text_references import ModalityGap, TextReader, maps_vectors
 from composir.train.composing.text_rows import TextSplit, split_texts, text_subset
 from composir.train.gallery_features import feature_store
 from composir.train.run import Run
 from composir.train.temperatures import at_temperature
 from composir.triplets.caption_edits import TextTriplet
 from composir.types import FloatArray
+
+MOST_TRIED = 256
+ENOUGH_FOUND = 0.5
+"""Share of the texts that are tried on a mapping before it reads texts."""
 
 
 def freeze_texts(
@@ -55,7 +59,7 @@ def freeze_texts(
     judging = (*split.dev, *split.held_out)
     known = _encoded(run, _named((*drawn, *judging)))
     gap = ModalityGap.between(run.foundation, known.vectors, _mean_picture(run, pictures))
-    readers = [TextReader(one, run.foundation, gap, config.text_batch.read) for one in starts]
+    readers = [_reader(run, one, gap, config.text_batch.read, known) for one in starts]
     searched = TextVectors(_named(judging), known.of(_named(judging)))
     training = None
     if batches is not None:
@@ -104,6 +108,25 @@ def _mean_picture(run: Run, pictures: FloatArray | None) -> FloatArray | None:
     if mean is None and pictures is not None:
         return np.asarray(pictures.mean(axis=0), dtype=np.float32)
     return mean
+
+
+def _reader(
+    run: Run, start: ComposerFolder, gap: ModalityGap, read: str, known: TextVectors
+) -> TextReader:
+    """How a start reads texts: `auto` maps them if most find themselves that way."""
+    name = start.manifest.name
+    if read == "words" or (read == "auto" and not maps_vectors(start)):
+        run.log(f"{name} reads the own words of texts")
+        return TextReader(start, run.foundation, gap, maps=False)
+    mapping = TextReader(start, run.foundation, gap, maps=True)
+    step = -(-len(known.texts) // MOST_TRIED) or 1
+    share = mapping.found(known.texts[::step], known.vectors[::step])
+    maps = read == "mapped" or share >= ENOUGH_FOUND
+    run.log(
+        f"{share:.0%} of texts are found by what {name} maps them to: it reads "
+        f"{'texts so' if maps else 'their own words'}"
+    )
+    return mapping if maps else TextReader(start, run.foundation, gap, maps=False)
 
 
 def _frozen(

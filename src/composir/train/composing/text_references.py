@@ -2,8 +2,9 @@
 
 A mapping takes a picture's vector, and a text's in its place, once the gap between the two kinds is
 closed: moved by the difference of their means and blurred by noise, as text-only mapping does
-(arXiv 2312.01998). Where patches are injected into a pseudo-word, a text has none to show. Query
-sides that look at pixels get the text's own words, which are a sentence already.
+(arXiv 2312.01998). Where patches are injected into a pseudo-word, a text has none to show, and what
+is left may say nothing. Such query sides, and those that look at pixels, get the text's own words,
+which are a sentence already.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class TextReader:
     """
 
     def __init__(
-        self, start: ComposerFolder, foundation: FrozenFoundation, gap: ModalityGap, read: str
+        self, start: ComposerFolder, foundation: FrozenFoundation, gap: ModalityGap, *, maps: bool
     ) -> None:
         """Prepare.
 
@@ -86,18 +87,30 @@ class TextReader:
             start: The first stage.
             foundation: Words and tokeniser.
             gap: Between texts and pictures.
-            read: `mapped`, `words`, or `auto` for the former where it is possible.
+            maps: Whether by its mapping, which has to take vectors.
         """
-        can = start.manifest.kind == "pseudo_word" and start.manifest.input != "pixels"
-        if read == "mapped" and not can:
+        if maps and not maps_vectors(start):
             raise TrainingError(
                 f"{start.folder} maps no vectors ({start.manifest.kind} of "
                 f"{start.manifest.input}), so it cannot read texts so: set text_batch.read=words"
             )
-        self.start, self.maps = start, can and read != "words"
+        self.start, self.maps = start, maps
         self._foundation, self._gap = foundation, gap
         self._most_words = foundation.model.texts.max_tokens // 2
-        self._mapping = tokens_of_vectors(start, foundation) if self.maps else None
+        self._mapping = tokens_of_vectors(start, foundation) if maps else None
+
+    def found(self, texts: Sequence[str], vectors: FloatArray) -> float:
+        """Share of texts that the sentence made of their pseudo-words is nearest to.
+
+        Args:
+            texts: n texts.
+            vectors: (n, D), theirs.
+        """
+        model, template = self._foundation.model, self.start.manifest.templates.image
+        words = [one.cpu().numpy() for one in self.tokens(texts, torch.from_numpy(vectors))]
+        sentences, _ = model.texts.encode_spliced([template] * len(words), words)
+        nearest = (sentences @ vectors.T).argmax(axis=1)
+        return float((nearest == np.arange(len(nearest))).mean())
 
     def tokens(
         self, texts: Sequence[str], vectors: Tensor, noise: float = 0.0
@@ -118,3 +131,8 @@ class TextReader:
         noisy = with_noise(self._foundation, vectors, noise) if noise else vectors
         mapped = self._mapping(np.asarray(self._gap.crossed(noisy), dtype=np.float32))
         return tuple(torch.from_numpy(mapped).to(self._foundation.device))
+
+
+def maps_vectors(start: ComposerFolder) -> bool:
+    """Whether a first stage makes pseudo-words of vectors, and of patches at most beside them."""
+    return start.manifest.kind == "pseudo_word" and start.manifest.input != "pixels"
