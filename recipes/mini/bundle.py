@@ -117,7 +117,7 @@ def export_bundle(
         "sources": SOURCES_OF_MINI,
         "training": {
             "command": f"python recipes/mini/train.py --out {shlex.quote(folder.parent.name)}",
-            "config": as_dict(config) | {"data": "", "cache": ""},
+            "config": as_dict(config) | {"data": "", "cache": "", "start": _name(config.start)},
             "dev_figures": figures,
             "parity": dict(parity),
             "weights": "int8" if quantise else "float32",
@@ -127,6 +127,11 @@ def export_bundle(
     }
     write_card(folder, fields)
     return save_manifest(folder, fields)
+
+
+def _name(folder: Path | None) -> str | None:
+    """What a folder is called; where it lay is nobody's business."""
+    return folder and folder.name
 
 
 def _image_fields(config: MiniConfig, spec: PreprocessSpec) -> dict[str, Any]:
