@@ -32,7 +32,7 @@ _ROUNDING = 1e-4
 
 
 class PhraseSpace(ManifestPart):
-    """How far apart a model's space puts what is alike; the defaults are those of mini.
+    """How far apart a model's space puts what is alike; the defaults are of the packaged model.
 
     Attributes:
         temperature: At which a picture is taken to fit phrases, of cosines.

@@ -53,7 +53,7 @@ def test_every_packaged_composer_has_a_card(name: str) -> None:
 
 
 def test_numbers_of_its_space_are_data_of_the_bundle(model: Model) -> None:
-    assert model.copy_similarity == 0.75
+    assert model.copy_similarity == 0.751
     assert set(model.confidence_settings) == {"words", "image", "both", "product"}
-    assert model.composer_settings["direction"] == {"alpha": 3.0, "things": 3}
-    assert model.composer_settings["replace"]["temperature"] == 0.05
+    assert model.composer_settings["direction"] == {"alpha": 4.0, "things": 3}
+    assert model.composer_settings["replace"]["temperature"] == 0.01
