@@ -131,7 +131,7 @@ def export_bundle(
 
 def _name(folder: Path | None) -> str | None:
     """What a folder is called; where it lay is nobody's business."""
-    return folder and folder.name
+    return folder.name if folder else None
 
 
 def _image_fields(config: MiniConfig, spec: PreprocessSpec) -> dict[str, Any]:

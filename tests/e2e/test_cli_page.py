@@ -22,6 +22,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = make_bundle(tmp_path / "tiny")
     make_composer(tmp_path / "tiny" / "composers" / "isa", model, "pixels", name="isa")
     make_composer(tmp_path / "tiny" / "composers" / "map", model, "vector", name="map")
+    moving = {"name": "moving", "vector": True, "settings": {"image": 1.0, "learned": 1.0}}
+    make_composer(tmp_path / "tiny" / "composers" / "moving", model, "pixels", **moving)
     whole = make_bundle(tmp_path / "tiny")
     monkeypatch.setattr(models, "resolve_model", lambda name, threads: whole)
     monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "gallery"))
@@ -71,7 +73,11 @@ def test_a_folder_that_holds_anything_is_left_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("composer", "why"),
-    [("sum", "is arithmetic on the gallery's encoder"), ("map", "needs the gallery's encoder")],
+    [
+        ("sum", "is arithmetic on the gallery's encoder"),
+        ("map", "needs the gallery's encoder"),
+        ("moving", "blends in changes by phrase"),
+    ],
 )
 def test_a_composer_that_runs_in_no_browser_is_refused(
     folder: Path, composer: str, why: str

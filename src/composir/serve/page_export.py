@@ -99,6 +99,8 @@ def _why_not(composer: object) -> str:
         return "needs the gallery's encoder"
     if made.text_graph is not None and not made.switchable:
         return "cannot switch the adapters of its text graph"
+    if made.settings.exchange or made.settings.learned:
+        return "blends in changes by phrase (exchange, learned), which the page does not compute"
     return ""
 
 
