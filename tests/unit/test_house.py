@@ -18,12 +18,12 @@ import composir
 
 ROOT = Path(composir.__file__).parent
 CEILINGS = {
-    "lines": 61_364,
+    "lines": 61_366,
     "lines of the median function": 7,
     "functions beyond 60 lines": 0,
     "files beyond 350 lines": 0,
     "classes whose name is taken": 0,
-    "modules whose name is taken": 6,
+    "modules whose name is taken": 4,
 }
 VERBS = {"cli", "routes"}
 """Rooms with one file a verb or endpoint: these are called as what they serve."""
