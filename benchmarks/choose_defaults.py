@@ -24,8 +24,7 @@ from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, pr
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
 from composir.encode.feature_store import FeatureStore
-from composir.foundation.fitting import copy_limit
-from composir.foundation.sample import read_sample
+from composir.foundation.fitting import copy_limit, read_sample
 from composir.model import Model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,8 +23,8 @@ from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.images.preprocess import PreprocessSpec
+from composir.train.composer_export import lower_runner
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
-from composir.train.tracing import lower_runner
 from composir.types import PixelArray
 
 Run: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]

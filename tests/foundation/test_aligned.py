@@ -12,8 +12,8 @@ pytest.importorskip("torch", reason="needs the train extra")
 
 import onnx
 
-from composir.foundation.aligned import align_tensors
-from composir.train.external_initializers import share_initializers
+from composir.foundation.export import align_tensors
+from composir.train.graph_weights import share_initializers
 
 SIZES = (700, 3, 601, 128 * 128, 5, 900)
 

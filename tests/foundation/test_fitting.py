@@ -9,8 +9,14 @@ import pytest
 from PIL import Image
 
 from composir.foundation.calibration import auc, chosen_limits, logistic
-from composir.foundation.fitting import copies, copy_limit, fit_settings
-from composir.foundation.sample import Sample, SampleQuery, read_sample
+from composir.foundation.fitting import (
+    Sample,
+    SampleQuery,
+    copies,
+    copy_limit,
+    fit_settings,
+    read_sample,
+)
 from composir.gallery.confidence import ConfidenceCalibration, Judge
 from composir.types import FloatArray, PixelArray
 from tests.fakes import COLOURS, ColourModel

@@ -18,14 +18,14 @@ import onnx
 import torch
 
 from composir.compose import QueryBatch, open_trained
-from composir.foundation.aligned import MIN_BYTES
+from composir.foundation.export import MIN_BYTES
 from composir.foundation.quantise import quantised_graphs
 from composir.model import load_model
 from composir.model.bundle import save_manifest
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig
-from composir.train.external_initializers import arithmetic_of
 from composir.train.frozen import FrozenFoundation
+from composir.train.graph_weights import arithmetic_of
 from composir.train.isa import task
 from tests.e2e.commands import composir, paint
 from tests.foundation.imported import Imported

@@ -42,8 +42,11 @@ from composir.train.mapping.task import (  # noqa: E402
     MapObjective,
     MappingTask,
 )
-from composir.train.steering.phrase_list import ALONE, Phrases  # noqa: E402
-from composir.train.steering.targets import PhraseSteering  # noqa: E402
+from composir.train.steering import (  # noqa: E402
+    ALONE,
+    Phrases,
+    PhraseSteering,
+)
 from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     APPEARANCE,

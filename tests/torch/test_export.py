@@ -15,7 +15,7 @@ from bundle import export_image  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.composer_export import export_text  # noqa: E402
-from composir.train.int8_weights import quantise_rows, quantise_weights  # noqa: E402
+from composir.train.graph_weights import quantise_rows, quantise_weights  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     DIMENSION,
     SIZE,

@@ -19,7 +19,7 @@ from composir.train.composing.triplet_files import read_triplets
 from composir.train.config import read_config
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
 from composir.train.run_folder import claim
-from composir.train.steering.phrase_list import read_phrases
+from composir.train.steering import read_phrases
 from tests.hostile import json_variants, refusals, text_variants
 
 CONFIG = LoopConfig(steps=4, warmup=1, evaluate_every=2, checkpoint_every=2)

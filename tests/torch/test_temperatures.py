@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the train extra")
 
+from composir.train.config import USUAL, at_temperature
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.mapping.task import MapObjective
-from composir.train.steering.targets import SteeringConfig
-from composir.train.temperatures import USUAL, at_temperature
+from composir.train.steering import SteeringConfig
 
 
 def test_they_are_scaled_from_the_usual_one_to_the_models() -> None:

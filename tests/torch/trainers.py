@@ -14,8 +14,7 @@ from composir.compose import QueryBatch, open_trained
 from composir.compose.trained import ComposerManifest
 from composir.model import Model, load_model
 from composir.train.baselines.pic2word import train_pic2word
-from composir.train.baselines.text_map_task import TextObjective
-from composir.train.baselines.text_only import TextMapConfig, train_text_map
+from composir.train.baselines.text_only import TextMapConfig, TextObjective, train_text_map
 from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.recipe import train_composing
 from composir.train.config import read_config
@@ -25,7 +24,7 @@ from composir.train.mapping.mapper import MapperConfig
 from composir.train.mapping.recipe import MapConfig, train_map
 from composir.train.mapping.task import MapObjective
 from composir.train.source_pictures import PictureSources
-from composir.train.steering.targets import SteeringConfig
+from composir.train.steering import SteeringConfig
 from tests.torch.composing.test_composing_recipe import SMALL
 from tests.torch.composing.tiny_start import make_stage1, make_text_triplets, make_triplets
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, pictures

@@ -54,9 +54,8 @@ class EndpointOptions:
 
 def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelWriter:
     """Set the writer up; nothing is sent yet."""
-    from composir.triplets.answers import AnswerCache
     from composir.triplets.chat import ChatClient, ChatSettings
-    from composir.triplets.language_model import LanguageModelWriter, WriterSettings
+    from composir.triplets.language_model import AnswerCache, LanguageModelWriter, WriterSettings
 
     if not options.base_url or not options.language_model:
         raise ComposirError(

@@ -247,7 +247,7 @@ def look(
 ) -> None:
     """Show triplets: reference, text, target, and where each text comes from."""
     from composir.data.outputs import PAGE, check_file, write_file
-    from composir.triplets.look import choose_rows, read_rows
+    from composir.triplets.triplet_folder import choose_rows, read_rows
 
     if html is not None:
         check_file(html, PAGE, "--html")

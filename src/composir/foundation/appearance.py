@@ -25,7 +25,6 @@ class AppearancePart(nn.Module):
     """
 
     def __init__(self, channels: int, width: int, weight: float) -> None:
-        """Build with random weights."""
         super().__init__()
         self.project = nn.Linear(channels, width)
         self.weight = weight

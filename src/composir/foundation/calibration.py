@@ -15,15 +15,9 @@ Numbers = NDArray[np.float64]
 
 
 def logistic(x: Numbers, y: Numbers, weights: Numbers) -> Numbers:
-    """Coefficients by Newton's method, with a little ridge on standardised columns.
+    """Coefficients (c,) by Newton's method, with a little ridge on standardised columns.
 
-    Args:
-        x: (n, c); the first column is 1.
-        y: (n,) 0 or 1.
-        weights: (n,).
-
-    Returns:
-        (c,) coefficients.
+    `x` is (n, c), its first column 1; `y` (n,) is 0 or 1, with weights (n,).
     """
     scale = np.maximum(x.std(axis=0), 1e-9)
     scale[0] = 1.0
@@ -39,10 +33,7 @@ def logistic(x: Numbers, y: Numbers, weights: Numbers) -> Numbers:
 def chosen_limits(values: Numbers, right: Numbers, weights: Numbers) -> tuple[float, float]:
     """Where "good match" is right often enough, and "nothing matches well" wrong seldom enough.
 
-    Args:
-        values: (n,) confidences.
-        right: (n,) 1 where the answer was good.
-        weights: (n,).
+    Of n confidences, with 1 where the answer was good, each with its weight.
     """
 
     def share(chosen: NDArray[np.bool_]) -> float:
@@ -62,9 +53,7 @@ def coefficients(made: ConfidenceCalibration) -> dict[str, float]:
 def auc(values: Numbers, right: Numbers) -> float:
     """How often a good answer has a higher value than a bad one; NaN where one kind is missing.
 
-    Args:
-        values: (n,).
-        right: (n,) 1 where the answer was good.
+    Of n values, with 1 where the answer was good.
     """
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]

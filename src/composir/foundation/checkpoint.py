@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -20,10 +20,15 @@ from composir.foundation.preprocessing import spec_from_processor
 from composir.foundation.weights import saved_weights
 from composir.images.preprocess import PreprocessSpec
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json", OPEN_CLIP_CONFIG)
 SAFE = ("model.safetensors", "open_clip_model.safetensors")
 PICKLED = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
+TOKENIZER, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+_OLDER = ("vocab.json", "vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 _INDEX = ".index.json"
 
 
@@ -36,7 +41,6 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, *, allow_pickle: bool = False) -> None:
-        """Look whether there is a model."""
         self.folder, self.allow_pickle = folder, allow_pickle
         if not folder.is_dir():
             raise ModelError(f"there is no folder {folder}")
@@ -99,7 +103,7 @@ class Checkpoint:
         # What lies beside open_clip's weights are the same in another library's form.
         first = -1 if self.is_of_open_clip else 1
         for name in (*SAFE[::first], *PICKLED[::first]):
-            if self._has(name):
+            if any((self.folder / file).is_file() for file in (name, name + _INDEX)):
                 return {key: value for path in self._files(name) for key, value in self._read(path)}
         raise ModelError(f"{self.folder} holds no weights: {SAFE[0]} is missing")
 
@@ -121,9 +125,6 @@ class Checkpoint:
         fields = {key: value.strip("'\"") for key, value in lines}
         stated = fields.get("license")
         return fields.get("license_name", stated) if stated == "other" else stated
-
-    def _has(self, name: str) -> bool:
-        return any((self.folder / file).is_file() for file in (name, name + _INDEX))
 
     def _files(self, name: str) -> list[Path]:
         if (self.folder / name).is_file():
@@ -166,3 +167,72 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         return saved_weights(path, f"{path} is damaged")
     except ModelError as error:
         raise ModelError(f"{error}: fetch it again") from error
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Read `tokenizer.json`, or have transformers build one from older files."""
+    from tokenizers import Tokenizer
+
+    path = checkpoint.folder / TOKENIZER
+    if not any((checkpoint.folder / name).is_file() for name in (TOKENIZER, *_OLDER)):
+        raise ModelError(
+            f"{checkpoint.folder} is incomplete: {TOKENIZER} is missing. Of open_clip's models "
+            "those that name no tokeniser have CLIP's: openai/clip-vit-base-patch32 has that file"
+        )
+    try:
+        return Tokenizer.from_file(str(path)) if path.is_file() else _built(checkpoint)
+    except ModelError:
+        raise
+    except Exception as error:  # both libraries raise bare exceptions for damaged files
+        raise ModelError(f"the tokeniser in {checkpoint.folder} cannot be read: {error}") from error
+
+
+def frame(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Ids that open and close a sentence, and the one that pads."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    framed = tokenizer.encode("a", add_special_tokens=True).ids
+    start = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), None)
+    if not bare or start is None:
+        raise ModelError(f"the tokeniser in {checkpoint.folder} has no tokens for the letter a")
+    ends = {"opening": framed[:start], "closing": framed[start + len(bare) :]}
+    settings = checkpoint.optional_json(SETTINGS)
+    for end, add, token in (
+        ("opening", "add_bos_token", "bos_token"),
+        ("closing", "add_eos_token", "eos_token"),
+    ):
+        # Gemma's tokenisers state frames here, and the library changes the file's own after them.
+        if settings.get(add) is not None:
+            ends[end] = [_special(checkpoint, tokenizer, token)] if settings[add] else []
+    if any(len(ids) > 1 for ids in ends.values()):
+        raise ModelError(f"{checkpoint.folder}: sentences with frames of several tokens: {ends}")
+    pad = _special(checkpoint, tokenizer, "pad_token", default=(ends["closing"] or [0])[0])
+    return {"opening": tuple(ends["opening"]), "closing": tuple(ends["closing"]), "pad": pad}
+
+
+def _special(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, name: str, default: int | None = None
+) -> int:
+    files = (checkpoint.optional_json(SETTINGS), checkpoint.optional_json(SPECIAL))
+    entry = next((file[name] for file in files if file.get(name)), None)
+    text = entry.get("content") if isinstance(entry, dict) else entry
+    found = tokenizer.token_to_id(text) if isinstance(text, str) else None
+    if found is not None:
+        return int(found)
+    if default is None:
+        raise ModelError(f"{checkpoint.folder / SETTINGS} states no {name} that the tokeniser has")
+    return default
+
+
+def _built(checkpoint: Checkpoint) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    made: Tokenizer | None = getattr(
+        AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True),
+        "backend_tokenizer",
+        None,
+    )
+    if made is None:
+        raise ModelError(
+            f"{checkpoint.folder} has no {TOKENIZER}, and none can be made from what it has"
+        )
+    return made

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from composir.errors import MissingExtraError, ModelError
-from composir.foundation.aligned import align_tensors
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower
 from composir.foundation.weights import save_weights
@@ -29,6 +28,10 @@ OPSET = 20
 ROUNDING = 5e-5
 # One protobuf message holds at most 2 GiB; weights of more go to a file beside the graph.
 MAX_INSIDE = 1_800_000_000
+MIN_BYTES = 2048
+"""Smaller tensors are not worth being borrowed by other graphs."""
+_FLOAT_BYTES = 4
+_ROUNDS = 8
 
 
 def write_files(parts: Parts, folder: Path) -> None:
@@ -134,3 +137,38 @@ def _require_exporter() -> None:
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "foundation")
+
+
+def align_tensors(graph: Path) -> None:
+    """Move the large tensors of a graph to multiples of four bytes; written in place.
+
+    So they may be mapped, and other graphs need not hold them again. Protobuf puts a tensor's bytes
+    wherever what stands before them ends: spaces in a field that nobody reads move them to where
+    the runtime wants to find a float.
+    """
+    import onnx
+
+    model = onnx.load(str(graph), load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.doc_string = " " * _FLOAT_BYTES
+    for _ in range(_ROUNDS):  # a longer field may lengthen the number that says how long it is
+        content = model.SerializeToString()
+        if not _moved(model, content):
+            graph.write_bytes(content)
+            return
+    raise ModelError(f"the tensors of {graph.name} cannot be aligned")
+
+
+def _moved(model: Any, content: bytes) -> bool:
+    """Lengthen what stands before each large tensor; whether one had to be moved."""
+    before, place, moved = model, 0, 0
+    for tensor in model.graph.initializer:
+        values = tensor.raw_data
+        if len(values) >= MIN_BYTES:
+            place = content.index(values, place)
+            missing = -(place + moved) % _FLOAT_BYTES
+            before.doc_string += " " * missing
+            moved += missing
+            place += len(values)
+        before = tensor
+    return moved > 0

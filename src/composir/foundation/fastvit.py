@@ -71,14 +71,7 @@ class FastVit(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
-        """Build with random weights.
-
-        Args:
-            spec: What to build.
-            dimension: D, width of the shared space.
-            mean: Per channel, on the 0 to 1 scale; subtracted from pixels.
-            std: Likewise; pixels are divided by it.
-        """
+        """Build with random weights, for pixels of a mean and deviation by channel (0 to 1)."""
         super().__init__()
         self.spec = spec
         first, last = spec.widths[0], spec.widths[-1]
@@ -96,10 +89,7 @@ class FastVit(nn.Module):
         self.std = nn.Buffer(torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode pictures.
-
-        Args:
-            pixels: (n, s, s, 3) uint8.
+        """Encode pixels (n, s, s, 3) uint8.
 
         Returns:
             Vectors (n, D), unit norm, and patch tokens (n, N, Dp): the places of the last map,

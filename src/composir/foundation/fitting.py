@@ -8,9 +8,11 @@ pictures apart no better than chance, its confidence stays the general one, and 
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +27,6 @@ from composir.foundation.calibration import (
     coefficients,
     logistic,
 )
-from composir.foundation.sample import Sample
 from composir.gallery.confidence import ConfidenceCalibration, expected_best
 from composir.gallery.opinion import FIRST
 from composir.model.base import EmbeddingModel
@@ -43,6 +44,45 @@ Blend: TypeAlias = Callable[[FloatArray, FloatArray, float], FloatArray]
 BLENDS: tuple[tuple[str, Blend], ...] = (("sum", weighted_sum), ("slerp", slerp))
 _SEED = 16
 _ABSENT_WEIGHT = 0.5  # who searches pictures of their own mostly knows that they have it
+
+
+@dataclass(frozen=True, slots=True)
+class SampleQuery:
+    """A composed query; pictures are named by their places."""
+
+    reference: int
+    text: str
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The pictures that settings are fitted on, rendered, CC0, in nouns, and queries over them.
+
+    They are of the dev part of the sample catalogue (`benchmarks/pack_sample.py` packs them).
+    """
+
+    pictures: tuple[Image.Image, ...]
+    kinds: tuple[str, ...]
+    queries: tuple[SampleQuery, ...]
+
+
+def read_sample() -> Sample:
+    """The packaged one."""
+    folder = files("composir.foundation") / "sample"
+    told = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+    pictures = []
+    for row in told["pictures"]:
+        with (folder / f"{row['id']}.jpg").open("rb") as file:
+            pictures.append(Image.open(file).convert("RGB"))
+    return Sample(
+        tuple(pictures),
+        tuple(row["kind"] for row in told["pictures"]),
+        tuple(
+            SampleQuery(query["reference"], query["text"], tuple(query["targets"]))
+            for query in told["queries"]
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,6 @@ class AttentionPool(nn.Module):
     """SigLIP's pooling: one learnt query attends to all patches, and a feed-forward layer."""
 
     def __init__(self, spec: ImageTowerSpec) -> None:
-        """Build with random weights."""
         super().__init__()
         self.heads = spec.heads
         self.probe = nn.Parameter(torch.randn(1, 1, spec.width) * 0.02)
@@ -92,7 +91,6 @@ class ImageTower(nn.Module):
     """
 
     def __init__(self, spec: ImageTowerSpec) -> None:
-        """Build with random weights."""
         super().__init__()
         self.spec = spec
         self.patches = nn.Conv2d(3, spec.width, spec.patch, stride=spec.patch, bias=spec.biases)
@@ -115,10 +113,7 @@ class ImageTower(nn.Module):
         self.std = nn.Buffer(torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode pictures.
-
-        Args:
-            pixels: (n, size, size, 3) uint8.
+        """Encode pixels (n, size, size, 3) uint8.
 
         Returns:
             Vectors (n, D), unit norm, and patch tokens (n, N, width): the last states of patches,

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from PIL import Image
 from torch import Tensor, nn
 
-from composir.foundation.matching import MatchingEncoder
-from composir.foundation.text_tower import TextTower
+from composir.foundation.text_tower import MatchingEncoder, TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray
 

@@ -45,7 +45,6 @@ class QuantisationCost(ManifestPart):
         return self.top10 >= GATE
 
     def __str__(self) -> str:
-        """For people."""
         return (
             f"{self.before:.1f} to {self.megabytes:.1f} MB, cosine at least {self.cosine:.4f}, "
             f"{self.top10:.0%} of the ten nearest kept"
@@ -100,7 +99,9 @@ def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]
         )
         say(f"  int8 {graph}: {cost}" + ("" if cost.bearable else "; float32 stays"))
         told[graph] = {**cost.model_dump(), "kept": cost.bearable}
-        _replace(path, made) if cost.bearable else _remove(made)
+        _remove(path if cost.bearable else made)
+        if cost.bearable:
+            made.rename(path)
     return told
 
 
@@ -111,11 +112,6 @@ def _vectors(model: Model, graph: Path, pixels: PixelArray | None) -> FloatArray
     session = open_session(graph)
     runs = [session.run(["vector"], {"pixels": pixels[i : i + 1]})[0] for i in range(len(pixels))]
     return np.concatenate(runs)
-
-
-def _replace(path: Path, successor: Path) -> None:
-    _remove(path)
-    successor.rename(path)
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import ModelError
-from composir.foundation.transformer import Block, attention_bias
+from composir.foundation.transformer import Block, CrossAttention, attention_bias
 from composir.foundation.weights import fill, saved_weights
 
 Pooling: TypeAlias = Literal["eot", "last", "cls", "mean"]
+_WIDTH = "crossings.0.key_value.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ class TextTower(nn.Module):
     """
 
     def __init__(self, spec: TextTowerSpec) -> None:
-        """Build with random weights."""
         super().__init__()
         self.spec = spec
         self.positions = nn.Parameter(torch.randn(spec.positions, spec.width) * 0.02)
@@ -190,3 +191,49 @@ def load_text_tower(path: Path, spec: Mapping[str, Any]) -> TextTower:
     tower = TextTower(TextTowerSpec.from_fields(spec))
     problem = f"{path} does not hold the text tower's weights"
     return fill(tower, saved_weights(path, problem), problem)
+
+
+class MatchingEncoder(nn.Module):
+    """BLIP's second use of its text encoder: whether a sentence and a picture belong together.
+
+    Between attention and feed-forward layer of each of the text tower's blocks, states attend to
+    the picture's. Training alone needs it, so a bundle keeps its weights, and no graph.
+
+    Attributes:
+        crossings: What a text tower's blocks lack, one a block.
+        head: From the first token's state to two logits: no match, match.
+    """
+
+    def __init__(self, tower: TextTower, seen: int) -> None:
+        super().__init__()
+        spec = tower.spec
+        self._tower = (tower,)  # in a tuple, so that it is no submodule
+        self.crossings = nn.ModuleList(
+            CrossAttention(spec.width, seen, spec.heads, spec.epsilon) for _ in range(spec.layers)
+        )
+        self.head = nn.Linear(spec.width, 2)
+
+    def forward(self, words: Tensor, mask: Tensor, patches: Tensor) -> Tensor:
+        """Match sentences with pictures, row by row; (n,) logits, higher for a match.
+
+        Args:
+            words: (n, length, Dw), word embeddings of framed sentences.
+            mask: (n, length), 1 for tokens and 0 for padding.
+            patches: (n, N, Dp), what the sentences attend to.
+        """
+        tower = self._tower[0]
+        states, bias = tower.entered(words, mask)
+        for block, crossing in zip(tower.blocks, self.crossings, strict=True):
+            states = block(states, bias, partial(crossing, seen=patches))
+        no, yes = self.head(states[:, 0]).unbind(dim=-1)
+        logits: Tensor = yes - no
+        return logits
+
+
+def load_matching_encoder(path: Path, tower: TextTower) -> MatchingEncoder:
+    """Rebuild the matching encoder that a bundle keeps for training."""
+    problem = f"{path} does not hold the weights of a matching encoder of this text tower"
+    state = saved_weights(path, problem)
+    if _WIDTH not in state:
+        raise ModelError(problem)
+    return fill(MatchingEncoder(tower, seen=state[_WIDTH].shape[1]), state, problem)

@@ -62,7 +62,6 @@ class Block(nn.Module):
         *,
         norm_after: bool = False,
     ) -> None:
-        """Build with random weights."""
         super().__init__()
         self.heads, self.norm_after = heads, norm_after
         self.attention_norm = nn.LayerNorm(width, eps=eps)
@@ -78,15 +77,12 @@ class Block(nn.Module):
         bias: Tensor | None = None,
         between: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Attend and transform.
+        """Attend and transform, (n, length, width) to the same.
 
         Args:
             states: (n, length, width).
             bias: (n, 1, length or 1, length), added to attention logits; None for none.
             between: What happens to states behind attention, before they are transformed.
-
-        Returns:
-            (n, length, width).
         """
         states = self._attended(states, bias)
         states = between(states) if between else states
@@ -115,7 +111,6 @@ class CrossAttention(nn.Module):
     """States attend to those of something else; added, and normalised afterwards."""
 
     def __init__(self, width: int, seen: int, heads: int, eps: float) -> None:
-        """Build with random weights."""
         super().__init__()
         self.heads = heads
         self.query, self.key_value = nn.Linear(width, width), nn.Linear(seen, 2 * width)
@@ -133,17 +128,14 @@ class CrossAttention(nn.Module):
 def attention(
     query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None
 ) -> Tensor:
-    """Attention of several heads.
+    """Attention of several heads, which share the width; (n, length, width).
 
     Args:
         query: (n, length, width).
         key: (n, seen, width).
         value: Likewise.
-        heads: They share the width.
+        heads: How many.
         bias: (n, 1, length or 1, seen), added to logits; None for none.
-
-    Returns:
-        (n, length, width).
     """
     query, key, value = (_split(part, heads) for part in (query, key, value))
     mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)

@@ -86,7 +86,6 @@ class TransformersReference:
     code = "the family's own code (transformers)"
 
     def __init__(self, checkpoint: Checkpoint, padding: Literal["longest", "max_length"]) -> None:
-        """Prepare; nothing is read yet."""
         self._checkpoint, self._padding = checkpoint, padding
 
     def texts(self, texts: Sequence[str]) -> FloatArray:

@@ -29,7 +29,6 @@ class WeightSource:
     """A checkpoint's weights, with errors that name the missing one."""
 
     def __init__(self, state: Mapping[str, Tensor], place: str) -> None:
-        """Wrap."""
         self.state, self.place = state, place
 
     def __getitem__(self, name: str) -> Tensor:

@@ -88,7 +88,7 @@ class TextSide(ManifestPart):
         tower: Weights of the torch text tower, as safetensors, where training needs them.
         spec: Fields of that tower's `foundation.text_tower.TextTowerSpec`.
         matching: Weights of what makes that tower tell whether a sentence and a picture belong
-            together (`foundation.matching`), as safetensors; None where the model cannot.
+            together (`foundation.text_tower`), as safetensors; None where the model cannot.
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"framing", "tower", "spec", "matching"})

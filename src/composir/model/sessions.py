@@ -39,7 +39,7 @@ def open_session(
         path: The `.onnx` file.
         threads: Threads inside one run; None for `default_threads()`.
         tensors: Folder of the file whose tensors the graph borrows, if it may borrow any
-            (`train.external_initializers`).
+            (`train.graph_weights`).
         device: Where it runs; None for the CPU.
     """
     check_threads(threads)

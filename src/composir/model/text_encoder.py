@@ -159,7 +159,7 @@ class TextEncoder:
         Args:
             path: The `.onnx` file, with the inputs and outputs of this encoder's, and perhaps the
                 switch of its adapters (`text_graph`); it may borrow tensors of the model's own text
-                graph (`train.external_initializers`).
+                graph (`train.graph_weights`).
 
         Returns:
             An encoder that shares tokeniser and word table with this one.

@@ -42,7 +42,7 @@ class TextGraph:
             bundle: The model.
             threads: For the runtime; None for all cores.
             path: Another graph than the model's own, which may borrow tensors of that one
-                (`train.external_initializers`).
+                (`train.graph_weights`).
             device: Where it runs; None for the CPU.
         """
         self._bundle, self._threads, self._other = bundle, threads, path

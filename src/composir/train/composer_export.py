@@ -2,25 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.errors import TrainingError
 from composir.foundation.quantise import quantised
 from composir.model.sessions import open_session
 from composir.model.text_graph import PLACE, SWITCH
-from composir.train.external_initializers import arithmetic_of, share_initializers
-from composir.train.int8_weights import quantise_weights
-from composir.train.tracing import trace_to_onnx
+from composir.train.graph_weights import arithmetic_of, quantise_weights, share_initializers
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from composir.train.composing.adapters import SwitchableTower
+
+
+def trace_to_onnx(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    axes: Mapping[str, Mapping[int, str]] | None = None,
+) -> None:
+    """Write a module's graph."""
+    batched = {name: {0: "n"} for name in (*inputs, *outputs)}
+    with warnings.catch_warnings():
+        # Sizes are fixed but for those axes, which is what the tracer warns about; whoever writes a
+        # graph to keep compares it with the module afterwards.
+        warnings.simplefilter("ignore", TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={**batched, **(axes or {})},
+            dynamo=False,
+        )
+
+
+class HasLower(Protocol):
+    """A network whose lower part runs alone."""
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        """Pixels to what the upper part takes."""
+
+
+class _Lower(nn.Module):
+    def __init__(self, network: HasLower) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network.lower(pixels)
+
+
+def lower_runner(network: HasLower, example: Tensor) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A network's lower part on ONNX Runtime, which is faster than torch on a CPU.
+
+    Args:
+        network: On the CPU.
+        example: Pixels of one picture.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lower.onnx"
+        trace_to_onnx(_Lower(network), {"pixels": example}, ["features"], path)
+        session = open_session(path)
+    return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
+
 
 PARITY = 1e-3
 # Largest difference of a text graph's vectors, before weights are quantised.
@@ -78,8 +136,8 @@ def export_adapted_text(
         tower: With adapters.
         path: The `.onnx` file.
         holder: The bundle's text graph: with adapters off the new one computes just what it does,
-            in the same arithmetic, and what it holds is not stored again
-            (`external_initializers`). None for int8 weights and nothing borrowed.
+            in the same arithmetic, and what it holds is not stored again (`graph_weights`). None
+            for int8 weights and nothing borrowed.
         placed: Whether it is told where sentences are pooled, as in bundles with a framing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,10 +211,7 @@ def export_tower(
     """Write a tower's graph, whose first output are vectors; its weights keep torch's names.
 
     Returns:
-        Largest difference of a vector to torch, before weights are quantised.
-
-    Raises:
-        TrainingError: If that is more than `TEXT_PARITY`.
+        Largest difference of a vector to torch before weights are quantised, at most `TEXT_PARITY`.
     """
     trace_to_onnx(module, inputs, outputs, path, axes)
     (ours, theirs), *_ = _compared(path, module, inputs, outputs[:1])

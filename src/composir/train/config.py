@@ -45,7 +45,6 @@ class Between:
     most: float
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        """The number's own schema, then the range."""
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def _checked(self, value: float) -> float:
@@ -109,13 +108,10 @@ OptionalTemperature: TypeAlias = Annotated[float, Between(0.0, 100.0)]
 
 
 def read_config(kind: type[Config], file: Path | None, assignments: Sequence[str]) -> Config:
-    """Make a configuration.
+    """Make a configuration from TOML, if a file is given, and assignments above it.
 
-    Args:
-        kind: Which; its fields may be `Settings` again.
-        file: TOML, or None for the defaults.
-        assignments: `key=value`, with dots into nested parts; values are read as TOML values, and
-            as plain strings where they are none.
+    Assignments are `key=value`, with dots into nested parts; values are read as TOML values, and as
+    plain strings where they are none.
     """
     values = _read_toml(file) if file else {}
     for assignment in assignments:
@@ -206,3 +202,27 @@ def _part(kind: type[Settings], path: Sequence[str]) -> type[Settings]:
     for name in path:
         kind = cast(type[Settings], kind.model_fields[name].annotation)
     return kind
+
+
+USUAL = 0.03
+"""The model's temperature that settings are written for."""
+_NAMES = frozenset({"temperature", "teacher_temperature", "student_temperature", "replaced"})
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def at_temperature(settings: Config, own: float | None, *but: str) -> Config:
+    """Settings whose temperatures, in parts too, are taken from `USUAL` to a model's own.
+
+    None, of a model that states none, changes nothing; `but` names parts that stay as they are,
+    because they compare in a space of their own.
+    """
+    if own is None:
+        return settings
+    changes: dict[str, object] = {}
+    for name, value in settings:
+        if isinstance(value, Settings) and name not in but:
+            changes[name] = at_temperature(value, own, *but)
+        elif name in _NAMES:
+            changes[name] = value * own / USUAL
+    return settings.changed(**changes)

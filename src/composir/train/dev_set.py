@@ -77,14 +77,7 @@ class DevSet:
 def open_dev_set(
     folder: Path, model: Model, cache: Path, progress: Progress | None = None
 ) -> DevSet:
-    """Read a data set folder and encode its pictures and texts.
-
-    Args:
-        folder: With `queries.jsonl`.
-        model: Encodes them.
-        cache: Folder of caches.
-        progress: Called with (done, total) pictures.
-    """
+    """Read a data set folder with `queries.jsonl` and encode its pictures and texts."""
     _, root, tasks = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())
     task = tasks[0]
     asked = tuple(q for q in task.queries if q.reference is not None and all(q.texts))

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from composir.errors import TrainingError
 from composir.foundation import text_tower
@@ -27,7 +29,59 @@ from composir.model.bundle import Bundle
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.model.framing import Framing
 from composir.model.vocabulary import read_word_table
-from composir.train.word_statistics import WordStatistics
+
+Likeness: TypeAlias = Literal["statistics", "norm", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordStatistics:
+    """Statistics of word embeddings.
+
+    Attributes:
+        mean: (Dw,) float32.
+        deviation: (Dw,) float32, standard deviation by coordinate.
+        norm: Mean Euclidean norm.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    norm: float
+
+    @classmethod
+    def of(cls, words: Tensor, used: Tensor) -> WordStatistics:
+        """Statistics of a table (vocabulary, Dw), in which a word counts as often as it is used."""
+        shares = torch.bincount(used, minlength=len(words)).to(words.dtype)[:, None] / len(used)
+        mean = (shares * words).sum(0)
+        variance = (shares * (words - mean).square()).sum(0)
+        norm = (shares[:, 0] * words.norm(dim=1)).sum()
+        return cls(mean, variance.sqrt(), float(norm))
+
+
+class WordLike(nn.Module):
+    """Brings raw pseudo-words to where word embeddings live; nothing is trained.
+
+    Attributes:
+        mean: (Dw,), the mean word.
+        deviation: (Dw,).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, words: WordStatistics, likeness: Likeness = "statistics") -> None:
+        super().__init__()
+        self.likeness, self.norm = likeness, words.norm
+        self.register_buffer("mean", words.mean.detach().clone(), persistent=False)
+        self.register_buffer("deviation", words.deviation.detach().clone(), persistent=False)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """(..., Dw) to the same shape."""
+        if self.likeness == "statistics":
+            return self.mean + self.deviation * functional.layer_norm(raw, self.mean.shape)
+        if self.likeness == "norm":
+            return self.norm * functional.normalize(raw, dim=-1)
+        return raw
+
 
 PREFIX = "tower."
 # What the map to the shared space is called in text graphs of earlier versions.
@@ -239,3 +293,15 @@ def _word_table(bundle: Bundle) -> NDArray[np.float32]:
     if scales is None:
         return table
     return np.asarray(table * scales.astype(np.float32)[:, None], dtype=np.float32)
+
+
+def with_noise(foundation: FrozenFoundation, vectors: Tensor, longest: float) -> Tensor:
+    """Vectors of texts (n, D) as if they were pictures': the gap between the two is like noise.
+
+    The random vector that is added, drawn with torch, has a length uniform up to `longest`, and no
+    appearance, as texts have none; the sum has unit norm again.
+    """
+    direction = foundation.text_aligned(torch.randn_like(vectors))
+    direction = functional.normalize(direction, dim=-1)
+    length = longest * torch.rand(len(vectors), 1, device=vectors.device)
+    return functional.normalize(vectors + length * direction, dim=-1)

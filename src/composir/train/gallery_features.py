@@ -66,15 +66,8 @@ def gallery_features(
 ) -> GalleryFeatures:
     """Open the features of some pictures, computing what is not cached yet.
 
-    An interrupted computation goes on where it stopped.
-
-    Args:
-        cache: Folder of caches; made if missing.
-        files: The pictures, in order.
-        model: The foundation model.
-        progress: Called with (done, total).
-        view: 0 for the plain picture, 1 and up for augmented ones, seeded by file and view.
-        spatial: Keep patch tokens; else they are (n, 0, 0) and the model need not have any.
+    View 0 is the plain picture, others are augmented, seeded by file and view. With `spatial` patch
+    tokens are kept; else they are (n, 0, 0) and the model need not have any.
     """
     if not files:
         raise TrainingError("no training images: give a folder or files that hold pictures")

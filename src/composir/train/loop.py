@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -128,16 +131,10 @@ def train(
     *,
     writes: bool = True,
 ) -> dict[str, float]:
-    """Train a task; go on from the folder's checkpoint if there is one.
+    """Train a task; go on from the folder's checkpoint if there is one; the last dev figures.
 
-    Args:
-        task: What to train.
-        config: How to step.
-        folder: Gets `checkpoint.pt` and `metrics.jsonl`.
-        seed: With the step's number it seeds torch before each step.
-        report: Called with every metrics record.
-        options: What to add; None for nothing.
-        writes: Whether this process writes files; one of several does.
+    The folder gets `checkpoint.pt` and `metrics.jsonl` if this process `writes`, as one of several
+    does; `seed` and the step's number seed torch before each step.
     """
     refuse_taken_over(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +158,18 @@ def train(
     curves.close()
     run.use_average()
     return task.evaluate()
+
+
+def drawn_rows(rows: int, step: int, count: int, seed: int) -> list[int]:
+    """The step's part of an endless sequence of seeded shuffles: every row once an epoch."""
+    places = range((step - 1) * count, step * count)
+    orders = {epoch: _order(seed, epoch, rows) for epoch in {place // rows for place in places}}
+    return [int(orders[place // rows][place % rows]) for place in places]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch, rows)).permutation(rows)
 
 
 def mixed_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:

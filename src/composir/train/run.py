@@ -17,12 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.data.problems import log_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
+from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.bundle import Source
@@ -31,11 +33,17 @@ from composir.train.blend import choose_blend, record_choice
 from composir.train.config import File, Name, Seed, Settings, as_dict
 from composir.train.dev_set import DevSet, Progress, open_dev_set
 from composir.train.frozen import FrozenFoundation
-from composir.train.gallery_features import GalleryFeatures, PictureFile, gallery_features
+from composir.train.gallery_features import (
+    GalleryFeatures,
+    PictureFile,
+    feature_store,
+    gallery_features,
+)
 from composir.train.graph_costs import graph_costs
 from composir.train.loop import LoopConfig, LoopOptions, TrainingTask, train
 from composir.train.run_folder import MODEL, claim
 from composir.train.workers import DeviceName, Workers, open_workers
+from composir.types import FloatArray
 
 COMPOSER, QUERY_GRAPH = "composer", "query.onnx"
 Log: TypeAlias = Callable[[str], None]
@@ -83,11 +91,7 @@ class Run:
     def begin(cls, config: RunConfig, folder: Path, log: Log, model: Model | None = None) -> Self:
         """Make the folder this run's, or go on in it; seed torch; bring the model to the device.
 
-        Args:
-            config: Its settings.
-            folder: Where it is kept.
-            log: Takes lines of progress.
-            model: The one of the settings, if it is open already.
+        `model` is the one of the settings, if it is open already.
         """
         workers = open_workers(config.device)
         if workers.rank == 0:
@@ -96,7 +100,7 @@ class Run:
         opened = FrozenFoundation.load(model or config.model, str(workers.device))
         if workers.rank == 0:
             _bind_model(folder, opened)
-        run = cls(config, folder, opened, workers, log if workers.rank == 0 else _silent)
+        run = cls(config, folder, opened, workers, log if workers.rank == 0 else lambda _: None)
         if workers.device.type == "cuda":
             run.log(f"training on {torch.cuda.get_device_name(workers.device)}")
         return run
@@ -133,6 +137,13 @@ class Run:
             log_skipped(failures, self.log)
             self.log(f"{len(found.failures):,} of {len(files):,} pictures cannot be read")
         return found
+
+    def encoded_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts, (n, D) float32, kept in the cache."""
+        if not texts:
+            return np.zeros((0, self.foundation.dimension), dtype=np.float32)
+        model, store = self.foundation.model, feature_store(self.config.cache)
+        return encode_texts(texts, model, store, progress=self.progress("texts"))
 
     def train(
         self, task: TrainingTask, options: LoopOptions | None = None, stage: str = ""
@@ -241,7 +252,3 @@ def _bind_model(folder: Path, foundation: FrozenFoundation) -> None:
             f"{folder} holds a run on another model ({known.strip()[:200]}), "
             f"this one is {own.strip()}: choose another --out"
         )
-
-
-def _silent(_: str) -> None:
-    """Another process speaks."""

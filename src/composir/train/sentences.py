@@ -69,10 +69,7 @@ def spliced_words(
 ) -> tuple[Tensor, Tensor]:
     """Word embeddings of one sentence a row, for whatever else than the text tower reads them.
 
-    Args:
-        foundation: Tokeniser and word embeddings.
-        template: One `{}` for the pseudo-words.
-        tokens: (n, L, Dw), may require gradients.
+    Tokens are (n, L, Dw), and may require gradients.
 
     Returns:
         (n, length, Dw), frame and padding included, and the mask (n, length), 1 for tokens.
@@ -84,13 +81,7 @@ def spliced_words(
 def read_embedded(
     foundation: FrozenFoundation, tower: Tower, sentences: Sequence[Tensor]
 ) -> Sentences:
-    """Encode sentences given as word embeddings.
-
-    Args:
-        foundation: Says how sentences are padded, and where they are pooled.
-        tower: Its text tower, or an adapted one.
-        sentences: n tensors (length, Dw), the frame included, padding not.
-    """
+    """Encode n sentences given as word embeddings (length, Dw), the frame included, padding not."""
     framing = foundation.framing
     lengths = [len(sentence) for sentence in sentences]
     order = sorted(range(len(sentences)), key=lambda row: lengths[row])
@@ -99,10 +90,10 @@ def read_embedded(
     for at in range(0, len(order), CHUNK):
         rows = order[at : at + CHUNK]
         words, mask = _padded([_filled_up(foundation, framing, sentences[row]) for row in rows])
-        places = [_place(framing, lengths[row]) for row in rows]
+        places = [framing.place(lengths[row]) if framing else lengths[row] - 1 for row in rows]
         vector, state = tower(words, mask, torch.tensor(places, device=words.device))
         vectors.append(vector)
-        states.append(_longer(state, longest))
+        states.append(torch.nn.functional.pad(state, (0, 0, 0, longest - state.shape[1])))
     device = sentences[0].device
     back = torch.tensor(order, device=device).argsort()
     starts = [framing.padding(length)[0] if framing else 0 for length in lengths]
@@ -120,24 +111,15 @@ def _filled_up(foundation: FrozenFoundation, framing: Framing | None, sentence: 
     return torch.cat([pad.expand(before, -1), sentence, pad.expand(behind, -1)])
 
 
-def _place(framing: Framing | None, length: int) -> int:
-    return framing.place(length) if framing else length - 1
-
-
 def _own_tokens(start: Tensor, lengths: Tensor, longest: int) -> Tensor:
     places = torch.arange(longest, device=start.device)[None]
     return ((places >= start[:, None]) & (places < (start + lengths)[:, None])).float()
 
 
 def framed(foundation: FrozenFoundation, pieces: Sequence[int | Tensor]) -> Tensor:
-    """Word embeddings of a sentence in pieces; what exceeds the encoder's length is cut.
+    """Word embeddings (length, Dw) of a sentence, framed; what exceeds the encoder's length is cut.
 
-    Args:
-        foundation: The table of word embeddings, and the tokens that frame a sentence.
-        pieces: Token ids, and pseudo-words (L, Dw) where these stand.
-
-    Returns:
-        (length, Dw), the frame included.
+    Pieces are token ids, and pseudo-words (L, Dw) where these stand.
     """
     opening, closing = map(foundation.embed, foundation.frame)
     parts = [foundation.embed([p]) if isinstance(p, int) else p for p in pieces]
@@ -181,8 +163,3 @@ def _padded(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=words.device)
     places = torch.arange(words.shape[1], device=words.device)
     return words, (places[None] < lengths[:, None]).float()
-
-
-def _longer(states: Tensor, length: int) -> Tensor:
-    """Pad (n, l, w) with zeros to (n, length, w)."""
-    return torch.nn.functional.pad(states, (0, 0, 0, length - states.shape[1]))

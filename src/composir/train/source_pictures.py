@@ -14,12 +14,13 @@ from composir.errors import TrainingError
 from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
 from composir.train.training_images import TrainingImage, is_dev, list_training_images
-from composir.triplets.records import ImageSet, SourceImage
+from composir.triplets.records import SourceImage
 from composir.triplets.source import read_data_set
 
 Log: TypeAlias = Callable[[str], None]
 NOT_STATED, PLAIN = "not stated", "images"
-OWN_SPLITS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
+Split: TypeAlias = Literal["train", "dev"]
+OWN_SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class SourcePicture:
     source: str
     file: PictureFile
     texts: tuple[str, ...]
-    split: Literal["train", "dev"]
+    split: Split
     licence: str = NOT_STATED
 
 
@@ -101,7 +102,8 @@ def _identity(file: PictureFile) -> tuple[Path, int]:
 def _data_pictures(folder: Path, sources: PictureSources, log: Log) -> Iterator[SourcePicture]:
     for one in _data_sets(folder):
         source = read_data_set(one)
-        _tell(source, log)
+        for notice in source.notices:
+            log(f"{source.name}: {notice}")
         for image in source.images:
             split = _own_split(image, source.name, sources.dev_share)
             if split:
@@ -121,12 +123,11 @@ def _data_sets(folder: Path) -> list[Path]:
     return inside
 
 
-def _own_split(image: SourceImage, name: str, share: float) -> Literal["train", "dev"] | None:
+def _own_split(image: SourceImage, name: str, share: float) -> Split | None:
     named = image.row.get("split")
     if named is None:
         return "dev" if is_dev(f"{name}/{image.id}", share) else "train"
-    known = OWN_SPLITS.get(str(named))
-    return None if known is None else ("dev" if known == "dev" else "train")
+    return OWN_SPLITS.get(str(named))
 
 
 def _texts(image: SourceImage) -> tuple[str, ...]:
@@ -176,8 +177,3 @@ def _called(image: TrainingImage) -> tuple[str, PurePosixPath, tuple[str, ...]]:
     """An image's name, its path within its folder or shard, and all that it alone is called."""
     within = PurePosixPath(image.name.partition("/")[2] or image.name)
     return image.name, within, (image.name, *(() if image.offset else (str(image.path),)))
-
-
-def _tell(source: ImageSet, log: Log) -> None:
-    for notice in source.notices:
-        log(f"{source.name}: {notice}")

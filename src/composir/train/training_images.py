@@ -28,7 +28,7 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _GLOB = frozenset("*?[")
 
 Images: TypeAlias = str | Path | Sequence[str | Path]
-Skip: TypeAlias = Callable[[Failure], None]
+Found: TypeAlias = "Iterator[TrainingImage | Failure]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,17 @@ class TrainingImage:
         return ImageFile(self.path, begin=self.offset, size=self.size, member=self.name)
 
 
-def training_images(spec: Images, skip: Skip | None = None) -> list[TrainingImage]:
+def training_images(
+    spec: Images, skip: Callable[[Failure], None] | None = None
+) -> list[TrainingImage]:
     """Find training images."""
     specs = [spec] if isinstance(spec, str | Path) else list(spec)
     found: dict[tuple[Path, int], TrainingImage] = {}
-    for one in specs:
-        for image in _images_of(str(one), skip or _ignore):
-            found.setdefault((image.path, image.offset), image)
+    for item in (item for one in specs for item in _images_of(str(one))):
+        if isinstance(item, TrainingImage):
+            found.setdefault((item.path, item.offset), item)
+        elif skip is not None:
+            skip(item)
     if not found:
         raise TrainingError(
             f"no training images in {', '.join(map(str, specs)) or 'nothing'}: name a folder, a "
@@ -84,21 +88,21 @@ def is_dev(name: str, share: float, salt: str = "dev") -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2.0**64
 
 
-def _images_of(spec: str, skip: Skip) -> Iterator[TrainingImage]:
+def _images_of(spec: str) -> Found:
     path = Path(spec).expanduser()
     if path.exists():
-        yield from _images_at(path.absolute(), skip)
+        yield from _images_at(path.absolute())
     elif _GLOB & set(spec):
         for match in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 -- absolute patterns
             if not Path(match).is_dir():
-                yield from _images_at(Path(match).absolute(), skip)
+                yield from _images_at(Path(match).absolute())
     else:
         raise TrainingError(f"{spec} does not exist: name a folder, glob, tar shard or table")
 
 
-def _images_at(path: Path, skip: Skip) -> Iterator[TrainingImage]:
+def _images_at(path: Path) -> Found:
     if path.is_dir():
-        yield from _in_folder(path, skip)
+        yield from _in_folder(path)
     elif path.name.lower().endswith(COMPRESSED):
         raise TrainingError(
             f"{path} is compressed, so its pictures cannot be read one by one; "
@@ -107,15 +111,15 @@ def _images_at(path: Path, skip: Skip) -> Iterator[TrainingImage]:
     elif path.suffix.lower() == ".tar":
         yield from _in_shard(path)
     elif path.suffix.lower() in {".parquet", ".pq"}:
-        yield from _in_table(path, skip)
+        yield from _in_table(path)
     else:
         yield _file(path, path.name)
 
 
-def _in_folder(folder: Path, skip: Skip) -> Iterator[TrainingImage]:
+def _in_folder(folder: Path) -> Found:
     for item in scan([folder]):
         if isinstance(item, Failure):
-            skip(item)
+            yield item
         else:
             relative = item.path.relative_to(folder).as_posix()
             yield TrainingImage(f"{folder.name}/{relative}", item.path, 0, item.size)
@@ -139,13 +143,13 @@ def _in_shard(shard: Path) -> Iterator[TrainingImage]:
         raise TrainingError(f"{shard} is no readable tar shard: {error}") from error
 
 
-def _in_table(table: Path, skip: Skip) -> Iterator[TrainingImage]:
+def _in_table(table: Path) -> Found:
     for value in _paths_of(table):
         path = (table.parent / value).absolute()
         if path.is_file():
             yield _file(path, value)
         else:
-            skip(Failure(path, f"named in {table.name} but not there"))
+            yield Failure(path, f"named in {table.name} but not there")
 
 
 def _paths_of(table: Path) -> list[str]:
@@ -162,7 +166,3 @@ def _paths_of(table: Path) -> list[str]:
 
 def _file(path: Path, name: str) -> TrainingImage:
     return TrainingImage(name, path, 0, path.stat().st_size)
-
-
-def _ignore(_: Failure) -> None:
-    """Nobody asked for what is skipped."""

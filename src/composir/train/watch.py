@@ -59,7 +59,6 @@ class Curves:
     """Numbers of every metrics record as curves for TensorBoard, where that is asked for."""
 
     def __init__(self, folder: Path, *, tensorboard: bool) -> None:
-        """Open the writer."""
         self._writer: Any = None
         if tensorboard:
             try:

@@ -46,10 +46,7 @@ DeviceName: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 
 def training_device(name: DeviceName = "auto") -> torch.device:
-    """Where to train.
-
-    Args:
-        name: `auto` for a GPU if torch finds one, else the CPU.
+    """Where to train: with `auto` on a GPU if torch finds one, else on the CPU.
 
     Raises:
         TrainingError: If `cuda` is asked for and torch finds no GPU.
@@ -67,7 +64,6 @@ class OneWorker:
     """This process alone."""
 
     def __init__(self, device: torch.device = CPU) -> None:
-        """Take a device."""
         self.rank, self.count, self.device = 0, 1, device
 
     def main_first(self) -> AbstractContextManager[Any]:

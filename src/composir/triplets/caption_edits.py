@@ -89,7 +89,6 @@ class CaptionEditor:
     """
 
     def __init__(self, seed: int) -> None:
-        """Choose the seed of all draws."""
         self._draw = np.random.default_rng(seed)
         self._tails: dict[str, list[str]] = defaultdict(list)
         self._subjects: list[str] = []

@@ -86,7 +86,6 @@ class ChatClient:
     """Sends requests, from any number of threads."""
 
     def __init__(self, settings: ChatSettings, key: str = "") -> None:
-        """Set up; nothing is sent."""
         _check_address(settings.base_url)
         _check_key(key)
         self._settings = settings

@@ -72,21 +72,17 @@ def make_edited(
 ) -> MadeEdits:
     """Edit pictures and write a data set folder.
 
-    Stopped at any time, the same call goes on: finished copies are kept.
-
-    Args:
-        files: Pictures.
-        out: New, empty, or of an earlier run with the same settings and pictures.
-        settings: How many, and the seed.
-        progress: Called with (done, total).
-        regions: Of pictures of which they are known: one of them is edited then.
+    Stopped at any time, the same call goes on: finished copies are kept. Of pictures whose regions
+    are known one of these is edited.
     """
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")
     chosen = [file.absolute() for file in sorted(files)]
     try:
         # Or the command with mended pictures would be refused as another one.
-        with withdrawn_if_refused(out, {SETTINGS, COPIES}, lambda: not any(_copies(out))):
+        with withdrawn_if_refused(
+            out, {SETTINGS, COPIES}, lambda: not any((out / COPIES).glob("*"))
+        ):
             known = {file.absolute(): found for file, found in (regions or {}).items()}
             return _make(list(_jobs(chosen, settings, known)), chosen, out, settings, progress)
     except OSError as error:
@@ -109,10 +105,6 @@ def _make(
     made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
     _write(out, rows, settings, made)
     return made
-
-
-def _copies(out: Path) -> Iterator[Path]:
-    return (out / COPIES).glob("*")
 
 
 def _edit_all(

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from composir.data.problems import Problem, summarised
+from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore
+from composir.encode.image_files import ImageFile
+from composir.encode.texts import encode_texts
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
-from composir.triplets.column_roles import Grouping, choose_groupings, find_columns, visibility
-from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
-from composir.triplets.picture_vectors import ImageVectors, Progress, caption_vectors, image_vectors
+from composir.triplets.pairs import (
+    Grouping,
+    alternate,
+    attribute_pairs,
+    choose_groupings,
+    find_columns,
+    near_pairs,
+    neighbours,
+    visibility,
+)
 from composir.triplets.records import (
     ImageSet,
     Pair,
@@ -25,8 +38,65 @@ from composir.triplets.records import (
 from composir.triplets.sieve import FilterSettings, Sieve
 from composir.types import Failure, FloatArray
 
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with a stage in words, how much is done, and of how much."""
 KINDS: tuple[PairKind, ...] = ("attribute", "image", "caption")
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 512
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageVectors:
+    """Vectors of the pictures that could be read.
+
+    Attributes:
+        kept: Places of these pictures in the source, ascending.
+        matrix: (len(kept), D) float32, unit norm.
+        failures: The others, with reasons.
+    """
+
+    kept: tuple[int, ...]
+    matrix: FloatArray
+    failures: tuple[Failure, ...]
+
+
+def image_vectors(
+    model: EmbeddingModel,
+    images: Sequence[SourceImage],
+    cache: FeatureStore | None,
+    progress: Progress,
+) -> ImageVectors:
+    """Encode pictures with the gallery side of a model; without a cache nothing is kept."""
+    files = [ImageFile(image.file) for image in images]
+    told = partial(progress, "encoding images")
+    found = encode_images(files, image_encoder(model), cache, progress=told)
+    failures = (Failure(images[place].file, reason) for place, reason in found.failures.items())
+    return ImageVectors(tuple(found.kept.tolist()), np.asarray(found.rows[0]), tuple(failures))
+
+
+def caption_vectors(
+    model: EmbeddingModel,
+    images: Sequence[SourceImage],
+    cache: FeatureStore | None,
+    progress: Progress,
+) -> FloatArray:
+    """Mean vector of each picture's captions, (n, D) float32, unit norm.
+
+    Pictures without captions get a zero row, which is near to nothing.
+    """
+    texts = list(dict.fromkeys(text for image in images for text in image.captions))
+    told = partial(progress, "encoding captions")
+    place = {text: row for row, text in enumerate(texts)}
+    vectors = encode_texts(texts, model, cache, progress=told)
+    matrix = np.zeros((len(images), model.dimension), dtype=np.float32)
+    for row, image in enumerate(images):
+        if image.captions:
+            matrix[row] = np.mean([vectors[place[text]] for text in image.captions], axis=0)
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +122,10 @@ class MakeSettings:
     neighbours: int = 16
     filters: FilterSettings = field(default_factory=FilterSettings)
 
+    def wants(self, kind: PairKind) -> bool:
+        """Whether such pairs are asked for."""
+        return kind in (self.kinds or KINDS)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
@@ -76,10 +150,6 @@ class Made:
     seen: Mapping[str, float]
     dropped: Mapping[str, int]
     failures: tuple[Failure, ...]
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +182,16 @@ def prepare(
         )
     groupings, seen = _groupings(images, vectors.matrix, model, settings)
     has_captions = any(image.captions for image in images)
-    _refuse_silence(source, settings, groupings, has_captions)
-    captions = (
-        caption_vectors(model, images, cache, progress)
-        if has_captions and _wants(settings, "caption")
-        else None
-    )
+    by_captions = has_captions and (settings.wants("image") or settings.wants("caption"))
+    if not groupings and not by_captions:
+        raise DatasetError(
+            f"{source.name}: nothing to write triplets from: no captions, and no column (such as "
+            f"colour or class) in which pictures differ that agree in the others; give captions, "
+            f"or name columns with --vary and --group"
+        )
+    captions = None
+    if has_captions and settings.wants("caption"):
+        captions = caption_vectors(model, images, cache, progress)
     return TripletMaterial(images, vectors, groupings, seen, captions)
 
 
@@ -127,27 +201,11 @@ def _groupings(
     model: EmbeddingModel,
     settings: MakeSettings,
 ) -> tuple[tuple[Grouping, ...], dict[str, float]]:
-    if not _wants(settings, "attribute"):
+    if not settings.wants("attribute"):
         return (), {}
     columns = find_columns(images)
     seen = {name: visibility(images, name, matrix, model.encode_texts) for name in columns.values}
     return choose_groupings(images, seen, columns, settings.vary, settings.group), seen
-
-
-def _wants(settings: MakeSettings, kind: PairKind) -> bool:
-    return kind in (settings.kinds or KINDS)
-
-
-def _refuse_silence(
-    source: ImageSet, settings: MakeSettings, groupings: Sequence[Grouping], has_captions: bool
-) -> None:
-    if groupings or (has_captions and {"image", "caption"} & set(settings.kinds or KINDS)):
-        return
-    raise DatasetError(
-        f"{source.name}: nothing to write triplets from: no captions, and no column (such as "
-        f"colour or class) in which pictures differ that agree in the others; give captions, or "
-        f"name columns with --vary and --group"
-    )
 
 
 def make_triplets(
@@ -160,7 +218,7 @@ def make_triplets(
     progress: Progress = _silent,
     ready: Callable[[TripletMaterial], None] | None = None,
 ) -> Made:
-    """Make triplets.
+    """Make at most `settings.count` triplets.
 
     Args:
         source: The pictures.
@@ -170,9 +228,6 @@ def make_triplets(
         cache: Where vectors are kept, so that a stopped run goes on.
         progress: Told about the work.
         ready: Called when the texts are about to be written.
-
-    Returns:
-        At most `settings.count` triplets.
 
     Raises:
         DatasetError: If not one pair passes; says how many were dropped for which reason.
@@ -201,7 +256,7 @@ def propose(prepared: TripletMaterial, settings: MakeSettings) -> Iterator[Pair]
     matrix, images, seed = prepared.vectors.matrix, prepared.images, settings.seed
     below = settings.filters.max_similarity
     streams = [attribute_pairs(g, images, matrix, below, seed) for g in prepared.groupings]
-    if _wants(settings, "image") and any(image.captions for image in images):
+    if settings.wants("image") and any(image.captions for image in images):
         near = neighbours(matrix, settings.neighbours, below)
         streams.append(near_pairs("image", near, images, seed))
     if prepared.captions is not None:

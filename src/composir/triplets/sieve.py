@@ -45,18 +45,9 @@ class Sieve:
         matrix: FloatArray,
         encode: Callable[[Sequence[str]], FloatArray],
     ) -> None:
-        """Set up.
-
-        Args:
-            settings: Where to draw the line.
-            images: n pictures.
-            matrix: (n, D) float32, their vectors.
-            encode: Texts to (m, D) float32.
-        """
-        self._settings = settings
-        self._images = images
-        self._matrix = matrix
-        self._encode = encode
+        """Sieve pairs of pictures with vectors `matrix` (n, D); `encode`: texts to (m, D)."""
+        self._settings, self._images = settings, images
+        self._matrix, self._encode = matrix, encode
         self._pairs: set[tuple[int, int]] = set()
         self._texts: set[tuple[int, str]] = set()
         self._per_reference: Counter[int] = Counter()
@@ -98,7 +89,8 @@ class Sieve:
             if reason or isinstance(text, Skipped):
                 self.dropped[reason] += 1
                 continue
-            self._remember(pair, text)
+            self._per_reference[pair.reference] += 1
+            self._texts.add((pair.reference, _key(text.text)))
             kept.append(SyntheticTriplet(pair, text, self._similarity(pair), *fit))
         return kept
 
@@ -108,11 +100,10 @@ class Sieve:
         """Cosines of each claim with target and reference."""
         claims = [text.claim for text in texts if isinstance(text, WrittenText)]
         vectors = iter(self._encode(claims) if claims else ())
+        nothing = np.zeros(self._matrix.shape[1])
         fits = []
         for pair, text in zip(pairs, texts, strict=True):
-            claim = (
-                next(vectors) if isinstance(text, WrittenText) else np.zeros(self._matrix.shape[1])
-            )
+            claim = next(vectors) if isinstance(text, WrittenText) else nothing
             target, reference = self._matrix[pair.target], self._matrix[pair.reference]
             fits.append((float(claim @ target), float(claim @ reference)))
         return fits
@@ -126,10 +117,6 @@ class Sieve:
         if key in {_key(caption) for caption in self._images[pair.reference].captions}:
             return SAYS_REFERENCE
         return ""
-
-    def _remember(self, pair: Pair, text: WrittenText) -> None:
-        self._per_reference[pair.reference] += 1
-        self._texts.add((pair.reference, _key(text.text)))
 
 
 def _key(text: str) -> str:

@@ -102,7 +102,6 @@ class TemplateWriter:
     """Writes from templates, the same for the same seed."""
 
     def __init__(self, seed: int = 0) -> None:
-        """Choose the seed of all random choices."""
         self._seed = seed
 
     @property
@@ -183,17 +182,12 @@ def _from_captions(
     gone = new_phrases(before, content_stems(target.captions))
     fields = {"caption": sentence_body(caption), "phrase": max(phrases, key=len)}
     fields |= {"old": max(gone, key=len)} if gone else {}
-    fields |= (
-        {"phrase2": next(p for p in phrases if p != fields["phrase"])} if _two(phrases) else {}
-    )
+    others = [phrase for phrase in phrases if phrase != fields["phrase"]]
+    fields |= {"phrase2": others[0]} if others else {}
     fitting = [t for t in CAPTION_TEMPLATES if _needs(t) <= set(fields)]
     template = fitting[rng.integers(len(fitting))]
     said = [fields[name] for name in ("caption", "phrase", "phrase2") if name in _needs(template)]
     return _written(template, fields, ", ".join(said))
-
-
-def _two(phrases: list[str]) -> bool:
-    return len(set(phrases)) > 1
 
 
 def _needs(template: str) -> set[str]:

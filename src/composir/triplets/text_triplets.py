@@ -70,11 +70,7 @@ def make_texts(
 ) -> Counter[str]:
     """Make triplets of the captions of some files and write them.
 
-    Args:
-        files: Tables of captions.
-        out: New, empty, or of the same captions and settings.
-        settings: How many triplets at most, and the seed.
-        progress: Called with (done, total).
+    `settings` are how many triplets at most, and the seed.
 
     Returns:
         How many there are of each kind of edit.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from composir.data.datasets import QUERIES, DatasetFolder, QueryRow
 from composir.data.outputs import check_own_folder, write_inside
+from composir.data.row_examples import QUERY_ROW
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import DatasetError
 from composir.model.base import EmbeddingModel
 from composir.triplets.make import Made, MakeSettings
-from composir.triplets.records import ImageSet, SyntheticTriplet, TextWriter
+from composir.triplets.records import ImageSet, SyntheticTriplet, TextWriter, pair_rng
 
 RECIPE = "recipe.json"
 _MOST_TARGETS = 200
@@ -140,3 +143,29 @@ def _query(
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     # ASCII: a file name of no encoding, or half an emoji in a caption, survives as an escape.
     return "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
+
+
+def read_rows(folder: Path) -> list[QueryRow]:
+    """Rows of a triplet folder's `queries.jsonl`."""
+    if not (folder / QUERIES).is_file() and (folder / "recipe.json").is_file():
+        raise DatasetError(f"{folder} was begun but not finished; run its make command again")
+    rows = DatasetFolder(folder).queries()
+    for where, row in rows:
+        if row.reference is None or not row.text or not row.targets:
+            raise DatasetError(f"{where}: a triplet needs 'reference', 'text' and 'targets'")
+    if not rows:
+        raise DatasetError(f"{folder / QUERIES}: it has no triplets; {QUERY_ROW}")
+    return [row for _, row in rows]
+
+
+def choose_rows(rows: Sequence[QueryRow], count: int, seed: int) -> list[QueryRow]:
+    """Some rows to look at: as many of each kind of pair as there can be, drawn by seed."""
+    by_kind: dict[str, list[QueryRow]] = defaultdict(list)
+    for place in pair_rng(seed, "look").permutation(len(rows)):
+        by_kind[rows[place].type or ""].append(rows[place])
+    chosen: list[QueryRow] = []
+    while len(chosen) < min(count, len(rows)):
+        for kind in sorted(by_kind):
+            if by_kind[kind] and len(chosen) < count:
+                chosen.append(by_kind[kind].pop())
+    return chosen

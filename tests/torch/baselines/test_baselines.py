@@ -12,14 +12,16 @@ pytest.importorskip("onnx", reason="needs the train extra")
 from composir.compose import QueryBatch, open_trained  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
-from composir.train.baselines.content_words import GAP, with_gaps  # noqa: E402
 from composir.train.baselines.pic2word import PRESET, train_pic2word  # noqa: E402
-from composir.train.baselines.text_map_task import (  # noqa: E402
+from composir.train.baselines.text_only import (  # noqa: E402  # noqa: E402  # noqa: E402
+    GAP,
+    TextMapConfig,
     TextMapTask,
     TextObjective,
     gapped,
+    train_text_map,
+    with_gaps,
 )
-from composir.train.baselines.text_only import TextMapConfig, train_text_map  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402

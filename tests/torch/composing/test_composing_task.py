@@ -18,15 +18,19 @@ from composir.images import read_image  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.blend import BlendSettings  # noqa: E402
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig  # noqa: E402
-from composir.train.composing.data import (  # noqa: E402
+from composir.train.composing.comparison_table import vectors_of  # noqa: E402
+from composir.train.composing.frozen_inputs import (  # noqa: E402
     encode_references,
     freeze_triplets,
     index_triplets,
-    vectors_of,
 )
-from composir.train.composing.frozen_triplets import FrozenTriplets  # noqa: E402
-from composir.train.composing.mining import IndexedTriplets, MiningConfig  # noqa: E402
-from composir.train.composing.recall import ranks, recalls  # noqa: E402
+from composir.train.composing.frozen_triplets import (  # noqa: E402
+    FrozenTriplets,
+    IndexedTriplets,
+    ranks,
+    recalls,
+)
+from composir.train.composing.mining import MiningConfig  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     ComposingConfig,

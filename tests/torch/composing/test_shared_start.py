@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from shared_graphs import package
 
 from composir.compose.trained import ComposerFolder
-from composir.train.composing.data import open_start
+from composir.train.composing.frozen_inputs import open_start
 from tests.tiny_bundle import make_bundle, make_composer
 
 

@@ -18,10 +18,14 @@ from composir.errors import ComposirError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
-from composir.train.composing.frozen_texts import TextTraining, TextVectors  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
 from composir.train.composing.task import ComposingTask  # noqa: E402
-from composir.train.composing.text_batches import TextBatchConfig, TextBatches  # noqa: E402
+from composir.train.composing.text_batches import (  # noqa: E402  # noqa: E402
+    TextBatchConfig,
+    TextBatches,
+    TextTraining,
+    TextVectors,
+)
 from composir.train.composing.text_references import ModalityGap, TextReader  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402

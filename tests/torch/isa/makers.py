@@ -12,7 +12,6 @@ from composir.images.preprocess import PreprocessSpec
 from composir.train.blend import BlendSettings
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
-from composir.train.isa.features import LightFeatures
 from composir.train.isa.light_encoder import LightEncoderConfig, LiteEncoder, PatchTokens
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import (
@@ -20,11 +19,10 @@ from composir.train.isa.objective import (
     LarConfig,
     ObjectiveConfig,
 )
-from composir.train.isa.picture_bank import PictureBank, View
+from composir.train.isa.picture_bank import LightFeatures, PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
-from composir.train.steering.phrase_list import ALONE, Phrases
-from composir.train.steering.targets import SteeringConfig
+from composir.train.steering import ALONE, Phrases, SteeringConfig
 from tests.torch.towers import DIMENSION, LITE, seeing_trunk
 
 PHRASES = Phrases(("red", "blue dog", "a photo of a lamp"), (ALONE, ALONE, ALONE))

@@ -17,7 +17,7 @@ from composir.train.isa.light_vector import LightVectorConfig  # noqa: E402
 from composir.train.isa.objective import GcdConfig, LarConfig  # noqa: E402
 from composir.train.isa.task import IsaTask  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
-from composir.train.steering.targets import NO_PHRASE, SteeringConfig  # noqa: E402
+from composir.train.steering import NO_PHRASE, SteeringConfig  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE, changed, make_task  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
 

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch.nn import functional  # noqa: E402
 
 from composir.errors import TrainingError  # noqa: E402
+from composir.train.frozen import WordStatistics  # noqa: E402
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig  # noqa: E402
 from composir.train.losses import contrastive_loss, overlap, slot_cosine  # noqa: E402
-from composir.train.word_statistics import WordStatistics  # noqa: E402
 
 pytestmark = pytest.mark.torch
 WORDS = WordStatistics(torch.linspace(-1, 1, 24), torch.full((24,), 0.05), norm=1.4)

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import TrainingError  # noqa: E402
+from composir.train.frozen import WordStatistics  # noqa: E402
 from composir.train.losses import relative_entropy  # noqa: E402
 from composir.train.mapping.mapper import Injection, Mapper, MapperConfig  # noqa: E402
-from composir.train.word_statistics import WordStatistics  # noqa: E402
 
 pytestmark = pytest.mark.torch
 D, WORD, PATCH = 8, 12, 10

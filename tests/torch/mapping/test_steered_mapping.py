@@ -19,8 +19,11 @@ from composir.train.mapping.task import (  # noqa: E402
     MappingTask,
     PhraseSentences,
 )
-from composir.train.steering.phrase_list import Phrases  # noqa: E402
-from composir.train.steering.targets import PhraseSteering, SteeringConfig  # noqa: E402
+from composir.train.steering import (  # noqa: E402
+    Phrases,
+    PhraseSteering,
+    SteeringConfig,
+)
 from tests.torch.towers import make_bundle  # noqa: E402
 
 pytestmark = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from composir.errors import TrainingError
-from composir.train.steering.phrase_list import ALONE, read_phrases
+from composir.train.steering import ALONE, read_phrases
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "examples" / "catalogue"
 

@@ -13,9 +13,10 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from composir.errors import TrainingError  # noqa: E402
-from composir.train.steering.phrase_list import ALONE, Phrases  # noqa: E402
-from composir.train.steering.targets import (  # noqa: E402
+from composir.train.steering import (  # noqa: E402  # noqa: E402
+    ALONE,
     NO_PHRASE,
+    Phrases,
     PhraseSteering,
     SteeringConfig,
     steering_loss,

@@ -26,11 +26,10 @@ from composir.errors import DatasetError
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
 from composir.pages.triplet_sheet import triplet_sheet
-from composir.triplets.answers import AnswerCache
 from composir.triplets.chat import Answer
-from composir.triplets.look import choose_rows, read_rows
+from composir.triplets.language_model import AnswerCache
 from composir.triplets.source import read_captioned, read_data_set
-from composir.triplets.triplet_folder import claim_folder
+from composir.triplets.triplet_folder import choose_rows, claim_folder, read_rows
 from tests.fakes import ColourModel
 from tests.hostile import archive_variants, json_variants, refusals, text_variants
 from tests.unit.bench.makers import CARD, QUERIES, write_folder

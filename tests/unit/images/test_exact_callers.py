@@ -14,7 +14,7 @@ from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
-from composir.triplets.picture_vectors import image_vectors
+from composir.triplets.make import image_vectors
 from composir.triplets.records import SourceImage
 from composir.types import FloatArray, PixelArray
 from tests.fakes import ColourModel

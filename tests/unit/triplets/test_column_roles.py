@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from composir.errors import DatasetError
-from composir.triplets.column_roles import (
+from composir.triplets.pairs import (
     ColumnRoles,
     Grouping,
     choose_groupings,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from composir.errors import DatasetError
-from composir.triplets.answers import AnswerCache
 from composir.triplets.chat import ChatClient, ChatSettings, EndpointError
 from composir.triplets.language_model import (
     NO_BUDGET,
+    AnswerCache,
     LanguageModelWriter,
     WriterSettings,
 )

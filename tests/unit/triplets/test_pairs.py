@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from composir.triplets.column_roles import Grouping
-from composir.triplets.pairs import alternate, attribute_pairs, near_pairs, neighbours
+from composir.triplets.pairs import Grouping, alternate, attribute_pairs, near_pairs, neighbours
 from composir.types import FloatArray
 from tests.unit.triplets.world import picture, shop_source
 

@@ -14,11 +14,16 @@ from composir.data.datasets import QueryRow
 from composir.errors import DatasetError, OutputError
 from composir.pages.triplet_sheet import triplet_sheet
 from composir.triplets import ImageSet, Made, MakeSettings, make_triplets
-from composir.triplets.look import choose_rows, read_rows
 from composir.triplets.records import Pair, SyntheticTriplet, WrittenText
 from composir.triplets.sieve import FilterSettings
 from composir.triplets.templates import TemplateWriter
-from composir.triplets.triplet_folder import claim_folder, recipe_of, write_triplets
+from composir.triplets.triplet_folder import (
+    choose_rows,
+    claim_folder,
+    read_rows,
+    recipe_of,
+    write_triplets,
+)
 from tests.fakes import ColourModel
 from tests.unit.triplets.world import rows_of, shop_source
 

@@ -9,12 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from composir.errors import ModelError
-from composir.foundation.checkpoint import Checkpoint
+from composir.foundation.checkpoint import Checkpoint, frame, read_tokenizer
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
-from composir.foundation.matching import MatchingEncoder
 from composir.foundation.parts import Parts
-from composir.foundation.text_tower import TextTower, TextTowerSpec
-from composir.foundation.tokenizer_files import frame, read_tokenizer
+from composir.foundation.text_tower import MatchingEncoder, TextTower, TextTowerSpec
 from composir.foundation.transformers_code import (
     TransformersReference,
     block_sizes,

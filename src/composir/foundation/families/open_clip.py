@@ -18,13 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from composir.errors import ModelError
-from composir.foundation.checkpoint import OPEN_CLIP_CONFIG, Checkpoint
+from composir.foundation.checkpoint import OPEN_CLIP_CONFIG, Checkpoint, read_tokenizer
 from composir.foundation.families import clip
 from composir.foundation.fastvit import FASTVITS, FastVit, fastvit_weights
 from composir.foundation.parity import to_bytes
 from composir.foundation.parts import Parts, Reference
 from composir.foundation.preprocessing import spec_from_processor
-from composir.foundation.tokenizer_files import read_tokenizer
 from composir.foundation.transformers_code import (
     TransformersReference,
     config_from,
@@ -89,7 +88,8 @@ def _fastvit(
 
 def reference(checkpoint: Checkpoint) -> Reference:
     """The CLIP of transformers with the same weights; of MobileCLIP our own towers, in torch."""
-    kind = TowersReference if _is_timm(_model(checkpoint)) else RenamedReference
+    is_timm = _model(checkpoint)["vision_cfg"].get("timm_model_name") is not None
+    kind = TowersReference if is_timm else RenamedReference
     made: Reference = kind(checkpoint)
     return made
 
@@ -103,7 +103,6 @@ class RenamedReference(TransformersReference):
     own_pixels = False
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Prepare; nothing is read yet."""
         super().__init__(checkpoint, padding="longest")
 
     def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
@@ -122,7 +121,7 @@ class RenamedReference(TransformersReference):
     @cached_property
     def _tokenizer(self) -> Any:
         made = read_tokenizer(self._checkpoint)
-        end = made.id_to_token(_highest(self._checkpoint))
+        end = made.id_to_token(made.get_vocab_size() - 1)
         return require_transformers().PreTrainedTokenizerFast(tokenizer_object=made, pad_token=end)
 
 
@@ -141,7 +140,6 @@ class TowersReference:
     code = "composir's own towers in torch"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Prepare; nothing is read yet."""
         self._checkpoint = checkpoint
 
     def texts(self, texts: Sequence[str]) -> FloatArray:
@@ -198,10 +196,6 @@ def _model(checkpoint: Checkpoint) -> Mapping[str, Any]:
             raise ModelError(f"{place}: timm_pool and timm_proj are {pool}, not the mean alone")
         _refuse_more(image, _FASTVIT | {"timm_pool"}, place)
     return model
-
-
-def _is_timm(model: Mapping[str, Any]) -> bool:
-    return model["vision_cfg"].get("timm_model_name") is not None
 
 
 def _config(checkpoint: Checkpoint, model: Mapping[str, Any]) -> Any:
@@ -301,8 +295,3 @@ def _blocks(state: WeightSource, theirs: str, ours: str, count: int) -> dict[str
 
 def _preprocess(checkpoint: Checkpoint, size: int) -> PreprocessSpec:
     return spec_from_processor(checkpoint.json(OPEN_CLIP_CONFIG), image_size=size)
-
-
-def _highest(checkpoint: Checkpoint) -> int:
-    size: int = read_tokenizer(checkpoint).get_vocab_size()
-    return size - 1

@@ -8,11 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from composir.errors import ModelError
-from composir.foundation.checkpoint import Checkpoint
+from composir.foundation.checkpoint import SETTINGS, Checkpoint, frame, read_tokenizer
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
-from composir.foundation.tokenizer_files import SETTINGS, frame, read_tokenizer
 from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
 from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec

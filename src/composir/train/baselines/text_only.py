@@ -7,7 +7,9 @@ the mapper takes a picture's vector instead of a caption's, which the noise prep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,19 +17,154 @@ from torch import Tensor
 
 from composir.compose.trained import ComposerManifest
 from composir.data.untrusted_json import read_lines
-from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
-from composir.train.baselines.text_map_task import Caption, TextMapTask, TextObjective, gapped
-from composir.train.blend import BlendSettings
-from composir.train.card import Card
-from composir.train.config import Files, Name
-from composir.train.gallery_features import feature_store
-from composir.train.loop import LoopConfig, LoopOptions
+from composir.train.config import Batch, Files, LearningRate, Length, Name, Settings
+from composir.train.frozen import FrozenFoundation, with_noise
+from composir.train.loop import LoopConfig, ParameterGroup, drawn_rows
 from composir.train.mapping.caption_bank import neutral_phrases
 from composir.train.mapping.mapper import Mapper, MapperConfig
-from composir.train.mapping.recipe import chosen_templates, dev_checks, finish, map_blend
-from composir.train.run import Log, Run, RunConfig, public_command
-from composir.train.source_pictures import NOT_STATED, PictureSources, read_pictures
+from composir.train.mapping.recipe import MapperRunConfig, chosen_templates, dev_checks, finish
+from composir.train.mapping.task import DevCheck
+from composir.train.run import Log, Run
+from composir.train.sentences import framed, read_embedded
+from composir.train.source_pictures import NOT_STATED, read_pictures
+
+_FUNCTION_TEXT = (
+    "a about above across after again against all along also although always am among an and "
+    "another any are around as at away back be because been before behind being below beneath "
+    "beside between beyond both but by can could did do does doing down during each either else "
+    "ever every few for from get gets getting had has have having he her here hers him his how i "
+    "if in inside into is it its itself just least less like many may me might more most much "
+    "must my near next no nor not now of off on once one only onto or other our out outside over "
+    "own past per photo picture image same several she should since so some something still such "
+    "than that the their them then there these they this those through to together too toward "
+    "towards under underneath until up upon us very was we were what when where which while who "
+    "whose why will with within without would you your s t"
+)
+FUNCTION_WORDS = frozenset(_FUNCTION_TEXT.split())
+_PIECE = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")
+GAP = None
+MOST_DEV = 256
+
+
+def with_gaps(caption: str) -> list[str | None]:
+    """Replace every run of content words by one gap.
+
+    "a brown dog runs through the tall grass" becomes "a", gap, "through the", gap.
+    """
+    parts: list[str | None] = []
+    for piece in _PIECE.findall(caption):
+        stays = piece.lower() in FUNCTION_WORDS or not piece[0].isalnum()
+        if not stays:
+            parts += [GAP] if not parts or parts[-1] is not GAP else []
+        elif parts and parts[-1] is not GAP:
+            parts[-1] = f"{parts[-1]} {piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+class TextObjective(Settings):
+    """What is asked of the mapper.
+
+    Attributes:
+        batch: Captions a step.
+        rate: Peak learning rate.
+        noise: Largest length of the random vector added to a caption's vector; its length is drawn
+            uniformly up to this.
+    """
+
+    batch: Batch = 256
+    rate: LearningRate = 5e-4
+    noise: Length = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A caption with gaps: token ids, and `None` where pseudo-words go."""
+
+    text: str
+    pieces: tuple[int | None, ...]
+
+
+class TextMapTask:
+    r"""Back from a noisy caption to its content (a `loop.TrainingTask`).
+
+    $$ L = \frac1n \sum_i \| T(c_i \text{ with its content replaced by } w_i) - T(c_i) \|^2,
+       \quad w_i = \phi(\mathrm{normalise}(T(c_i) + u_i \epsilon_i)) $$
+
+    with $u_i$ uniform up to `noise` and $\epsilon_i$ of unit length (arXiv 2312.01998, section 3.2;
+    the noise's scale is ours).
+    """
+
+    def __init__(
+        self,
+        foundation: FrozenFoundation,
+        mapper: Mapper,
+        captions: tuple[Sequence[Caption], Sequence[Caption]],
+        vectors: tuple[Tensor, Tensor],
+        objective: TextObjective,
+        seed: int,
+        dev_checks: Sequence[DevCheck] = (),
+    ) -> None:
+        """Train on the first captions; the second are for figures. Vectors: (n, D), unit norm."""
+        if len(captions[0]) < objective.batch:
+            raise TrainingError(
+                f"{len(captions[0])} captions with content words are fewer than a batch of "
+                f"{objective.batch}: add captions, or set objective.batch lower"
+            )
+        self.foundation, self.mapper, self.captions = foundation, mapper, captions
+        self.vectors, self.objective, self.seed = vectors, objective, seed
+        self.dev_checks = dev_checks
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """The mapper."""
+        return [ParameterGroup(tuple(self.mapper.parameters()), self.objective.rate)]
+
+    def loss(self, step: int) -> Tensor:
+        """Squared distance of one batch."""
+        self.mapper.train()
+        rows = drawn_rows(len(self.captions[0]), step, self.objective.batch, self.seed)
+        vectors = self.vectors[0][rows]
+        noisy = with_noise(self.foundation, vectors, self.objective.noise)
+        back = self.filled([self.captions[0][row] for row in rows], self.mapper(noisy)[0])
+        return (back - vectors).square().sum(1).mean()
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean cosine of dev captions to themselves with content replaced, and the dev checks."""
+        self.mapper.eval()
+        figures: dict[str, float] = {}
+        with torch.no_grad():
+            if len(self.captions[1]):
+                vectors = self.vectors[1][:MOST_DEV]
+                back = self.filled(self.captions[1][:MOST_DEV], self.mapper(vectors)[0])
+                figures["caption_cosine"] = float((back * vectors).sum(1).mean())
+            for check in self.dev_checks:
+                figures |= check(self.mapper)
+        return figures
+
+    def filled(self, captions: Sequence[Caption], tokens: Tensor) -> Tensor:
+        """Vectors (n, D) of n captions; every gap of one gets all its tokens, of (n, L, Dw)."""
+        sentences = [
+            framed(self.foundation, [words if piece is None else piece for piece in caption.pieces])
+            for caption, words in zip(captions, tokens, strict=True)
+        ]
+        return read_embedded(self.foundation, self.foundation.text, sentences).vectors
+
+
+def gapped(foundation: FrozenFoundation, texts: Sequence[str]) -> list[Caption]:
+    """Captions with gaps; those without content words are left out."""
+    captions = []
+    for text in texts:
+        parts = with_gaps(text)
+        if GAP not in parts:
+            continue
+        pieces: list[int | None] = []
+        for part in parts:
+            pieces += [None] if part is GAP else foundation.word_ids(part)
+        captions.append(Caption(text, tuple(pieces)))
+    return captions
+
 
 PRESET = ("mapper.injection_layers=0",)
 """Injection is off whatever a file of settings says of the mapper's other sizes."""
@@ -38,34 +175,23 @@ ABOUT = (
 )
 
 
-class TextMapConfig(RunConfig):
-    """Everything that changes the outcome, beside what every recipe is told.
+class TextMapConfig(MapperRunConfig):
+    """Everything that changes the outcome, beside what every mapping is told.
+
+    Of `sources` captions alone are read; the pictures themselves are not opened.
 
     Attributes:
-        sources: Whose captions; the pictures themselves are not opened.
         texts: Plain text files, one caption a line.
-        dev: As in `MapConfig`.
-        image_template: As in `MapConfig`.
-        composed_template: As in `MapConfig`.
-        mapper: Sizes; without injection.
         objective: Loss and batches.
-        options: Early stopping and the like.
-        blend: Weights without dev queries.
     """
 
-    sources: PictureSources = PictureSources()
     texts: Files = ()
-    dev: Files = ()
     name: Name = "text-map"
-    image_template: str = ""
-    composed_template: str = ""
     mapper: MapperConfig = MapperConfig(injection_layers=0)
     objective: TextObjective = TextObjective()
     loop: LoopConfig = LoopConfig(
         steps=300, warmup=30, average=0.98, evaluate_every=100, checkpoint_every=50
     )
-    options: LoopOptions = LoopOptions()
-    blend: BlendSettings = map_blend()
 
 
 def train_text_map(config: TextMapConfig, folder: Path, log: Log) -> ComposerManifest:
@@ -81,24 +207,18 @@ def train_text_map(config: TextMapConfig, folder: Path, log: Log) -> ComposerMan
     run.log(f"{len(captions[0]):,} captions to train on, {len(captions[1]):,} for figures")
     vectors = _vectors(run, captions[0]), _vectors(run, captions[1])
     mapper = Mapper.of(foundation, config.mapper, texts, ignored=foundation.appearance_width)
-    templates = chosen_templates(foundation, config.image_template, config.composed_template)
-    checks = dev_checks(run, dev, templates, config.blend, spatial=False)
+    templates = chosen_templates(foundation, config)
+    checks = dev_checks(run, config, dev, templates)
     task = TextMapTask(foundation, mapper, captions, vectors, config.objective, config.seed, checks)
     figures = run.train(task, config.options)
-    named = {
-        "model": [config.model],
-        "data": config.sources.data,
-        "dev": config.dev,
-        "out": [folder.name],
-    }
     return finish(
         run,
+        config,
         mapper,
         templates,
-        config.blend,
         dev,
-        Card(ABOUT),
-        command=public_command("baseline text-map", named),
+        ABOUT,
+        verb="baseline text-map",
         figures=figures,
         sources=sources,
         use="training: texts alone",
@@ -117,7 +237,7 @@ def _read_texts(
             if picture.split == "train" and picture.texts:
                 sources[picture.source] = picture.licence
     for path in config.texts:
-        parts["train"] += _lines(path)
+        parts["train"] += [line.strip() for _, line in read_lines(path, TrainingError)]
         sources[path.name] = NOT_STATED
     if not parts["train"]:
         raise TrainingError("no captions: name data sets that have some, or text files with texts")
@@ -125,15 +245,6 @@ def _read_texts(
     return texts, list(dict.fromkeys(parts["dev"])), sources
 
 
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for _, line in read_lines(path, TrainingError)]
-
-
 def _vectors(run: Run, captions: Sequence[Caption]) -> Tensor:
-    foundation = run.foundation
-    if not captions:
-        return torch.zeros(0, foundation.dimension, device=foundation.device)
-    texts = [caption.text for caption in captions]
-    store, progress = feature_store(run.config.cache), run.progress("texts")
-    found = encode_texts(texts, foundation.model, store, progress=progress)
-    return torch.from_numpy(found).to(foundation.device)
+    found = run.encoded_texts([caption.text for caption in captions])
+    return torch.from_numpy(found).to(run.foundation.device)

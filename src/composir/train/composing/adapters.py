@@ -63,7 +63,6 @@ class Adapter(nn.Module):
     dropout: nn.Dropout
 
     def __init__(self, dropout: float) -> None:
-        """Start switched on."""
         super().__init__()
         self.switch, self.dropout = None, nn.Dropout(dropout)
 
@@ -141,9 +140,9 @@ class AdaptedTower:
     """
 
     def __init__(self, tower: TextTower, config: AdapterConfig) -> None:
-        """Make the twin."""
         self.frozen = tower
-        self.adapted = _with_shared_weights(tower)
+        # A copy of the modules around the same parameters.
+        self.adapted = copy.deepcopy(tower, {id(weight): weight for weight in tower.parameters()})
         self._adapters = [
             adapter for block in self.adapted.blocks for adapter in _adapt(block, config)
         ]
@@ -194,7 +193,6 @@ class SwitchableTower(nn.Module):
     """
 
     def __init__(self, tower: TextTower) -> None:
-        """Wrap an adapted tower."""
         super().__init__()
         self.tower, self.width = tower, tower.spec.width
 
@@ -203,12 +201,8 @@ class SwitchableTower(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Encode sentences, as `TextTower.forward`.
 
-        Args:
-            words: (n, length, width) float32.
-            mask: (n, length).
-            adapters: (n,) float32, 1 where adapters read the sentence, 0 where they are off: the
-                frozen tower's vectors then.
-            eot: (n,) int64, places of pooling, for towers that have such.
+        `adapters` (n,) float32 is 1 where adapters read a sentence, and 0 where they are off: those
+        vectors are the frozen tower's.
         """
         held = [module for module in self.tower.modules() if isinstance(module, Adapter)]
         try:
@@ -219,11 +213,6 @@ class SwitchableTower(nn.Module):
         finally:
             for adapter in held:
                 adapter.switch = None
-
-
-def _with_shared_weights(tower: TextTower) -> TextTower:
-    """A copy of the modules around the same parameters."""
-    return copy.deepcopy(tower, {id(parameter): parameter for parameter in tower.parameters()})
 
 
 def _adapt(block: nn.Module, config: AdapterConfig) -> list[Adapter]:

@@ -28,7 +28,8 @@ def anchor_texts(sources: Sequence[Path]) -> tuple[str, ...]:
     """Plain captions of data sets and text files; see `spread`."""
     found: list[str] = []
     for source in sources:
-        texts = _folder_texts(source) if source.is_dir() else _lines(source)
+        lines = () if source.is_dir() else read_lines(source, DatasetError)
+        texts = _folder_texts(source) if source.is_dir() else [line.strip() for _, line in lines]
         if not texts:
             raise DatasetError(f"{source} holds no captions (column captions, caption or title)")
         found += texts
@@ -45,10 +46,6 @@ def _folder_texts(folder: Path) -> list[str]:
     images = read_data_set(folder).images
     titles = [image.attributes["title"] for image in images if "title" in image.attributes]
     return [caption for image in images for caption in image.captions] + titles
-
-
-def _lines(file: Path) -> list[str]:
-    return [line.strip() for _, line in read_lines(file, DatasetError)]
 
 
 def text_search_cost(

@@ -1,25 +1,123 @@
-"""The before/after table of one query side: arithmetic, stage 1, the model's own, stage 2."""
+"""What stage 2 changed: arithmetic, stage 1 and stage 2 on held-out triplets, side by side.
+
+A query is a blend of four vectors, and so are its scores; each vector's scores are computed once,
+and trying weights is adding them up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
+import numpy as np
+
+from composir.bench.significance import Interval, Outcomes, bootstrap, paired_test
 from composir.compose.blend import BlendWeights
 from composir.compose.spliced import changes_of
+from composir.compose.template import filled
 from composir.compose.trained import ComposerManifest
+from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import best_of_grid, best_sum
-from composir.train.composing.before_after import BlendScores, MethodRow, as_markdown, compared, row
-from composir.train.composing.data import FrozenInputs, QueryVariant, vectors_of
-from composir.train.composing.frozen_triplets import FrozenTriplets
-from composir.train.composing.packaged import Packaged, names_for
+from composir.train.composing.frozen_inputs import FrozenInputs, QueryVariant
+from composir.train.composing.frozen_triplets import CUTS, FrozenTriplets, found_within
 from composir.types import FloatArray
 
 CHANGES = ("exchange", "learned")
 """Terms of a blend that `compose.changes.Changes` gives, in its order."""
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What queries are blended from, (m, D) float32 each, unit norm.
+
+    Attributes:
+        composed: q, the composed sentences.
+        sentence: s, the references' own sentences.
+        image: v, the references, as the gallery or the query side's own graph gives it.
+        text: t, the modifications.
+    """
+
+    composed: FloatArray
+    sentence: FloatArray
+    image: FloatArray
+    text: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """One line of the table.
+
+    Attributes:
+        name: The method, as shown.
+        weights: Of its blend, without zeros.
+        recall: Shares with 95 % intervals, by `CUTS`.
+        found: (m, len(CUTS)) float64, whether each triplet found a target, for paired comparisons.
+    """
+
+    name: str
+    weights: Weights
+    recall: tuple[Interval, ...]
+    found: Outcomes
+
+    @classmethod
+    def of(cls, name: str, found: Outcomes, weights: Weights) -> MethodRow:
+        """The line of a method that found these."""
+        chosen = {key: value for key, value in weights.items() if value}
+        return cls(name, chosen, bootstrap([found], seed=0), found)
+
+    @property
+    def markdown(self) -> str:
+        """For the card."""
+        shares = [
+            f"{100 * r.value:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f})" for r in self.recall
+        ]
+        weights = ", ".join(f"{name} {value:g}" for name, value in self.weights.items())
+        return f"| {' | '.join([self.name, *shares, weights])} |"
+
+    @property
+    def record(self) -> dict[str, object]:
+        """For programs."""
+        recalls = {f"recall@{c}": 100.0 * r.value for c, r in zip(CUTS, self.recall, strict=True)}
+        return {"method": self.name, "weights": dict(self.weights), **recalls}
+
+
+class BlendScores:
+    """Scores of every part of a blend over all images, (m, n) each."""
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        images: FloatArray,
+        triplets: FrozenTriplets,
+        changes: Sequence[FloatArray] = (),
+    ) -> None:
+        """Score m triplets over images, (n, D) float32, unit norm; `changes` as of `CHANGES`."""
+        self._triplets = triplets.indexed
+        self._parts = {
+            "sentence": vectors.composed @ images.T,
+            "direction": (vectors.composed - vectors.sentence) @ images.T,
+            "image": vectors.image @ images.T,
+            "text": vectors.text @ images.T,
+            **{name: change @ images.T for name, change in zip(CHANGES, changes, strict=False)},
+        }
+
+    def found(self, weights: Weights) -> Outcomes:
+        """(m, len(CUTS)) float64, 1 where a target is among the first k."""
+        total = sum(np.float32(w) * self._parts[name] for name, w in weights.items() if w)
+        if isinstance(total, int):
+            raise TrainingError("all weights of a blend are 0")
+        return found_within(total, self._triplets)
+
+    def mean_recall(self, weights: Weights) -> float:
+        """Mean of R@1, R@5 and R@10, percent: what choices go by."""
+        return 100.0 * float(self.found(weights).mean())
+
+    def row(self, name: str, weights: Weights) -> MethodRow:
+        """Measure one method."""
+        return MethodRow.of(name, self.found(weights), weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,53 +142,72 @@ class ComparisonTable:
 
     def markdown(self) -> str:
         """The table, and what stage 2 gains."""
-        told = [_difference(self.rows[-1], *one) for one in self.against]
-        return "\n".join([as_markdown(self.rows, self.asked, self.searched), "", *told])
+        head = " | ".join(f"R@{cut}" for cut in CUTS)
+        lines = [f"| method | {head} | weights |", f"|---|{'---|' * len(CUTS)}---|"]
+        lines += [one.markdown for one in self.rows]
+        note = f"{self.asked}, {self.searched}, percent, 95 % intervals."
+        told = [self._gained(*one) for one in self.against]
+        return "\n".join([*lines, "", note, "", *told])
+
+    def _gained(self, name: str, other: MethodRow, weights: str) -> str:
+        """Difference in R@1 on the same triplets."""
+        test = paired_test([other.found[:, :1]], [self.rows[-1].found[:, :1]], seed=0)[0]
+        return (
+            f"R@1 of stage 2 minus {name}: {100 * test.difference:+.1f} points "
+            f"({100 * test.low:+.1f} to {100 * test.high:+.1f}, p = {test.p_value:.3f}), {weights}."
+        )
+
+
+def vectors_of(part: FrozenTriplets, composed: TextEncoder) -> Vectors:
+    """What queries are blended from, through the runtime as at query time."""
+    sentences = [filled(part.templates.composed, text) for text in part.indexed.texts]
+    return Vectors(
+        composed=composed.encode_spliced(sentences, [one.numpy() for one in part.tokens])[0],
+        sentence=part.sentences.numpy(),
+        image=part.vectors.numpy(),
+        text=part.indexed.text_vectors,
+    )
 
 
 def compare(
     variant: QueryVariant,
     inputs: FrozenInputs,
     adapted: TextEncoder,
-    packaged: Mapping[str, Packaged],
-    fixed: Mapping[str, float],
-    composer: Path,
+    packaged: Sequence[MethodRow],
+    fixed: Weights,
 ) -> ComparisonTable:
-    """Ask the held-out triplets, with weights that the dev triplets choose."""
+    """Ask the held-out triplets, with weights that the dev triplets choose; beside the model's."""
 
     def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> BlendScores:
-        return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets.indexed)
+        return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets)
 
     model, made = inputs.foundation.model, variant.start.manifest
     plain = model.texts
-    others = [packaged[name] for name in names_for(made.name) if name in packaged]
-    own = [one.row for one in others if not one.is_in(composer)]
     before, after = scores(variant.dev, plain), scores(variant.dev, adapted)
     tuned, chosen = (best_of_grid(one.mean_recall, fixed) for one in (before, after))
     first, second = scores(variant.held_out, plain), scores(variant.held_out, adapted)
     came = made.settings.model_dump(exclude={"negative_weight"})
-    as_it_came = _with_changes(variant, model, inputs.images) if _weighs_changes(came) else first
+    weighs_changes = any(came[name] for name in CHANGES)
+    as_it_came = _with_changes(variant, model, inputs.images) if weighs_changes else first
     rows = [
-        row("image alone", first, {"image": 1.0}),
-        row("text alone", first, {"text": 1.0}),
-        row("sum", first, best_sum(before.mean_recall)),
-        row("stage 1, sentence alone", first, {"sentence": 1.0}),
-        row("stage 1, as it came", as_it_came, came),
-        row("stage 1, weights chosen on dev", first, tuned),
-        *own,
-        row("stage 2, sentence alone", second, {"sentence": 1.0}),
-        row("stage 2, weights chosen on dev", second, chosen),
+        first.row("image alone", {"image": 1.0}),
+        first.row("text alone", {"text": 1.0}),
+        first.row("sum", best_sum(before.mean_recall)),
+        first.row("stage 1, sentence alone", {"sentence": 1.0}),
+        as_it_came.row("stage 1, as it came", came),
+        first.row("stage 1, weights chosen on dev", tuned),
+        *packaged,
+        second.row("stage 2, sentence alone", {"sentence": 1.0}),
+        second.row("stage 2, weights chosen on dev", chosen),
     ]
-    chosen_both, elsewhere = (
-        "both with weights chosen on dev",
-        "whose own weights were chosen elsewhere",
-    )
+    chosen_both = "both with weights chosen on dev"
+    elsewhere = "whose own weights were chosen elsewhere"
     return ComparisonTable(
         rows,
         [
             ("sum", rows[2], chosen_both),
             ("stage 1", rows[5], chosen_both),
-            *((f"the {one.name}", one, elsewhere) for one in own),
+            *((f"the {one.name}", one, elsewhere) for one in packaged),
         ],
         made.settings.changed({**dict.fromkeys(CHANGES, 0.0), **chosen}),
         "chosen on dev triplets",
@@ -99,17 +216,11 @@ def compare(
     )
 
 
-def _weighs_changes(weights: Mapping[str, float]) -> bool:
-    return any(weights[name] for name in CHANGES)
-
-
 def _with_changes(variant: QueryVariant, model: Model, images: FloatArray) -> BlendScores:
     """The held-out triplets' scores of stage 1, what words exchange and pictures do included."""
-    triplets = variant.held_out
-    vectors = vectors_of(triplets, model.texts)
-    changes = changes_of(variant.start, model)(vectors.image, triplets.indexed.texts)
-    told = replace(vectors, changes=dict(zip(CHANGES, changes, strict=True)))
-    return BlendScores(told, images, triplets.indexed)
+    vectors = vectors_of(variant.held_out, model.texts)
+    changes = changes_of(variant.start, model)(vectors.image, variant.held_out.indexed.texts)
+    return BlendScores(vectors, images, variant.held_out, changes)
 
 
 def compare_texts(
@@ -120,15 +231,15 @@ def compare_texts(
     dev, held_out = inputs.texts.dev[start.name], inputs.texts.held_out[start.name]
     texts, plain = inputs.texts.texts, inputs.foundation.model.texts
     before, first, second = (
-        BlendScores(vectors_of(part, encoder), texts, part.indexed)
+        BlendScores(vectors_of(part, encoder), texts, part)
         for part, encoder in ((dev, plain), (held_out, plain), (held_out, adapted))
     )
     rows = [
-        row("reference's text alone", first, {"image": 1.0}),
-        row("words alone", first, {"text": 1.0}),
-        row("sum", first, best_sum(before.mean_recall)),
-        row("stage 1, sentence alone", first, {"sentence": 1.0}),
-        row("stage 2, sentence alone", second, {"sentence": 1.0}),
+        first.row("reference's text alone", {"image": 1.0}),
+        first.row("words alone", {"text": 1.0}),
+        first.row("sum", best_sum(before.mean_recall)),
+        first.row("stage 1, sentence alone", {"sentence": 1.0}),
+        second.row("stage 2, sentence alone", {"sentence": 1.0}),
     ]
     return ComparisonTable(
         rows,
@@ -140,12 +251,4 @@ def compare_texts(
         "as of the first stage",
         f"{len(held_out):,} held-out text triplets",
         f"{len(texts):,} texts",
-    )
-
-
-def _difference(stage2: MethodRow, name: str, other: MethodRow, weights: str) -> str:
-    test = compared(other, stage2)
-    return (
-        f"R@1 of stage 2 minus {name}: {100 * test.difference:+.1f} points "
-        f"({100 * test.low:+.1f} to {100 * test.high:+.1f}, p = {test.p_value:.3f}), {weights}."
     )

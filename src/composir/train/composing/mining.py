@@ -14,17 +14,15 @@ but the same picture as a target, is never a negative.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
+from composir.train.composing.frozen_triplets import IndexedTriplets, Rows
 from composir.train.config import Between, Count, Settings, Steps
 from composir.types import FloatArray
 
-Rows: TypeAlias = NDArray[np.int64]
 NONE = -1
 BLOCK = 256
 
@@ -61,31 +59,6 @@ class MiningConfig(Settings):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedTriplets:
-    """Triplets as rows of the image vectors.
-
-    Attributes:
-        references: (m,) rows of the references.
-        texts: m modification texts.
-        targets: m sets of rows that answer.
-        shown: m tuples of rows that were shown and not chosen.
-        text_vectors: (m, D) float32, unit norm, of the modification texts.
-        kept_back: m sets of rows that answer too, but are not trained on.
-    """
-
-    references: Rows
-    texts: tuple[str, ...]
-    targets: tuple[frozenset[int], ...]
-    shown: tuple[tuple[int, ...], ...]
-    text_vectors: FloatArray
-    kept_back: tuple[frozenset[int], ...] = ()
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.texts)
-
-
 class HardNegatives:
     """Candidates of every kind for every triplet, ordered by hardness.
 
@@ -96,14 +69,7 @@ class HardNegatives:
     def __init__(
         self, triplets: IndexedTriplets, images: FloatArray, config: MiningConfig, seed: int
     ) -> None:
-        """Find the candidates.
-
-        Args:
-            triplets: The training triplets.
-            images: (n, D) float32, unit norm: vectors of all images.
-            config: Which and how many.
-            seed: Of the draws.
-        """
+        """Find the candidates of m training triplets among images, (n, D) float32, unit norm."""
         self.config, self._seed, self._images = config, seed, images
         self._references = triplets.references
         kept_back = triplets.kept_back or (frozenset[int](),) * len(triplets)
@@ -116,8 +82,7 @@ class HardNegatives:
         self._own = np.array([NONE if row in same else row for row, same in pairs], dtype=np.int64)
         self.pools: dict[str, Rows] = {}
         if config.neighbours:
-            of_reference = images[triplets.references]
-            self.pools["neighbours"] = self._nearest(of_reference)
+            self.pools["neighbours"] = self._nearest(images[triplets.references])
         if config.text:
             self.pools["text"] = self._nearest(triplets.text_vectors)
         if config.shown and any(triplets.shown):
@@ -134,11 +99,7 @@ class HardNegatives:
         return bool(every and self.pools and (step - 1) % every == 0)
 
     def refresh(self, queries: FloatArray) -> None:
-        """Put the candidates in the order in which current queries find them.
-
-        Args:
-            queries: (m, D) float32, one for each triplet.
-        """
+        """Put the candidates in the order in which queries, (m, D) float32, find them now."""
         for kind, pool in self.pools.items():
             ordered = np.empty_like(pool)
             for start in range(0, len(pool), BLOCK):
@@ -151,11 +112,7 @@ class HardNegatives:
             self.pools[kind] = ordered
 
     def draw(self, rows: Rows, step: int) -> Rows:
-        """Negatives of some triplets at a step, a function of order and step alone.
-
-        Args:
-            rows: (b,) which triplets.
-            step: Number of the step.
+        """Negatives of some triplets (b,) at a step, a function of order and step alone.
 
         Returns:
             (b, width) rows of images, `NONE` where a triplet has too few candidates.

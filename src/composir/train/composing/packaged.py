@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,30 +16,13 @@ from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import MANIFEST_NAME, ComposerFolder
 from composir.errors import ComposirError, ImageReadError
 from composir.images import read_image
-from composir.model import Model
 from composir.model.checked_files import list_files
-from composir.train.composing.before_after import MethodRow, row_of
-from composir.train.composing.mining import IndexedTriplets
-from composir.train.composing.recall import found_within
-from composir.types import FloatArray
+from composir.train.composing.comparison_table import MethodRow
+from composir.train.composing.frozen_inputs import FrozenInputs
+from composir.train.composing.frozen_triplets import found_within
 
 COMPOSE = "compose"
 _CHUNK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """What is asked, and where the answers are.
-
-    Attributes:
-        triplets: The held-out triplets.
-        images: (n, D) float32, unit norm: vectors of all images.
-        files: Their n files.
-    """
-
-    triplets: IndexedTriplets
-    images: FloatArray
-    files: Sequence[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,49 +41,48 @@ class Packaged:
         )
 
 
-def names_for(start: str) -> tuple[str, str]:
-    """The model's composers that the one made from a start is compared with, if it has them."""
-    return COMPOSE, f"{start}-{COMPOSE}"
-
-
-def measure_packaged(
-    model: Model, starts: Iterable[str], held_out: HeldOut, log: Callable[[str], None]
-) -> dict[str, Packaged]:
+def measure_packaged(inputs: FrozenInputs, log: Callable[[str], None]) -> dict[str, Packaged]:
     """Ask the model's own composers of stage 2 the same triplets, with their own weights."""
-    wanted = dict.fromkeys(name for start in starts for name in names_for(start))
-    found: dict[str, Packaged] = {}
-    for name in wanted:
-        if name not in packaged_composers(model) or not held_out.triplets:
-            continue
+    model, found = inputs.foundation.model, dict[str, Packaged]()
+    wanted = dict.fromkeys(n for start in inputs.starts for n in _names_for(start.manifest.name))
+    if not inputs.variants or not inputs.variants[0].held_out:
+        return found
+    for name in (name for name in wanted if name in packaged_composers(model)):
         try:
             composer = load_composer(name, model)
             if isinstance(composer, SplicedComposer) and composer.folder.manifest.text_graph:
                 log(f"asking the packaged {name} the held-out triplets")
-                found[name] = Packaged(composer.folder, _row(name, composer, held_out))
+                found[name] = Packaged(composer.folder, _row(name, composer, inputs))
         except ComposirError as error:
             log(f"the table goes without the packaged {name}: {error}")
     return found
 
 
-def _row(name: str, composer: SplicedComposer, held_out: HeldOut) -> MethodRow:
-    asked = held_out.triplets
-    scores = np.concatenate(
-        [
-            composer.compose(_batch(held_out, start)).scores(held_out.images)
-            for start in range(0, len(asked), _CHUNK)
-        ]
-    )
+def rows_beside(packaged: Mapping[str, Packaged], start: str, composer: Path) -> list[MethodRow]:
+    """Lines of the model's composers that the one made from a start is compared with."""
+    others = [packaged[name] for name in _names_for(start) if name in packaged]
+    return [one.row for one in others if not one.is_in(composer)]
+
+
+def _names_for(start: str) -> tuple[str, str]:
+    return COMPOSE, f"{start}-{COMPOSE}"
+
+
+def _row(name: str, composer: SplicedComposer, inputs: FrozenInputs) -> MethodRow:
+    asked = inputs.variants[0].held_out.indexed
+    batches = (_batch(inputs, start) for start in range(0, len(asked), _CHUNK))
+    scores = np.concatenate([composer.compose(one).scores(inputs.images) for one in batches])
     weights = composer.weights.model_dump(exclude={"negative_weight"})
-    return row_of(f"packaged {name}", found_within(scores, asked), weights)
+    return MethodRow.of(f"packaged {name}", found_within(scores, asked), weights)
 
 
-def _batch(held_out: HeldOut, start: int) -> QueryBatch:
-    asked, chosen = held_out.triplets, slice(start, start + _CHUNK)
+def _batch(inputs: FrozenInputs, start: int) -> QueryBatch:
+    asked, chosen = inputs.variants[0].held_out.indexed, slice(start, start + _CHUNK)
     references = asked.references[chosen]
     return QueryBatch(
         texts=asked.texts[chosen],
-        image_vectors=held_out.images[references],
-        images=[partial(_opened, held_out.files[row]) for row in references],
+        image_vectors=inputs.images[references],
+        images=[partial(_opened, inputs.files[row]) for row in references],
     )
 
 

@@ -31,11 +31,10 @@ def fit_moves(
     Args:
         texts: n modification texts.
         differences: (n, D) float32, vectors of the targets less those of the references.
-        model: Gives phrases' vectors, and says how alike they are (`PhraseSpace`).
+        model: Gives phrases' vectors, and says how alike they are.
 
     Returns:
-        (2, m, D): phrases and their weights, as `compose.changes.PictureMoves` reads them; m is 0
-        where no text asks for one thing.
+        (2, m, D): phrases and their weights, as `compose.changes.PictureMoves` reads them.
     """
     rows = defaultdict[str, list[int]](list)
     for row, text in enumerate(texts):

@@ -24,14 +24,13 @@ from composir.train.card import Card, write_composer
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
 from composir.train.composing.anchors import anchor_texts, text_search_cost
-from composir.train.composing.before_after import as_records
 from composir.train.composing.comparison_table import ComparisonTable, compare, compare_texts
 from composir.train.composing.compose_config import ComposeConfig
-from composir.train.composing.data import FrozenInputs, open_starts
-from composir.train.composing.frozen_inputs import freeze_inputs
-from composir.train.composing.packaged import HeldOut, Packaged, measure_packaged
+from composir.train.composing.frozen_inputs import FrozenInputs, freeze_inputs, open_starts
+from composir.train.composing.packaged import measure_packaged, rows_beside
 from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.task import WATCHED, ComposingTask
+from composir.train.config import at_temperature
 from composir.train.loop import LoopOptions
 from composir.train.run import (
     COMPOSER,
@@ -41,7 +40,6 @@ from composir.train.run import (
     figures_line,
     public_command,
 )
-from composir.train.temperatures import at_temperature
 
 STAGE, TEXT_GRAPH, TABLE, MOVES = "stage2", "text.onnx", "before_after", "moves.npy"
 KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
@@ -74,10 +72,10 @@ def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerMa
     }
     training = run.record(_command(config, folder), figures) | made
     tables = _compared(config, run, inputs, adapted, places)
-    start_names = [start.manifest.name for start in starts]
     for place, name, start, table in zip(places, names, starts, tables, strict=True):
-        others = [other for other in start_names if other != start.manifest.name]
-        _write(run, place, name, start.manifest, table, training | _shared(others))
+        others = [other.manifest.name for other in starts if other is not start]
+        shared = {"shared_with": others} if others else {}
+        _write(run, place, name, start.manifest, table, training | shared)
     dev = run.dev_sets(config.dev_sets)
     manifests = [
         run.choose_blend(place, dev, config.fixed_weights(start.manifest))
@@ -89,15 +87,7 @@ def train_composing(config: ComposeConfig, folder: Path, log: Log) -> ComposerMa
 
 
 def composer_names(first: str, starts: Sequence[ComposerFolder]) -> tuple[str, ...]:
-    """Names of the composers that a run writes, one for each start.
-
-    Args:
-        first: Of the first.
-        starts: Others are named after theirs, `START-compose`.
-
-    Raises:
-        TrainingError: If the first would be named as another.
-    """
+    """Names of the composers that a run writes: `first`, then `START-compose` of other starts."""
     others = tuple(f"{start.manifest.name}-compose" for start in starts[1:])
     if first in others:
         raise TrainingError(
@@ -174,21 +164,17 @@ def _compared(
     places: Sequence[Path],
 ) -> list[ComparisonTable]:
     """A table for each start: of held-out pictures, or where there are none of texts."""
-    names = [start.manifest.name for start in inputs.starts]
-    packaged: Mapping[str, Packaged] = {}
-    if inputs.variants:
-        held_out = HeldOut(inputs.variants[0].held_out.indexed, inputs.images, inputs.files)
-        packaged = measure_packaged(run.foundation.model, names, held_out, run.log)
+    packaged = measure_packaged(inputs, run.log)
     tables = []
     for number, (start, place) in enumerate(zip(inputs.starts, places, strict=True)):
+        made = start.manifest
         if len(places) > 1:
-            run.log(f"on the query side of {start.manifest.name}:")
+            run.log(f"on the query side of {made.name}:")
         if inputs.variants:
-            fixed = config.fixed_weights(start.manifest)
-            variant = inputs.variants[number]
-            tables.append(compare(variant, inputs, adapted, packaged, fixed, place))
+            beside, fixed = rows_beside(packaged, made.name, place), config.fixed_weights(made)
+            tables.append(compare(inputs.variants[number], inputs, adapted, beside, fixed))
         else:
-            tables.append(compare_texts(start.manifest, inputs, adapted))
+            tables.append(compare_texts(made, inputs, adapted))
         run.log(tables[-1].markdown())
     return tables
 
@@ -200,10 +186,6 @@ def _text_search_cost(config: ComposeConfig, run: Run, adapted: TextEncoder) -> 
     costs = text_search_cost(folder, model, adapted, config.cache)
     run.log(figures_line(costs))
     return costs
-
-
-def _shared(others: Sequence[str]) -> dict[str, Any]:
-    return {"shared_with": list(others)} if others else {}
 
 
 def _command(config: ComposeConfig, folder: Path) -> str:
@@ -226,7 +208,7 @@ def _write(
     training: Mapping[str, Any],
 ) -> None:
     """Table, manifest and card of one composer."""
-    training = {**training, "before_after": as_records(compared.rows)}
+    training = {**training, "before_after": [row.record for row in compared.rows]}
     record = composer.parent / f"{composer.name.replace(COMPOSER, TABLE, 1)}.json"
     record.write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
     fields = {

@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from composir.train.blend import BlendSettings
-from composir.train.composing.adapted_queries import AdaptedQueries
 from composir.train.composing.adapters import AdaptedTower
-from composir.train.composing.anchor_loss import AnchorLoss, ImageSentences
-from composir.train.composing.frozen_texts import FrozenTexts, TextBatch
-from composir.train.composing.frozen_triplets import FrozenTriplets
+from composir.train.composing.frozen_triplets import FrozenTriplets, recalls
 from composir.train.composing.mining import MiningConfig
-from composir.train.composing.picture_contrast import PictureContrast
-from composir.train.composing.recall import recalls
+from composir.train.composing.step_losses import (
+    AdaptedQueries,
+    AnchorLoss,
+    ImageSentences,
+    PictureContrast,
+)
+from composir.train.composing.text_batches import FrozenTexts, TextBatch
 from composir.train.config import Count, Pairs, Rate, Settings, Temperature, Weight
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup

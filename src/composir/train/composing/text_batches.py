@@ -8,16 +8,23 @@ without mining (the ideas of RTD, arXiv 2406.09188, and DeCIR, arXiv 2605.08389)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from composir.compose.trained import Templates
 from composir.errors import TrainingError
-from composir.train.composing.mining import Rows
+from composir.train.composing.frozen_triplets import FrozenTriplets, Rows
+from composir.train.composing.text_references import TextReader
 from composir.train.config import Between, Length, Pairs, Settings, Temperature, Weight
-from composir.train.draws import drawn_rows
+from composir.train.loop import drawn_rows
 from composir.triplets.caption_edits import TextTriplet
+from composir.types import FloatArray
 
 
 class TextBatchConfig(Settings):
@@ -49,14 +56,7 @@ class TextBatches:
     """Rows of text triplets by step, a function of the step's number alone."""
 
     def __init__(self, triplets: Sequence[TextTriplet], rows: int, alike: int, seed: int) -> None:
-        """Find who shares a reference or an edit.
-
-        Args:
-            triplets: To train on.
-            rows: Of a batch.
-            alike: How many that share something stand together.
-            seed: Of the draws.
-        """
+        """Find who shares a reference or an edit; so many rows a batch, so many alike together."""
         if len(triplets) < rows:
             raise TrainingError(
                 f"{len(triplets):,} text triplets to train on are fewer than the {rows} of a "
@@ -101,3 +101,121 @@ def _sharing(keyed: Iterable[tuple[str, int]], targets: Sequence[str]) -> list[R
     for key, row in keyed:
         groups[key].setdefault(targets[row], row)
     return [np.array([*own.values()]) for own in groups.values() if len(own) > 1]
+
+
+class TextVectors:
+    """Vectors of texts in the frozen tower.
+
+    Attributes:
+        texts: Those that are known, each once.
+        vectors: (n, D) float32, unit norm.
+    """
+
+    def __init__(self, texts: Sequence[str], vectors: FloatArray) -> None:
+        self.texts, self.vectors = tuple(texts), vectors
+        self._rows = {text: row for row, text in enumerate(texts)}
+
+    def rows(self, texts: Sequence[str]) -> list[int]:
+        """Where texts are."""
+        return [self._rows[text] for text in texts]
+
+    def of(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of some of the texts, (m, D)."""
+        return self.vectors[self.rows(texts)]
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch:
+    """Text triplets of a step as one query side puts them.
+
+    Attributes:
+        templates: The query side's sentences.
+        tokens: b of (L, Dw), read in the references.
+        texts: b modification texts.
+        targets: (b, D), vectors of the targets' texts.
+        negatives: (b, h, D), each row's own further negatives.
+        valid: (b, b + h) bool, which columns count for each row.
+        temperature: τ of the contrast.
+        weight: Of the loss.
+    """
+
+    templates: Templates
+    tokens: tuple[Tensor, ...]
+    texts: tuple[str, ...]
+    targets: Tensor
+    negatives: Tensor
+    valid: Tensor
+    temperature: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextTraining:
+    """Text triplets to train on, a batch at a time; the query sides, by their readers, take turns.
+
+    Attributes:
+        vectors: Of the references and targets of all that are drawn.
+    """
+
+    triplets: Sequence[TextTriplet]
+    batches: TextBatches
+    vectors: TextVectors
+    readers: Sequence[TextReader]
+    config: TextBatchConfig
+
+    def batch(self, step: int) -> TextBatch:
+        """The triplets of a step; noise is drawn with torch."""
+        chosen = [self.triplets[row] for row in self.batches.rows(step)]
+        reader = self.readers[step % len(self.readers)]
+        names = [triplet.reference for triplet in chosen]
+        references = torch.from_numpy(self.vectors.of(names))
+        further = references[:, None][:, : self.config.reference]
+        others = torch.from_numpy(_others(chosen))
+        counts = torch.ones(len(chosen), further.shape[1], dtype=torch.bool)
+        targets = torch.from_numpy(self.vectors.of([triplet.target for triplet in chosen]))
+        tokens = reader.tokens(names, references, self.config.noise)
+        device = tokens[0].device
+        return TextBatch(
+            templates=reader.start.manifest.templates,
+            tokens=tokens,
+            texts=tuple(triplet.text for triplet in chosen),
+            targets=targets.to(device),
+            negatives=further.to(device),
+            valid=torch.cat([others, counts], dim=1).to(device),
+            temperature=self.config.temperature,
+            weight=self.config.weight,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenTexts:
+    """Text triplets of a run.
+
+    Attributes:
+        training: To train on; None where nothing is.
+        dev: By start, to choose by.
+        held_out: By start, for the table where there are no pictures.
+        texts: (n, D) float32, vectors of all texts of dev and held-out triplets: what is searched.
+        captions: Texts of the references that are trained on, plain captions as a rule.
+    """
+
+    training: TextTraining | None
+    dev: Mapping[str, FrozenTriplets]
+    held_out: Mapping[str, FrozenTriplets]
+    texts: FloatArray
+    captions: tuple[str, ...]
+
+    @property
+    def train_count(self) -> int:
+        """Text triplets to train on."""
+        return len(self.training.triplets) if self.training else 0
+
+
+def _others(chosen: Sequence[TextTriplet]) -> NDArray[np.bool_]:
+    """Which targets are no answer to a row's question, (b, b); a row's own target counts."""
+    targets = np.array([triplet.target for triplet in chosen])
+    questions = np.array([f"{triplet.reference}\n{triplet.text}" for triplet in chosen])
+    others: NDArray[np.bool_] = targets[:, None] != targets
+    others &= questions[:, None] != questions
+    np.fill_diagonal(others, val=True)
+    return others

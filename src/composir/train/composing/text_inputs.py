@@ -12,19 +12,20 @@ import numpy as np
 import torch
 
 from composir.compose.trained import ComposerFolder
-from composir.encode.texts import encode_texts
 from composir.train.composing.anchors import spread
 from composir.train.composing.compose_config import ComposeConfig
-from composir.train.composing.data import MOST_EVALUATED
-from composir.train.composing.frozen_texts import FrozenTexts, TextTraining, TextVectors
-from composir.train.composing.frozen_triplets import FrozenTriplets
-from composir.train.composing.mining import IndexedTriplets
-from composir.train.composing.text_batches import TextBatches
+from composir.train.composing.frozen_triplets import FrozenTriplets, IndexedTriplets
+from composir.train.composing.text_batches import (
+    FrozenTexts,
+    TextBatches,
+    TextTraining,
+    TextVectors,
+)
 from composir.train.composing.text_references import ModalityGap, TextReader, maps_vectors
 from composir.train.composing.text_rows import TextSplit, split_texts, text_subset
-from composir.train.gallery_features import feature_store
+from composir.train.composing.triplet_split import MOST_EVALUATED
+from composir.train.config import at_temperature
 from composir.train.run import Run
-from composir.train.temperatures import at_temperature
 from composir.triplets.caption_edits import TextTriplet
 from composir.types import FloatArray
 
@@ -42,13 +43,7 @@ def freeze_texts(
 ) -> FrozenTexts:
     """Everything about text triplets that does not change while adapters are trained.
 
-    Args:
-        config: Settings of the run.
-        run: Its model, cache and log.
-        starts: The first stages.
-        triplets: All that was read.
-        pictures: (n, D), vectors of the run's pictures; they say where pictures lie if the model
-            does not.
+    Vectors of the run's pictures, (n, D), say where pictures lie if the model does not.
     """
     split = _split(config, triplets)
     batches, drawn = _planned(config, split.train)
@@ -57,8 +52,12 @@ def freeze_texts(
         f"draw {len(drawn):,}; {len(split.dev):,} dev, {len(split.held_out):,} held out"
     )
     judging = (*split.dev, *split.held_out)
-    known = _encoded(run, _named((*drawn, *judging)))
-    gap = ModalityGap.between(run.foundation, known.vectors, _mean_picture(run, pictures))
+    texts = _named((*drawn, *judging))
+    known = TextVectors(texts, run.encoded_texts(texts))
+    mean = run.foundation.model.mean_image
+    if mean is None and pictures is not None:
+        mean = np.asarray(pictures.mean(axis=0), dtype=np.float32)
+    gap = ModalityGap.between(run.foundation, known.vectors, mean)
     readers = [_reader(run, one, gap, config.text_batch.read, known) for one in starts]
     searched = TextVectors(_named(judging), known.of(_named(judging)))
     training = None
@@ -95,19 +94,6 @@ def _planned(
 def _named(triplets: Iterable[TextTriplet]) -> list[str]:
     """References and targets, each once."""
     return list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
-
-
-def _encoded(run: Run, texts: Sequence[str]) -> TextVectors:
-    store, progress = feature_store(run.config.cache), run.progress("texts")
-    found = encode_texts(texts, run.foundation.model, store, progress=progress)
-    return TextVectors(texts, found)
-
-
-def _mean_picture(run: Run, pictures: FloatArray | None) -> FloatArray | None:
-    mean = run.foundation.model.mean_image
-    if mean is None and pictures is not None:
-        return np.asarray(pictures.mean(axis=0), dtype=np.float32)
-    return mean
 
 
 def _reader(

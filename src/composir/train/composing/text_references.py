@@ -21,9 +21,8 @@ from torch.nn import functional
 
 from composir.compose.trained import ComposerFolder
 from composir.errors import TrainingError
-from composir.train.baselines.text_map_task import with_noise
 from composir.train.composing.query_tokens import tokens_of_vectors
-from composir.train.frozen import FrozenFoundation
+from composir.train.frozen import FrozenFoundation, with_noise
 from composir.types import FloatArray
 
 
@@ -45,13 +44,9 @@ class ModalityGap:
     def between(
         cls, foundation: FrozenFoundation, texts: FloatArray, picture: FloatArray | None
     ) -> Self:
-        """Measure it.
+        """From vectors of many texts, (n, D), to the mean of many pictures' vectors, (D,).
 
-        Args:
-            foundation: Says which coordinates are appearance.
-            texts: (n, D) vectors of many texts.
-            picture: (D,), the mean of many pictures' vectors; None where nobody knows it, so that
-                nothing is moved.
+        Where nobody knows that mean, nothing is moved.
         """
         fields = foundation.model.manifest.image.appearance
         width = foundation.appearance_width
@@ -81,14 +76,7 @@ class TextReader:
     def __init__(
         self, start: ComposerFolder, foundation: FrozenFoundation, gap: ModalityGap, *, maps: bool
     ) -> None:
-        """Prepare.
-
-        Args:
-            start: The first stage.
-            foundation: Words and tokeniser.
-            gap: Between texts and pictures.
-            maps: Whether by its mapping, which has to take vectors.
-        """
+        """Read as `start` does; `maps`: by its mapping, which has to take vectors."""
         if maps and not maps_vectors(start):
             raise TrainingError(
                 f"{start.folder} maps no vectors ({start.manifest.kind} of "
@@ -100,12 +88,7 @@ class TextReader:
         self._mapping = tokens_of_vectors(start, foundation) if maps else None
 
     def found(self, texts: Sequence[str], vectors: FloatArray) -> float:
-        """Share of texts that the sentence made of their pseudo-words is nearest to.
-
-        Args:
-            texts: n texts.
-            vectors: (n, D), theirs.
-        """
+        """Share of n texts that the sentence made of their pseudo-words is nearest to."""
         model, template = self._foundation.model, self.start.manifest.templates.image
         words = [one.cpu().numpy() for one in self.tokens(texts, torch.from_numpy(vectors))]
         sentences, _ = model.texts.encode_spliced([template] * len(words), words)
@@ -115,15 +98,9 @@ class TextReader:
     def tokens(
         self, texts: Sequence[str], vectors: Tensor, noise: float = 0.0
     ) -> tuple[Tensor, ...]:
-        """Pseudo-words of texts.
+        """Pseudo-words of n texts, n of (L, Dw), where the foundation is.
 
-        Args:
-            texts: n texts.
-            vectors: (n, D), theirs, on the CPU.
-            noise: As of `with_noise`.
-
-        Returns:
-            n of (L, Dw), where the foundation is.
+        `vectors` are theirs, (n, D), on the CPU; `noise` is as of `with_noise`.
         """
         if self._mapping is None:
             embed, ids = self._foundation.embed, self._foundation.word_ids

@@ -6,7 +6,6 @@ a caption, what is to change in it, the changed caption, and what changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,7 +14,8 @@ from typing import Any
 from composir.data.problems import Problem, summarised
 from composir.errors import DatasetError
 from composir.images.formats import PICTURE_SUFFIXES
-from composir.train.composing.triplet_files import json_rows, refuse_unusable
+from composir.train.composing.triplet_files import json_rows, usable
+from composir.train.composing.triplet_split import order_key
 from composir.triplets.caption_edits import TextTriplet
 from composir.triplets.text_triplets import FILE
 
@@ -55,10 +55,7 @@ class TextTripletData:
 class TextSplit:
     """Text triplets to train on, to choose by and for the table; no two parts share a reference.
 
-    Attributes:
-        train: Without those that lead between the same two texts as a triplet of the other parts.
-        dev: For choices.
-        held_out: For the table.
+    Training leaves out what leads between the same two texts as a triplet of the other parts.
     """
 
     train: tuple[TextTriplet, ...]
@@ -67,20 +64,17 @@ class TextSplit:
 
 
 def read_text_triplets(sources: Sequence[Path], max_bad: float) -> TextTripletData:
-    """Read text triplets.
+    """Read `.jsonl` files, or folders that `composir triplets texts` wrote.
 
-    Args:
-        sources: `.jsonl` files, or folders that `composir triplets texts` wrote.
-        max_bad: Largest share of unusable lines of a file, 0 to 1.
+    Of a file at most a share of `max_bad` lines may be unusable.
     """
     good: list[TextTriplet] = []
     problems: list[Problem] = []
     for source in sources:
         file = _opened(source)
-        outcomes = [_outcome(where, row) for where, row in json_rows(file)]
-        bad = [one for one in outcomes if isinstance(one, Problem)]
-        refuse_unusable(file, len(outcomes) - len(bad), bad, max_bad, LINE)
-        good += [one for one in outcomes if isinstance(one, TextTriplet)]
+        outcomes = (_outcome(where, row) for where, row in json_rows(file))
+        lines, bad = usable(file, outcomes, max_bad, LINE)
+        good += lines
         problems += bad
     unique = tuple(dict.fromkeys(good))
     return TextTripletData(unique, tuple(problems), len(good) - len(unique))
@@ -94,7 +88,7 @@ def text_subset(triplets: Sequence[TextTriplet], count: int) -> tuple[TextTriple
     """
     if count < 0:
         return tuple(triplets)
-    keys = {t.reference: _key(t.reference) for t in triplets}
+    keys = {t.reference: order_key(t.reference) for t in triplets}
     return tuple(sorted(triplets, key=lambda t: keys[t.reference])[:count])
 
 
@@ -103,12 +97,9 @@ def split_texts(
 ) -> TextSplit:
     """Split by reference, the same way every time.
 
-    Args:
-        triplets: All of them.
-        shares: Of the triplets, for choices and for the table.
-        most: Triplets of each of these two parts.
+    `shares` are of the triplets, for choices and for the table; of both `most` at most.
     """
-    keys = {t.reference: _key(t.reference) for t in triplets}
+    keys = {t.reference: order_key(t.reference) for t in triplets}
     ordered = sorted(triplets, key=lambda t: keys[t.reference])
     counts = [min(most, max(1, round(share * len(ordered)))) * (share > 0) for share in shares]
     dev, held_out, rest = _cut(ordered, counts)
@@ -130,15 +121,11 @@ def _cut(
     parts, begin = [], 0
     for count in counts:
         end = begin + count
-        while begin < end < len(ordered) and _alike(ordered, end):
+        while begin < end < len(ordered) and ordered[end - 1].reference == ordered[end].reference:
             end += 1
         parts.append(ordered[begin:end])
         begin = end
     return *parts, ordered[begin:]
-
-
-def _alike(ordered: Sequence[TextTriplet], place: int) -> bool:
-    return ordered[place - 1].reference == ordered[place].reference
 
 
 def _opened(source: Path) -> Path:
@@ -154,14 +141,11 @@ def _opened(source: Path) -> Path:
 
 def _outcome(where: str, row: Any) -> TextTriplet | Problem:
     """A line's triplet, or what is wrong with it."""
-    if not isinstance(row, dict):
-        return Problem(where, str(row))
-    reference, text, target = (row.get(name) for name in _NEEDED)
-    edit = row.get("edit", "")
-    wrong = _wrong(row) or ("edit is no text" if not isinstance(edit, str) else "")
+    wrong = _wrong(row) if isinstance(row, dict) else str(row)
     if wrong:
         return Problem(where, wrong)
-    return TextTriplet(str(reference).strip(), str(text).strip(), str(target).strip(), edit)
+    reference, text, target = (row[name].strip() for name in _NEEDED)
+    return TextTriplet(reference, text, target, row.get("edit", ""))
 
 
 def _wrong(row: dict[str, Any]) -> str:
@@ -174,8 +158,4 @@ def _wrong(row: dict[str, Any]) -> str:
             return f"{name} names a picture: triplets of pictures go to --triplets"
     if row["reference"].strip() == row["target"].strip():
         return "the target is the reference itself"
-    return ""
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return "" if isinstance(row.get("edit", ""), str) else "edit is no text"

@@ -1,4 +1,4 @@
-"""Triplets from files of one's own: read, checked row by row, split so that nothing leaks.
+"""Triplets from files of one's own: read, checked row by row, rows of one question together.
 
 Three forms, told apart by what is there:
 
@@ -15,25 +15,86 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from composir.data.datasets import QUERIES
+from composir.data.datasets import QUERIES, DatasetFolder
 from composir.data.problems import Problem, summarised
 from composir.data.row_examples import TRIPLET_ROW
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
-from composir.train.composing.picture_names import (
-    LOST,
-    LostPictureError,
-    PictureNames,
-)
 from composir.triplets.text_triplets import FILE
 
 TARGET_KEYS = ("targets", "target", "clicked")
 SEPARATOR = "|"
+LOST = "a lost picture"
+"""The kind of problem that all rows share whose pictures are not there."""
+Row = TypeVar("Row")
+
+
+class LostPictureError(ValueError):
+    """A name that leads to no file."""
+
+
+class PictureNames:
+    """Names relative to a folder; ids of a data set's gallery, where there is one.
+
+    Attributes:
+        by_id: Pictures of the data set by id; empty for plain files of rows.
+        way_out: What helps where pictures are looked for in the wrong folder.
+    """
+
+    def __init__(self, folder: Path, images: Path | None) -> None:
+        self._folder, self._root = folder, images or folder
+        self.by_id: dict[str, Path] = {}
+        self._exists: dict[Path, bool] = {}
+        self.way_out = (
+            f"names are relative to {self._root}; where the pictures are elsewhere, name their "
+            "folder: --set images=FOLDER"
+        )
+
+    @classmethod
+    def of_data_set(cls, folder: Path, images: Path | None) -> PictureNames:
+        """Ids of a data set folder's gallery, and names relative to it."""
+        names = cls(folder, images)
+        found = DatasetFolder(folder).images().values()
+        names.by_id = {image.id: names._place(image.name) for image in found}
+        return names
+
+    def __call__(self, name: object) -> Path:
+        """The file that a name means."""
+        path = self.by_id.get(str(name)) or self._root / str(name)
+        if path not in self._exists:
+            self._exists[path] = _is_file(path)
+        if not self._exists[path]:
+            raise LostPictureError(f"no image {str(name)!r} (looked for {path})")
+        return path
+
+    @property
+    def gallery(self) -> tuple[Path, ...]:
+        """All pictures of the data set."""
+        return tuple(self.by_id.values())
+
+    def name_of(self, path: Path) -> str:
+        """The file relative to its folder, so that splits do not depend on the machine."""
+        roots = (root for root in (self._root, self._folder) if path.is_relative_to(root))
+        return next((path.relative_to(root).as_posix() for root in roots), path.name)
+
+    def _place(self, name: str) -> Path:
+        """A data set's own picture, else one of the folder that is named for other rows too."""
+        own = self._folder / name
+        is_elsewhere = self._root != self._folder and not os.path.isfile(own)  # noqa: PTH113 -- any name
+        return self._root / name if is_elsewhere else own
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # e.g. a name that is too long; in whole it would bury the message
+        raise ValueError(f"no image {path.name[:40]!r}... ({error.strerror})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +155,12 @@ class TripletData:
 def read_triplets(source: Path, images: Path | None = None, max_bad: float = 0.1) -> TripletData:
     """Read triplets in any of the forms.
 
-    Args:
-        source: A data set folder, or a `.jsonl` or `.csv` file.
-        images: Folder that file names are relative to; None for the source's own folder.
-        max_bad: Largest share of unusable rows, 0 to 1.
+    File names are relative to `images`, or to the source's own folder; at most a share of `max_bad`
+    rows may be unusable.
     """
-    rows_file, resolve = _opened(source, images)
-    good: list[TrainingTriplet] = []
-    problems: list[Problem] = []
-    for where, row in _rows(rows_file):
-        outcome = _outcome(where, row, resolve)
-        if isinstance(outcome, TrainingTriplet):
-            good.append(outcome)
-        else:
-            problems.append(outcome)
-    refuse_unusable(rows_file, len(good), problems, max_bad, TRIPLET_ROW, resolve.way_out)
+    file, resolve = _opened(source, images)
+    outcomes = (_outcome(where, row, resolve) for where, row in _rows(file))
+    good, problems = usable(file, outcomes, max_bad, TRIPLET_ROW, resolve.way_out)
     merged = _merged(good)
     gallery = resolve.gallery or _unique(file for t in merged for file in t.images)
     repeats = len(good) - len(merged)
@@ -188,30 +240,29 @@ def _outcome(where: str, row: object, resolve: PictureNames) -> TrainingTriplet 
     if not isinstance(row, Mapping):
         return Problem(where, str(row))
     try:
-        made = _triplet(where, row, resolve)
+        return _triplet(where, row, resolve)
     except LostPictureError as error:
         if "edit" in row:
             return Problem(where, "a triplet of texts: such files go to --text-triplets")
         return Problem(where, str(error), LOST)
     except ValueError as error:
         return Problem(where, str(error))
-    return Problem(where, made) if isinstance(made, str) else made
 
 
-def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> TrainingTriplet | str:
-    """A row's triplet, or in words what is wrong with it; names that cannot be used raise."""
+def _triplet(where: str, row: Mapping[str, Any], resolve: PictureNames) -> TrainingTriplet:
+    """A row's triplet; a ValueError says what is wrong with it."""
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
-        return "the text is empty"
+        raise ValueError("the text is empty")
     if not row.get("reference"):
-        return "no reference"
+        raise ValueError("no reference")
     reference = resolve(row["reference"])
     targets = _unique(resolve(n) for key in TARGET_KEYS for n in _names(row.get(key)))
     shown = _unique(resolve(name) for name in _names(row.get("shown")))
     if not targets:
-        return "no target"
+        raise ValueError("no target")
     if reference in targets:
-        return f"the target is the reference itself ({reference.name})"
+        raise ValueError(f"the target is the reference itself ({reference.name})")
     others = tuple(file for file in shown if file not in targets and file != reference)
     group = str(row.get("group") or resolve.name_of(reference))
     return TrainingTriplet(reference, text.strip(), targets, others, group, where)
@@ -237,29 +288,29 @@ def _merged(triplets: Sequence[TrainingTriplet]) -> list[TrainingTriplet]:
     return list(found.values())
 
 
-def refuse_unusable(
+def usable(
     file: Path,
-    good: int,
-    problems: Sequence[Problem],
+    outcomes: Iterable[Row | Problem],
     max_bad: float,
     example: str,
     way_out: str = "",
-) -> None:
-    """Refuse a file of which too little can be used.
+) -> tuple[list[Row], list[Problem]]:
+    """Rows that can be used, and the others; a file with more than `max_bad` of those is refused.
 
-    Args:
-        file: It.
-        good: Rows that can be used.
-        problems: The others.
-        max_bad: Largest share of these, 0 to 1.
-        example: What a row looks like.
-        way_out: What helps where pictures are lost.
+    The refusal tells an example of a row, and a way out where most of the rest lost their pictures.
     """
-    total = good + len(problems)
+    good: list[Row] = []
+    problems: list[Problem] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
+        else:
+            good.append(outcome)
+    total = len(good) + len(problems)
     if not total:
         raise DatasetError(f"{file}: it has no triplets; {example}")
     if good and len(problems) <= max_bad * total:
-        return
+        return good, problems
     kinds = "".join(f"\n  {line}" for line in summarised(problems))
     lost = sum(problem.kind == LOST for problem in problems)
     hint = f"\n{way_out}" if way_out and 2 * lost >= len(problems) else ""

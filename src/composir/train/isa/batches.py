@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from composir.train.draws import drawn_rows
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.picture_bank import PictureBank
 from composir.train.isa.token_learner import TokenLearnerConfig
-from composir.train.steering.targets import PhraseSteering
+from composir.train.loop import drawn_rows
+from composir.train.steering import PhraseSteering
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,6 @@ class Batches:
         seed: int,
         meaning: Callable[[Tensor], Tensor],
     ) -> None:
-        """Prepare."""
         self._meaning = meaning
         self._bank, self._objective, self._seed = bank, objective, seed
         self._steering, self._tokens = steering, learner.num_tokens
@@ -82,6 +81,7 @@ class Batches:
         targets = self._meaning(teachers)
         generator = np.random.default_rng((self._seed, step, 2))
         phrases = self._steering.draw(len(rows), generator)
+        steered = self._steering.rows_with_phrase(phrases)
         return Batch(
             step=step,
             rows=rows,
@@ -90,7 +90,7 @@ class Batches:
             teachers=teachers,
             targets=targets,
             valid=_valid(rows, columns).to(targets.device),
-            goals=self._goals(targets, phrases),
+            goals=self._steering.targets(targets[steered], [phrases[row] for row in steered]),
             kept=self._kept(generator).to(targets.device),
         )
 
@@ -111,10 +111,6 @@ class Batches:
             rows += before
             views += before_views
         return rows[:size], views[:size]
-
-    def _goals(self, targets: Tensor, phrases: Sequence[int]) -> Tensor:
-        rows = self._steering.rows_with_phrase(phrases)
-        return self._steering.targets(targets[rows], [phrases[row] for row in rows])
 
     def _kept(self, generator: np.random.Generator) -> Tensor:
         """All tokens, or with the chance of token dropout a random part of them, in order."""

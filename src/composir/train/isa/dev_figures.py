@@ -18,12 +18,7 @@ QUARTER = 0.25
 
 
 def own_picture_figures(sentences: Tensor, vectors: Tensor) -> dict[str, float]:
-    """How well sentences find their own pictures.
-
-    Args:
-        sentences: (n, D), row i of picture i.
-        vectors: (n, D), the gallery's.
-    """
+    """How well sentences (n, D), row i of picture i, find the gallery's vectors (n, D)."""
     scores = sentences @ vectors.T
     own = scores.diagonal()
     rank = (scores > own[:, None]).sum(1)
@@ -34,10 +29,10 @@ def own_picture_figures(sentences: Tensor, vectors: Tensor) -> dict[str, float]:
 def slot_figures(
     tokens: Tensor, maps: Tensor, sentences: Tensor, averaged: Tensor, vectors: Tensor
 ) -> dict[str, float]:
-    """Whether a picture's tokens are several words, or one word several times.
+    """Whether a picture's L >= 2 tokens are several words, or one word several times.
 
     Args:
-        tokens: (n, L, Dw), L at least 2.
+        tokens: (n, L, Dw).
         maps: (n, L, positions), where they look.
         sentences: (n, D), row i of picture i.
         averaged: (n, D), the same with every token replaced by the mean of its picture's.

@@ -89,7 +89,6 @@ class InvertedBottleneck(nn.Module):
     """Expand, filter each channel, project; with a residual where shapes allow."""
 
     def __init__(self, channels: int, stage: StageSpec, stride: int, output: int) -> None:
-        """Build a block from `channels` to `output` channels."""
         super().__init__()
         inner = channels * stage.expansion
         self.expand = SameConv(channels, inner, 1) if stage.expansion != 1 else None
@@ -115,7 +114,6 @@ class EfficientNetLite(nn.Module):
     """
 
     def __init__(self, spec: LiteSpec) -> None:
-        """Build the architecture with random weights."""
         super().__init__()
         self.spec = spec
         self.stem = SameConv(3, STEM_CHANNELS, 3, stride=2)

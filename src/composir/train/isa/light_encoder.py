@@ -111,20 +111,14 @@ class LiteEncoder(LightEncoder):
     def __init__(
         self, trunk: EfficientNetLite, preprocess: PreprocessSpec, config: LightEncoderConfig
     ) -> None:
-        """Take the stages of a trunk.
-
-        Args:
-            trunk: With its weights.
-            preprocess: How pictures become its pixels.
-            config: How much of it is trained.
-        """
         super().__init__()
         above = len(trunk.stages) - CACHE_STAGE
         if not 0 <= config.trained_blocks <= above:
             raise TrainingError(f"light.trained_blocks of {config.name} must be 0 to {above}")
         self.stem, self.stages = trunk.stem, trunk.stages
         self.split = len(STAGES) - config.trained_blocks
-        self.channels = _output_channels(trunk.stages)
+        last = [module for module in trunk.stages.modules() if isinstance(module, nn.Conv2d)][-1]
+        self.channels = last.out_channels
         self.preprocess = preprocess
 
     def lower(self, pixels: Tensor) -> Tensor:
@@ -156,14 +150,10 @@ class LibraryEncoder(LightEncoder):
     def __init__(
         self, network: nn.Module, preprocess: PreprocessSpec, trained_blocks: int, name: str
     ) -> None:
-        """Wrap a network.
+        """Wrap a network of normalised pixels (n, 3, s, s), and train its last blocks.
 
-        Args:
-            network: Takes normalised pixels (n, 3, s, s); gives (n, C, h, w) or (n, N, C), where
-                tokens before the last square number (a class token) are left out.
-            preprocess: With `size`, `mean` and `std` of the network.
-            trained_blocks: Of its longest list of blocks, how many of the last.
-            name: For messages.
+        It gives (n, C, h, w) or (n, N, C), where tokens before the last square number (a class
+        token) are left out; blocks are those of its longest list.
         """
         super().__init__()
         self.network, self.preprocess, self.name = network, preprocess, name
@@ -197,7 +187,6 @@ class PatchTokens(LightEncoder):
     """The symmetric variant: the gallery's patch tokens are the feature map already."""
 
     def __init__(self, channels: int, grid: tuple[int, int]) -> None:
-        """Take patch tokens of width `channels`, in so many rows and columns."""
         super().__init__()
         self.channels, self.grid = channels, grid
 
@@ -228,11 +217,6 @@ def _normalised(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
     mean = torch.tensor(spec.mean, device=pixels.device)[:, None, None] * 255.0
     std = torch.tensor(spec.std, device=pixels.device)[:, None, None] * 255.0
     return (pixels.permute(0, 3, 1, 2).float() - mean) / std
-
-
-def _output_channels(stages: nn.ModuleList) -> int:
-    convolutions = [module for module in stages.modules() if isinstance(module, nn.Conv2d)]
-    return convolutions[-1].out_channels
 
 
 def _last_blocks(network: nn.Module, count: int, name: str) -> list[nn.Module]:

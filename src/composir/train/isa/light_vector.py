@@ -53,7 +53,6 @@ class LightVector(nn.Module):
     inherited = False
 
     def __init__(self, channels: int, dimension: int, config: LightVectorConfig) -> None:
-        """Build with random weights."""
         super().__init__()
         self.config = config
         self.appearance: AppearancePart | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
+from torch import Tensor
 
+from composir.foundation.text_tower import TextTower, load_matching_encoder
 from composir.train.config import (
     Count,
     Pairs,
@@ -17,7 +19,10 @@ from composir.train.config import (
     Weight,
     Width,
 )
-from composir.train.steering.targets import SteeringConfig
+from composir.train.frozen import FrozenFoundation
+from composir.train.losses import Matcher
+from composir.train.sentences import spliced_words
+from composir.train.steering import SteeringConfig
 
 
 class GcdConfig(Settings):
@@ -97,3 +102,24 @@ class ObjectiveConfig(Settings):
         if not (self.gcd.contrastive_weight or self.gcd.distillation_weight or self.lar.weight):
             raise ValueError("the weights of gcd and lar must not all be 0")
         return self
+
+
+def load_matcher(foundation: FrozenFoundation, objective: ObjectiveConfig) -> Matcher | None:
+    """The first form of LAR: a bundle's own matching encoder reads sentences with pseudo-words.
+
+    None where the bundle has none, or the objective takes the other form.
+    """
+    bundle, lar = foundation.model.bundle, objective.lar
+    name = bundle.manifest.text.matching
+    if name is None or not lar.weight or lar.form != "matching":
+        return None
+    assert isinstance(foundation.text, TextTower)  # a bundle with one brings the other
+    encoder = load_matching_encoder(bundle.file(name), foundation.text)
+    encoder.to(foundation.device).requires_grad_(requires_grad=False)
+
+    def match(tokens: Tensor, patches: Tensor) -> Tensor:
+        words, mask = spliced_words(foundation, objective.image_template, tokens)
+        logits: Tensor = encoder(words, mask, patches)
+        return logits
+
+    return match

@@ -17,9 +17,8 @@ from composir.errors import ModelError
 from composir.model.bundle import Source
 from composir.train.blend import BlendSettings
 from composir.train.card import Card, write_composer
-from composir.train.config import Between, Count, File, Files, Name, Texts
+from composir.train.config import Between, Count, File, Files, Name, Texts, at_temperature
 from composir.train.frozen import FrozenFoundation
-from composir.train.isa.features import light_features
 from composir.train.isa.light_encoder import (
     GALLERY,
     LightEncoder,
@@ -28,10 +27,9 @@ from composir.train.isa.light_encoder import (
     load_light_encoder,
 )
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
-from composir.train.isa.objective import ObjectiveConfig
-from composir.train.isa.picture_bank import PictureBank, View
-from composir.train.isa.query_graph import QueryParts
-from composir.train.isa.sentence_matcher import SentenceMatcher, load_matcher
+from composir.train.isa.objective import ObjectiveConfig, load_matcher
+from composir.train.isa.picture_bank import PictureBank, View, light_features
+from composir.train.isa.query_graph import IsaQuery
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
 from composir.train.loop import LoopConfig, LoopOptions
@@ -43,8 +41,7 @@ from composir.train.source_pictures import (
     licences,
     read_pictures,
 )
-from composir.train.steering.phrase_list import read_phrases
-from composir.train.temperatures import at_temperature
+from composir.train.steering import read_phrases
 
 FIGURES = (
     "Figures on dev pictures at the end (`image/…`: sentences that find their own picture, "
@@ -66,7 +63,7 @@ class IsaConfig(RunConfig):
         token_learner: From its map to pseudo-words.
         light_vector: From its map to an estimate of the reference's gallery vector (asymmetric).
         objective: Losses, batches, templates.
-        phrases: Own list of neutral phrases (`steering.phrase_list`); empty for the packaged one.
+        phrases: Own list of neutral phrases (`steering.read_phrases`); empty for the packaged one.
         views: Cached views of each picture; the first is plain, the others are augmented.
         teacher: Whose vectors are the targets of an augmented view: its own, or the plain one's.
         dev_share: Share of pictures kept for dev figures, by the hash of their names.
@@ -116,11 +113,8 @@ class IsaConfig(RunConfig):
 def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
     """Train, export and describe an ISA composer.
 
-    Args:
-        config: What to do.
-        folder: Run folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`, and the
-            same with float32 weights in `composer-fp32/`.
-        log: Takes lines of progress.
+    The run folder gets `config.json`, `metrics.jsonl`, `checkpoint.pt`, `composer/`, and the same
+    with float32 weights in `composer-fp32/`.
     """
     phrases = read_phrases(config.phrases)
     run = Run.begin(config, folder, log)
@@ -130,7 +124,9 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
         held_out = {file for one in dev for file in one.asked_about}
         sources = PictureSources(data=config.data, images=config.images, dev_share=config.dev_share)
         pictures = read_pictures(sources, held_out, run.log)
-        bank = _bank(config, run, encoder, pictures)
+        views = [_view(config, run, encoder, pictures, view) for view in range(config.views)]
+        in_dev = [picture.split == "dev" for picture in pictures]
+        bank = PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")
     run.log(f"{len(bank.train):,} pictures to train on, {len(bank.dev):,} for dev figures")
     foundation = run.foundation
     words, width = foundation.word_statistics(phrases.texts), foundation.word_dimension
@@ -156,9 +152,11 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
         matcher=matcher,
     )
     figures = run.train(task, config.options)
-    query = QueryParts(encoder, learner, light_vector)
+    query = IsaQuery(encoder, learner, light_vector)
     used = licences(pictures, config.images)
-    about = {"pictures": len(bank.train), "alignment": _alignment(config, matcher)}
+    alignment = "late interaction" if matcher is None else "matching encoder"
+    aligned = alignment if config.objective.lar.weight else "none"
+    about = {"pictures": len(bank.train), "alignment": aligned}
     composer, twin = _write(config, run, query, figures, used, about)
     made = run.choose_blend(composer, dev, config.fixed_weights, [twin])
     run.log(f"wrote {composer}: use it with --composer {composer}")
@@ -168,17 +166,19 @@ def train_isa(config: IsaConfig, folder: Path, log: Log) -> ComposerManifest:
 def _write(
     config: IsaConfig,
     run: Run,
-    query: QueryParts,
+    query: IsaQuery,
     figures: Mapping[str, float],
     used: Mapping[str, str],
     about: Mapping[str, Any],
 ) -> tuple[Path, Path]:
     """The composer, and its twin with float32 weights; the blend is the configuration's."""
     places = run.folder / COMPOSER, run.folder / f"{COMPOSER}-fp32"
+    named = {"images": config.images, "data": config.data, "dev": config.dev}
+    command = public_command("isa", {**named, "model": [config.model]})
+    use = "training: pictures alone"
     for place, quantise in zip(places, (True, False), strict=True):
         told = {**query.export(run.foundation, place / QUERY_GRAPH, quantise=quantise), **about}
-        use = "training: pictures alone"
-        fields = run.composer(place, _command(config), figures, used, use, **told)
+        fields = run.composer(place, command, figures, used, use, **told)
         fields |= _fields(config, query.encoder, fields)
         write_composer(place, fields, _card(config, query.encoder, told))
     return places
@@ -205,14 +205,6 @@ def _light_vector(
     return made.to(foundation.device)
 
 
-def _bank(
-    config: IsaConfig, run: Run, encoder: LightEncoder, pictures: Sequence[SourcePicture]
-) -> PictureBank:
-    views = [_view(config, run, encoder, pictures, view) for view in range(config.views)]
-    in_dev = [picture.split == "dev" for picture in pictures]
-    return PictureBank.of(views, in_dev, plain_teacher=config.teacher == "plain")
-
-
 def _view(
     config: IsaConfig, run: Run, encoder: LightEncoder, pictures: Sequence[SourcePicture], view: int
 ) -> View:
@@ -230,22 +222,6 @@ def _view(
     progress = run.progress(f"light features, view {view}")
     light = light_features(config.cache, files, encoder, name, view, progress)
     return View.of(len(files), light, gallery)
-
-
-def _alignment(config: IsaConfig, matcher: SentenceMatcher | None) -> str:
-    if not config.objective.lar.weight:
-        return "none"
-    return "late interaction" if matcher is None else "matching encoder"
-
-
-def _command(config: IsaConfig) -> str:
-    named = {
-        "images": config.images,
-        "data": config.data,
-        "dev": config.dev,
-        "model": [config.model],
-    }
-    return public_command("isa", named)
 
 
 def _fields(config: IsaConfig, encoder: LightEncoder, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,8 +31,7 @@ from composir.train.losses import (
     slot_cosine,
 )
 from composir.train.sentences import encode_sentences
-from composir.train.steering.phrase_list import Phrases
-from composir.train.steering.targets import PhraseSteering, steering_loss
+from composir.train.steering import Phrases, PhraseSteering, steering_loss
 from composir.train.workers import OneWorker, Workers, own_slice
 
 EVALUATION_BATCH = 128
@@ -185,15 +184,12 @@ class IsaTask(nn.Module):
         return tuple(part.float() for part in parts)
 
     def _local(self, chosen: Batch, tokens: Tensor, states: Tensor) -> list[Tensor]:
-        patches = self._patches(chosen)
+        rows = torch.from_numpy(self._bank.patches(chosen.rows, chosen.views))
+        patches = rows.to(self._foundation.device).float()
         if self._matcher is not None:
             return [tokens, patches]
         projected = (self.projections["states"](states), self.projections["patches"](patches))
         return [functional.normalize(part, dim=-1) for part in projected]
-
-    def _patches(self, chosen: Batch) -> Tensor:
-        patches = self._bank.patches(chosen.rows, chosen.views)
-        return torch.from_numpy(patches).to(self._foundation.device).float()
 
     def _composed(self, chosen: Batch, tokens: Tensor, vectors: Tensor) -> Tensor:
         """Sentences with a phrase, of the rows that have one; (m, D)."""

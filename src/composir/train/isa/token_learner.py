@@ -13,10 +13,10 @@ from typing import Literal, Self, TypeAlias
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
+from composir.foundation.transformer import attention
 from composir.train.config import Dropout, Heads, Layers, Settings, Tokens, Width
-from composir.train.word_statistics import Likeness, WordLike, WordStatistics
+from composir.train.frozen import Likeness, WordLike, WordStatistics
 
 Norm: TypeAlias = Literal["layer", "batch", "none"]
 # Deviation of the logits that slots start with.
@@ -73,7 +73,6 @@ class TokenLearner(nn.Module):
     def __init__(
         self, channels: int, word_dimension: int, config: TokenLearnerConfig, words: WordStatistics
     ) -> None:
-        """Build with random weights."""
         super().__init__()
         self.config = config
         attends = config.kind != "mlp"
@@ -95,14 +94,7 @@ class TokenLearner(nn.Module):
         self.word_like = WordLike(words, config.output)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Make the sentence.
-
-        Args:
-            features: (n, C, h, w), the map Z.
-
-        Returns:
-            Tokens (n, L, Dw), and attention (n, L, h, w) that sums to 1 over positions.
-        """
+        """Map Z (n, C, h, w) to tokens (n, L, Dw), and attention (n, L, h, w), in sum 1."""
         count, _, height, width = features.shape
         flat = features.flatten(2).transpose(1, 2)
         values = self.features_norm(self.features(flat))
@@ -176,7 +168,6 @@ class Refinement(nn.Module):
     """Tokens look at each other, then at the map again, each at its own places, then think."""
 
     def __init__(self, width: int, heads: int) -> None:
-        """Build with random weights."""
         super().__init__()
         self.to_tokens = _MultiHead(width, heads)
         self.to_map = _MultiHead(width, heads)
@@ -186,12 +177,9 @@ class Refinement(nn.Module):
         )
 
     def forward(self, tokens: Tensor, values: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Refine.
+        """Refine tokens (n, L, width) by the map (n, positions, width).
 
-        Args:
-            tokens: (n, L, width).
-            values: (n, positions, width), the map.
-            seen: (n, L, positions), how much of each place a token sees; None: all of every place.
+        `seen` (n, L, positions) is how much of each place a token sees; None: all of every place.
         """
         normed = self.norms[0](tokens)
         tokens = tokens + self.to_tokens(normed, normed)
@@ -209,15 +197,9 @@ class _MultiHead(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-        query = self._split(self.query(queries))
-        key, value = (self._split(part) for part in self.key_value(values).chunk(2, dim=-1))
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        key, value = self.key_value(values).chunk(2, dim=-1)
+        attended: Tensor = self.output(attention(self.query(queries), key, value, self.heads, bias))
         return attended
-
-    def _split(self, rows: Tensor) -> Tensor:
-        """(n, length, width) to (n, heads, length, width / heads)."""
-        return rows.reshape(rows.shape[0], rows.shape[1], self.heads, -1).transpose(1, 2)
 
 
 class _ChannelNorm(nn.Module):

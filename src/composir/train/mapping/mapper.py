@@ -25,8 +25,7 @@ from torch.nn import functional
 from composir.errors import TrainingError
 from composir.train.composer_export import export_query_graph
 from composir.train.config import Between, Dropout, Heads, Length, Settings, Tokens, Width
-from composir.train.frozen import FrozenFoundation
-from composir.train.word_statistics import WordLike, WordStatistics
+from composir.train.frozen import FrozenFoundation, WordLike, WordStatistics
 
 EPSILON = 1e-6
 
@@ -98,11 +97,7 @@ class Injection(nn.Module):
         nn.init.normal_(self.key, std=config.injection_sharpness * (3 / patch_width) ** 0.5)
 
     def forward(self, words: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend.
-
-        Args:
-            words: (n, L, Dw), not yet like words in scale.
-            patches: (n, N, Dp), normalised by patch.
+        """Words (n, L, Dw), not yet like words in scale, attend to patches (n, N, Dp), normalised.
 
         Returns:
             What to add, (n, L, Dw), and attention (n, L, N), the mean over heads.
@@ -196,11 +191,7 @@ class Mapper(nn.Module):
     def forward(
         self, vectors: Tensor, patch_tokens: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Map.
-
-        Args:
-            vectors: (n, D), unit norm.
-            patch_tokens: (n, N, Dp); needed by injection alone.
+        """Map vectors (n, D), unit norm, and for injection patch tokens (n, N, Dp).
 
         Returns:
             Pseudo-words (n, L, Dw), and the last injection's attention (n, L, N) or None.
@@ -237,7 +228,6 @@ class QueryGraph(nn.Module):
     """The mapper as a composer's query graph: `tokens`, and `attention` where it injects."""
 
     def __init__(self, mapper: Mapper, grid: tuple[int, int] = (1, 1)) -> None:
-        """Wrap a trained mapper; the rows and columns of patches are known at export."""
         super().__init__()
         self.mapper, self.grid = mapper, grid
 

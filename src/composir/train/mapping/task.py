@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from composir.compose.blend import BlendWeights
+from composir.compose.token_graph import LightTokens
+from composir.compose.trained import Templates
 from composir.encode.stored import StoredRows
 from composir.errors import TrainingError
+from composir.model.base import SplicingEncoder
+from composir.train.blend import BlendSettings
 from composir.train.config import Count, LearningRate, Pairs, Settings, Temperature, Texts, Weight
-from composir.train.draws import drawn_rows
+from composir.train.dev_set import DevSet, dev_score, terms_of
 from composir.train.frozen import FrozenFoundation
-from composir.train.loop import ParameterGroup
+from composir.train.loop import ParameterGroup, drawn_rows
 from composir.train.losses import distillation_loss, relative_entropy, symmetric_contrast
-from composir.train.mapping.dev_check import DevCheck
 from composir.train.mapping.mapper import Mapper
 from composir.train.sentences import encode_sentences
-from composir.train.steering.targets import PhraseSteering, SteeringConfig, steering_loss
+from composir.train.steering import PhraseSteering, SteeringConfig, steering_loss
+from composir.types import FloatArray
 
 MOST_DEV = 512
+
+
+class DevCheck(Protocol):
+    """Figures of a mapper on dev queries."""
+
+    def __call__(self, mapper: Mapper) -> Mapping[str, float]:
+        """The figures, by name; the mapper is in evaluation mode."""
+
+
+def dev_check(
+    dev: DevSet,
+    patches: FloatArray | None,
+    templates: Templates,
+    settings: BlendSettings,
+    texts: SplicingEncoder,
+) -> DevCheck:
+    """Composed recall@10 of a dev set: of the sentence alone, and of the blend without choice.
+
+    `patches` (m, N, Dp) are of its references, for mappers that inject them.
+    """
+    blends = {"sentence": BlendWeights(), "blend": BlendWeights(**dict(settings))}
+
+    def check(mapper: Mapper) -> Mapping[str, float]:
+        device = mapper.word_like.mean.device
+        seen = None if patches is None else torch.from_numpy(patches).to(device)
+        words, _ = mapper(torch.from_numpy(dev.vectors).to(device), seen)
+        terms = terms_of(dev, LightTokens(words.cpu().numpy()), templates, texts)
+        return {
+            f"{dev.name}/{name}/recall@10": dev_score(dev, terms, weights)
+            for name, weights in blends.items()
+        }
+
+    return check
 
 
 class MapObjective(Settings):
@@ -107,17 +146,7 @@ class MappingTask:
         dev_checks: Sequence[DevCheck] = (),
         steered: PhraseSentences | None = None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            foundation: The frozen text tower.
-            mapper: Trained here.
-            bank: Features.
-            objective: Losses and batches.
-            seed: Of the order of pictures and the choice of texts.
-            dev_checks: Called at every evaluation.
-            steered: Sentences with a phrase; None for none, whatever the objective says.
-        """
+        """Train `mapper`; no sentences are steered if the objective gives them no weight."""
         if len(bank.train) < objective.batch:
             raise TrainingError(
                 f"{len(bank.train)} training pictures are fewer than a batch of {objective.batch}: "
@@ -141,9 +170,12 @@ class MappingTask:
         rows = bank.train[places]
         vectors = self.foundation.text_aligned(bank.vectors[rows])
         template = self.templates[generator.integers(len(self.templates))]
-        tokens = self._tokens(rows)
+        tokens: Tensor = self.mapper(bank.vectors[rows], self._patches(rows))[0]
         sentences = self._encoded(tokens, template)
-        negatives = self.foundation.text_aligned(self._negatives(rows, generator))
+        others = np.setdiff1d(bank.train, rows)
+        count = min(objective.negatives, len(others))
+        further = bank.vectors[generator.choice(others, count, replace=False)]
+        negatives = self.foundation.text_aligned(further)
         loss = symmetric_contrast(sentences, vectors, objective.temperature, negatives)
         if objective.alignment:
             loss = loss + objective.alignment * distillation_loss(
@@ -163,7 +195,8 @@ class MappingTask:
         self.mapper.eval()
         figures: dict[str, float] = {}
         with torch.no_grad():
-            rows = _spread(self.bank.dev)
+            # From all over, because sources follow one another.
+            rows = self.bank.dev[:: max(1, -(-len(self.bank.dev) // MOST_DEV))]
             if len(rows) > 1:
                 tokens, maps = self.mapper(self.bank.vectors[rows], self._patches(rows))
                 if maps is not None and maps.shape[-1] > 1:
@@ -173,10 +206,6 @@ class MappingTask:
             for check in self.dev_checks:
                 figures |= check(self.mapper)
         return figures
-
-    def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
-        tokens: Tensor = self.mapper(self.bank.vectors[rows], self._patches(rows))[0]
-        return tokens
 
     def _encoded(self, tokens: Tensor, template: str, texts: Sequence[str] | None = None) -> Tensor:
         foundation = self.foundation
@@ -205,11 +234,6 @@ class MappingTask:
         chosen = np.asarray(self.bank.patch_tokens[rows])
         return torch.from_numpy(chosen).to(self.bank.vectors.device).float()
 
-    def _negatives(self, rows: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
-        others = np.setdiff1d(self.bank.train, rows)
-        count = min(self.objective.negatives, len(others))
-        return self.bank.vectors[generator.choice(others, count, replace=False)]
-
     def _texts(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """One own text of each picture that has any, and some of the bank; each once."""
         own = [
@@ -220,11 +244,6 @@ class MappingTask:
         count = min(self.objective.bank, len(self.bank.texts))
         drawn = generator.choice(len(self.bank.texts), count, replace=False)
         return np.unique(np.concatenate([np.asarray(own, dtype=np.int64), drawn]))
-
-
-def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `MOST_DEV` rows from all over, because sources follow one another."""
-    return rows[:: max(1, -(-len(rows) // MOST_DEV))]
 
 
 def _accuracy(sentences: Tensor, vectors: Tensor) -> float:

@@ -1,21 +1,30 @@
-"""int8 weights for a graph: one scale an output channel, computed in float32.
+"""Weights of graphs: as int8 with one scale an output channel, or borrowed from another graph.
 
-The runtime expands them at loading. Quantising activations too would make a vector depend on its
-batch.
+int8 weights are expanded by the runtime at loading, and computed with in float32: quantising
+activations too would make a vector depend on its batch.
+
+An adapted text encoder is the model's own with few weights more: of the 13 MB that one would have,
+11 are the frozen tower's matrices, byte for byte. They are left where they are, in the bundle's
+text graph, as ONNX external data: a file name, an offset and a length. Reading such a graph needs
+the runtime alone (`model.sessions.open_session`), and a composer is bound to its model's text graph
+by checksum anyway.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from composir.device.client.wire import quantised
+from composir.foundation.export import MIN_BYTES
 
 # Smaller weights stay in float32: biases, norms and the first convolution cost nothing.
 MIN_QUANTISED = 2048
+Arithmetic: TypeAlias = Literal["float32", "int8 weights", "int8"]
+"""How a graph keeps its matrices and multiplies by them: `int8` does both with integers."""
 
 
 def quantise_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -80,3 +89,41 @@ def _replace(field: Any, items: list[Any]) -> None:
         copy.CopyFrom(item)
     del field[:]
     field.extend(copies)
+
+
+def share_initializers(graph: Path, holder: Path) -> int:
+    """Drop the tensors of a graph that another one holds too; written in place.
+
+    The runtime maps borrowed bytes where they lie: floats that are not aligned there stay
+    (`foundation.export` sees to it that a bundle's are).
+    """
+    import onnx
+    from onnx.external_data_helper import set_external_data
+
+    sizes = {onnx.TensorProto.INT8: 1, onnx.TensorProto.FLOAT: 4}
+    model, held = onnx.load(str(graph)), holder.read_bytes()
+    borrowed = 0
+    for tensor in model.graph.initializer:
+        content, size = tensor.raw_data, sizes.get(tensor.data_type)
+        if size is None or len(content) < MIN_BYTES:
+            continue
+        offset = held.find(content)
+        while offset % size and offset >= 0:
+            offset = held.find(content, offset + 1)
+        if offset >= 0:
+            set_external_data(tensor, holder.name, offset, len(content))
+            tensor.ClearField("raw_data")
+            borrowed += len(content)
+    graph.write_bytes(model.SerializeToString())
+    return borrowed
+
+
+def arithmetic_of(graph: Path) -> Arithmetic:
+    """How a text graph computes, by what it consists of."""
+    import onnx
+
+    model = onnx.load(str(graph), load_external_data=False)
+    kinds = {node.op_type for node in model.graph.node}
+    if "MatMulInteger" in kinds:
+        return "int8"
+    return "int8 weights" if "DequantizeLinear" in kinds else "float32"

@@ -1,4 +1,4 @@
-"""Where a sentence with a random phrase should lead, and how it is held there.
+"""[ours] Text faithfulness of sentences with pseudo-words, without labels: for ISA and stage 1.
 
 With plain contrast a sentence copies its picture, and words beside the pseudo-words no longer move
 it. So `q_i = T("a photo of S_i x_i")`, with a random neutral phrase `x_i` that needs no label, is
@@ -7,7 +7,11 @@ held near the picture's vector moved by that phrase.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,11 +19,62 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from composir.data.untrusted_json import read_lines
+from composir.errors import TrainingError
 from composir.train.config import Between, OptionalTemperature, Settings, Weight
 from composir.train.losses import contrastive_loss, cosine_loss
-from composir.train.steering.phrase_list import ALONE, Phrases
 
-NO_PHRASE = -1
+ALONE = NO_PHRASE = -1
+_LIST = re.compile(r"([a-z_]+) = (.+)")
+_NAMED = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Phrases in order, each once.
+
+    Attributes:
+        texts: The phrases.
+        groups: Of each, the number of its group; `ALONE` for none. Of the phrases of a group a
+            picture fits one or so, and asking for another replaces that one.
+    """
+
+    texts: tuple[str, ...]
+    groups: tuple[int, ...]
+
+
+def read_phrases(file: Path) -> Phrases:
+    """Read phrases, as `phrases.txt` says how they are written; that is what an empty path reads.
+
+    Raises:
+        TrainingError: No UTF-8 text, a form with an unknown list, or fewer than two phrases.
+    """
+    path = Path(__file__).with_name("phrases.txt") if file == Path() else file
+    found: dict[str, int] = {}
+    lists: dict[str, Sequence[str]] = {}
+    group = ALONE
+    for number, text in read_lines(path, TrainingError):
+        line = text.strip()
+        if line.startswith("[") and line.endswith("]"):
+            group += 1
+        elif listed := _LIST.fullmatch(line):
+            lists[listed[1]] = [word.strip() for word in listed[2].split(",")]
+        elif line and not line.startswith("#"):
+            try:
+                found |= {one: found.get(one, group) for one in _filled(line, lists)}
+            except KeyError as error:
+                raise TrainingError(f"phrases: {path}, line {number}: no list {error}") from error
+    if len(found) < 2:
+        raise TrainingError(f"phrases: {path} holds {len(found)}; write one per line, two or more")
+    return Phrases(tuple(found), tuple(found.values()))
+
+
+def _filled(form: str, lists: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """A form with every word of its lists, `{name}`, in their places; a plain phrase as it is."""
+    parts = _NAMED.split(form)
+    words = [lists[name] for name in parts[1::2]]
+    for chosen in product(*words):
+        yield "".join(a + b for a, b in zip(parts[::2], [*chosen, ""], strict=True))
 
 
 class SteeringConfig(Settings):
@@ -53,13 +108,7 @@ class PhraseSteering:
     """
 
     def __init__(self, phrases: Phrases, vectors: Tensor, config: SteeringConfig) -> None:
-        """Prepare.
-
-        Args:
-            phrases: The phrases.
-            vectors: (p, D), the gallery's text encoder's of them.
-            config: Weights.
-        """
+        """Prepare p phrases with vectors (p, D), the gallery's text encoder's of them."""
         self.texts, self.vectors, self._config = phrases.texts, vectors.float(), config
         groups = torch.tensor(phrases.groups, device=vectors.device)
         self._together = (groups[:, None] == groups[None]) & (groups != ALONE)
