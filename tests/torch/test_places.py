@@ -18,8 +18,8 @@ from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.text_rows import read_text_triplets
 from composir.train.composing.triplet_files import read_triplets
 from composir.train.gallery_features import gallery_features
+from composir.train.source_pictures import training_images
 from composir.train.steering import read_phrases
-from composir.train.training_images import training_images
 from tests.e2e.commands import paint_all
 from tests.e2e.path_options import path_options
 from tests.e2e.test_places import in_time, refused

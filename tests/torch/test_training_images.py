@@ -10,7 +10,7 @@ from PIL import Image
 
 from composir.errors import TrainingError
 from composir.train.gallery_features import image_files
-from composir.train.training_images import is_dev, list_training_images, training_images
+from composir.train.source_pictures import is_dev, list_training_images, training_images
 from composir.types import Failure
 
 

@@ -21,12 +21,7 @@ from PIL import Image
 
 from composir.compose.arithmetic import slerp, weighted_sum
 from composir.compose.base import ComposedQueries
-from composir.foundation.calibration import (
-    auc,
-    chosen_limits,
-    coefficients,
-    logistic,
-)
+from composir.foundation.calibration import auc, chosen_limits, coefficients, logistic
 from composir.gallery.confidence import ConfidenceCalibration, expected_best
 from composir.gallery.opinion import FIRST
 from composir.model.base import EmbeddingModel

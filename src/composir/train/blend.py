@@ -19,11 +19,7 @@ from composir.errors import TrainingError
 from composir.model import Model
 from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
-from composir.train.dev_set import (
-    DevSet,
-    composer_terms,
-    dev_scores,
-)
+from composir.train.dev_set import DevSet, composer_terms, dev_scores
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,13 +14,7 @@ from composir.data.captions import (
     read_captions,
     texts_of,
 )
-from composir.data.datasets import (
-    GALLERY,
-    DatasetFolder,
-    DatasetImage,
-    no_split,
-    splits_of,
-)
+from composir.data.datasets import GALLERY, DatasetFolder, DatasetImage, no_split, splits_of
 from composir.data.fields import FileRow, Name
 from composir.data.problems import Problem, summarised
 from composir.data.schema import as_row

@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from composir.triplets.records import Pair, Skipped, SourceImage, WrittenText, pair_rng
-from composir.triplets.words import (
-    content_stems,
-    new_phrases,
-    plain,
-    sentence_body,
-    with_article,
-)
+from composir.triplets.words import content_stems, new_phrases, plain, sentence_body, with_article
 
 NOTHING_NEW = "the target's captions say nothing that the reference's do not"
 NO_CAPTION = "no caption to write from"

@@ -32,14 +32,7 @@ from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.task import WATCHED, ComposingTask
 from composir.train.config import at_temperature
 from composir.train.loop import LoopOptions
-from composir.train.run import (
-    COMPOSER,
-    QUERY_GRAPH,
-    Log,
-    Run,
-    figures_line,
-    public_command,
-)
+from composir.train.run import COMPOSER, QUERY_GRAPH, Log, Run, figures_line, public_command
 
 STAGE, TEXT_GRAPH, TABLE, MOVES = "stage2", "text.onnx", "before_after", "moves.npy"
 KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
