@@ -18,11 +18,7 @@ from torch.nn import functional
 
 
 class AppearancePart(nn.Module):
-    """`u = normalise(W mean(f) + b)` of the trunk's feature map `f`.
-
-    Attributes:
-        weight: `w`.
-    """
+    """`u = normalise(W mean(f) + b)` of the trunk's feature map `f`, of the weight `w`."""
 
     def __init__(self, channels: int, width: int, weight: float) -> None:
         super().__init__()

@@ -33,12 +33,7 @@ _INDEX = ".index.json"
 
 
 class Checkpoint:
-    """A model's folder.
-
-    Attributes:
-        folder: Where it is.
-        allow_pickle: Whether weights may be read from a pickle where there are no safetensors.
-    """
+    """A model's folder; pickled weights are read only where that is allowed."""
 
     def __init__(self, folder: Path, *, allow_pickle: bool = False) -> None:
         self.folder, self.allow_pickle = folder, allow_pickle

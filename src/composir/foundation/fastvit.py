@@ -58,11 +58,7 @@ FASTVITS: Mapping[str, FastVitSpec] = {
 
 
 class FastVit(nn.Module):
-    """uint8 pixels to vectors and patch tokens.
-
-    Attributes:
-        spec: What it is.
-    """
+    """uint8 pixels to vectors and patch tokens."""
 
     def __init__(
         self,

@@ -84,11 +84,7 @@ class AttentionPool(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """uint8 pixels to vectors and patch tokens.
-
-    Attributes:
-        spec: What it is.
-    """
+    """uint8 pixels to vectors and patch tokens."""
 
     def __init__(self, spec: ImageTowerSpec) -> None:
         super().__init__()

@@ -47,9 +47,7 @@ def activation_named(name: str) -> Callable[[Tensor], Tensor]:
 class Block(nn.Module):
     """One transformer block: attention and a feed-forward layer.
 
-    Attributes:
-        heads: Of attention.
-        norm_after: Whether sums are normalised (BERT), rather than what goes into each part.
+    Sums are normalised (BERT) with `norm_after`, else what goes into each part.
     """
 
     def __init__(

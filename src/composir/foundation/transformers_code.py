@@ -75,12 +75,7 @@ def _check_shapes(config: Any, problem: str) -> None:
 
 
 class TransformersReference:
-    """The family's own model, tokeniser and processor.
-
-    Attributes:
-        own_pixels: Whether `pixels` are the family's own, so that they can be compared.
-        code: Whose code it is.
-    """
+    """The family's own model, tokeniser and processor."""
 
     own_pixels = True
     code = "the family's own code (transformers)"

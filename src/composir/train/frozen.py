@@ -58,12 +58,7 @@ class WordStatistics:
 
 
 class WordLike(nn.Module):
-    """Brings raw pseudo-words to where word embeddings live; nothing is trained.
-
-    Attributes:
-        mean: (Dw,), the mean word.
-        deviation: (Dw,).
-    """
+    """Brings raw pseudo-words (…, Dw) to where word embeddings live; nothing is trained."""
 
     mean: Tensor
     deviation: Tensor

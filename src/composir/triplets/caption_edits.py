@@ -67,13 +67,9 @@ WHOLE = ("{new}", "but {new}", "change it to {new}", "make it {new}", "show {new
 
 @dataclass(frozen=True, slots=True)
 class TextTriplet:
-    """A triplet without pictures.
+    """A triplet without pictures: captions, and what is to change between them.
 
-    Attributes:
-        reference: A caption.
-        text: What is to change.
-        target: The caption of what is asked for.
-        edit: What changed, the same for the same change of other captions.
+    The edit is the same for the same change of other captions.
     """
 
     reference: str

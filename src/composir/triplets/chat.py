@@ -69,13 +69,7 @@ class ChatSettings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer.
-
-    Attributes:
-        text: What the model said.
-        tokens_in: As the endpoint counts them; 0 where it does not.
-        tokens_out: Likewise.
-    """
+    """What a model said, and tokens as the endpoint counts them; 0 where it does not."""
 
     text: str
     tokens_in: int

@@ -39,9 +39,7 @@ BLOCK = 64
 class EditSettings:
     """What determines the result, together with the pictures.
 
-    Attributes:
-        count: Triplets to make; a picture is edited again when there are more than pictures.
-        seed: Of the order of pictures and of all edits.
+    A picture is edited again when there are more triplets to make than pictures.
     """
 
     count: int = 4000
@@ -50,13 +48,7 @@ class EditSettings:
 
 @dataclass(frozen=True, slots=True)
 class MadeEdits:
-    """What was made.
-
-    Attributes:
-        triplets: How many.
-        skipped: Pictures that could not be read, with the reason.
-        by_edit: How many of each edit.
-    """
+    """How many triplets were made, by edit too, and pictures that were not read, with reasons."""
 
     triplets: int
     skipped: tuple[tuple[str, str], ...]

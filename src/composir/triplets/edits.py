@@ -58,13 +58,7 @@ COLOUR_WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit gives.
-
-    Attributes:
-        picture: The target, RGB.
-        words: What asks for it.
-        name: Of the edit, e.g. `recolour/red`.
-    """
+    """A target, RGB, the words that ask for it, and the edit, e.g. `recolour/red`."""
 
     picture: Image.Image
     words: str

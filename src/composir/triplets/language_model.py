@@ -109,15 +109,7 @@ class WriterSettings:
 
 @dataclass(slots=True)
 class Usage:
-    """What a run has cost so far.
-
-    Attributes:
-        requests: Answered by the endpoint.
-        cached: Answered from the cache.
-        tokens_in: As the endpoint counts them, else estimated.
-        tokens_out: Likewise.
-        nonsense: Answers that were no use.
-    """
+    """What a run has cost so far; tokens as the endpoint counts them, else estimated."""
 
     requests: int = 0
     cached: int = 0
@@ -128,13 +120,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may cost.
-
-    Attributes:
-        requests: At most.
-        tokens_in: Estimated for these.
-        tokens_out: Estimated for these.
-    """
+    """What a run may cost: requests at most, and tokens as estimated for these."""
 
     requests: int
     tokens_in: int

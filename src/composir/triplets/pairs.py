@@ -36,12 +36,7 @@ _SEEN_FROM = 0.6
 
 @dataclass(frozen=True, slots=True)
 class ColumnRoles:
-    """Columns by what they are good for.
-
-    Attributes:
-        values: Few values that come again and again.
-        titles: Free text.
-    """
+    """Columns by what they are good for: few values that come again and again, or free text."""
 
     values: tuple[str, ...]
     titles: tuple[str, ...]

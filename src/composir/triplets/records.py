@@ -124,12 +124,7 @@ class TextWriter(Protocol):
 class SyntheticTriplet:
     """A pair with its text, past all filters.
 
-    Attributes:
-        pair: The pair.
-        written: Its text.
-        image_similarity: Cosine of reference and target.
-        target_fit: Cosine of the claim and the target.
-        reference_fit: Cosine of the claim and the reference.
+    Cosines are of reference and target, and of the claim with each of them.
     """
 
     pair: Pair

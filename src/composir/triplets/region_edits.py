@@ -28,12 +28,7 @@ _RADII = (3, 6, 12, 24, 48, 96)
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """The regions of a picture.
-
-    Attributes:
-        mask: The mask's file.
-        values: Grey values by what a region shows.
-    """
+    """The regions of a picture: a mask, and grey values in it by what a region shows."""
 
     mask: Path
     values: Mapping[str, int]

@@ -35,12 +35,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class CaptionTexts:
-    """What captions there are.
-
-    Attributes:
-        captions: Each once, in the order of the files.
-        changed: Captions, and the same with one thing changed.
-    """
+    """Captions, each once, and captions beside the same with one thing changed."""
 
     captions: tuple[str, ...]
     changed: tuple[tuple[str, str], ...]

@@ -185,12 +185,7 @@ class AdaptedTower:
 
 
 class SwitchableTower(nn.Module):
-    """One tower for both readings of a sentence: this is what gets exported.
-
-    Attributes:
-        tower: The adapted one; shared, not copied.
-        width: Of its words.
-    """
+    """One adapted tower for both readings of a sentence: this is what gets exported."""
 
     def __init__(self, tower: TextTower) -> None:
         super().__init__()

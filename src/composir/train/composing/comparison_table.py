@@ -31,13 +31,9 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """What queries are blended from, (m, D) float32 each, unit norm.
+    """What queries are blended from, q, s, v and t, (m, D) float32 each, unit norm.
 
-    Attributes:
-        composed: q, the composed sentences.
-        sentence: s, the references' own sentences.
-        image: v, the references, as the gallery or the query side's own graph gives it.
-        text: t, the modifications.
+    The image is as the gallery or the query side's own graph gives it.
     """
 
     composed: FloatArray

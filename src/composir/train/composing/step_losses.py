@@ -65,13 +65,7 @@ class AdaptedQueries:
 
 @dataclass(frozen=True, slots=True)
 class ImageSentences:
-    """Sentences without a modification, and where the frozen tower puts them.
-
-    Attributes:
-        template: With `{}`.
-        tokens: n of (L, Dw).
-        vectors: (n, D), unit norm.
-    """
+    """n sentences without a modification, and where the frozen tower puts them, (n, D)."""
 
     template: str
     tokens: Sequence[Tensor]
@@ -119,11 +113,7 @@ class AnchorLoss:
 
 
 class PictureContrast:
-    """The loss of triplets of pictures, which query sides put in turn.
-
-    Attributes:
-        negatives: Hard negatives of every triplet.
-    """
+    """The loss of triplets of pictures, which query sides put in turn."""
 
     def __init__(
         self,

@@ -59,11 +59,7 @@ class ComposingConfig(Settings):
 
 
 class ComposingTask:
-    """Adapters trained on triplets over cached vectors and tokens (`train.loop.TrainingTask`).
-
-    Attributes:
-        tower: The adapted tower.
-    """
+    """Adapters trained on triplets over cached vectors and tokens (`train.loop.TrainingTask`)."""
 
     def __init__(
         self,

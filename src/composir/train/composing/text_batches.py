@@ -104,12 +104,7 @@ def _sharing(keyed: Iterable[tuple[str, int]], targets: Sequence[str]) -> list[R
 
 
 class TextVectors:
-    """Vectors of texts in the frozen tower.
-
-    Attributes:
-        texts: Those that are known, each once.
-        vectors: (n, D) float32, unit norm.
-    """
+    """Vectors of n texts in the frozen tower, (n, D) float32, unit norm."""
 
     def __init__(self, texts: Sequence[str], vectors: FloatArray) -> None:
         self.texts, self.vectors = tuple(texts), vectors
@@ -151,11 +146,7 @@ class TextBatch:
 
 @dataclass(frozen=True, slots=True)
 class TextTraining:
-    """Text triplets to train on, a batch at a time; the query sides, by their readers, take turns.
-
-    Attributes:
-        vectors: Of the references and targets of all that are drawn.
-    """
+    """Text triplets to train on, a batch at a time; the query sides' readers take turns."""
 
     triplets: Sequence[TextTriplet]
     batches: TextBatches

@@ -66,12 +66,7 @@ class ModalityGap:
 
 
 class TextReader:
-    """Reads texts as one start's query side.
-
-    Attributes:
-        start: Whose query side.
-        maps: Whether by its mapping; else by the texts' own words.
-    """
+    """Reads texts as one start's query side: by its mapping, or their own words (`maps`)."""
 
     def __init__(
         self, start: ComposerFolder, foundation: FrozenFoundation, gap: ModalityGap, *, maps: bool

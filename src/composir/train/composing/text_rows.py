@@ -30,13 +30,7 @@ _NEEDED = ("reference", "text", "target")
 
 @dataclass(frozen=True, slots=True)
 class TextTripletData:
-    """What was read.
-
-    Attributes:
-        triplets: The good lines, each once.
-        problems: Lines left out.
-        repeats: Lines that say again what another line said.
-    """
+    """The good lines, each once; those left out; and how many say again what another said."""
 
     triplets: tuple[TextTriplet, ...]
     problems: tuple[Problem, ...]

@@ -129,13 +129,10 @@ class TrainingTriplet:
 
 @dataclass(frozen=True, slots=True)
 class TripletData:
-    """What was read.
+    """What was read, and what of it is left out or repeated.
 
-    Attributes:
-        triplets: The good rows; rows with the same reference and text are one triplet.
-        problems: Rows left out.
-        repeats: Rows that say again what another row said.
-        gallery: Images to search among: all of the folder, or all that rows name.
+    Of the good rows those with the same reference and text are one triplet; the gallery is all of a
+    folder, or all that rows name.
     """
 
     triplets: tuple[TrainingTriplet, ...]

@@ -137,13 +137,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class PictureBank:
-    """All views, and which pictures are for what.
+    """All views, the plain one first, and which pictures are for what.
 
-    Attributes:
-        views: The plain one first.
-        teachers: By view of the light side, the view whose vectors are its targets.
-        train: Rows to train on.
-        dev: Rows to evaluate on.
+    Of each view of the light side, `teachers` has the view whose vectors are its targets.
     """
 
     views: Sequence[View]
