@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import CONFIG, Checkpoint
+from composir.images.preprocess import PreprocessSpec
 from composir.lazy import imported
 from composir.types import FloatArray
 
@@ -62,6 +63,17 @@ def block_sizes(config: Any) -> dict[str, Any]:
         "inner": config.intermediate_size,
         "activation": config.hidden_act,
         "epsilon": config.layer_norm_eps,
+    }
+
+
+def image_sizes(config: Any, preprocess: PreprocessSpec) -> dict[str, Any]:
+    """As `block_sizes`, and what else all image towers state."""
+    return {
+        "size": config.image_size,
+        "patch": config.patch_size,
+        "mean": preprocess.mean,
+        "std": preprocess.std,
+        **block_sizes(config),
     }
 
 

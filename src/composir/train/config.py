@@ -25,6 +25,9 @@ from composir.limits import LARGEST_SEED
 from composir.names import NAME_PATTERN
 
 Config = TypeVar("Config", bound="Settings")
+USUAL = 0.03
+"""The model's temperature that settings are written for."""
+_TEMPERATURES = frozenset({"temperature", "teacher_temperature", "student_temperature", "replaced"})
 
 
 class Settings(BaseModel):
@@ -204,13 +207,6 @@ def _part(kind: type[Settings], path: Sequence[str]) -> type[Settings]:
     return kind
 
 
-USUAL = 0.03
-"""The model's temperature that settings are written for."""
-_NAMES = frozenset({"temperature", "teacher_temperature", "student_temperature", "replaced"})
-
-Config = TypeVar("Config", bound=Settings)
-
-
 def at_temperature(settings: Config, own: float | None, *but: str) -> Config:
     """Settings whose temperatures, in parts too, are taken from `USUAL` to a model's own.
 
@@ -223,6 +219,6 @@ def at_temperature(settings: Config, own: float | None, *but: str) -> Config:
     for name, value in settings:
         if isinstance(value, Settings) and name not in but:
             changes[name] = at_temperature(value, own, *but)
-        elif name in _NAMES:
+        elif name in _TEMPERATURES:
             changes[name] = value * own / USUAL
     return settings.changed(**changes)

@@ -240,19 +240,7 @@ class _Loop:
 
     def _check(self, loss: Tensor, step: int) -> None:
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {step}; the last checkpoint is kept: "
-                "lower the learning rate or raise the temperature, then run the same command"
-            )
-
-    def _check_weights(self, step: int) -> None:
-        try:
-            check_finite(self.parameters)
-        except ValueError as error:
-            raise TrainingError(
-                f"weights are NaN or infinite at step {step}; the last checkpoint is kept: "
-                "lower the learning rate or raise the temperature, then run the same command"
-            ) from error
+            raise _diverged(f"the loss is {loss.item()}", step)
 
     def evaluate_average(self) -> dict[str, float]:
         self._swap()
@@ -276,7 +264,10 @@ class _Loop:
 
     def save(self, path: Path, step: int) -> None:
         refuse_taken_over(path.parent)
-        self._check_weights(step)
+        try:
+            check_finite(self.parameters)
+        except ValueError as error:
+            raise _diverged("weights are NaN or infinite", step) from error
         state = {
             "step": step,
             "parameters": [p.detach() for p in self.parameters],
@@ -313,6 +304,13 @@ class _Loop:
                 "remove it to start again, or choose another --out"
             ) from error
         return int(state["step"])
+
+
+def _diverged(what: str, step: int) -> TrainingError:
+    return TrainingError(
+        f"{what} at step {step}; the last checkpoint is kept: "
+        "lower the learning rate or raise the temperature, then run the same command"
+    )
 
 
 def _by_decay(group: ParameterGroup, weight_decay: float) -> list[tuple[list[nn.Parameter], float]]:

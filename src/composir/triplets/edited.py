@@ -70,33 +70,24 @@ def make_edited(
     if not files:
         raise DatasetError("no pictures to edit: name a folder that holds some")
     chosen = [file.absolute() for file in sorted(files)]
+    known = {file.absolute(): found for file, found in (regions or {}).items()}
+    copies = (out / COPIES).glob
     try:
         # Or the command with mended pictures would be refused as another one.
-        with withdrawn_if_refused(
-            out, {SETTINGS, COPIES}, lambda: not any((out / COPIES).glob("*"))
-        ):
-            known = {file.absolute(): found for file, found in (regions or {}).items()}
-            return _make(list(_jobs(chosen, settings, known)), chosen, out, settings, progress)
+        with withdrawn_if_refused(out, {SETTINGS, COPIES}, lambda: not any(copies("*"))):
+            _claim(out, chosen, settings)
+            rows, skipped = _edit_all(list(_jobs(chosen, settings, known)), out, progress)
+            if not rows:
+                file, reason = skipped[0]
+                raise DatasetError(
+                    f"none of {len(files):,} pictures could be read, e.g. {file}: {reason}"
+                )
+            counts = Counter(_kind(row["provenance"]["edit"]) for row in rows)
+            made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), dict(sorted(counts.items())))
+            _write(out, rows, settings, made)
+            return made
     except OSError as error:
         raise DatasetError(f"cannot write to {out}: {error.strerror or error}") from error
-
-
-def _make(
-    jobs: Sequence[_Job],
-    files: Sequence[Path],
-    out: Path,
-    settings: EditSettings,
-    progress: Progress | None,
-) -> MadeEdits:
-    _claim(out, files, settings)
-    rows, skipped = _edit_all(jobs, out, progress)
-    if not rows:
-        file, reason = skipped[0]
-        raise DatasetError(f"none of {len(files):,} pictures could be read, e.g. {file}: {reason}")
-    counts = dict(sorted(Counter(_kind(row["provenance"]["edit"]) for row in rows).items()))
-    made = MadeEdits(len(rows), tuple(dict.fromkeys(skipped)), counts)
-    _write(out, rows, settings, made)
-    return made
 
 
 def _edit_all(

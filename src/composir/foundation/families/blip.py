@@ -16,6 +16,7 @@ from composir.foundation.text_tower import MatchingEncoder, TextTower, TextTower
 from composir.foundation.transformers_code import (
     TransformersReference,
     block_sizes,
+    image_sizes,
     load_config,
     require_transformers,
 )
@@ -120,12 +121,8 @@ def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) 
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=config.image_text_hidden_size,
-        size=image.image_size,
-        patch=image.patch_size,
         class_token=True,
-        mean=preprocess.mean,
-        std=preprocess.std,
-        **block_sizes(image),
+        **image_sizes(image, preprocess),
     )
     embeddings = "vision_model.embeddings"
     state = {

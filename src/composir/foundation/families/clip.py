@@ -12,7 +12,12 @@ from composir.foundation.checkpoint import Checkpoint, frame, read_tokenizer
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
-from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
+from composir.foundation.transformers_code import (
+    TransformersReference,
+    block_sizes,
+    image_sizes,
+    load_config,
+)
 from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 
@@ -105,14 +110,10 @@ def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) 
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=config.projection_dim,
-        size=image.image_size,
-        patch=image.patch_size,
         class_token=True,
         entry_norm=True,
         biases=False,
-        mean=preprocess.mean,
-        std=preprocess.std,
-        **block_sizes(image),
+        **image_sizes(image, preprocess),
     )
     embeddings = "vision_model.embeddings"
     state = {

@@ -12,7 +12,12 @@ from composir.foundation.checkpoint import SETTINGS, Checkpoint, frame, read_tok
 from composir.foundation.image_tower import ImageTower, ImageTowerSpec
 from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
-from composir.foundation.transformers_code import TransformersReference, block_sizes, load_config
+from composir.foundation.transformers_code import (
+    TransformersReference,
+    block_sizes,
+    image_sizes,
+    load_config,
+)
 from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 
@@ -93,12 +98,8 @@ def _image_tower(config: Any, source: WeightSource, preprocess: PreprocessSpec) 
     image = config.vision_config
     spec = ImageTowerSpec(
         dimension=image.hidden_size,
-        size=image.image_size,
-        patch=image.patch_size,
         class_token=False,
-        mean=preprocess.mean,
-        std=preprocess.std,
-        **block_sizes(image),
+        **image_sizes(image, preprocess),
     )
     embeddings, head = "vision_model.embeddings", "vision_model.head"
     state = {

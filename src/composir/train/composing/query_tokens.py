@@ -35,24 +35,18 @@ def query_tokens(
     """Compute the tokens of some images, and the vectors of a graph that gives its own.
 
     Returns:
-        A row for each of `rows`: (len(rows), L, Dw) words; (len(rows), D) vectors where the
-        composer's manifest says `vector`, else None.
+        (len(rows), L, Dw) words; (len(rows), D) vectors where the manifest says `vector`.
     """
     made = composer.manifest
     session, outputs = _opened(composer)
     feeds = _feeds(composer, files, features)
-    unique = sorted(set(rows))
-    runs = [
-        session.run(outputs, feeds(unique[at : at + BATCH])) for at in range(0, len(unique), BATCH)
-    ]
-    place = {row: index for index, row in enumerate(unique)}
-    given = [np.concatenate(part)[[place[row] for row in rows]] for part in zip(*runs, strict=True)]
+    runs = [session.run(outputs, feeds(rows[at : at + BATCH])) for at in range(0, len(rows), BATCH)]
+    given = [np.concatenate(part) for part in zip(*runs, strict=True)]
     words = checked_words(composer, given[0])
     if not made.vector:
         return LightTokens(words)
-    return LightTokens(
-        words, vectors=_checked_vectors(composer, given[1], features.vectors.shape[1])
-    )
+    width = features.vectors.shape[1]
+    return LightTokens(words, vectors=_checked_vectors(composer, given[1], width))
 
 
 def tokens_of_vectors(
@@ -63,13 +57,12 @@ def tokens_of_vectors(
     Patches, where it injects some, are zeros: attention finds nothing in them.
     """
     session, _ = _opened(composer)
-    rows, columns, width = (0, 0, 0)
-    if composer.manifest.input == "patch_tokens":
-        rows, columns, width = foundation.patch_shape()
+    injects = composer.manifest.input == "patch_tokens"
+    rows, columns, width = foundation.patch_shape() if injects else (0, 0, 0)
 
     def mapped(vectors: FloatArray) -> FloatArray:
         feeds = {"vector": vectors}
-        if width:
+        if injects:
             feeds["patch_tokens"] = np.zeros((len(vectors), rows * columns, width), np.float32)
         return checked_words(composer, session.run(["tokens"], feeds)[0])
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -31,11 +31,8 @@ from composir.types import FloatArray
 MOST_DEV = 512
 
 
-class DevCheck(Protocol):
-    """Figures of a mapper on dev queries."""
-
-    def __call__(self, mapper: Mapper) -> Mapping[str, float]:
-        """The figures, by name; the mapper is in evaluation mode."""
+DevCheck: TypeAlias = Callable[[Mapper], Mapping[str, float]]
+"""Figures of a mapper, in evaluation mode, on dev queries."""
 
 
 def dev_check(
