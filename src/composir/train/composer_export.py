@@ -24,6 +24,10 @@ from composir.types import FloatArray
 if TYPE_CHECKING:
     from composir.train.composing.adapters import SwitchableTower
 
+PARITY = 1e-3
+# Largest difference of a text graph's vectors, before weights are quantised.
+TEXT_PARITY = 1e-4
+
 
 def trace_to_onnx(
     module: nn.Module,
@@ -78,11 +82,6 @@ def lower_runner(network: HasLower, example: Tensor) -> Callable[[NDArray[Any]],
         trace_to_onnx(_Lower(network), {"pixels": example}, ["features"], path)
         session = open_session(path)
     return lambda pixels: session.run(["features"], {"pixels": pixels})[0]
-
-
-PARITY = 1e-3
-# Largest difference of a text graph's vectors, before weights are quantised.
-TEXT_PARITY = 1e-4
 
 
 def export_query_graph(

@@ -31,6 +31,10 @@ from composir.model.framing import Framing
 from composir.model.vocabulary import read_word_table
 
 Likeness: TypeAlias = Literal["statistics", "norm", "none"]
+PREFIX = "tower."
+# What the map to the shared space is called in text graphs of earlier versions.
+_EARLIER = (("head.linear.", "projection."), ("head.correction.", "correction."))
+Weights: TypeAlias = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,6 @@ class WordLike(nn.Module):
         if self.likeness == "norm":
             return self.norm * functional.normalize(raw, dim=-1)
         return raw
-
-
-PREFIX = "tower."
-# What the map to the shared space is called in text graphs of earlier versions.
-_EARLIER = (("head.linear.", "projection."), ("head.correction.", "correction."))
-Weights: TypeAlias = dict[str, NDArray[Any]]
 
 
 class FrozenFoundation:

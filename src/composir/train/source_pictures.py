@@ -37,6 +37,10 @@ _GLOB = frozenset("*?[")
 
 Images: TypeAlias = str | Path | Sequence[str | Path]
 Found: TypeAlias = "Iterator[TrainingImage | Failure]"
+Log: TypeAlias = Callable[[str], None]
+NOT_STATED, PLAIN = "not stated", "images"
+Split: TypeAlias = Literal["train", "dev"]
+OWN_SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +178,6 @@ def _paths_of(table: Path) -> list[str]:
 
 def _file(path: Path, name: str) -> TrainingImage:
     return TrainingImage(name, path, 0, path.stat().st_size)
-
-
-Log: TypeAlias = Callable[[str], None]
-NOT_STATED, PLAIN = "not stated", "images"
-Split: TypeAlias = Literal["train", "dev"]
-OWN_SPLITS: dict[str, Split] = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev"}
 
 
 @dataclass(frozen=True, slots=True)

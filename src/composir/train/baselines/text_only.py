@@ -45,6 +45,13 @@ FUNCTION_WORDS = frozenset(_FUNCTION_TEXT.split())
 _PIECE = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")
 GAP = None
 MOST_DEV = 256
+PRESET = ("mapper.injection_layers=0",)
+"""Injection is off whatever a file of settings says of the mapper's other sizes."""
+ABOUT = (
+    "Text-only mapping, the idea of LinCIR (arXiv 2312.01998): an MLP maps a vector to one "
+    "pseudo-word. It was trained from captions plus noise back to the captions' content, without "
+    "any picture."
+)
 
 
 def with_gaps(caption: str) -> list[str | None]:
@@ -164,15 +171,6 @@ def gapped(foundation: FrozenFoundation, texts: Sequence[str]) -> list[Caption]:
             pieces += [None] if part is GAP else foundation.word_ids(part)
         captions.append(Caption(text, tuple(pieces)))
     return captions
-
-
-PRESET = ("mapper.injection_layers=0",)
-"""Injection is off whatever a file of settings says of the mapper's other sizes."""
-ABOUT = (
-    "Text-only mapping, the idea of LinCIR (arXiv 2312.01998): an MLP maps a vector to one "
-    "pseudo-word. It was trained from captions plus noise back to the captions' content, without "
-    "any picture."
-)
 
 
 class TextMapConfig(MapperRunConfig):
