@@ -134,6 +134,12 @@ class StoreError(ComposirError):
     code = "store"
 
 
+class ObjectStoreError(GalleryError):
+    """An object store with pictures to index does not answer, refuses, or cannot be addressed."""
+
+    code = "object-store"
+
+
 class DiskFullError(GalleryError):
     """The disk has no room left for what a gallery is to hold."""
 

@@ -59,6 +59,7 @@ PROMISED = {
     "GalleryNotFoundError": "gallery-not-found",
     "ImageNotFoundError": "image-not-found",
     "MessageMismatchError": "tokens-of-another-model",
+    "ObjectStoreError": "object-store",
     "QueryError": "query",
     "StoreError": "store",
     "ReferenceTooLargeError": "reference-too-large",

@@ -44,6 +44,7 @@ EXTRAS = (
     Extra("mcp", ("mcp",), "composir serve --mcp"),
     Extra("qdrant", ("qdrant_client",), "vectors in Qdrant"),
     Extra("postgres", ("psycopg",), "vectors in PostgreSQL"),
+    Extra("remote", ("fsspec", "s3fs"), "pictures in object stores"),
     Extra("ray", ("ray",), "composir index --ray"),
     Extra("joint", ("httpx2",), "joint encoders behind an endpoint"),
     Extra("accelerate", ("accelerate",), "training on several devices"),

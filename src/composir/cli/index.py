@@ -43,6 +43,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index shop/ --metadata shop.csv --gallery shop.gallery`\n\n"
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
+    "`composir index s3://bucket/photos`, or any other store that fsspec knows\n\n"
     "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
     "so on, then `composir merge G`\n\n"
     "`composir index /data/photos --ray auto --gallery G`"

@@ -7,11 +7,25 @@ from typing import Annotated
 
 import typer
 
+from composir.data.remote_paths import is_remote
 from composir.limits import MOST_BATCH
+
+
+def _there(paths: list[Path]) -> list[Path]:
+    """Refuse what is not on this machine; what an address names is seen when it is listed."""
+    for path in paths:
+        if not (is_remote(path) or path.exists()):
+            raise typer.BadParameter(f"Path '{path}' does not exist.")
+    return paths
+
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(metavar="PATH...", exists=True, help="Folders (or files) of pictures."),
+    typer.Argument(
+        metavar="PATH...",
+        callback=_there,
+        help="Folders (or files) of pictures, or addresses: s3://bucket/folder.",
+    ),
 ]
 Metadata = Annotated[
     Path | None,

@@ -18,6 +18,7 @@ import numpy as np
 
 from composir.data.files import absolute
 from composir.data.outputs import inside
+from composir.data.remote_paths import is_remote
 from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore as Vectors
 from composir.encode.image_files import ImageFile
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROOM = 1.2
-_UNKNOWN = {Presence.UNREACHABLE, Presence.ROOT_MISSING}
+_UNKNOWN = {Presence.UNREACHABLE, Presence.ROOT_MISSING, Presence.REMOTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class _Switch:
 
     def run(self) -> SwitchReport:
         """Encode, write, switch, tidy up."""
+        self._check_is_local()
         self._old.check_files()
         if self._old.dataset is not None:
             finish_widening(self._old)
@@ -104,6 +106,14 @@ class _Switch:
         switched.write(self._folder)
         remains.remove_other_tables(self._folder, switched)
         return SwitchReport(self._manifest.bundle.name, len(new), count - len(new))
+
+    def _check_is_local(self) -> None:
+        stores = [root for root in self._manifest.roots if is_remote(root)]
+        if stores:
+            raise GalleryError(
+                f"{stores[0]} is in an object store, from which nothing is encoded beside: give "
+                "the other model a gallery of its own (composir index --gallery NEW), or forget it"
+            )
 
     def _check_room(self, count: int) -> None:
         """The old table once more, and the new vectors: kept, in the table, and for searching."""

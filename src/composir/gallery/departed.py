@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from composir.data.remote_paths import as_path
 from composir.data.volumes import lies_below
 from composir.gallery import rows
 from composir.gallery.known import ContentSet, KnownFiles, content_key
@@ -131,13 +132,13 @@ def moved_elsewhere(store: Store, looked: Looked) -> Moves:
         return result
     here = _contents_below(store, looked)
     whereabouts = Whereabouts(looked.manifest)
-    missing = {root for root in others if whereabouts.of(Path(root)) in _MISSING}
+    missing = {root for root in others if whereabouts.of(as_path(root)) in _MISSING}
     left: Counter[str] = Counter()
     for image_id, content, path in _rows(store):
         if looked.root_of(path) is not None:
             continue
-        owner = str(whereabouts.root_of(Path(path)))
-        if content_key(content) in here and whereabouts.of(Path(path)) in _MISSING:
+        owner = str(whereabouts.root_of(as_path(path)))
+        if content_key(content) in here and whereabouts.of(as_path(path)) in _MISSING:
             result.ids.append(image_id)
             result.moved[owner] += 1
         else:
@@ -155,7 +156,7 @@ def former_root(root: Path, store: Store, manifest: GalleryManifest) -> str | No
     """
     whereabouts = Whereabouts(manifest)
     for old in manifest.roots:
-        if not manifest.facts(old).exclude or whereabouts.of(Path(old)) not in _MISSING:
+        if not manifest.facts(old).exclude or whereabouts.of(as_path(old)) not in _MISSING:
             continue
         sample = _sample(store, old)
         if sample and sum(_has_size(root, *one) for one in sample) * 2 > len(sample):

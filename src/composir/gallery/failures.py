@@ -14,6 +14,7 @@ from pathlib import Path
 from composir.data.fields import Text, Whole
 from composir.data.files import open_regular
 from composir.data.outputs import open_inside, write_inside
+from composir.data.remote_paths import as_path
 from composir.data.schema import as_row
 from composir.data.untrusted_json import LINES_LIMIT, decode_json
 from composir.errors import DatasetError, GalleryError
@@ -43,7 +44,7 @@ class FailedFile:
 
     def as_failure(self) -> Failure:
         """The public form."""
-        return Failure(Path(self.path), self.reason)
+        return Failure(as_path(self.path), self.reason)
 
 
 def read_failures(folder: Path) -> dict[str, FailedFile]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from composir.data.remote_paths import as_path
 from composir.data.volumes import lies_below
 from composir.errors import GalleryError
 from composir.gallery import rows
@@ -65,8 +66,8 @@ class Forgetting:
         return ForgetReport(
             len(self._ids),
             len(self._failed),
-            tuple(Path(root) for root in self._manifest.roots if root in self._roots),
-            tuple(map(Path, covering)),
+            tuple(as_path(root) for root in self._manifest.roots if root in self._roots),
+            tuple(map(as_path, covering)),
             len(self._store) - len(self._ids),
         )
 

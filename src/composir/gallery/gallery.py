@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from composir.compose.base import Composer
 from composir.data.files import absolute
 from composir.data.places import GALLERY_MANIFEST
+from composir.data.remote_paths import is_remote, root_path
 from composir.errors import GalleryError, QueryError
 from composir.gallery.composers import Searchable
 from composir.gallery.confidence import ConfidenceCalibration
@@ -75,6 +76,8 @@ class Gallery(GalleryContents, Searchable):
                 or is a damaged gallery.
             BundleMismatchError: If another model made the gallery.
         """
+        if is_remote(path):
+            raise GalleryError(f"a gallery lies in a folder of this machine, not at {path}")
         folder = absolute(path)
         prepare_folder(folder, identity_of(model))
         return cls(folder, model)
@@ -124,7 +127,7 @@ class Gallery(GalleryContents, Searchable):
             raise GalleryError(f"batch_size is {batch_size}; give 1 to {MOST_BATCH:,}")
         model = self.model
         sidecar = read_sidecar(metadata, columns or {})
-        folders = [absolute(root) for root in roots]
+        folders = [root_path(root) for root in roots]
         settings = IndexSettings(tuple(exclude), forget_excludes, retry_failures, batch_size)
         with clear_disk_errors(self.path, writing=True), index_lock(self.path):
             self._manifest = read_manifest(self.path)
@@ -157,7 +160,7 @@ class Gallery(GalleryContents, Searchable):
         """
         from composir.gallery.forget import Forgetting
 
-        wanted = [absolute(path) for path in paths]
+        wanted = [root_path(path) for path in paths]
         with clear_disk_errors(self.path, writing=True), index_lock(self.path):
             self._manifest = read_manifest(self.path)
             store = Store(self.path, self._manifest.bundle.dimension)

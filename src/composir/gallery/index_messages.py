@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from composir.data.remote_paths import is_remote
 from composir.errors import DatasetError
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import ScanNotes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def kept_rows(folder: str, count: int, is_known: bool, gallery: Path) -> str:
     """Why rows stay whose files were not found, and what to do."""
     why = "its disk is not mounted." if is_known else "is a disk not mounted?"
+    why = "its store lists none now." if is_remote(folder) else why
     return (
         f"no pictures found here, but the gallery has {count:,} from here: {why} Nothing was "
         f"dropped; {_way_out(folder, gallery)}"

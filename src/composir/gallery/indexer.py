@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from composir.data.excludes import Excludes
+from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import lies_below, volume_of
 from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
@@ -26,6 +28,7 @@ from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
 from composir.gallery.store import Store
 from composir.gallery.writer import RowWriter
+from composir.images.remote_scan import scan_stores
 from composir.images.scan import FoundFile, ScanNotes, scan
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, batch_for
@@ -34,6 +37,7 @@ from composir.types import Failure, FloatArray, IndexReport, PixelArray
 if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable
 
+_STORE_READERS = 16
 _Value = TypeVar("_Value")
 
 
@@ -134,7 +138,11 @@ class IndexRun:
         return Excludes(self._roots, self._settings.exclude, remembered)
 
     def _scan(self, notes: ScanNotes | None = None) -> Iterator[FoundFile | Failure]:
-        return scan(self._roots, exclude=self._excludes, notes=notes)
+        """Look through the folders, then through object stores."""
+        disks = [root for root in self._roots if not is_remote(root)]
+        stores = [root for root in self._roots if is_remote(root)]
+        found = scan(disks, exclude=self._excludes, notes=notes)
+        return chain(found, scan_stores(stores, self._excludes, notes or ScanNotes()))
 
     def _look(self, sidecar: SidecarTable | None) -> int:
         """Scan without reading: note what is still there; return how many files must be read."""
@@ -216,7 +224,7 @@ class IndexRun:
         """What to remember of a root; of disks that are away what was remembered before."""
         before, text = self._before.facts(str(root)), str(root)
         exclude = self._excludes.to_remember(root)
-        own = volume_of(root)
+        own = None if is_remote(root) else volume_of(root)
         if own is None or not self._found[text]:
             return RootFacts(exclude, before.volumes)
         away = looked.disks_away(text)
@@ -237,12 +245,14 @@ class IndexRun:
 
     def _pipe(self, writer: RowWriter, places: Iterator[rows.Place], contents: ContentSet) -> None:
         reader = FileReader(self._model.image_spec, contents)
+        waits = any(map(is_remote, self._roots))  # for the network, more than it decodes
+        decoders = self._settings.decoders
         pipeline = Pipeline(
             reader.read,
             self._encode,
             writer,
             batch_size=self._batch,
-            decoders=self._settings.decoders,
+            decoders=max(decoders, _STORE_READERS) if waits else decoders,
         )
         pipeline.run(places, self._meter.report)
         self._meter.report(force=True)
@@ -286,7 +296,9 @@ class IndexRun:
         self._store.drop(gone.ids)
         for folder, count in gone.kept.items():
             is_known = bool(self._before.facts(folder).volumes) or folder not in self._found
-            self._note_unreachable(Path(folder), kept_rows(folder, count, is_known, self._folder))
+            self._note_unreachable(
+                as_path(folder), kept_rows(folder, count, is_known, self._folder)
+            )
         moves = moved_elsewhere(self._store, looked)
         self._store.drop(moves.ids)
         self._old_failures = {
@@ -328,4 +340,4 @@ def _place(found: FoundFile) -> rows.Place:
 
 
 def _by_root(values: Mapping[str, _Value]) -> dict[Path, _Value]:
-    return {Path(root): value for root, value in values.items() if value}
+    return {as_path(root): value for root, value in values.items() if value}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from composir.data.remote_paths import as_path
 from composir.gallery.failures import read_failures
 from composir.gallery.manifest import read_manifest
 from composir.gallery.store import Store
@@ -62,13 +63,13 @@ def describe(folder: Path, store: Store) -> GalleryInfo:
         bundle_folder=None if current.bundle.folder is None else Path(current.bundle.folder),
         fingerprint=current.bundle.fingerprint,
         bytes=_bytes_below(folder),
-        roots=tuple(Path(root) for root in current.roots),
+        roots=tuple(as_path(root) for root in current.roots),
         created=current.created,
         updated=current.updated,
         failures=len(read_failures(folder)),
         columns=tuple(store.metadata_columns),
         column_types={name: PLURALS[kind] for name, kind in column_kinds(store.schema).items()},
-        excludes={Path(root): current.facts(root).exclude for root in current.roots},
+        excludes={as_path(root): current.facts(root).exclude for root in current.roots},
     )
 
 

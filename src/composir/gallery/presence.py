@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import Volume, lies_below
 from composir.gallery.manifest import GalleryManifest
 from composir.types import Absent
@@ -29,12 +30,14 @@ class Presence(Enum):
         ROOT_MISSING: The whole indexed folder is missing, from a disk that is there as far as it is
             known: deleted, moved, or a disk that nothing is remembered of.
         UNREACHABLE: Its disk is not there, or the system refuses to look.
+        REMOTE: It lies in an object store, where only an index run looks.
     """
 
     THERE = "there"
     DELETED = "deleted"
     ROOT_MISSING = "root missing"
     UNREACHABLE = "unreachable"
+    REMOTE = "remote"
 
 
 class Whereabouts:
@@ -49,6 +52,8 @@ class Whereabouts:
 
     def of(self, path: Path) -> Presence:
         """Look for one file, at the cost of one call of the system where it is there."""
+        if is_remote(path):
+            return Presence.REMOTE
         try:
             path.stat()
         except OSError as error:
@@ -58,7 +63,7 @@ class Whereabouts:
 
     def root_of(self, path: Path) -> Path:
         """The innermost indexed folder that a file belongs to; else its own folder."""
-        return next((Path(r) for r in self._roots if lies_below(str(path), r)), path.parent)
+        return next((as_path(r) for r in self._roots if lies_below(str(path), r)), path.parent)
 
     def disk_is_there(self, path: str) -> bool:
         """Whether the disk that an indexed file or folder lay on is there, as far as is known."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from composir.data.files import read_regular
+from composir.data.object_store import read_object
+from composir.data.remote_paths import is_remote
 from composir.errors import ImageReadError
 from composir.gallery.duplicates import sign_picture
 from composir.gallery.known import ContentSet, content_key
@@ -83,7 +85,7 @@ class FileReader:
 
     def _read(self, place: Place) -> ReadFile:
         try:
-            data = read_regular(place.path, limit=LARGEST_FILE)
+            data = _content(place)
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
             return Unreadable(place, reason, is_picture_gone=False)
@@ -113,3 +115,9 @@ class FileReader:
         if not self._contents.add(content_key(content_hash)):
             return KnownPicture(place, content_hash)  # another thread had the same content
         return NewPicture(place, picture, pixels)
+
+
+def _content(place: Place) -> bytes:
+    if is_remote(place.path):
+        return read_object(place.path, place.size, place.root)
+    return read_regular(place.path, limit=LARGEST_FILE)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from composir.data.files import TEMPORARY_PREFIX, absolute, open_regular
 from composir.data.outputs import inside
 from composir.data.places import GALLERY_MANIFEST
+from composir.data.remote_paths import as_path
 from composir.data.untrusted_json import decode_json
 from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
@@ -111,7 +112,7 @@ class _Repair:
             images=len(store),
             lost=None if finished else lost,
             without_metadata=salvage.without_metadata,
-            roots=tuple(Path(root) for root in manifest.roots),
+            roots=tuple(as_path(root) for root in manifest.roots),
             aside=self._aside,
         )
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.data.remote_paths import as_path
 from composir.gallery.duplicates import COLOUR_BYTES, Signature
 from composir.types import FloatArray
 
@@ -62,6 +63,11 @@ class Place:
     size: int
     mtime_ns: int
 
+    @property
+    def root(self) -> Path:
+        """The folder that was indexed; for a file named itself, the one around it."""
+        return self.path.parents[len(PurePosixPath(self.folder).parts)]
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -103,7 +109,7 @@ def clean_text(text: str) -> str:
 
 def decode_path(text: str, raw: bytes | None) -> Path:
     """The path of a row from its columns `path` and `path_bytes`."""
-    return Path(text if raw is None else os.fsdecode(raw))
+    return as_path(text if raw is None else os.fsdecode(raw))
 
 
 def schema(dimension: int) -> pa.Schema:

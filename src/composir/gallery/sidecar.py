@@ -24,6 +24,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from composir.data.remote_paths import is_remote
 from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
 from composir.errors import DatasetError
 from composir.gallery.column_types import (
@@ -102,7 +103,7 @@ class SidecarTable:
         row = self._rows.get(_key(str(path)))
         if row is None and path.is_relative_to(root):
             row = self._rows.get(_key(str(path.relative_to(root))))
-        if row is not None:
+        if row is not None or is_remote(path):  # by its name alone only where one can look
             return row
         for name in (path.name, path.stem):
             row = self._rows_by_name.get(_key(name), _AMBIGUOUS)

@@ -73,7 +73,7 @@ class ScanNotes:
 
     def count_other(self, name: str) -> None:
         """Count a file that is no picture by its name."""
-        ending = _suffix(name)
+        ending = suffix(name)
         is_usual = ending[1:].isalnum() and len(ending) <= _LONGEST_ENDING
         is_known = ending in self.other_kinds or len(self.other_kinds) < _MOST_ENDINGS
         if not ending:
@@ -164,7 +164,7 @@ class _Scan:
                     self._notes.thinned.add(root)
                 elif kind := _kind(entry):
                     kept.append((entry.path, kind))
-                elif not _is_left_out(entry.name):
+                elif not is_left_out(entry.name):
                     self._notes.count_other(entry.name)
         return sorted(kept)
 
@@ -197,7 +197,7 @@ class _Scan:
                 return None
         if is_folder:
             return "folder"
-        return "file" if _suffix(link) in PICTURE_SUFFIXES else None
+        return "file" if suffix(link) in PICTURE_SUFFIXES else None
 
     def _is_reached_anyway(self, real: str, *, is_folder: bool) -> bool:
         """Whether the walk comes to a real path by itself, or the path is above a root."""
@@ -213,33 +213,35 @@ class _Scan:
         relative = _relative(real, root)
         if not relative:
             return relative == "" and is_folder
-        if not is_folder and _suffix(real) not in PICTURE_SUFFIXES:
+        if not is_folder and suffix(real) not in PICTURE_SUFFIXES:
             return False
         path = root
         for part in relative.split(os.sep):
             if os.path.lexists(os.path.join(path, GALLERY_MANIFEST)):
                 return False
             path = os.path.join(path, part)
-            if _is_left_out(part) or patterns.match(path, root):
+            if is_left_out(part) or patterns.match(path, root):
                 return False
         return True
 
 
 def _kind(entry: os.DirEntry[str]) -> _Kind | None:
-    if _is_left_out(entry.name):
+    if is_left_out(entry.name):
         return None
     if entry.is_symlink():
         return "link"
     if entry.is_dir(follow_symlinks=False):
         return "folder"
-    return "file" if _suffix(entry.name) in PICTURE_SUFFIXES else None
+    return "file" if suffix(entry.name) in PICTURE_SUFFIXES else None
 
 
-def _is_left_out(name: str) -> bool:
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder of a name is hidden, or a system's own."""
     return name.startswith(".") or name in _SYSTEM_FOLDERS
 
 
-def _suffix(path: str) -> str:
+def suffix(path: str) -> str:
+    """The ending of a name with its dot, in lower case; "" where it has none."""
     return os.path.splitext(path)[1].lower()
 
 

@@ -191,6 +191,7 @@ STATUSES: dict[type[ComposirError], HTTPStatus] = {
     errors.BundleMismatchError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.GalleryError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ObjectStoreError: HTTPStatus.BAD_GATEWAY,
     errors.ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ImageReadError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DatasetError: HTTPStatus.BAD_REQUEST,

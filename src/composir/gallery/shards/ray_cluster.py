@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from composir.data.files import absolute
+from composir.data.remote_paths import root_path
 from composir.errors import ComposirError, GalleryBusyError, GalleryError, first_line
 from composir.gallery.damage import VersionGoneError
 from composir.gallery.indexer import IndexSettings
@@ -74,7 +75,7 @@ def index_on_ray(
             was refused, or why it was given up.
     """
     gallery, place = absolute(gallery), place or RayPlace()
-    folders, given = [absolute(root) for root in roots], settings or IndexSettings()
+    folders, given = [root_path(root) for root in roots], settings or IndexSettings()
     with _connected(place.address) as ray:
         cpus = place.cpus or min(_USUAL_CPUS, *_machines(ray))
         # What a lost machine has locked is freed in a while.

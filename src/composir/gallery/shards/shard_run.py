@@ -9,6 +9,7 @@ from pathlib import Path
 
 from composir.data.excludes import forms
 from composir.data.files import absolute
+from composir.data.remote_paths import root_path
 from composir.data.volumes import lies_below
 from composir.errors import ComposirError
 from composir.gallery.contents import GalleryContents
@@ -72,7 +73,7 @@ def index_shard(
         BundleMismatchError: If another model made the gallery.
     """
     gallery, settings = absolute(gallery), settings or IndexSettings()
-    folders = [absolute(root) for root in roots]
+    folders = [root_path(root) for root in roots]
     prepare_folder(gallery, identity_of(model))
     GalleryContents(gallery, model)  # refuses another model
     place = place_of(gallery, shard)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from composir.data.remote_paths import is_remote
 from composir.data.volumes import lies_below
 from composir.documents import plain_value
 from composir.errors import ImageNotFoundError
@@ -83,13 +84,14 @@ async def image(image_id: ImageId, request: Request) -> Response:
 
 def _document(image: IndexedImage, engine: Engine) -> ImageDocument:
     address = f"/v1/images/{image.id}"
+    is_given_out = engine.settings.originals and not is_remote(image.path)
     return {
         "id": image.id,
         "path": str(image.path),
         "width": image.width,
         "height": image.height,
         "metadata": {name: plain_value(value) for name, value in image.metadata.items()},
-        "original": f"{address}/original" if engine.settings.originals else None,
+        "original": f"{address}/original" if is_given_out else None,
         "thumbnail": f"{address}/thumbnail",
     }
 
@@ -124,6 +126,8 @@ async def original(image_id: ImageId, request: Request) -> Response:
 def _original(engine: Engine, image_id: str) -> Path:
     """The file of a row, if it still lies in a folder that was indexed, links resolved."""
     found = engine.gallery.image(image_id).path
+    if is_remote(found):
+        raise NotFoundError(f"the file lies in an object store, which is not asked: {found}")
     roots = [root.resolve() for root in engine.gallery.info().roots]
     resolved = found.resolve()
     if not any(lies_below(str(resolved), str(root)) for root in roots):

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from composir.data.files import absolute
+from composir.data.remote_paths import root_path
 from composir.data.volumes import lies_below
 from composir.serve.engine import Engine
 from composir.serve.forms import read_json
@@ -63,7 +63,7 @@ def _allowed(engine: Engine, paths: Sequence[str]) -> list[Path]:
     roots = list(engine.gallery.info().roots)
     if not paths:
         return roots
-    wanted = [absolute(path) for path in paths if "\0" not in path]
+    wanted = [root_path(path) for path in paths if "\0" not in path]
     known = [str(root.resolve()) for root in roots]
     for path in wanted:
         if not any(lies_below(str(path.resolve()), root) for root in known):

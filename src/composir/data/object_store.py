@@ -1,0 +1,146 @@
+"""Object stores through fsspec, which is imported when the first address is opened, never before.
+
+What goes wrong with the store is an `ObjectStoreError`, and ends a run where it stands; what goes
+wrong with one picture is an `OSError`, as of files. Drivers raise nearly anything (errors of the
+system, of botocore, of aiohttp), so everything is caught here. Credentials are the drivers' affair:
+the environment and their own files; none is taken from an address or shown in a message.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from composir.data.remote_paths import RemotePath
+from composir.errors import MissingExtraError, ObjectStoreError, first_line
+
+_LOCAL = frozenset({"file", "local", "http", "https"})
+_RESUMES = "what is indexed stays, and the same command goes on once it can be reached"
+_SECRETS = (
+    (re.compile(r"(://)[^/\s@]+@"), r"\1"),
+    (re.compile(r"\?\S+"), "?..."),
+    (re.compile(r"(?i)((?:key|secret|token|sig|signature|password)\w*=)\S+"), r"\1..."),
+)
+
+Entry = Mapping[str, Any]
+"""What a store's listing says of one name: `name`, `size`, `type`, and more of the driver's own."""
+
+
+def check_address(root: RemotePath) -> None:
+    """Refuse an address with what may be a secret, or with what only fsspec would understand.
+
+    Raises:
+        ObjectStoreError: The message does not repeat it.
+    """
+    scheme, _, rest = str(root).partition("://")
+    if re.search(r"[?#]|::|:[^@]*@", rest):
+        raise ObjectStoreError(
+            f"an address of {scheme}:// holds no password, `?`, `#` or `::`, which would stay in "
+            "the gallery and the shell's history: credentials come from the environment or the "
+            "files of the store's own tools"
+        )
+
+
+def list_folder(folder: RemotePath) -> list[Entry]:
+    """What lies directly in a folder of a store, in no order; of a file, its own entry alone.
+
+    Raises:
+        ObjectStoreError: If it is not there, or cannot be listed.
+        MissingExtraError: If fsspec or the driver is not installed.
+    """
+    store = _store_of(folder)
+    try:
+        store.invalidate_cache()  # also so that listings do not pile up
+        entries: list[Entry] = store.ls(_name(store, folder), detail=True)
+    except Exception as error:
+        raise _away(folder, error) from error
+    return entries
+
+
+def name_in_store(path: RemotePath) -> str:
+    """The name by which listings call what lies at an address."""
+    return _name(_store_of(path), path)
+
+
+def read_object(path: Path, size: int, root: Path) -> bytes:
+    """The content of a file of a store.
+
+    Args:
+        path: Its address.
+        size: Bytes, as listed; of a longer one nothing more is fetched than shows it.
+        root: The folder that it was found under.
+
+    Raises:
+        OSError: If it is gone, was changed, or is refused, while the root still answers.
+        ObjectStoreError: If that does not answer either.
+    """
+    address = RemotePath(path)
+    store = _store_of(address)
+    try:
+        data: bytes = store.cat_file(_name(store, address), start=0, end=size + 1) if size else b""
+    except Exception as error:
+        _check_answers(store, RemotePath(root))
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(errno.ENOENT, "it is no longer there") from error
+        raise OSError(errno.EIO, _told(error)) from error
+    if len(data) != size:
+        raise OSError(errno.EAGAIN, "it was changed while it was read")
+    return data
+
+
+def _check_answers(store: Any, root: RemotePath) -> None:
+    """Tell a store that is away, or lets nobody in any more, from one picture's trouble."""
+    try:
+        store.invalidate_cache()
+        store.info(_name(store, root))
+    except Exception as error:
+        raise _away(root, error) from error
+
+
+def _away(path: RemotePath, error: Exception) -> ObjectStoreError:
+    _opened.cache_clear()  # the next try shall look for credentials anew
+    why = "nothing is there" if isinstance(error, FileNotFoundError) else _told(error)
+    return ObjectStoreError(f"{path} cannot be read: {why}; {_RESUMES}")
+
+
+def _told(error: Exception) -> str:
+    """What a driver says, without what may be a secret."""
+    text = first_line(error)
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text if text == type(error).__name__ else f"{text} ({type(error).__name__})"
+
+
+def _name(store: Any, path: RemotePath) -> str:
+    return str(store._strip_protocol(str(path)))
+
+
+def _store_of(path: RemotePath) -> Any:
+    scheme, _, rest = str(path).partition("://")
+    return _opened(scheme, rest.partition("/")[0])
+
+
+@lru_cache(maxsize=16)
+def _opened(scheme: str, authority: str) -> Any:
+    """One file system for all threads."""
+    if scheme in _LOCAL:
+        raise ObjectStoreError(
+            f"{scheme}:// is no object store: index a folder by its path; the web lists no folders"
+        )
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fsspec", "remote") from error
+    try:
+        address = f"{scheme}://{authority}"
+        return url_to_fs(address, skip_instance_cache=True)[0]
+    except ImportError as error:
+        if scheme in {"s3", "s3a"}:
+            raise MissingExtraError("s3fs", "remote") from error
+        raise ObjectStoreError(f"{scheme}:// needs a driver of fsspec: {_told(error)}") from error
+    except Exception as error:
+        raise ObjectStoreError(f"{address} cannot be opened: {_told(error)}") from error
