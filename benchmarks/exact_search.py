@@ -32,8 +32,7 @@ from PIL import Image
 from composir import Gallery, Query
 from composir.compose.base import ComposedQueries
 from composir.gallery import rows
-from composir.gallery.coded import CodedRanking
-from composir.gallery.codes import load_codes
+from composir.gallery.codes import CodedRanking, load_codes
 from composir.gallery.duplicates import Signature
 from composir.gallery.matrix import load_matrix
 from composir.gallery.ranking import CandidateRows, best_positions

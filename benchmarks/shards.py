@@ -32,7 +32,7 @@ from index_throughput import make_pictures
 from composir import Gallery
 from composir.gallery.origin import identity_of
 from composir.gallery.shards import MergeReport, Shard, merge_shards
-from composir.gallery.shards.staging import ShardPlan, ShardRecord, place_of
+from composir.gallery.shards.shard import ShardPlan, ShardRecord, place_of
 
 RESULTS = Path(__file__).parent / "results" / "shards.md"
 WORKERS = 4

@@ -32,7 +32,7 @@ class ImageReadError(ComposirError):
 
     Attributes:
         needs: What this machine lacks and the file could be read with, e.g. `pillow-heif`
-            (`composir.images.needs` tells whether it is there by now); None where the file itself
+            (`composir.images.formats` tells whether it is there by now); None where the file itself
             is at fault.
     """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.cli import checks, models
+from composir.cli import doctor, models
 from composir.errors import BundleError
 from tests.e2e.commands import composir, paint_all
 from tests.fakes import ColourModel
@@ -84,7 +84,7 @@ def test_a_gallery_of_another_model_is_broken(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_missing_package_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_CORE", ("numpy", "no-such-package"))
+    monkeypatch.setattr(doctor, "_CORE", ("numpy", "no-such-package"))
     exit_code, found = diagnosis()
     assert exit_code == 1
     assert found["packages"]["detail"] == "not installed: no-such-package"
@@ -98,9 +98,9 @@ def test_people_read_a_line_a_check() -> None:
 
 
 def test_what_onnxruntime_can_run_on_is_listed_and_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "devices_here", lambda: ("cuda", "webgpu", "cpu"))
+    monkeypatch.setattr(doctor, "devices_here", lambda: ("cuda", "webgpu", "cpu"))
     fault = {"cuda": None, "webgpu": "no driver"}
-    monkeypatch.setattr(checks, "try_device", fault.get)
+    monkeypatch.setattr(doctor, "try_device", fault.get)
     exit_code, found = diagnosis()
     assert exit_code == 0
     assert "--device auto, cuda, webgpu, cpu" in found["onnxruntime"]["detail"]

@@ -1,8 +1,10 @@
-"""`composir export`: write parts of a model for other places to run."""
+"""`composir export`: write parts of a model, or vectors, for other places and stores."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,16 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
-from composir.cli.export_vectors import vectors
-from composir.cli.options import GalleryArgument, JsonOption, ModelOption
+from composir.cli.options import GalleryArgument, GalleryOption, JsonOption, ModelOption
 from composir.cli.paths import default_gallery
-from composir.cli.terminal import echo, file_size, print_json, printable
+from composir.cli.progress import stage_progress
+from composir.cli.terminal import echo, file_size, note, print_json, printable
 from composir.errors import QueryError
 from composir.limits import MOST_PAGE_PICTURES
 
 if TYPE_CHECKING:
     from composir.compose.spliced import SplicedComposer
     from composir.device.query_export import Export
+    from composir.gallery import Gallery
+    from composir.scale.upload import UploadReport
 
 app = typer.Typer(
     name="export",
@@ -28,14 +32,54 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Export what other devices and stores need.",
 )
-app.command("vectors", epilog="`composir export vectors --to qdrant://localhost:6333/photos`")(
-    vectors
-)
 
 
 @app.callback()
 def export() -> None:
     """Export what other devices and stores need."""
+
+
+Target = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="ADDRESS|FILE",
+        help="`qdrant://HOST:PORT/COLLECTION`, `postgresql://USER@HOST/DATABASE?table=NAME`, "
+        "`lancedb://FOLDER/TABLE`, or a `.parquet` file.",
+    ),
+]
+
+
+@app.command(epilog="`composir export vectors --to qdrant://localhost:6333/photos`")
+def vectors(*, to: Target, gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
+    """Write a gallery's vectors and columns into another store, or a Parquet file.
+
+    Run it again after every change: what the store has already is not sent, and what the gallery no
+    longer has is removed. `composir search --store` searches it.
+    """
+    from composir.gallery import open_gallery
+
+    opened = open_gallery(gallery or default_gallery())
+    with stage_progress() as show:
+        report = _export(opened, to, lambda done, total: show("exporting", done, total))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        counts = f"{report.written:,} written, {report.unchanged:,} unchanged"
+        note(f"{counts}, {report.removed:,} removed")
+
+
+def _export(opened: Gallery, to: str, show: Callable[[int, int], None]) -> UploadReport:
+    from composir.scale import is_address, open_store
+
+    if is_address(to):
+        from composir.scale.upload import upload
+
+        with closing(open_store(to)) as store:
+            return upload(opened, store, show)
+    from composir.scale.vector_table import write_parquet
+
+    return write_parquet(opened, Path(to), show)
 
 
 @app.command("query-side", epilog="`composir export query-side --composer isa --out device/`")

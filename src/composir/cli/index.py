@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from composir.cli import index_options as options
 from composir.cli import models
-from composir.cli.index_notes import failure_lines, index_notes
+from composir.cli.index_notes import failure_lines, index_notes, print_report, told_changes
+from composir.cli.merge import chosen_part, index_in_parts
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,
@@ -21,19 +21,92 @@ from composir.cli.options import (
     ThreadsOption,
 )
 from composir.cli.paths import gallery_words, writable_default_gallery
-from composir.cli.progress import index_progress
-from composir.cli.shards import chosen_part, index_in_parts
-from composir.cli.terminal import as_document, duration, echo, note, print_json, printable
+from composir.cli.progress import resumable_progress
+from composir.cli.terminal import echo, note, printable
 from composir.data.outputs import withdrawn_if_refused
+from composir.data.remote_paths import is_remote
 from composir.errors import DatasetError
+from composir.limits import MOST_BATCH
 from composir.types import IndexReport
 
 if TYPE_CHECKING:
+    from composir.gallery import Gallery
     from composir.model.base import EmbeddingModel
+
+
+def _there(paths: list[Path]) -> list[Path]:
+    """Refuse what is not on this machine; what an address names is seen when it is listed."""
+    for path in paths:
+        if not (is_remote(path) or path.exists()):
+            raise typer.BadParameter(f"Path '{path}' does not exist.")
+    return paths
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH...",
+        callback=_there,
+        help="Folders (or files) of pictures, or addresses: s3://bucket/folder.",
+    ),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="CSV, JSONL or Parquet with a column `file` and the columns to filter by.",
+    ),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=TYPE",
+        help="Type of a metadata column that cannot be inferred: text, number, "
+        "number:comma, number:dot, date, date:dmy, date:mdy, date:ymd or bool; repeat.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Skip matching paths, e.g. thumbs; repeatable. Remembered for the next run.",
+    ),
+]
+NoExclude = Annotated[
+    bool, typer.Option("--no-exclude", help="First forget the patterns of earlier runs.")
+]
+RetryFailures = Annotated[
+    bool, typer.Option("--retry-failures", help="Retry what could not be read before.")
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_BATCH,
+        show_default="32; of many pictures, what is fastest here, measured once",
+        help="Images a model call; a number measures nothing.",
+    ),
+]
+ShardChoice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Only the K-th of N parts of the files, beside the gallery, for `composir merge`.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|ADDRESS",
+        help="Share the files out to the workers of a Ray cluster, and merge. `auto`: this "
+        "machine's cluster, else processes here.",
+    ),
+]
 
 _SHOWN_ROWS = 5
 _SHOWN_COLUMNS = 30
-_INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -49,20 +122,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index /data/photos --ray auto --gallery G`"
 )
 def index(
-    paths: options.Paths,
+    paths: Paths,
     *,
     gallery: GalleryOption = None,
-    metadata: options.Metadata = None,
-    column: options.Column = None,
+    metadata: Metadata = None,
+    column: Column = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    exclude: options.Exclude = None,
-    no_exclude: options.NoExclude = False,
-    retry_failures: options.RetryFailures = False,
-    batch_size: options.BatchSize = None,
-    shard: options.ShardChoice = None,
-    ray: options.RayAddress = None,
+    exclude: Exclude = None,
+    no_exclude: NoExclude = False,
+    retry_failures: RetryFailures = False,
+    batch_size: BatchSize = None,
+    shard: ShardChoice = None,
+    ray: RayAddress = None,
     commercial: CommercialOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,41 +156,44 @@ def index(
         models.refuse_uncommercial(encoder)
     models.note_receiver(encoder)
     if part is not None:
-        run = (tuple(exclude or ()), no_exclude, retry_failures, batch_size)
+        from composir.gallery.indexer import IndexSettings
+
+        run = IndexSettings(tuple(exclude or ()), no_exclude, retry_failures, batch_size)
         index_in_parts(folder, (encoder, load), paths, part, run, cpus=threads, as_json=as_json)
         return
     before = _switched(folder, encoder) if model is not None else None
     with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
         opened = Gallery.create_or_open(folder, encoder)
-        try:
-            with index_progress() as show:
-                report = opened.index(
-                    paths,
-                    metadata=metadata,
-                    columns=types,
-                    exclude=tuple(exclude or ()),
-                    forget_excludes=no_exclude,
-                    retry_failures=retry_failures,
-                    batch_size=batch_size,
-                    progress=show,
-                )
-        except KeyboardInterrupt as stop:
-            note(f"stopped; {len(opened):,} pictures are in the gallery; the same command resumes.")
-            raise typer.Exit(_INTERRUPTED) from stop
+        with resumable_progress(lambda: _stopped(opened)) as show:
+            report = opened.index(
+                paths,
+                metadata=metadata,
+                columns=types,
+                exclude=tuple(exclude or ()),
+                forget_excludes=no_exclude,
+                retry_failures=retry_failures,
+                batch_size=batch_size,
+                progress=show,
+            )
     if as_json:
-        _print_json(report, folder, before)
+        print_report(report, folder, model_before=before)
     else:
         echo("\n".join(_lines(report, folder, gallery_words(gallery))))
 
 
-def _print_json(report: IndexReport, folder: Path, before: str | None) -> None:
-    told = {**as_document(report), "seconds": round(report.seconds, 3)}
-    print_json({"gallery": folder.absolute(), "model_before": before, **told})
+def _stopped(gallery: Gallery) -> str:
+    return f"stopped; {len(gallery):,} pictures are in the gallery; the same command resumes."
 
 
 def _lines(report: IndexReport, folder: Path, option: str) -> list[str]:
-    lines = [*_summary(report, folder), *index_notes(report, option), *_columns(report.columns)]
-    return [*lines, *_unmatched(report.unmatched), *failure_lines(report.failures)]
+    return [
+        f"{report.total:,} pictures in {printable(str(folder))}",
+        told_changes(report),
+        *index_notes(report, option),
+        *_columns(report.columns),
+        *_unmatched(report.unmatched),
+        *failure_lines(report.failures),
+    ]
 
 
 def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
@@ -132,12 +208,9 @@ def _switched(folder: Path, encoder: EmbeddingModel) -> str | None:
         f"the gallery is the model {before}'s: indexing its pictures with "
         f"{printable(encoder.name)} beside; searches go on with {before} until that is done"
     )
-    try:
-        with index_progress() as show:
-            report = switch_model(folder, encoder, show)
-    except KeyboardInterrupt as stop:
-        note(f"stopped; the gallery is still {before}'s; the same command resumes.")
-        raise typer.Exit(_INTERRUPTED) from stop
+    stopped = f"stopped; the gallery is still {before}'s; the same command resumes."
+    with resumable_progress(lambda: stopped) as show:
+        report = switch_model(folder, encoder, show)
     lost = f"; {report.dropped:,} were deleted or cannot be read" if report.dropped else ""
     note(f"the gallery is the model {printable(encoder.name)}'s now{lost}")
     return before
@@ -163,20 +236,6 @@ def _columns(told: Mapping[str, str]) -> list[str]:
     hidden = len(lines) - _SHOWN_COLUMNS
     more = [f"  ... and {hidden:,} more: composir info"] if hidden > 0 else []
     return ["metadata read as (--column NAME=TYPE says otherwise):", *lines[:_SHOWN_COLUMNS], *more]
-
-
-def _summary(report: IndexReport, folder: Path) -> list[str]:
-    counts = {
-        "new": report.added,
-        "known by content": report.reused,
-        "unchanged": report.unchanged,
-        "gone": report.dropped,
-    }
-    changes = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return [
-        f"{report.total:,} pictures in {printable(str(folder))}",
-        f"{changes or 'nothing new'}; took {duration(report.seconds)}",
-    ]
 
 
 def _unmatched(rows: Sequence[str]) -> list[str]:

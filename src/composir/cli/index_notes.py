@@ -1,15 +1,43 @@
-"""What people should know after an index run, beside the numbers: a line for each thing."""
+"""What is told after an index run or a merge: the numbers, and a line for each thing beside."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from composir.cli.terminal import printable
+from composir.cli.terminal import as_document, duration, print_json, printable
 from composir.types import Failure, IndexReport
+
+if TYPE_CHECKING:
+    from composir.gallery.shards import MergeReport
 
 _SHOWN_ENDINGS = 8
 _SHOWN_FAILURES = 20
+
+
+def told_counts(counts: Mapping[str, int], seconds: float) -> str:
+    """`12 new, 3 gone; took 4.2 s`: what is not zero, and the time."""
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{told or 'nothing new'}; took {duration(seconds)}"
+
+
+def told_changes(report: IndexReport) -> str:
+    """What an index run changed, and how long it took."""
+    counts = {
+        "new": report.added,
+        "known by content": report.reused,
+        "unchanged": report.unchanged,
+        "gone": report.dropped,
+    }
+    return told_counts(counts, report.seconds)
+
+
+def print_report(report: IndexReport | MergeReport, folder: Path, **more: object) -> None:
+    """Print a report on a gallery as JSON, with what else is to be told."""
+    told = {**as_document(report), "seconds": round(report.seconds, 3)}
+    print_json({"gallery": folder.absolute(), **more, **told})
 
 
 def index_notes(report: IndexReport, gallery: str = "") -> list[str]:

@@ -1,24 +1,37 @@
-"""`composir merge`: the shards of a gallery become part of it."""
+"""`composir merge`, and what it joins: `composir index --shard K/N` and `--ray`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from composir.cli.index_notes import failure_lines
-from composir.cli.interrupts import INTERRUPTED
+from composir.cli.index_notes import (
+    failure_lines,
+    index_notes,
+    print_report,
+    told_changes,
+    told_counts,
+)
 from composir.cli.options import GalleryArgument, JsonOption
 from composir.cli.paths import default_gallery
-from composir.cli.progress import index_progress
-from composir.cli.terminal import as_document, duration, echo, note, print_json, printable
+from composir.cli.progress import resumable_progress
+from composir.cli.terminal import echo, printable
+from composir.errors import DatasetError, GalleryError
+from composir.types import IndexReport
 
 if TYPE_CHECKING:
-    from composir.gallery.shards import MergeReport
+    from composir.gallery.indexer import IndexSettings
+    from composir.gallery.shards import MergeReport, Shard
+    from composir.gallery.shards.ray_cluster import Load
+    from composir.model.base import EmbeddingModel
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+Part: TypeAlias = "Shard | str"
+"""One shard, or the address of a Ray cluster that runs all."""
 
 
 @app.command(
@@ -45,20 +58,15 @@ def merge(
     from composir.gallery.shards import merge_shards
 
     folder = gallery or default_gallery()
-    try:
-        with index_progress() as show:
-            report = merge_shards(folder, allow_missing=allow_missing, progress=show)
-    except KeyboardInterrupt as stop:
-        note("stopped; the same command goes on.")
-        raise typer.Exit(INTERRUPTED) from stop
+    with resumable_progress(lambda: "stopped; the same command goes on.") as show:
+        report = merge_shards(folder, allow_missing=allow_missing, progress=show)
     print_merge(report, folder, as_json=as_json)
 
 
 def print_merge(report: MergeReport, folder: Path, *, as_json: bool) -> None:
     """Say what a merge did."""
     if as_json:
-        told = {**as_document(report), "seconds": round(report.seconds, 3)}
-        print_json({"gallery": folder.absolute(), **told})
+        print_report(report, folder)
         return
     echo("\n".join([*_summary(report, folder), *failure_lines(report.failures)]))
 
@@ -74,9 +82,67 @@ def _summary(report: MergeReport, folder: Path) -> Iterator[str]:
         "changed": report.replaced,
         "in the gallery already": report.unchanged,
     }
-    changes = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    yield f"{report.total:,} pictures; {changes or 'nothing new'}; took {duration(report.seconds)}"
+    yield f"{report.total:,} pictures; {told_counts(counts, report.seconds)}"
     if report.merged_before:
         yield f"merged before: {', '.join(map(str, report.merged_before))}"
     for number, reason in report.missing.items():
         yield f"missing: shard {number} ({reason})"
+
+
+def chosen_part(shard: str | None, ray: str | None, metadata: Path | None) -> Part | None:
+    """What `--shard` or `--ray` says; metadata are for all pictures at once."""
+    if shard is None and ray is None:
+        return None
+    if metadata is not None:
+        raise DatasetError(
+            "--metadata is for the whole gallery: run the shards without it, then composir merge, "
+            "then composir index with --metadata, which encodes nothing again"
+        )
+    if shard is not None and ray is not None:
+        raise GalleryError("--ray runs all shards by itself: leave --shard out")
+    from composir.gallery.shards import parse_shard
+
+    return parse_shard(shard) if shard is not None else ray
+
+
+def index_in_parts(
+    gallery: Path,
+    models: tuple[EmbeddingModel, Load],
+    roots: Sequence[Path],
+    part: Part,
+    settings: IndexSettings,
+    *,
+    cpus: int | None,
+    as_json: bool,
+) -> None:
+    """Run one shard, or all of them on Ray, and print what was done.
+
+    `models` are the model, and what gives it to another process; `cpus` are each Ray worker's.
+    """
+    from composir.gallery.shards import index_shard
+    from composir.gallery.shards.ray_cluster import RayPlace, index_on_ray
+
+    told = "stopped; what has been encoded is kept; the same command resumes."
+    if isinstance(part, str):
+        with resumable_progress(lambda: told) as show:
+            place = RayPlace(part, cpus)
+            merged = index_on_ray(gallery, models[1], roots, settings, place, show)
+        print_merge(merged, gallery, as_json=as_json)
+        return
+    with resumable_progress(lambda: told) as show:
+        report = index_shard(gallery, models[0], roots, part, settings, show)
+    _print_shard(report, part, gallery, as_json=as_json)
+
+
+def _print_shard(report: IndexReport, shard: Shard, gallery: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_report(report, gallery, shard=shard.number, of=shard.of)
+        return
+    merge = f"composir merge {shlex.quote(str(gallery))}"
+    lines = [
+        f"{shard}: {report.total:,} pictures wait to be merged; {told_changes(report)}",
+        printable(f"when all {shard.of} are done: {merge}"),
+        *index_notes(report),
+        *failure_lines(report.failures),
+    ]
+    echo("\n".join(lines))

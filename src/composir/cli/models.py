@@ -20,24 +20,14 @@ DEFAULT_MODEL = "mini"
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """How a model runs.
+    """How a model runs."""
 
-    Attributes:
-        threads: None for as many as there are cores.
-        device: As `--device` takes it.
-    """
-
-    threads: int | None = None
-    device: str = "cpu"
+    threads: int | None = None  # None for as many as there are cores
+    device: str = "cpu"  # as `--device` takes it
 
 
 def resolve_model(name: str | None, compute: Compute) -> EmbeddingModel:
-    """Load a model.
-
-    Args:
-        name: Of the catalogue or a bundle's folder; None for the packaged one.
-        compute: How it runs.
-    """
+    """Load a model of the catalogue, or of a bundle's folder; None for the packaged one."""
     from composir.model.catalogue import open_model
     from composir.model.device import find_device
 
@@ -46,13 +36,7 @@ def resolve_model(name: str | None, compute: Compute) -> EmbeddingModel:
 
 
 def gallery_model(folder: Path, model: str | None, compute: Compute) -> EmbeddingModel:
-    """The model for a gallery: the one named, else the one that made it, else the default.
-
-    Args:
-        folder: The gallery; it may be missing yet.
-        model: As `resolve_model`; None for the one that made the gallery.
-        compute: As `resolve_model`.
-    """
+    """The model for a gallery, perhaps missing yet: as named, else its own, else the default."""
     from composir.gallery.manifest import is_gallery, read_manifest
     from composir.gallery.origin import load_origin
 
@@ -87,9 +71,7 @@ def open_served(address: str, model: str | None, compute: Compute) -> ServedGall
 def refuse_uncommercial(model: EmbeddingModel, composer: Composer | None = None) -> None:
     """What `--commercial` asks for: that the licences of the weights used allow commercial use.
 
-    Args:
-        model: Whose vectors are used.
-        composer: Of the search; None where there is none. Those without weights have no licence.
+    Composers without weights have no licence.
     """
     from composir.compose.spliced import SplicedComposer
     from composir.model.catalogue import bundle_of

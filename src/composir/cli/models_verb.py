@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composir.cli import models_options as options
-from composir.cli.options import JsonOption
+from composir.cli.options import JsonOption, finite
+from composir.cli.paths import default_gallery
 from composir.cli.terminal import (
     agree,
     echo,
@@ -18,11 +21,98 @@ from composir.cli.terminal import (
     print_json,
     printable,
 )
-from composir.errors import ModelError
+from composir.data.places import user_folder
+from composir.errors import BundleError, GalleryError, ModelError
 
 if TYPE_CHECKING:
     from composir.model.checking import CheckedModel
     from composir.model.listing import ModelEntry
+
+
+class Quantise(Enum):
+    """How weights may be made smaller."""
+
+    int8 = "int8"
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `composir models` lists it.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A checkpoint's folder or its model.safetensors, a bundle's folder, ORG/NAME "
+        "(or ORG/NAME@REVISION) of the Hugging Face hub, open_clip:ARCHITECTURE/TAG; "
+        "any of these behind joint: is a joint encoder, and so is an endpoint, "
+        "http://127.0.0.1:8000/v1#NAME.",
+    ),
+]
+NewName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", show_default="the source's", help="What to call it."),
+]
+Quantised = Annotated[
+    Quantise | None,
+    typer.Option(help="Quantise for speed, unless that changes the ranking."),
+]
+AcceptLicence = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="Accept a licence that restricts use."),
+]
+AllowPickle = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help="Read weights from a pickle where there are no safetensors: only from where you "
+        "trust.",
+    ),
+]
+Instruction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        show_default="what is known to suit it",
+        help="For a joint encoder: the instruction that goes with each query.",
+    ),
+]
+AllowRemote = Annotated[
+    bool,
+    typer.Option(
+        "--allow-remote",
+        help="For an endpoint on another machine: send it every picture that is indexed, and "
+        "the pictures and words of every search.",
+    ),
+]
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VARIABLE",
+        help="Environment variable that holds the endpoint's key; the key is not stored.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File that holds the endpoint's key; the key is not stored."),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        max=86_400.0,
+        callback=finite,
+        help="Seconds to wait for one answer of the endpoint.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
+NameOrFolder = Annotated[
+    str, typer.Argument(metavar="NAME|FOLDER", help="A model, or a bundle's folder.")
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="The original, to compare with it anew (needs the extra `foundation`).",
+    ),
+]
 
 app = typer.Typer(
     add_completion=False,
@@ -65,17 +155,17 @@ def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     "`composir models add runs/mine/bundle --name mine`"
 )
 def add(
-    source: options.Source,
+    source: Source,
     *,
-    name: options.NewName = None,
-    quantise: options.Quantised = None,
-    accept_licence: options.AcceptLicence = False,
-    allow_pickle: options.AllowPickle = False,
-    instruction: options.Instruction = None,
-    allow_remote: options.AllowRemote = False,
-    key_variable: options.KeyVariable = None,
-    key_file: options.KeyFile = None,
-    timeout: options.Timeout = 120.0,
+    name: NewName = None,
+    quantise: Quantised = None,
+    accept_licence: AcceptLicence = False,
+    allow_pickle: AllowPickle = False,
+    instruction: Instruction = None,
+    allow_remote: AllowRemote = False,
+    key_variable: KeyVariable = None,
+    key_file: KeyFile = None,
+    timeout: Timeout = 120.0,
     as_json: JsonOption = False,
 ) -> None:
     """Add a model: afterwards its name works wherever `--model` does.
@@ -113,13 +203,12 @@ def add(
 
 @app.command(epilog="`composir models remove my-clip --yes`")
 def remove(
-    name: options.Name,
+    name: Name,
     *,
-    yes: options.Yes = False,
+    yes: Yes = False,
     as_json: JsonOption = False,
 ) -> None:
     """Remove an added model; its galleries stay, but cannot be searched without it."""
-    from composir.cli.model_users import galleries_of
     from composir.model.catalogue import added_folder
     from composir.model.installed import remove_model
 
@@ -141,9 +230,9 @@ def remove(
     epilog="`composir models check mini`\n\n`composir models check my-clip --against ./my-clip`"
 )
 def check(
-    name: options.NameOrFolder,
+    name: NameOrFolder,
     *,
-    against: options.Against = None,
+    against: Against = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify every file of a model, and compare its outputs with the original's."""
@@ -212,3 +301,32 @@ def _licence(text: str, commercial: str) -> str:
 
 def _figure(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def galleries_of(bundle: Path) -> list[Path]:
+    """Galleries that a bundle made: of the default one and those in the user data folder.
+
+    Galleries elsewhere are known to nobody but their owners.
+    """
+    from composir.gallery.manifest import read_manifest
+    from composir.model.catalogue import open_bundle
+
+    try:
+        fingerprint = open_bundle(bundle).fingerprint
+    except BundleError:
+        return []
+    found = []
+    for gallery in dict.fromkeys(_known_galleries()):
+        try:
+            if read_manifest(gallery).bundle.fingerprint == fingerprint:
+                found.append(gallery)
+        except GalleryError:
+            continue
+    return found
+
+
+def _known_galleries() -> Iterator[Path]:
+    yield default_gallery()
+    below = user_folder() / "galleries"
+    if below.is_dir():
+        yield from sorted(path for path in below.iterdir() if path.is_dir())

@@ -1,9 +1,11 @@
-"""Where the default gallery and cached vectors lie, and how a command speaks of a gallery."""
+"""Where the default gallery, cached vectors and passing pages lie; how commands speak of them."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,12 @@ from composir.errors import ComposirError, OutputError
 if TYPE_CHECKING:
     from composir.encode.feature_store import FeatureStore
 
+_PREFIX = "hits-"
+_SECONDS_TO_LOAD = 600.0
+
 
 def gallery_words(folder: Path | None) -> str:
-    """What a suggested command needs to speak of the same gallery: ` --gallery FOLDER`, or nothing.
-
-    Args:
-        folder: As given with `--gallery`; None where it was not.
-    """
+    """What a suggested command needs to speak of the gallery that `--gallery` named, if it did."""
     return "" if folder is None else f" --gallery {shlex.quote(str(folder))}"
 
 
@@ -50,3 +51,23 @@ def vector_cache(off: bool) -> FeatureStore | None:
 
     way_out = "delete it, or run with --no-cache"
     return None if off else FeatureStore(writable_user_folder() / "vectors", way_out)
+
+
+def passing_page() -> Path:
+    """Where a page goes that nobody named a file for; those shown before are removed.
+
+    A browser reads its page some time after the command has ended, so the newest one stays until
+    the next is shown.
+    """
+    from uuid import uuid4
+
+    folder = writable_user_folder() / "pages"
+    _remove_shown(folder)
+    return folder / f"{_PREFIX}{uuid4().hex}.html"
+
+
+def _remove_shown(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*.html"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _SECONDS_TO_LOAD:
+                path.unlink()

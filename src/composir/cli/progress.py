@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+import typer
+
+from composir.cli.interrupts import INTERRUPTED
 from composir.cli.terminal import duration, note, printable
 
 if TYPE_CHECKING:
@@ -27,6 +30,17 @@ def index_progress() -> Iterator[Callable[[IndexProgress], None]]:
             yield show
     else:
         yield PlainLines()
+
+
+@contextmanager
+def resumable_progress(stopped: Callable[[], str]) -> Iterator[Callable[[IndexProgress], None]]:
+    """As `index_progress`; Ctrl-C ends the command, saying how far it came."""
+    try:
+        with index_progress() as show:
+            yield show
+    except KeyboardInterrupt as stop:
+        note(stopped())
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 @contextmanager

@@ -9,11 +9,15 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from composir.data.files import read_regular
 from composir.data.streams import UnreadableStreamError, read_at_most, within
 from composir.errors import QueryError
 from composir.references import LARGEST_FILE, NamedImage
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STANDARD_INPUT = "-"
 CLIPBOARD = "clipboard:"
@@ -21,6 +25,11 @@ SECONDS = 60.0
 """How long a pipe may take."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_TERMINAL = (
+    "standard input is a terminal: send a picture into it, e.g. composir search -i - < a.jpg"
+)
+CLIPBOARD_SECONDS = 10.0
+_SAVE_FIRST = "save the picture to a file and name that"
 
 
 def command_line_references(
@@ -36,8 +45,6 @@ def _reference(name: str, *, allow_url: bool) -> str | NamedImage:
     if name == STANDARD_INPUT:
         return NamedImage("standard input", _standard_input())
     if name == CLIPBOARD:
-        from composir.cli.clipboard import clipboard_picture
-
         return NamedImage("clipboard", clipboard_picture())
     scheme = _SCHEME.match(name)
     if scheme and not os.path.lexists(name):
@@ -107,11 +114,6 @@ def _at_path(name: str) -> str | NamedImage:
     raise QueryError(f"the reference image {name} is not a file")
 
 
-_TERMINAL = (
-    "standard input is a terminal: send a picture into it, e.g. composir search -i - < a.jpg"
-)
-
-
 def _terminal() -> str | None:
     try:
         return os.ttyname(0)
@@ -149,3 +151,33 @@ def _read(name: str, opened: Callable[[], BinaryIO]) -> bytes:
     if not data:
         raise QueryError(f"the reference {name}: nothing came (0 bytes)")
     return data
+
+
+def clipboard_picture() -> bytes | Image.Image:
+    """What was copied last: a picture, or one picture file copied in a file manager."""
+    from PIL import Image, ImageGrab
+
+    try:
+        found = within(CLIPBOARD_SECONDS, ImageGrab.grabclipboard)
+    except UnreadableStreamError as error:
+        raise QueryError(f"the clipboard does not answer; {_SAVE_FIRST}") from error
+    except Image.DecompressionBombError as error:
+        raise QueryError(f"the picture on the clipboard is too large: {error}") from error
+    except (NotImplementedError, OSError, ValueError) as error:
+        # On Linux the helpers of the desktop are asked: wl-paste or xclip.
+        raise QueryError(f"the clipboard cannot be read: {error}; {_SAVE_FIRST}") from error
+    if found is None:
+        raise QueryError("there is no picture on the clipboard: copy one first")
+    if isinstance(found, list):
+        return _only_file(found)
+    return found
+
+
+def _only_file(paths: list[str]) -> bytes:
+    if len(paths) != 1:
+        raise QueryError(f"there are {len(paths)} files on the clipboard: copy one picture")
+    try:
+        return read_regular(paths[0], limit=LARGEST_FILE)
+    except OSError as error:
+        reason = error.strerror or error
+        raise QueryError(f"the file on the clipboard, {paths[0]}: {reason}") from error

@@ -151,14 +151,11 @@ def _table(result: SearchResult, width: int) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True, overflow="ellipsis", max_width=details_width)
     for hit, detail in zip(result.hits, details, strict=True):
-        path = Text(shortened(_display(hit.path), room - details_width), style=_link(hit.path))
+        link = f"link {hit.path.absolute().as_uri()}"
+        path = Text(shortened(_display(hit.path), room - details_width), style=link)
         size = f"{hit.width}×{hit.height}"
         table.add_row(str(hit.rank), f"{hit.score:.3f}", path, size, Text(detail))
     return table
-
-
-def _link(path: Path) -> str:
-    return f"link {path.absolute().as_uri()}"
 
 
 def _display(path: Path) -> str:

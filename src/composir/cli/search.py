@@ -21,7 +21,7 @@ from composir.cli.options import (
 )
 from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.reference import command_line_references
-from composir.cli.search_checks import check_alone, check_outputs, check_store
+from composir.cli.search_options import check_alone, check_outputs, check_store
 from composir.cli.terminal import note, printable
 from composir.crop import Crop
 from composir.errors import DeviceMessageError, QueryError
@@ -251,7 +251,7 @@ def _write_page(
 ) -> None:
     if not (html or show):
         return
-    from composir.cli.passing_page import passing_page
+    from composir.cli.paths import passing_page
     from composir.gallery import Gallery
     from composir.pages.contact_sheet import gather, write_contact_sheet
 

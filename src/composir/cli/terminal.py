@@ -167,13 +167,7 @@ def is_asked_by_people() -> bool:
 
 
 def agree(what: str, nothing: str, error: type[ComposirError]) -> None:
-    """Let people confirm; programs must have said `--yes` beforehand.
-
-    Args:
-        what: What is about to be done, e.g. `remove the model x`.
-        nothing: What is true if it is not, e.g. `nothing was removed`.
-        error: What to raise then.
-    """
+    """Let people confirm `what`, or raise `error` with `nothing`; programs say `--yes`."""
     if not is_asked_by_people():
         raise error(f"this would {what}; {nothing} yet: add --yes")
     if not confirm(f"{what}?", err=True):

@@ -25,31 +25,18 @@ _LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """What the command line says about the endpoint.
-
-    Attributes:
-        base_url: The endpoint.
-        language_model: As the endpoint calls it.
-        key_variable: Environment variable that holds the key.
-        max_requests: Budget.
-        concurrency: Requests at a time.
-        timeout: Seconds for one answer.
-        extra: `KEY=VALUE`, for the request's JSON.
-        price_in: For a million tokens read; None if unknown.
-        price_out: For a million tokens written; None if unknown.
-        is_agreed: Whether the budget needs no question.
-    """
+    """What the command line says about the endpoint."""
 
     base_url: str
-    language_model: str
-    key_variable: str
-    max_requests: int
-    concurrency: int
-    timeout: float
-    extra: Sequence[str]
-    price_in: float | None
-    price_out: float | None
-    is_agreed: bool
+    language_model: str  # as the endpoint calls it
+    key_variable: str  # environment variable that holds the key
+    max_requests: int  # budget
+    concurrency: int  # requests at a time
+    timeout: float  # seconds for one answer
+    extra: Sequence[str]  # `KEY=VALUE`, for the request's JSON
+    price_in: float | None  # for a million tokens read; None if unknown
+    price_out: float | None  # for a million tokens written; None if unknown
+    is_agreed: bool  # whether the budget needs no question
 
 
 def language_model_writer(options: EndpointOptions, seed: int) -> LanguageModelWriter:

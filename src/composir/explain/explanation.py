@@ -92,7 +92,7 @@ def explain_search(
 
 
 def _shown(reference: OpenedReference) -> ShownReference:
-    from composir.gallery.thumbnails import make_thumbnail
+    from composir.gallery.reader import make_thumbnail
 
     jpeg = make_thumbnail(reference.rgb, _REFERENCE_SIDE)
     return ShownReference(jpeg, reference.rgb.size, reference.name)

@@ -8,6 +8,7 @@ them exactly. What a filter leaves few of is scored exactly without the index.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,21 +47,16 @@ class ApproximateRanker:
     def __init__(self, store: Store, seed: int = 0) -> None:
         """Rank a store that has an index; the seed chooses the sample."""
         self._store, self._seed = store, seed
-        self._size = len(store)
+        self.size = len(store)
         self._sample: FloatArray | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of images."""
-        return self._size
 
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking | ProposedRanking:
         """Rank for one composed query."""
         penalties = composed.penalties(self._whole_sample())[0] if composed.rules_out else None
         if where is None:
             background = composed.similarities(self._whole_sample())[0]
-            propose = partial(self._propose, None, self._size)
-            return ProposedRanking(propose, composed, self._size, background, penalties)
+            propose = partial(self._propose, None, self.size)
+            return ProposedRanking(propose, composed, self.size, background, penalties)
         from composir.gallery.filters import lance_filter, matching_positions
 
         positions = matching_positions(self._store, where)
@@ -99,7 +95,7 @@ class ApproximateRanker:
 
     def _whole_sample(self) -> FloatArray:
         if self._sample is None:
-            self._sample = self._vectors(self._drawn(np.arange(self._size)))
+            self._sample = self._vectors(self._drawn(np.arange(self.size)))
         return self._sample
 
     def _drawn(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -126,39 +122,16 @@ class Proposals(Protocol):
         """Those at some positions."""
 
 
+@dataclass(frozen=True, slots=True)
 class ProposedRanking:
     """What an index proposes for each vector of a query, scored by the query's own rule."""
 
-    def __init__(
-        self,
-        propose: Callable[[FloatArray, int], Proposals],
-        composed: ComposedQueries,
-        searched: int,
-        background: FloatArray,
-        penalties: Penalties | None = None,
-    ) -> None:
-        """Hold one query.
-
-        Args:
-            propose: The images nearest to each of (m, D) vectors, so many for each, none twice.
-            composed: The query.
-            searched: How many images pass the filter.
-            background: (s,) similarities of a sample of them.
-            penalties: For what is unwanted.
-        """
-        self._propose, self._composed = propose, composed
-        self._searched, self._background = searched, background
-        self._penalties = penalties
-
-    @property
-    def searched(self) -> int:
-        """Number of images that passed the filter."""
-        return self._searched
-
-    @property
-    def background(self) -> FloatArray:
-        """(s,) similarities of a sample."""
-        return self._background
+    # The images nearest to each of (m, D) vectors, so many for each, none twice.
+    propose: Callable[[FloatArray, int], Proposals]
+    composed: ComposedQueries
+    searched: int  # how many images pass the filter
+    background: FloatArray  # (s,) similarities of a sample of them
+    penalties: Penalties | None = None  # for what is unwanted
 
     def best(self, count: int) -> list[Candidate]:
         """The best images, best first.
@@ -166,22 +139,22 @@ class ProposedRanking:
         The index knows nothing of what is unwanted, so more are fetched until none of the others
         could be better: what they lose for it only makes them worse.
         """
-        if self._penalties is None:
+        if self.penalties is None:
             return self._best_of(self._fetched(count), count)[0]
         window = count * _PENALISED_FACTOR
         while True:
             found, settled = self._best_of(self._fetched(window), count)
-            if settled or window >= min(self._searched, _WIDEST):
+            if settled or window >= min(self.searched, _WIDEST):
                 return found
             window *= 4
 
     def _fetched(self, count: int) -> Proposals:
-        queries = self._composed.vectors[0]
-        return self._propose(queries, count if len(queries) == 1 else count * _PRODUCT_FACTOR)
+        queries = self.composed.vectors[0]
+        return self.propose(queries, count if len(queries) == 1 else count * _PRODUCT_FACTOR)
 
     def _best_of(self, found: Proposals, count: int) -> tuple[list[Candidate], bool]:
         """The best of some, and whether those that were not fetched must all be worse."""
-        scores = Scores.of(self._composed, self._penalties, found.vectors)
+        scores = Scores.of(self.composed, self.penalties, found.vectors)
         if not len(scores.final):
             return [], True
         chosen = best_positions(scores.final, count)

@@ -25,13 +25,13 @@ from composir.encode.image_files import ImageFile
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import clear_disk_errors
-from composir.gallery.lock import index_lock
 from composir.gallery.manifest import other_table, read_manifest
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
 from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.store import Store
+from composir.gallery.upkeep import index_lock
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import FloatArray
@@ -45,17 +45,11 @@ _UNKNOWN = {Presence.UNREACHABLE, Presence.ROOT_MISSING, Presence.REMOTE}
 
 @dataclass(frozen=True, slots=True)
 class SwitchReport:
-    """What a change of the model did.
+    """What a change of the model did."""
 
-    Attributes:
-        before: Name of the model until now.
-        images: How many the gallery holds now.
-        dropped: Rows that were left behind: their files were deleted, or cannot be read any more.
-    """
-
-    before: str
-    images: int
-    dropped: int
+    before: str  # name of the model until now
+    images: int  # how many the gallery holds now
+    dropped: int  # rows that were left behind: their files were deleted, or cannot be read any more
 
 
 def is_of_another_model(folder: Path, model: EmbeddingModel) -> bool:

@@ -7,24 +7,27 @@ direction `q` with codes `p`, scale `t` and error `f`, both of unit length, Cauc
     |x q - s t c p|  <=  f + e |t p|
 
 so what cannot be among the best is known from the codes alone, and the rest is scored as ever
-(`ranking.CodedRanking`). NumKong multiplies the codes; numpy has no fast product of bytes.
+(`CodedRanking`). NumKong multiplies the codes; numpy has no fast product of bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from composir.compose.base import ComposedQueries
+from composir.compose.unwanted import Penalties
 from composir.data.untrusted_arrays import read_array
-from composir.gallery.damage import VersionGoneError
+from composir.gallery.disk_errors import VersionGoneError
 from composir.gallery.matrix import CODES, MatrixDamagedError, NoMatrixError, cached, write_cached
+from composir.gallery.ranking import Candidate, CandidateRows, Scores, best_positions, candidates
 from composir.gallery.store import Store
 from composir.model.sessions import default_threads
 from composir.types import FloatArray
@@ -33,19 +36,20 @@ _BLOCK = 16_384  # rows that are worth a thread
 _LARGEST = 127
 _NUMBERS = 8  # bytes a row: scale and error
 _ROUNDING = 2e-6  # of single precision, in products of unit vectors
+_SLACK = 1e-5  # of single precision, in scores
+_SCORED = 128  # vectors scored at a time: fresh memory costs more than what is done with it
+_GATHERED = 0.2  # of the codes: below this share, gathering rows beats multiplying all of them
+
+Positions: TypeAlias = slice | NDArray[np.int64]
+ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Products of n vectors with v directions, as far as the codes tell.
+    """Products of n vectors with v directions, as far as the codes tell."""
 
-    Attributes:
-        middle: (n, v) float32, from the codes.
-        margin: (n, v) float32, how far off they may be.
-    """
-
-    middle: FloatArray
-    margin: FloatArray
+    middle: FloatArray  # (n, v) float32, from the codes
+    margin: FloatArray  # (n, v) float32, how far off they may be
 
     def at(self, positions: NDArray[np.int64]) -> Products:
         """Those of some vectors."""
@@ -54,16 +58,11 @@ class Products:
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of n vectors of unit length.
+    """Codes of n vectors of unit length."""
 
-    Attributes:
-        codes: (n, D) int8, from -127 to 127.
-        scale: (n,) float32, what a unit of a vector's codes stands for.
-        error: (n,) float32, at least the distance of the vector from what its codes stand for.
-    """
-
-    codes: NDArray[np.int8]
-    scale: FloatArray
+    codes: NDArray[np.int8]  # (n, D) int8, from -127 to 127
+    scale: FloatArray  # (n,) float32, what a unit of a vector's codes stands for
+    # (n,) float32, at least the distance of the vector from what its codes stand for.
     error: FloatArray
 
     @property
@@ -110,11 +109,7 @@ class Codes:
 
 
 def load_codes(store: Store, matrix: FloatArray, *, anew: bool = False) -> Codes:
-    """The codes of a store's matrix, from the cache file or made now.
-
-    Raises:
-        MatrixDamagedError: If the matrix holds what is no vector.
-    """
+    """The codes of a store's matrix, from the cache file or made now."""
     path = cached(CODES, store, store.folder)
     try:
         if anew or not path.exists():
@@ -176,3 +171,107 @@ def _write(matrix: FloatArray, file: IO[bytes]) -> None:
         block = slice(number * _BLOCK, (number + 1) * _BLOCK)
         numbers[:, block] = part.scale, part.error
     file.write(numbers.tobytes())
+
+
+class _Bounds:
+    """Between which bounds the scores of n images lie."""
+
+    def __init__(
+        self, composed: ComposedQueries, penalties: Penalties | None, products: Products
+    ) -> None:
+        self._products, wanted = products, composed.vectors.shape[1]
+        axes = np.eye(products.middle.shape[1], dtype=np.float32)
+        # The query's own rules, applied to images whose coordinates are their products.
+        self._ruled = replace(composed, vectors=axes[None, :wanted], unwanted=())
+        self._taken = penalties and replace(penalties, directions=axes[wanted:])
+
+    @property
+    def similarities(self) -> FloatArray:
+        """(n,) float32, in the middle, to what is wanted alone."""
+        return self._similarities(self._products.middle)
+
+    def at(self, positions: Positions = ALL) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper bounds of some, float32."""
+        return self._shifted(positions, -1.0), self._shifted(positions, 1.0)
+
+    def survivors(self, count: int) -> NDArray[np.int64]:
+        """Positions of all that may be among the best, in order."""
+        size = len(self._products.middle)
+        if count >= size:
+            return np.arange(size)
+        low = self._shifted(ALL, -1.0)
+        low.partition(size - count)
+        least = low[size - count]
+        return np.flatnonzero(self._shifted(ALL, 1.0) >= least - _SLACK * (1.0 + abs(least)))
+
+    def _shifted(self, positions: Positions, sign: float) -> FloatArray:
+        middle, margin = self._products.middle[positions], self._products.margin[positions]
+        scores = self._similarities(middle + sign * margin)
+        return scores if self._taken is None else scores - self._taken(middle - sign * margin)
+
+    def _similarities(self, products: FloatArray) -> FloatArray:
+        if self._ruled.rule == "dot":
+            return products[:, 0]
+        found: FloatArray = self._ruled.similarities(products)[0]
+        return found
+
+
+class CodedRanking:
+    """The ranking of all images that passed the filter."""
+
+    def __init__(
+        self,
+        table: CandidateRows,
+        matrix: FloatArray,
+        codes: Codes,
+        composed: ComposedQueries,
+        penalties: Penalties | None,
+        positions: NDArray[np.int64] | None,
+    ) -> None:
+        """Look through the codes of an (n, D) matrix.
+
+        `positions` are (m,) rows that passed the filter; None for all.
+        """
+        self._table, self._matrix, self._positions = table, matrix, positions
+        self._composed, self._penalties = composed, penalties
+        directions = composed.vectors[0]
+        if penalties is not None:
+            directions = np.concatenate([directions, penalties.directions])
+        if positions is None or len(positions) < _GATHERED * len(matrix):
+            products = codes.products(directions, positions)
+        else:
+            products = codes.products(directions).at(positions)
+        self._bounds = _Bounds(composed, penalties, products)
+        self.searched = len(products.middle)
+
+    @property
+    def background(self) -> FloatArray:
+        """All similarities to what is wanted, within the margins of the codes."""
+        return self._bounds.similarities
+
+    def best(self, count: int) -> list[Candidate]:
+        """The best images, best first; equal scores in the order of the rows."""
+        places, scores = self.places(count)
+        return candidates(self._table.take(places), scores, self._matrix[places])
+
+    def places(self, count: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """Rows and scores of the best."""
+        survivors = self._bounds.survivors(count)
+        scores = np.concatenate([*self._scored(survivors), np.zeros(0, dtype=np.float32)])
+        chosen = best_positions(scores, count)
+        return self._rows(survivors[chosen]), scores[chosen]
+
+    def _scored(self, survivors: NDArray[np.int64]) -> Iterator[FloatArray]:
+        """In double precision: so equal vectors have equal scores, wherever they lie."""
+        for begin in range(0, len(survivors), _SCORED):
+            part = survivors[begin : begin + _SCORED]
+            vectors: Any = self._matrix[self._rows(part)].astype(np.float64)
+            scores = Scores.of(self._composed, self._penalties, vectors).final
+            slack = _SLACK * (1.0 + np.abs(scores))
+            low, high = self._bounds.at(part)
+            if not ((low - slack <= scores) & (scores <= high + slack)).all():  # nor is NaN
+                raise MatrixDamagedError
+            yield scores
+
+    def _rows(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return positions if self._positions is None else self._positions[positions]

@@ -14,8 +14,14 @@ from datetime import date, datetime
 from typing import TypeAlias
 
 from composir.errors import DatasetError
-from composir.gallery.column_dates import DateColumn, DateOrder, read_dates
-from composir.gallery.column_numbers import NumberStyle, read_numbers, without_currency
+from composir.gallery.written_values import (
+    DateColumn,
+    DateOrder,
+    NumberStyle,
+    read_dates,
+    read_numbers,
+    without_currency,
+)
 
 Value: TypeAlias = str | int | float | bool | date | datetime | None
 Kind: TypeAlias = type[str] | type[int] | type[float] | type[bool] | type[date] | type[datetime]
@@ -45,17 +51,11 @@ _TRIED = ("number:dot", "number:comma", "date:ymd", "date:dmy", "date:mdy")
 
 @dataclass(frozen=True, slots=True)
 class ColumnReading:
-    """A column as it was understood.
+    """A column as it was understood."""
 
-    Attributes:
-        kind: Python's type of all values that are not None.
-        values: One a row.
-        told: For people, e.g. `numbers with decimal commas`.
-    """
-
-    kind: Kind
-    values: Sequence[Value]
-    told: str
+    kind: Kind  # Python's type of all values that are not None
+    values: Sequence[Value]  # one a row
+    told: str  # for people, e.g. `numbers with decimal commas`
 
 
 def read_texts(name: str, texts: Sequence[str]) -> ColumnReading:

@@ -1,16 +1,25 @@
-"""Composing queries for what is searched; few composers are kept open, whatever they are called."""
+"""Composing queries for what is searched: composers that are kept open, or opened beforehand.
+
+ONNX Runtime lets other threads run while it opens a graph, so the graphs of a query open side by
+side, and beside the gallery's files and the reference image. Nothing depends on it: whoever needs a
+graph waits for it or opens it, and gets its error there.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, Composer
+from composir.errors import ComposirError
 from composir.model.base import EmbeddingModel
 from composir.types import Query, check_query
 
+Step = Callable[[], object]
 _KEPT = 4  # a trained one holds about 50 MB
 
 
@@ -18,7 +27,6 @@ class ComposerShelf:
     """The composers used last; safe among threads."""
 
     def __init__(self, kept: int = _KEPT) -> None:
-        """Keep at most `kept` composers."""
         self._kept, self._lock = kept, Lock()
         self._composers: OrderedDict[str, Composer] = OrderedDict()
 
@@ -27,12 +35,7 @@ class ComposerShelf:
         return len(self._composers)
 
     def get(self, name: str | Path | None, model: EmbeddingModel) -> Composer:
-        """The composer of a name or folder, opened where it is not open yet.
-
-        Args:
-            name: Of one, or a trained one's folder; None for the model's default.
-            model: The gallery's.
-        """
+        """The composer of a name or folder, or the model's default; opened where it is not yet."""
         chosen = str(name or model.default_composer)
         key = chosen if chosen in composer_names(model) else _folder_key(chosen)
         with self._lock:
@@ -58,7 +61,6 @@ class Searchable:
     """
 
     def __init__(self) -> None:
-        """Begin without an open composer."""
         self._composers = ComposerShelf()
 
     @property
@@ -115,7 +117,34 @@ class Searchable:
             QueryError: If it is no `Query`, or there is no such composer.
             ModelError: If the model, or a trained composer, is damaged or does not fit.
         """
-        from composir.gallery.prepare import in_background, steps
-
         check_query(query)
         in_background(steps(query, self.model, self.composer(composer)))
+
+
+def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]:
+    """What a query will need for sure, in parts that can be opened side by side."""
+    from composir.compose.understand import understand
+    from composir.gallery.reference import needs_vectors
+
+    asked, _ = understand(query)
+    image, words = asked.image is not None, bool(asked.text) and not asked.from_device
+    parts = composer.traits.preparations
+    if parts is None:
+        return list(model.preparations(image=image, words=words or bool(asked.negatives)))
+    # The model's own text encoder reads what is unwanted.
+    seen = image and needs_vectors(model, composer)
+    others = model.preparations(image=seen, words=bool(asked.negatives))
+    return [*parts(image=image, words=words), *others]
+
+
+def in_background(parts: Iterable[Step]) -> list[Thread]:
+    """Start every part in a thread; expected errors are left to whoever needs the part."""
+    threads = [Thread(target=_quietly, args=(part,), name="composir-prepare") for part in parts]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _quietly(part: Step) -> None:
+    with suppress(ComposirError):
+        part()

@@ -101,19 +101,12 @@ def calibration_of(model: EmbeddingModel, kind: Kind) -> ConfidenceCalibration:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges the scores of one query.
+    """Judges the scores of one query."""
 
-    Attributes:
-        calibration: Coefficients.
-        background: (s,) scores of all images searched, or of a fair sample of them.
-        size: How many images were searched.
-        zero: Score of the mean picture, where the calibration needs it.
-    """
-
-    calibration: ConfidenceCalibration
-    background: FloatArray
-    size: int
-    zero: float = 0.0
+    calibration: ConfidenceCalibration  # coefficients
+    background: FloatArray  # (s,) scores of all images searched, or of a fair sample of them
+    size: int  # how many images were searched
+    zero: float = 0.0  # score of the mean picture, where the calibration needs it
 
     @property
     def is_blind(self) -> bool:
@@ -126,18 +119,14 @@ class Judge:
         made = self.calibration
         if self.is_blind:
             return 0.5
-        logit = made.bias + made.score_weight * score + made.excess_weight * self._excess(score)
+        excess = score - self.zero - made.spread * expected_best(self.size)
+        logit = made.bias + made.score_weight * score + made.excess_weight * excess
         if made.standout_weight and self.size >= made.smallest_gallery:
-            logit += made.standout_weight * self._standout(score)
+            logit += made.standout_weight * _standout(score, *self._middle, self.size)
         return 1.0 / (1.0 + math.exp(-max(min(logit, 50.0), -50.0)))
 
     def of(self, best: float | None, *, certain: bool = False) -> Confidence:
-        """Judge the best hit.
-
-        Args:
-            best: Its score; None where there is no hit.
-            certain: Whether it is known to be what was asked for, such as a copy of the picture.
-        """
+        """Judge the best hit; `certain` if it is known to be right, such as a copy."""
         made = self.calibration
         if best is None or self.size == 0:
             return Confidence(0.0, "nothing matches well")
@@ -153,12 +142,6 @@ class Judge:
     def is_relevant(self, score: float) -> bool:
         """Whether an image of this score counts as relevant."""
         return self.value(score) >= self.calibration.relevant
-
-    def _excess(self, score: float) -> float:
-        return score - self.zero - self.calibration.spread * expected_best(self.size)
-
-    def _standout(self, score: float) -> float:
-        return _standout(score, *self._middle, self.size)
 
     @cached_property
     def _middle(self) -> tuple[float, float]:

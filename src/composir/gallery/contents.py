@@ -6,28 +6,31 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from composir.data.files import absolute
 from composir.errors import BundleMismatchError, ImageNotFoundError
+from composir.gallery.approximate import ApproximateRanker
+from composir.gallery.composers import Searchable
 from composir.gallery.confidence import ConfidenceCalibration
-from composir.gallery.damage import VersionGoneError
-from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.disk_errors import VersionGoneError, clear_disk_errors
 from composir.gallery.failures import read_failures
-from composir.gallery.info import GalleryInfo, describe
 from composir.gallery.lookup import (
+    GalleryInfo,
     IndexedImage,
+    describe,
     indexed_images,
     sampled_images,
     stored_thumbnails,
 )
 from composir.gallery.manifest import read_manifest
-from composir.gallery.matrix import MatrixDamagedError
+from composir.gallery.matrix import MatrixDamagedError, load_matrix
 from composir.gallery.origin import load_origin
 from composir.gallery.presence import Absentees, Whereabouts
+from composir.gallery.ranking import CODED_FROM, ExactRanker, Ranker
 from composir.gallery.rows import vectors_of
-from composir.gallery.snapshot import Snapshot
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.model.base import EmbeddingModel
 from composir.types import Failure, FloatArray
@@ -36,7 +39,27 @@ _ATTEMPTS = 5  # a run that ends commits twice and cleans up; more runs may foll
 Answer = TypeVar("Answer")
 
 
-class GalleryContents:
+class Snapshot:
+    """A store at a fixed version and its ranker."""
+
+    def __init__(self, store: Store, exact_limit: int, *, matrix_anew: bool = False) -> None:
+        self.store, self._exact_limit, self._matrix_anew = store, exact_limit, matrix_anew
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """Ranks this version."""
+        if len(self.store) > self._exact_limit and self.store.has_index():
+            return ApproximateRanker(self.store)
+        matrix = load_matrix(self.store, self.store.folder, anew=self._matrix_anew)
+        if len(matrix) <= CODED_FROM:
+            return ExactRanker(self.store, matrix)
+        from composir.gallery.codes import load_codes
+
+        codes = load_codes(self.store, matrix, anew=self._matrix_anew)
+        return ExactRanker(self.store, matrix, codes)
+
+
+class GalleryContents(Searchable):
     """A gallery to look things up in; `Gallery` searches and changes it."""
 
     def __init__(
@@ -59,6 +82,7 @@ class GalleryContents:
             GalleryError: If there is no gallery there, or it is damaged.
             BundleMismatchError: If another model made it.
         """
+        super().__init__()
         self.path = absolute(path)
         self._manifest = read_manifest(self.path)
         self._given_model = model
@@ -111,7 +135,7 @@ class GalleryContents:
 
     def count_values(self) -> dict[str, Counter[str]]:
         """How often each value occurs, by column, of text columns with few values."""
-        from composir.gallery.facets import count_values
+        from composir.gallery.lookup import count_values
 
         return self._ask(lambda newest: count_values(newest.store))
 
@@ -242,6 +266,6 @@ class GalleryContents:
             store = Store(self.path, self._manifest.bundle.dimension)
             self._check_unchanged()  # by now: the store may be of a table that came meanwhile
             store.check_files(self._whole_files)
-            snapshot = Snapshot(store, self.path, self._exact_limit, matrix_anew=matrix_anew)
+            snapshot = Snapshot(store, self._exact_limit, matrix_anew=matrix_anew)
             self._kept = snapshot
         return snapshot

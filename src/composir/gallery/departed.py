@@ -1,8 +1,12 @@
-"""Which rows leave at the end of an index run: deleted files, emptied folders, moved folders."""
+"""Which rows leave at the end of an index run: deleted files, emptied folders, moved folders.
+
+And what it says where it keeps rows in doubt, or finds nothing at all.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from composir.data.remote_paths import as_path
+from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import lies_below
 from composir.gallery import rows
 from composir.gallery.known import ContentSet, KnownFiles, content_key
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.store import Store
+from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import ScanNotes
 
 _MISSING = {Presence.DELETED, Presence.ROOT_MISSING}
@@ -25,21 +30,13 @@ _SAMPLE = 64
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What looking through the roots of a run gave.
+    """What looking through the roots of a run gave."""
 
-    Attributes:
-        manifest: Of the gallery, before the run.
-        found: Pictures by root.
-        notes: What else the scan met.
-        failures: Paths of files that could not be read.
-        unreachable: Folders and files that nothing is known about.
-    """
-
-    manifest: GalleryManifest
-    found: Mapping[str, int]
-    notes: ScanNotes
-    failures: Mapping[str, object]
-    unreachable: Sequence[str]
+    manifest: GalleryManifest  # of the gallery, before the run
+    found: Mapping[str, int]  # pictures by root
+    notes: ScanNotes  # what else the scan met
+    failures: Mapping[str, object]  # paths of files that could not be read
+    unreachable: Sequence[str]  # folders and files that nothing is known about
 
     def root_of(self, path: str) -> str | None:
         """The root of this run that a path belongs to."""
@@ -67,19 +64,13 @@ class Looked:
 
 @dataclass(slots=True)
 class Departure:
-    """Rows that leave, and rows that stay although their files were not found.
+    """Rows that leave, and rows that stay although their files were not found."""
 
-    Attributes:
-        ids: Of those that leave.
-        contents: Keys of their contents.
-        emptied: How many of them belong to a root in which no picture is left.
-        kept: How many stay, by root or disk.
-    """
-
-    ids: list[str] = field(default_factory=list)
-    contents: Counter[int] = field(default_factory=Counter)
+    ids: list[str] = field(default_factory=list)  # of those that leave
+    contents: Counter[int] = field(default_factory=Counter)  # keys of their contents
+    # How many of them belong to a root in which no picture is left.
     emptied: Counter[str] = field(default_factory=Counter)
-    kept: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)  # how many stay, by root or disk
 
 
 def departed(store: Store, known: KnownFiles, looked: Looked) -> Departure:
@@ -109,18 +100,15 @@ def departed(store: Store, known: KnownFiles, looked: Looked) -> Departure:
 
 @dataclass(slots=True)
 class Moves:
-    """What became of the roots that this run was not about.
+    """What became of the roots that this run was not about."""
 
-    Attributes:
-        ids: Rows whose files are gone and whose contents lie under the roots of the run.
-        moved: How many of them, by the root that they left.
-        left: Rows that stay, by roots that are missing as a whole.
-        finished: Roots that are missing and that no row is left of.
-    """
-
+    # Rows whose files are gone and whose contents lie under the roots of the run.
     ids: list[str] = field(default_factory=list)
+    # How many of them, by the root that they left.
     moved: Counter[str] = field(default_factory=Counter)
+    # Rows that stay, by roots that are missing as a whole.
     left: Counter[str] = field(default_factory=Counter)
+    # Roots that are missing and that no row is left of.
     finished: set[str] = field(default_factory=set)
 
 
@@ -167,11 +155,9 @@ def former_root(root: Path, store: Store, manifest: GalleryManifest) -> str | No
 def _sample(store: Store, root: str) -> list[tuple[str, int]]:
     """Paths relative to a root, and sizes, of some of its pictures."""
     found: list[tuple[str, int]] = []
-    for batch in store.stream(["path", "path_bytes", "size"]):
-        for row in batch.to_pylist():
-            path = str(rows.decode_path(row["path"], row["path_bytes"]))
-            if lies_below(path, root) and path != root:
-                found.append((path[len(root.rstrip(os.sep)) + 1 :], row["size"]))
+    for path, row in store.stream_rows(["size"]):
+        if lies_below(str(path), root) and str(path) != root:
+            found.append((str(path)[len(root.rstrip(os.sep)) + 1 :], row["size"]))
         if len(found) >= _SAMPLE:
             break
     return found
@@ -197,3 +183,31 @@ def _rows(store: Store) -> Iterator[tuple[str, str, str]]:
             *(batch[name].to_pylist() for name in names), strict=True
         ):
             yield image_id, content, str(rows.decode_path(text, raw))
+
+
+def kept_rows(folder: str, count: int, is_known: bool, gallery: Path) -> str:
+    """Why rows stay whose files were not found, and what to do."""
+    why = "its disk is not mounted." if is_known else "is a disk not mounted?"
+    why = "its store lists none now." if is_remote(folder) else why
+    return (
+        f"no pictures found here, but the gallery has {count:,} from here: {why} Nothing was "
+        f"dropped; {_way_out(folder, gallery)}"
+    )
+
+
+def _way_out(folder: str, gallery: Path) -> str:
+    command = shlex.join(["composir", "forget", folder, "--gallery", str(gallery)])
+    return f"if they are gone for good: {command}"
+
+
+def nothing_found(
+    roots: Sequence[Path], held: int, below: Mapping[str, int], notes: ScanNotes, gallery: Path
+) -> str:
+    """Why a run ends at once, and what to do."""
+    told = f"no pictures found under {', '.join(map(str, roots))}"
+    told += f"; the gallery keeps its {held} images" if held else ""
+    if below:
+        told += f" (is a disk not mounted?); {_way_out(next(iter(below)), gallery)}"
+    if notes.thinned:
+        told += "; patterns leave some out: see composir info, and --no-exclude"
+    return f"{told}. Looked for files ending in {' '.join(sorted(PICTURE_SUFFIXES))}"

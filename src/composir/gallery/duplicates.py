@@ -25,52 +25,33 @@ _FREQUENCIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a picture looks like, in 56 bytes.
+    """What a picture looks like, in 56 bytes."""
 
-    Attributes:
-        perceptual_hash: 64 bits: signs of its lowest spatial frequencies.
-        colour_layout: 4 x 4 cells of mean RGB, row by row, one byte a channel.
-    """
-
-    perceptual_hash: int
-    colour_layout: bytes
+    perceptual_hash: int  # 64 bits: signs of its lowest spatial frequencies
+    colour_layout: bytes  # 4 x 4 cells of mean RGB, row by row, one byte a channel
 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """All that the duplicate rule compares.
+    """All that the duplicate rule compares."""
 
-    Attributes:
-        content_hash: Of the file's bytes; None for a picture without a file.
-        signature: Of the pixels.
-        vector: (D,) float32, unit norm.
-        width: Pixels.
-        height: Pixels.
-    """
-
-    content_hash: str | None
+    content_hash: str | None  # of the file's bytes; None for a picture without a file
     signature: Signature
-    vector: FloatArray
-    width: int
-    height: int
+    vector: FloatArray  # (D,) float32, unit norm
+    width: int  # pixels
+    height: int  # pixels
 
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicateRule:
-    """The four limits; all must hold.
+    """The four limits; all must hold."""
 
-    Attributes:
-        similarity: Least cosine of the vectors, a number of the model's space; None to leave them
-            out. What tells pictures apart are mostly the other three (docs/lab.md).
-        hash_bits: Most differing bits of the perceptual hashes.
-        colour_levels: Most difference in any of the 48 cell colours, in levels of 255.
-        shape: Most relative difference of the aspect ratios.
-    """
-
+    # Least cosine of the vectors, a number of the model's space; None to leave them out. What tells
+    # pictures apart are mostly the other three (docs/lab.md).
     similarity: float | None = None
-    hash_bits: int = 6
-    colour_levels: int = 6
-    shape: float = 0.02
+    hash_bits: int = 6  # most differing bits of the perceptual hashes
+    colour_levels: int = 6  # most difference in any of the 48 cell colours, in levels of 255
+    shape: float = 0.02  # most relative difference of the aspect ratios
 
     def same(self, a: Appearance, b: Appearance) -> bool:
         """Whether two pictures are the same, by content or by all four tests."""

@@ -1,4 +1,4 @@
-"""What a filter says, as a small typed tree that no store's language shows through.
+"""What a filter says, as a small typed tree over the columns that a gallery can be filtered by.
 
 `filter_parser` builds trees from what people write; an `ExpressionVisitor` turns them into
 something else, such as one store's SQL (`filters`). A new kind of store is one new visitor.
@@ -9,12 +9,17 @@ that as it is, and only what is true passes.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from composir.errors import FilterError
+from composir.gallery.rows import INTERNAL_COLUMNS, OWN_COLUMNS, WIDENED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Value: TypeAlias = str | int | float | bool | datetime
 """Of a literal; dates are their midnight, times of day are without zone."""
@@ -158,62 +163,18 @@ Expression: TypeAlias = (
 )
 
 
-class ExpressionVisitor(ABC, Generic[Result]):
-    """Turns a tree into something else, one method for each sort of node."""
+class ExpressionVisitor(Generic[Result]):
+    """Turns a tree into something else.
+
+    A subclass has a method for each sort of node, called `visit_` and its name in lower case, e.g.
+    `visit_isnull(node: IsNull)`.
+    """
 
     def visit(self, node: Expression) -> Result:
         """What a node, with all that is below it, becomes."""
         method = getattr(self, f"visit_{type(node).__name__.lower()}")
         result: Result = method(node)
         return result
-
-    @abstractmethod
-    def visit_column(self, node: Column) -> Result:
-        """A field."""
-
-    @abstractmethod
-    def visit_literal(self, node: Literal) -> Result:
-        """A value."""
-
-    @abstractmethod
-    def visit_call(self, node: Call) -> Result:
-        """A function."""
-
-    @abstractmethod
-    def visit_arithmetic(self, node: Arithmetic) -> Result:
-        """A sum, difference, product or quotient."""
-
-    @abstractmethod
-    def visit_negative(self, node: Negative) -> Result:
-        """A number with the other sign."""
-
-    @abstractmethod
-    def visit_comparison(self, node: Comparison) -> Result:
-        """Two values compared."""
-
-    @abstractmethod
-    def visit_in(self, node: In) -> Result:
-        """Membership in a list."""
-
-    @abstractmethod
-    def visit_like(self, node: Like) -> Result:
-        """A pattern."""
-
-    @abstractmethod
-    def visit_isnull(self, node: IsNull) -> Result:
-        """A missing value."""
-
-    @abstractmethod
-    def visit_and(self, node: And) -> Result:
-        """All conditions."""
-
-    @abstractmethod
-    def visit_or(self, node: Or) -> Result:
-        """Any condition."""
-
-    @abstractmethod
-    def visit_not(self, node: Not) -> Result:
-        """The opposite."""
 
 
 def children(node: Expression) -> Sequence[Expression]:
@@ -238,3 +199,80 @@ def walk(tree: Expression) -> Iterator[tuple[Expression, int]]:
         node, depth = waiting.pop()
         yield node, depth
         waiting.extend((child, depth + 1) for child in children(node))
+
+
+PLURALS = {
+    Kind.TEXT: "text",
+    Kind.NUMBER: "numbers",
+    Kind.DATE: "dates",
+    Kind.TRUTH: "true or false",
+}
+"""Kinds as a column has them."""
+
+_PREFIXES = {
+    "bool": Kind.TRUTH,
+    "date": Kind.DATE,
+    "timestamp": Kind.DATE,
+    "int": Kind.NUMBER,
+    "uint": Kind.NUMBER,
+    "halffloat": Kind.NUMBER,
+    "float": Kind.NUMBER,
+    "double": Kind.NUMBER,
+    "string": Kind.TEXT,
+    "large_string": Kind.TEXT,
+}
+
+
+def column_kinds(schema: pa.Schema) -> dict[str, Kind]:
+    """Kinds of the columns that people may see and filter by."""
+    kinds = {
+        field.name: _kind_of(str(field.type))
+        for field in schema
+        if field.name not in INTERNAL_COLUMNS
+        and not field.name.endswith(WIDENED)
+        and "`" not in field.name
+    }
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _kind_of(arrow_type: str) -> Kind | None:
+    return next((k for prefix, k in _PREFIXES.items() if arrow_type.startswith(prefix)), None)
+
+
+class Columns:
+    """The columns of a gallery, to be looked up by a filter."""
+
+    def __init__(self, kinds: Mapping[str, Kind], example: Callable[[str], str | None]) -> None:
+        self.kinds, self._example = kinds, example
+
+    def find(self, name: str) -> Column:
+        """The column of a name, upper and lower case alike."""
+        if name not in self.kinds:
+            alike = [known for known in self.kinds if known.casefold() == name.casefold()]
+            if len(alike) != 1:
+                raise FilterError(f"no column {name!r}{self._suggestion(name)}")
+            name = alike[0]
+        return Column(name, self.kinds[name])
+
+    def example(self, column: Column) -> str | None:
+        """Some value that a column of text has."""
+        return self._example(column.name)
+
+    def listed(self) -> str:
+        """All of them with their kinds, e.g. `width (numbers), colour (text)`."""
+        return ", ".join(f"{_shown(name)} ({PLURALS[kind]})" for name, kind in self.kinds.items())
+
+    def _suggestion(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.casefold(), list(self.kinds), n=1, cutoff=0.7)
+        return f": did you mean {_shown(near[0])}" if near else ""
+
+
+def is_metadata(column: Column) -> bool:
+    """Whether a column came from a metadata file."""
+    return column.name not in OWN_COLUMNS
+
+
+def _shown(name: str) -> str:
+    return name if name.isidentifier() else f"`{name}`"

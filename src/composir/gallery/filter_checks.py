@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from composir.errors import FilterError
-from composir.gallery.columns import Columns, is_metadata
 from composir.gallery.expressions import (
     And,
     Arithmetic,
     Call,
     Column,
+    Columns,
     Comparison,
     Expression,
     In,
@@ -29,6 +29,7 @@ from composir.gallery.expressions import (
     Or,
     Value,
     Wildcard,
+    is_metadata,
 )
 
 FUNCTIONS: dict[str, tuple[Kind, Kind]] = {
@@ -60,7 +61,6 @@ class Checks:
     """Makes nodes over the columns of one gallery."""
 
     def __init__(self, columns: Columns) -> None:
-        """Know the columns, for examples of what they hold."""
         self._columns = columns
 
     def comparison(self, sign: str, left: Expression, right: Expression) -> Expression:

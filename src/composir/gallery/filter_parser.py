@@ -10,16 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from composir.errors import FilterError
-from composir.gallery.columns import Columns
-from composir.gallery.expressions import Expression, In, Kind, Literal, walk
-from composir.gallery.filter_checks import (
-    FUNCTIONS,
-    Checks,
-    all_of,
-    any_of,
-    opposite,
-    read_date,
-)
+from composir.gallery.expressions import Columns, Expression, In, Kind, Literal, walk
+from composir.gallery.filter_checks import FUNCTIONS, Checks, all_of, any_of, opposite, read_date
 from composir.gallery.filter_tokens import FilterToken, Word, near, tokenize
 
 DEEPEST = 16

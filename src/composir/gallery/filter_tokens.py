@@ -30,17 +30,11 @@ class Word(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FilterToken:
-    """One word.
+    """One word."""
 
-    Attributes:
-        word: Its sort.
-        text: As written, quotes taken off.
-        start: Where it begins in the filter.
-    """
-
-    word: Word
-    text: str
-    start: int
+    word: Word  # its sort
+    text: str  # as written, quotes taken off
+    start: int  # where it begins in the filter
 
     def is_sign(self, *signs: str) -> bool:
         """Whether it is one of these signs."""

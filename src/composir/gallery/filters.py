@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.errors import FilterError
-from composir.gallery.columns import Columns, column_kinds
 from composir.gallery.expressions import (
     And,
     Arithmetic,
     Call,
     Column,
+    Columns,
     Comparison,
     Expression,
     ExpressionVisitor,
@@ -33,6 +33,7 @@ from composir.gallery.expressions import (
     Or,
     Value,
     Wildcard,
+    column_kinds,
 )
 from composir.gallery.filter_parser import parse_filter
 from composir.gallery.store import Store
@@ -82,7 +83,6 @@ class LanceSql(ExpressionVisitor[str]):
     """
 
     def __init__(self, schema: pa.Schema) -> None:
-        """Write for the columns of a schema."""
         self._types = {field.name: str(field.type) for field in schema}
 
     def visit_column(self, node: Column) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from composir.data.remote_paths import as_path
 from composir.data.volumes import lies_below
 from composir.errors import GalleryError
-from composir.gallery import rows
 from composir.gallery.failures import read_failures, write_failures
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.store import Store
@@ -41,20 +40,21 @@ class ForgetReport:
 class Forgetting:
     """What lies at or below some paths in a gallery."""
 
-    def __init__(
-        self, store: Store, folder: Path, manifest: GalleryManifest, paths: Sequence[Path]
-    ) -> None:
-        """Look it up."""
-        self._store, self._folder, self._manifest = store, folder, manifest
+    def __init__(self, store: Store, manifest: GalleryManifest, paths: Sequence[Path]) -> None:
+        self._store, self._manifest = store, manifest
         self._wanted = [str(path) for path in paths]
         self._known: set[str] = set()
-        self._ids = self._rows()
-        self._failures = read_failures(folder)
+        rows = store.stream_rows(["id"])
+        self._ids = [row["id"] for path, row in rows if self._is_below(str(path))]
+        self._failures = read_failures(store.folder)
         self._failed = {path for path in self._failures if self._is_below(path)}
         self._roots = {root for root in manifest.roots if self._is_below(root)}
         unknown = [path for path in self._wanted if path not in self._known]
         if unknown:
-            raise GalleryError(_unknown(unknown, folder, manifest.roots))
+            raise GalleryError(
+                f"the gallery {store.folder} knows nothing of {', '.join(unknown)}; nothing was "
+                f"forgotten. Folders that it knows: {', '.join(manifest.roots) or 'none'}"
+            )
 
     def report(self) -> ForgetReport:
         """What it comes to."""
@@ -75,26 +75,10 @@ class Forgetting:
         """Forget it; the manifest that is to be written when the store has been tidied."""
         self._store.drop(self._ids)
         kept = {path: entry for path, entry in self._failures.items() if path not in self._failed}
-        write_failures(self._folder, kept)
+        write_failures(self._store.folder, kept)
         return self._manifest.without_roots(self._roots)
-
-    def _rows(self) -> list[str]:
-        found = []
-        for batch in self._store.stream(["id", "path", "path_bytes"]):
-            for row in batch.to_pylist():
-                if self._is_below(str(rows.decode_path(row["path"], row["path_bytes"]))):
-                    found.append(row["id"])
-        return found
 
     def _is_below(self, path: str) -> bool:
         above = [wanted for wanted in self._wanted if lies_below(path, wanted)]
         self._known.update(above)
         return bool(above)
-
-
-def _unknown(paths: Sequence[str], folder: Path, roots: Sequence[str]) -> str:
-    known = ", ".join(roots) or "none"
-    return (
-        f"the gallery {folder} knows nothing of {', '.join(paths)}; nothing was forgotten. "
-        f"Folders that it knows: {known}"
-    )

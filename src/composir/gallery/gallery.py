@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -12,19 +13,15 @@ from composir.data.files import absolute
 from composir.data.places import GALLERY_MANIFEST
 from composir.data.remote_paths import is_remote, root_path
 from composir.errors import GalleryError, QueryError
-from composir.gallery.composers import Searchable
-from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.contents import GalleryContents
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME
-from composir.gallery.lock import LOCK_NAME, index_lock
 from composir.gallery.manifest import TABLE_NAME, read_manifest
 from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.remains import CACHE_NAME
-from composir.gallery.snapshot import Snapshot
-from composir.gallery.store import EXACT_LIMIT, Store
-from composir.gallery.upkeep import prepare_folder, read_sidecar, tidy
+from composir.gallery.store import Store
+from composir.gallery.upkeep import LOCK_NAME, index_lock, prepare_folder, read_sidecar, tidy
 from composir.limits import MOST_BATCH
 from composir.model.base import EmbeddingModel
 from composir.types import IndexReport, Missing, Query, SearchResult, SortOrder, check_query
@@ -37,7 +34,7 @@ NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE
 """All that lies in a gallery's folder."""
 
 
-class Gallery(GalleryContents, Searchable):
+class Gallery(GalleryContents):
     """Indexed images, and what is asked of them.
 
     Searching is safe from several threads and processes at once, and while another process
@@ -48,20 +45,6 @@ class Gallery(GalleryContents, Searchable):
         >>> gallery.index([Path("photos")])
         >>> gallery.search(Query(image="lamp.jpg", text="in brass")).hits[0].path
     """
-
-    def __init__(
-        self,
-        path: Path,
-        model: EmbeddingModel | None = None,
-        *,
-        calibration: ConfidenceCalibration | None = None,
-        exact_limit: int = EXACT_LIMIT,
-    ) -> None:
-        """Open an existing gallery; see `GalleryContents`."""
-        GalleryContents.__init__(
-            self, path, model, calibration=calibration, exact_limit=exact_limit
-        )
-        Searchable.__init__(self)
 
     @classmethod
     def create_or_open(cls, path: Path, model: EmbeddingModel) -> Gallery:
@@ -135,12 +118,12 @@ class Gallery(GalleryContents, Searchable):
             store = Store(self.path, model.dimension)
             store.check_files()
             meter = ProgressMeter(progress)
-            run = IndexRun(store, self.path, model, folders, settings, meter, self._manifest)
+            run = IndexRun(store, model, folders, settings, meter, self._manifest)
             report = run.run(sidecar)
             tidy(store, self._manifest, self._exact_limit)
-            self._manifest = run.manifest.made_by(identity_of(model)).updated_now()
+            self._manifest = replace(run.manifest, bundle=identity_of(model)).updated_now()
             self._manifest.write(self.path)
-            self._ask(Snapshot.prepare)
+            self._ask(lambda newest: newest.ranker)  # made now, not by the next search
         return report
 
     def forget(self, paths: Sequence[Path], *, dry_run: bool = False) -> ForgetReport:
@@ -165,13 +148,13 @@ class Gallery(GalleryContents, Searchable):
             self._manifest = read_manifest(self.path)
             store = Store(self.path, self._manifest.bundle.dimension)
             store.check_files()
-            forgetting = Forgetting(store, self.path, self._manifest, wanted)
+            forgetting = Forgetting(store, self._manifest, wanted)
             report = forgetting.report()
             if not dry_run:
                 self._manifest = forgetting.carry_out().updated_now()
                 tidy(store, self._manifest, self._exact_limit, purge=True)
                 self._manifest.write(self.path)
-                self._ask(Snapshot.prepare)
+                self._ask(lambda newest: newest.ranker)  # made now, not by the next search
         return report
 
     def search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,10 +16,21 @@ from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import lies_below, volume_of
 from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
-from composir.gallery.departed import Looked, departed, former_root, moved_elsewhere
-from composir.gallery.environment import decoder_signature, may_be_readable_now
-from composir.gallery.failures import FailedFile, read_failures, write_failures
-from composir.gallery.index_messages import kept_rows, nothing_found, rows_without_picture
+from composir.gallery.departed import (
+    Looked,
+    departed,
+    former_root,
+    kept_rows,
+    moved_elsewhere,
+    nothing_found,
+)
+from composir.gallery.failures import (
+    FailedFile,
+    decoder_signature,
+    may_be_readable_now,
+    read_failures,
+    write_failures,
+)
 from composir.gallery.known import ContentSet, KnownFiles
 from composir.gallery.manifest import GalleryManifest, RootFacts
 from composir.gallery.metadata import apply_metadata, finish_widening
@@ -73,7 +85,6 @@ class IndexRun:
     def __init__(
         self,
         store: Store,
-        folder: Path,
         model: EmbeddingModel,
         roots: Sequence[Path],
         settings: IndexSettings,
@@ -81,11 +92,11 @@ class IndexRun:
         manifest: GalleryManifest,
     ) -> None:
         """Prepare a run over absolute, existing roots."""
-        self._store, self._folder, self._model = store, folder, model
+        self._store, self._folder, self._model = store, store.folder, model
         self._roots, self._settings, self._meter = roots, settings, meter
         self._batch = settings.batch_size or USUAL_BATCH
         self._begun = time.perf_counter()
-        self._old_failures = read_failures(folder)
+        self._old_failures = read_failures(store.folder)
         self._failures: dict[str, FailedFile] = {}
         self._unreachable: list[str] = []
         self._found = dict.fromkeys(map(str, roots), 0)
@@ -102,11 +113,9 @@ class IndexRun:
         self._excludes = self._patterns()
         waiting = self._look(sidecar)
         self._check_something_found()
-        unmatched = () if sidecar is None else rows_without_picture(sidecar)
+        unmatched = () if sidecar is None else sidecar.check_matched()
         self._remember_roots()
-        writer = RowWriter(
-            self._store, self._folder, self._known, self._meter, environment=self._environment
-        )
+        writer = RowWriter(self._store, self._known, self._meter, environment=self._environment)
         self._read_new(writer, waiting)
         self._failures |= writer.failed
         self._meter.start("tidying", None)
@@ -205,13 +214,8 @@ class IndexRun:
 
     def _rows_below(self, looked: Looked) -> dict[str, int]:
         """How many rows each root has, where any."""
-        below: dict[str, int] = {}
-        for batch in self._store.stream(["path", "path_bytes"]):
-            for row in batch.to_pylist():
-                root = looked.root_of(str(rows.decode_path(row["path"], row["path_bytes"])))
-                if root is not None:
-                    below[root] = below.get(root, 0) + 1
-        return below
+        roots = (looked.root_of(str(path)) for path, _ in self._store.stream_rows(()))
+        return Counter(root for root in roots if root is not None)
 
     def _remember_roots(self) -> None:
         """Write down the roots and what is known of them, before any row of theirs is."""
@@ -323,13 +327,9 @@ class IndexRun:
             emptied=_by_root(gone.emptied),
         )
 
-    def _root_of(self, path: str) -> str | None:
-        return next((root for root in self._found if lies_below(path, root)), None)
-
     def _remaining_failures(self) -> dict[str, FailedFile]:
-        elsewhere = {
-            path: entry for path, entry in self._old_failures.items() if self._root_of(path) is None
-        }
+        root_of = self._looked().root_of
+        elsewhere = {p: entry for p, entry in self._old_failures.items() if root_of(p) is None}
         return elsewhere | self._failures
 
 

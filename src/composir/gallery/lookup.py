@@ -1,15 +1,19 @@
-"""What a gallery holds of single images, looked up by id."""
+"""What a gallery holds, told without its model: single images, values, and all in all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from composir.data.remote_paths import as_path
 from composir.gallery import rows
+from composir.gallery.failures import read_failures
+from composir.gallery.manifest import read_manifest
 from composir.gallery.ranking import candidates
 from composir.gallery.store import Store
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _IDS_AT_ONCE = 512
+_MOST_VALUES = 400  # different ones; a column with more is no list to choose from
+_NO_CHOICE = frozenset({"id", "path", "content_hash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +80,104 @@ def stored_thumbnails(store: Store, image_ids: list[str]) -> dict[str, bytes]:
         table = store.select("id", some, ["id", "thumbnail"])
         found |= zip(table["id"].to_pylist(), table["thumbnail"].to_pylist(), strict=True)
     return found
+
+
+def count_values(store: Store) -> dict[str, Counter[str]]:
+    """Count the values of columns of text, and of truth, that have few."""
+    from composir.gallery.expressions import Kind, column_kinds
+
+    kinds = column_kinds(store.schema)
+    names = [
+        name
+        for name, kind in kinds.items()
+        if kind in {Kind.TEXT, Kind.TRUTH} and name not in _NO_CHOICE
+    ]
+    counted: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for batch in store.stream(names) if names else ():
+        for name in list(counted):
+            counted[name].update(_counts(batch[name]))
+            if len(counted[name]) > _MOST_VALUES:
+                del counted[name]
+    return counted
+
+
+def _counts(column: object) -> dict[str, int]:
+    import pyarrow.compute as pc
+
+    pairs = pc.value_counts(column).to_pylist()
+    return {_text(pair["values"]): pair["counts"] for pair in pairs if pair["values"] is not None}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo:
+    """What a gallery holds.
+
+    Attributes:
+        path: Its folder.
+        images: How many.
+        dimension: Width D of the vectors.
+        bundle: Name of the bundle that made them.
+        bundle_folder: Where that bundle lies; None of a packaged one, or where it is not noted.
+        fingerprint: Of that bundle.
+        bytes: On disk, in all.
+        roots: Folders indexed so far.
+        created: UTC, ISO 8601.
+        updated: End of the last index run; UTC, ISO 8601.
+        failures: Files that could not be indexed.
+        columns: Metadata columns from sidecars.
+        column_types: What all columns that filters know hold, by name: `text`, `numbers`,
+            `dates`, `true or false`.
+        excludes: Patterns that are remembered with each root.
+    """
+
+    path: Path
+    images: int
+    dimension: int
+    bundle: str
+    bundle_folder: Path | None
+    fingerprint: str
+    bytes: int
+    roots: tuple[Path, ...]
+    created: str
+    updated: str
+    failures: int
+    columns: tuple[str, ...]
+    column_types: Mapping[str, str]
+    excludes: Mapping[Path, tuple[str, ...]]
+
+
+def describe(folder: Path, store: Store) -> GalleryInfo:
+    """Describe a gallery as it is now."""
+    from composir.gallery.expressions import PLURALS, column_kinds
+
+    current = read_manifest(folder)
+    return GalleryInfo(
+        path=folder,
+        images=len(store),
+        dimension=current.bundle.dimension,
+        bundle=current.bundle.name,
+        bundle_folder=None if current.bundle.folder is None else Path(current.bundle.folder),
+        fingerprint=current.bundle.fingerprint,
+        bytes=_bytes_below(folder),
+        roots=tuple(as_path(root) for root in current.roots),
+        created=current.created,
+        updated=current.updated,
+        failures=len(read_failures(folder)),
+        columns=tuple(store.metadata_columns),
+        column_types={name: PLURALS[kind] for name, kind in column_kinds(store.schema).items()},
+        excludes={as_path(root): current.facts(root).exclude for root in current.roots},
+    )
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # an index run tidies up meanwhile
+            continue
+    return total

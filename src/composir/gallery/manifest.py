@@ -15,18 +15,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from composir.data.fields import Text
-from composir.data.files import (
-    TEMPORARY_PREFIX,
-    read_regular,
-)
+from composir.data.files import TEMPORARY_PREFIX, read_regular
 from composir.data.outputs import write_inside
 from composir.data.places import GALLERY_MANIFEST
 from composir.data.schema import as_row
 from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_json
 from composir.data.volumes import Volume
 from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
-from composir.gallery.damage import damaged
-from composir.gallery.disk_errors import cleared, is_trouble
+from composir.gallery.disk_errors import cleared, damaged, is_trouble
 
 SCHEMA_VERSION = 2
 """1 where nothing is said that earlier versions do not know."""
@@ -43,57 +39,38 @@ def _now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class BundleIdentity:
-    """Which bundle's vectors a gallery holds.
+    """Which bundle's vectors a gallery holds."""
 
-    Attributes:
-        name: What the bundle is called.
-        fingerprint: Of the vector space.
-        dimension: Width D of the vectors.
-        folder: Where the bundle lies, absolute; None of a packaged one, and of galleries of earlier
-            versions.
-    """
-
-    name: Text
-    fingerprint: Text
-    dimension: Annotated[int, Field(strict=True, ge=1, le=MOST_DIMENSION)]
+    name: Text  # what the bundle is called
+    fingerprint: Text  # of the vector space
+    dimension: Annotated[int, Field(strict=True, ge=1, le=MOST_DIMENSION)]  # width D of the vectors
+    # Where the bundle lies, absolute; None of a packaged one, and of galleries of earlier versions.
     folder: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RootFacts:
-    """What is remembered of an indexed folder.
+    """What is remembered of an indexed folder."""
 
-    Attributes:
-        exclude: Patterns of what is left out, relative to it; see `excludes`.
-        volumes: The disk that it lies on, then those that are mounted below it. Empty where
-            nothing is known: an earlier version of composir indexed it.
-    """
-
-    exclude: tuple[Text, ...] = ()
+    exclude: tuple[Text, ...] = ()  # patterns of what is left out, relative to it; see `excludes`
+    # The disk that it lies on, then those that are mounted below it. Empty where nothing is known:
+    # an earlier version of composir indexed it.
     volumes: tuple[Volume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryManifest:
-    """What `composir-gallery.json` says.
+    """What `composir-gallery.json` says."""
 
-    Attributes:
-        bundle: The bundle that encoded every vector.
-        roots: Folders indexed so far, absolute; bytes of no encoding as surrogates.
-        root_facts: What is remembered of them.
-        created: UTC, ISO 8601.
-        updated: End of the last index run; UTC, ISO 8601.
-        schema_version: Of the folder's format.
-        table: Name of the dataset; another one than at first, once the gallery has changed its
-            model: naming it is what changes the model.
-    """
-
-    bundle: BundleIdentity
+    bundle: BundleIdentity  # the bundle that encoded every vector
+    # Folders indexed so far, absolute; bytes of no encoding as surrogates.
     roots: tuple[Text, ...] = ()
-    root_facts: Mapping[Text, RootFacts] = field(default_factory=dict)
-    created: Text = field(default_factory=_now)
-    updated: Text = field(default_factory=_now)
-    schema_version: Annotated[int, Field(strict=True, ge=1)] = 1
+    root_facts: Mapping[Text, RootFacts] = field(default_factory=dict)  # what is remembered of them
+    created: Text = field(default_factory=_now)  # UTC, ISO 8601
+    updated: Text = field(default_factory=_now)  # end of the last index run; UTC, ISO 8601
+    schema_version: Annotated[int, Field(strict=True, ge=1)] = 1  # of the folder's format
+    # Name of the dataset; another one than at first, once the gallery has changed its model: naming
+    # it is what changes the model.
     table: Text = TABLE_NAME
 
     def facts(self, root: str) -> RootFacts:
@@ -113,10 +90,6 @@ class GalleryManifest:
             root_facts={r: facts for r, facts in self.root_facts.items() if r not in roots},
         )
 
-    def made_by(self, bundle: BundleIdentity) -> GalleryManifest:
-        """The same manifest, with what is known of the bundle by now."""
-        return replace(self, bundle=bundle)
-
     def switched(self, bundle: BundleIdentity, table: str) -> GalleryManifest:
         """The same manifest, for a table of another bundle's vectors."""
         return replace(self, bundle=bundle, table=table)
@@ -126,11 +99,7 @@ class GalleryManifest:
         return replace(self, updated=_now())
 
     def write(self, folder: Path) -> None:
-        """Write the manifest into a gallery folder, atomically.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write the manifest into a gallery folder, atomically."""
         fields = asdict(self)
         if self.table == TABLE_NAME:
             del fields["table"]  # earlier versions know no other, and read no field that is new

@@ -17,7 +17,7 @@ from composir.data.files import replaced_atomically
 from composir.data.outputs import inside
 from composir.data.untrusted_arrays import read_array
 from composir.errors import GalleryError
-from composir.gallery.damage import VersionGoneError
+from composir.gallery.disk_errors import VersionGoneError
 from composir.gallery.remains import CACHE_NAME
 from composir.gallery.rows import are_unit
 from composir.gallery.store import Store
@@ -47,8 +47,7 @@ class MatrixDamagedError(GalleryError):
 def load_matrix(store: Store, folder: Path, *, anew: bool = False) -> FloatArray:
     """The vectors in the order of the store's rows, from the cache file or made now.
 
-    Returns:
-        (n, D) float32, unit norm; read-only when memory-mapped.
+    (n, D) float32, unit norm; read-only when memory-mapped.
     """
     path = matrix_path(store, folder)
     try:
@@ -96,11 +95,7 @@ def fits(path: Path, store: Store) -> bool:
 
 
 def open_matrix(path: Path, store: Store) -> FloatArray:
-    """Map a cache file.
-
-    Returns:
-        (n, D) float32, read-only.
-    """
+    """Map a cache file, (n, D) float32, read-only."""
     shape = (len(store), store.dimension)
     matrix = read_array(path, NoMatrixError, shape=shape, dtypes=("float32",), mapped=True)
     return np.asarray(matrix)  # a plain view: the memmap class costs on every operation

@@ -61,7 +61,7 @@ def _differences(
 ) -> Iterable[tuple[str, dict[str, Value]]]:
     """Ids of the rows to change, each with the values of all columns; `places` of `_make_room`."""
     types = {place: store.schema.field(place).type for place in places.values()}
-    for path, row in _rows_with(store, ["id", *types]):
+    for path, row in store.stream_rows(["id", *types]):
         meter.done += 1
         meter.current = path
         meter.report()
@@ -72,12 +72,6 @@ def _differences(
         new = {place: _fitted(said.get(name), types[place]) for name, place in places.items()}
         if any(row[place] != value for place, value in new.items()):
             yield row["id"], new
-
-
-def _rows_with(store: Store, names: Sequence[str]) -> Iterable[tuple[Path, dict[str, Any]]]:
-    for batch in store.stream(list(dict.fromkeys(["path", "path_bytes", *names]))):
-        for row in batch.to_pylist():
-            yield rows.decode_path(row["path"], row["path_bytes"]), row
 
 
 def _root_of(path: Path, roots: Sequence[Path]) -> Path | None:
@@ -159,7 +153,7 @@ def _columns_with_values_elsewhere(
     found: set[str] = set()
     if not names:
         return found
-    for path, row in _rows_with(store, names):
+    for path, row in store.stream_rows(names):
         if len(found) < len(names) and _root_of(path, roots) is None:
             found |= {name for name in names if row[name] is not None}
     return found

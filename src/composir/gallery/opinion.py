@@ -64,28 +64,14 @@ class Opinion:
         model: EmbeddingModel,
         calibration: ConfidenceCalibration | None,
     ) -> None:
-        """Prepare for one query.
-
-        Args:
-            query: As asked.
-            composed: The same, composed.
-            framed: Its words in the model's sentence, composed; None where that has no share.
-            composer: Name of the one that did.
-            model: The gallery's.
-            calibration: Coefficients; None for the model's own.
-        """
+        """Prepare for one query; `framed` are its words in the model's sentence, composed."""
         self._composed, self._model = composed, model
         self._kind = kind_of(query, composed, composer)
         self._framed = framed if self._kind == "words" else None
         self._calibration = calibration or calibration_of(model, self._kind)
 
     def judge(self, background: FloatArray, size: int) -> Judge:
-        """The judge of this query's scores.
-
-        Args:
-            background: (s,) scores of all images searched, or of a fair sample of them.
-            size: How many images were searched.
-        """
+        """The judge of this query's scores; arguments as for `Judge`."""
         return Judge(self._calibration, background, size, self._zero)
 
     def of(

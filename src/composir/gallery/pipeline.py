@@ -10,24 +10,77 @@ committed; when the writer itself fails, everything stops where it is.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
-from typing import Protocol, TypeAlias, TypeVar
+from threading import Condition, Event, Lock, Thread
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from composir.gallery.channel import Channel, Finished
 from composir.gallery.progress import SECONDS_BETWEEN_CALLS
 from composir.gallery.reader import KnownPicture, NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Place
 from composir.images.bounds import stoppable
 from composir.types import FloatArray, PixelArray
 
-_T = TypeVar("_T")
+T = TypeVar("T")
 _FILES_WAITING = 64
 _BATCHES_WAITING = 2
 _SECONDS_A_WRITER_SLEEPS = 1.0
+
+
+class Finished(Exception):  # noqa: N818 - the end of a stream is no error
+    """No more items will come."""
+
+
+class Channel(Generic[T]):
+    """A queue of at most `capacity` items; `put` and `get` sleep rather than poll."""
+
+    def __init__(self, capacity: int, writers: int = 1) -> None:
+        """Make a channel that is finished once `writers` have called `finish`."""
+        self._capacity = capacity
+        self._writers = writers
+        self._items: deque[T] = deque()
+        self._cut = False
+        self._changed = Condition()
+
+    def put(self, item: T) -> bool:
+        """Add an item, waiting for room; False (and nothing added) once the channel is cut."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cut or len(self._items) < self._capacity)
+            if self._cut:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def get(self, timeout: float | None = None) -> T | None:
+        """Take an item; None when `timeout` seconds pass without one."""
+        with self._changed:
+            if not self._changed.wait_for(self._ready, timeout):
+                return None
+            if not self._items:
+                raise Finished
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def finish(self) -> None:
+        """Say that one writer will put nothing more."""
+        with self._changed:
+            self._writers -= 1
+            self._changed.notify_all()
+
+    def cut(self) -> None:
+        """Throw away what is queued and release everyone who waits."""
+        with self._changed:
+            self._cut = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        return bool(self._items) or self._cut or self._writers <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +121,8 @@ class Pipeline:
     ) -> None:
         """Connect the stages.
 
-        Args:
-            read: Reads one file; called from `decoders` threads.
-            encode: (n, size, size, 3) uint8 to (n, D) float32; called from one thread.
-            writer: Called from one thread.
-            batch_size: Most pictures a call of `encode`.
-            decoders: Threads that read and decode.
+        `read` is called from `decoders` threads; `encode` makes of (n, size, size, 3) uint8, with n
+        at most `batch_size`, (n, D) float32, in one thread; and in one more there is the writer.
         """
         self._read, self._encode, self._writer = read, encode, writer
         self._batch_size = batch_size
@@ -176,7 +225,7 @@ class Pipeline:
             self._done.set()
 
 
-def _next(channel: Channel[_T]) -> _T | None:
+def _next(channel: Channel[T]) -> T | None:
     try:
         return channel.get()
     except Finished:

@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 from composir.data.remote_paths import as_path, is_remote
@@ -22,33 +23,25 @@ _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
 
 
 class Presence(Enum):
-    """What the disk says of a file.
-
-    Attributes:
-        THERE: It is there.
-        DELETED: The indexed folder is there, the file is not.
-        ROOT_MISSING: The whole indexed folder is missing, from a disk that is there as far as it is
-            known: deleted, moved, or a disk that nothing is remembered of.
-        UNREACHABLE: Its disk is not there, or the system refuses to look.
-        REMOTE: It lies in an object store, where only an index run looks.
-    """
+    """What the disk says of a file."""
 
     THERE = "there"
-    DELETED = "deleted"
+    DELETED = "deleted"  # the indexed folder is there, the file is not
+    # The whole indexed folder is missing, from a disk that is there as far as it is known: deleted,
+    # moved, or a disk that nothing is remembered of.
     ROOT_MISSING = "root missing"
-    UNREACHABLE = "unreachable"
-    REMOTE = "remote"
+    UNREACHABLE = "unreachable"  # its disk is not there, or the system refuses to look
+    REMOTE = "remote"  # in an object store, where only an index run looks
 
 
 class Whereabouts:
     """Looks for files; what is known of the indexed folders is looked up once."""
 
     def __init__(self, manifest: GalleryManifest) -> None:
-        """Look for the files of a gallery."""
         self._manifest = manifest
         self._roots = sorted(manifest.roots, key=len, reverse=True)  # the innermost first
-        self._mounted: dict[Volume, bool] = {}
-        self._folders: dict[str, bool] = {}
+        self._is_mounted = cache(Volume.is_there)
+        self._is_folder = cache(os.path.isdir)
 
     def of(self, path: Path) -> Presence:
         """Look for one file, at the cost of one call of the system where it is there."""
@@ -84,16 +77,6 @@ class Whereabouts:
         is_there = any(self._is_folder(folder) for folder in folders or [parent])
         return Presence.DELETED if is_there else Presence.ROOT_MISSING
 
-    def _is_mounted(self, volume: Volume) -> bool:
-        if volume not in self._mounted:
-            self._mounted[volume] = volume.is_there()
-        return self._mounted[volume]
-
-    def _is_folder(self, folder: str) -> bool:
-        if folder not in self._folders:
-            self._folders[folder] = os.path.isdir(folder)  # noqa: PTH112 - raises nothing
-        return self._folders[folder]
-
 
 class Absentees:
     """What one search does about hits whose files are not there.
@@ -103,17 +86,16 @@ class Absentees:
     """
 
     def __init__(self, whereabouts: Whereabouts) -> None:
-        """Ask whereabouts that have been made for this search."""
         self._whereabouts = whereabouts
-        self._known: dict[Path, Presence] = {}
+        self._presence = cache(whereabouts.of)
 
     def is_gone(self, path: Path) -> bool:
         """Whether a file is no longer there for certain."""
-        return self._of(path) is Presence.DELETED
+        return self._presence(path) is Presence.DELETED
 
     def is_unreachable(self, path: Path) -> bool:
         """Whether a file cannot be reached now, and may still be somewhere."""
-        return self._of(path) in {Presence.UNREACHABLE, Presence.ROOT_MISSING}
+        return self._presence(path) in {Presence.UNREACHABLE, Presence.ROOT_MISSING}
 
     def told(self, gone: Sequence[Path], shown: Sequence[Path]) -> Absent:
         """What to tell about files that were left out and files that are shown."""
@@ -122,11 +104,6 @@ class Absentees:
             left_out_from=self._roots(gone),
             unreachable=self._roots([path for path in shown if self.is_unreachable(path)]),
         )
-
-    def _of(self, path: Path) -> Presence:
-        if path not in self._known:
-            self._known[path] = self._whereabouts.of(path)
-        return self._known[path]
 
     def _roots(self, paths: Sequence[Path]) -> tuple[Path, ...]:
         return tuple(dict.fromkeys(self._whereabouts.root_of(path) for path in paths))

@@ -1,9 +1,15 @@
-"""Ranking a gallery for one query: exactly over all vectors, or through Lance's index."""
+"""Ranking a gallery for one query: exactly over all vectors, or through Lance's index.
+
+By date, only what is relevant is ranked. An image was made when its EXIF says, else when its file
+was last changed. EXIF times have no time zone; they are the wall clock of who took the picture, so
+the file's time is read on this machine's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +23,7 @@ from composir.gallery import rows
 from composir.gallery.duplicates import Appearance, Signature
 from composir.gallery.matrix import MatrixDamagedError
 from composir.gallery.store import Store
-from composir.types import FloatArray
+from composir.types import FloatArray, SortOrder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,26 +34,20 @@ NOT_METADATA = rows.INTERNAL_COLUMNS | {"id", "path", "width", "height"}
 _SAMPLE = 4096  # pictures that say how much of something unwanted is much
 CODED_FROM = 20_000
 """More images than these are looked through by their codes first."""
+MOST_DATED = 5_000  # of the best relevant images: more would cost seconds and pass by chance
 _MOST_KEPT = 64 << 20  # bytes of rows in memory
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One image near the top of a ranking.
+    """One image near the top of a ranking."""
 
-    Attributes:
-        id: The gallery's.
-        path: Where the file was.
-        score: By the composed query; higher is better.
-        appearance: For finding duplicates.
-        metadata: All other columns that people may see.
-    """
-
-    id: str
-    path: Path
-    score: float
-    appearance: Appearance
+    id: str  # the gallery's
+    path: Path  # where the file was
+    score: float  # by the composed query; higher is better
+    appearance: Appearance  # for finding duplicates
+    # All other columns that people may see.
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,7 +85,6 @@ class CandidateRows:
     """
 
     def __init__(self, store: Store) -> None:
-        """Read a store at its fixed version."""
         self._store, self._is_asked_again = store, False
         self._columns = [*rows.CANDIDATE_COLUMNS, *store.metadata_columns]
         self._kept: pa.Table | None = None
@@ -109,11 +108,7 @@ class ExactRanker:
         """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
         self._store, self._matrix, self._codes = store, matrix, codes
         self._rows = CandidateRows(store)
-
-    @property
-    def size(self) -> int:
-        """Number of images."""
-        return len(self._matrix)
+        self.size = len(matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
         """Rank for one composed query."""
@@ -125,7 +120,7 @@ class ExactRanker:
             positions = matching_positions(self._store, where)
         count = self.size if positions is None else len(positions)
         if self._codes is not None and count > CODED_FROM:
-            from composir.gallery.coded import CodedRanking
+            from composir.gallery.codes import CodedRanking
 
             rows_, matrix, codes = self._rows, self._matrix, self._codes
             return CodedRanking(rows_, matrix, codes, composed, penalties, positions)
@@ -144,15 +139,10 @@ class ExactRanker:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of some images for one query.
+    """Scores of some images for one query."""
 
-    Attributes:
-        similarities: (m,) float32, by what is wanted alone.
-        final: (m,) float32, less what they show of what is unwanted.
-    """
-
-    similarities: FloatArray
-    final: FloatArray
+    similarities: FloatArray  # (m,) float32, by what is wanted alone
+    final: FloatArray  # (m,) float32, less what they show of what is unwanted
 
     @classmethod
     def of(
@@ -195,24 +185,12 @@ class ExactRanking:
     ) -> None:
         """Hold the images that passed.
 
-        Args:
-            rows_: All rows of their store.
-            scores: Of m images.
-            positions: (m,) which rows of the store they are; None for all.
-            vectors_of: Gives the (c, D) vectors of c of them, chosen by their place among the m.
+        `positions` are (m,) rows of the store; None for all. `vectors_of` gives (c, D) vectors of c
+        images, chosen by their place among the m.
         """
         self._rows, self._scores = rows_, scores
         self._positions, self._vectors_of = positions, vectors_of
-
-    @property
-    def searched(self) -> int:
-        """Number of images that passed the filter."""
-        return len(self._scores.final)
-
-    @property
-    def background(self) -> FloatArray:
-        """All similarities to what is wanted."""
-        return self._scores.similarities
+        self.searched, self.background = len(scores.final), scores.similarities
 
     def best(self, count: int) -> list[Candidate]:
         """The best images, best first; equal scores in the order of the rows."""
@@ -235,13 +213,7 @@ def best_positions(scores: FloatArray, count: int) -> NDArray[np.int64]:
 
 
 def candidates(table: pa.Table, scores: FloatArray, vectors: FloatArray) -> list[Candidate]:
-    """Make candidates of rows.
-
-    Args:
-        table: n rows, without vectors and thumbnails.
-        scores: (n,) float32.
-        vectors: (n, D) float32.
-    """
+    """Make candidates of n rows with their (n,) scores and (n, D) vectors, float32."""
     return [
         Candidate(
             row["id"],
@@ -268,3 +240,26 @@ def as_rows(table: pa.Table) -> list[dict[str, Any]]:
     coarse = table["modified"].cast(pa.timestamp("us"), safe=False)
     rows_: list[dict[str, Any]] = table.set_column(index, "modified", coarse).to_pylist()
     return rows_
+
+
+def by_date(candidates: list[Candidate], sort: SortOrder) -> list[Candidate]:
+    """Sort images by when they were made; those of one time by their score."""
+    if sort == "score":
+        return candidates
+    return sorted(candidates, key=_made_at, reverse=sort == "date")
+
+
+def _made_at(candidate: Candidate) -> datetime:
+    taken: datetime | None = candidate.metadata.get("taken_at")
+    if taken is not None:
+        return taken
+    modified: datetime = candidate.metadata["modified"]
+    return _on_the_wall(modified)
+
+
+def _on_the_wall(moment: datetime) -> datetime:
+    """A time in UTC without a zone, on this machine's clock."""
+    try:
+        return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    except (OverflowError, OSError, ValueError):  # years that the system's clock does not know
+        return moment

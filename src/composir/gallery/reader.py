@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from PIL import Image
 
 from composir.data.files import read_regular
 from composir.data.object_store import read_object
@@ -12,10 +15,9 @@ from composir.errors import ImageReadError
 from composir.gallery.duplicates import sign_picture
 from composir.gallery.known import ContentSet, content_key
 from composir.gallery.rows import Picture, Place, hash_content
-from composir.gallery.thumbnails import make_thumbnail
 from composir.images import read_image
 from composir.images.bounds import MemoryBudget
-from composir.images.needs import DECODER_PROCESS
+from composir.images.formats import DECODER_PROCESS
 from composir.images.preprocess import PreprocessSpec
 from composir.references import LARGEST_FILE
 from composir.types import DecodedImage, PixelArray
@@ -23,21 +25,16 @@ from composir.types import DecodedImage, PixelArray
 _THUMBNAIL_SIDE = 256
 # What the files take that are being read; decoding has a budget of its own.
 _FILES = MemoryBudget(LARGEST_FILE + 128 * 2**20)
+_QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)
 class NewPicture:
-    """A file with content that the gallery does not have: to be encoded.
-
-    Attributes:
-        place: Where it is.
-        picture: What it shows.
-        pixels: (size, size, 3) uint8, the model's input.
-    """
+    """A file with content that the gallery does not have: to be encoded."""
 
     place: Place
-    picture: Picture
-    pixels: PixelArray
+    picture: Picture  # what it shows
+    pixels: PixelArray  # (size, size, 3) uint8, the model's input
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,12 @@ class KnownPicture:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that gave no picture.
-
-    Attributes:
-        place: Where it is.
-        reason: Why.
-        is_picture_gone: Whether the file's content is at fault (an old row of it must go), not
-            the way to it (disk, permissions: an old row stays).
-    """
+    """A file that gave no picture."""
 
     place: Place
     reason: str
+    # Whether the file's content is at fault (an old row of it must go), not the way to it (disk,
+    # permissions: an old row stays).
     is_picture_gone: bool
 
 
@@ -121,3 +113,16 @@ def _content(place: Place) -> bytes:
     if is_remote(place.path):
         return read_object(place.path, place.size, place.root)
     return read_regular(place.path, limit=LARGEST_FILE)
+
+
+def make_thumbnail(rgb: Image.Image, side: int = 256) -> bytes:
+    """A JPEG without metadata, of at most `side` pixels; small pictures are not enlarged."""
+    scale = min(1.0, side / max(rgb.size))
+    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
+    if size != rgb.size:
+        # Nearly as sharp as bicubic when shrinking, at half of its cost: there is one per picture.
+        rgb = rgb.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)
+    buffer = io.BytesIO()
+    # Metadata of the source (profile, comment) would otherwise come along in each.
+    rgb.save(buffer, "JPEG", quality=_QUALITY, icc_profile=None, comment=b"", exif=b"")
+    return buffer.getvalue()

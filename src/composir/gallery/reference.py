@@ -31,38 +31,23 @@ _UNSEEN = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class OpenedReference:
-    """A reference that was read.
+    """A reference that was read."""
 
-    Attributes:
-        name: What to call it; empty where it came without a name.
-        rgb: The part of it that is asked about.
-        whole: All of it.
-        content_hash: Of the file's bytes; None for pixels without a file.
-        id: The gallery's id for its path; None where it came without one.
-    """
-
-    name: str
-    rgb: Image.Image
-    whole: DecodedImage
-    content_hash: str | None
-    id: str | None
+    name: str  # what to call it; empty where it came without a name
+    rgb: Image.Image  # the part of it that is asked about
+    whole: DecodedImage  # all of it
+    content_hash: str | None  # of the file's bytes; None for pixels without a file
+    id: str | None  # the gallery's id for its path; None where it came without one
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedReference:
-    """A reference as composers and the duplicate rule see it.
+    """A reference as composers and the duplicate rule see it."""
 
-    Attributes:
-        rgb: Its pixels, of the part that is asked about.
-        vector: (D,) float32 of that part, unit norm; None where nobody needs it.
-        id: The gallery's id for its path; None where it came without one.
-        appearance: What duplicates of the whole picture look like too.
-    """
-
-    rgb: Image.Image
-    vector: FloatArray | None
-    id: str | None
-    appearance: Appearance
+    rgb: Image.Image  # its pixels, of the part that is asked about
+    vector: FloatArray | None  # (D,) float32 of that part, unit norm; None where nobody needs it
+    id: str | None  # the gallery's id for its path; None where it came without one
+    appearance: Appearance  # what duplicates of the whole picture look like too
 
     def is_shown_by(self, candidate: Candidate, rule: NearDuplicateRule) -> bool:
         """Whether a gallery image is the reference or a duplicate of it."""
@@ -105,9 +90,7 @@ def _reference(
 def open_references(query: Query, *, min_side: int | None = None) -> tuple[OpenedReference, ...]:
     """Read the references of a query.
 
-    Args:
-        query: With any number of references.
-        min_side: The short side that is enough, pixels; None for full size, which a crop needs.
+    A short side of `min_side` pixels is enough; None for full size, which a crop needs.
     """
     enough = min_side if query.crop is None else None
     return tuple(_opened(image, query.crop, enough) for image in query.images)

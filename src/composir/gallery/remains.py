@@ -31,9 +31,7 @@ def newest_version(table: Path) -> Signature | None:
     """Which version of a table is the newest: name, bytes, time and inode of its file.
 
     Another table that is put in its place has another signature, though its number be the same.
-
-    Returns:
-        None where there is no version, which `had_table` explains.
+    None where there is no version, which `had_table` explains.
     """
     versions = table / "_versions"
     while True:

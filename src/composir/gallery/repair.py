@@ -25,7 +25,6 @@ from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryErr
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME
-from composir.gallery.lock import index_lock
 from composir.gallery.manifest import (
     BundleIdentity,
     GalleryManifest,
@@ -38,6 +37,7 @@ from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
 from composir.gallery.salvage import Salvage
 from composir.gallery.store import EXACT_LIMIT, Store
+from composir.gallery.upkeep import index_lock
 from composir.gallery.verify import verify_table
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class _Repair:
         repaired, table = self._folder / REPAIRED_NAME, self._folder / self._table
         if not repaired.exists():
             return False
-        if (
-            table.exists()
-        ):  # nothing was moved yet: that table is made again, from what is there now
+        if table.exists():  # nothing was moved yet: it is made again, from what is there now
             shutil.rmtree(repaired)
             return False
         repaired.rename(table)
@@ -273,10 +271,8 @@ def _text_of(path: Path) -> str:
 def _roots_of_rows(store: Store) -> tuple[str, ...]:
     """The roots that the rows lie under: their paths less their folders."""
     roots: dict[str, None] = {}
-    for batch in store.stream(["path", "path_bytes", "folder"]):
-        for row in batch.to_pylist():
-            parent = rows.decode_path(row["path"], row["path_bytes"]).parent
-            below = len(Path(row["folder"]).parts)
-            root = parent.parents[below - 1] if 0 < below <= len(parent.parents) else parent
-            roots[str(root)] = None
+    for path, row in store.stream_rows(["folder"]):
+        parent, below = path.parent, len(Path(row["folder"]).parts)
+        root = parent.parents[below - 1] if 0 < below <= len(parent.parents) else parent
+        roots[str(root)] = None
     return tuple(roots)

@@ -43,24 +43,16 @@ Thumbnails = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Reranker:
-    """Orders the first hits of one gallery anew.
+    """Orders the first hits of one gallery anew."""
 
-    Attributes:
-        model: A joint encoder.
-        top: How many of the first hits.
-        folder: The gallery's.
-        thumbnails: Gives JPEGs by the gallery's ids.
-        progress: Told how far the encoding of new pictures is; None for nobody.
-    """
-
-    model: EmbeddingModel
-    top: int
-    folder: Path
-    thumbnails: Thumbnails
+    model: EmbeddingModel  # a joint encoder
+    top: int  # how many of the first hits
+    folder: Path  # the gallery's
+    thumbnails: Thumbnails  # gives JPEGs by the gallery's ids
+    # Told how far the encoding of new pictures is; None for nobody.
     progress: ProgressCallback | None = None
 
     def __post_init__(self) -> None:
-        """Check model and number."""
         check_joint(self.model)
         if not isinstance(self.top, Integral) or not 1 <= self.top <= MOST_RERANKED:
             raise QueryError(f"rerank_top is {self.top!r}; it goes from 1 to {MOST_RERANKED:,}")
@@ -162,11 +154,7 @@ class Reranker:
 
 
 def check_joint(model: EmbeddingModel) -> None:
-    """Refuse a model that cannot re-rank.
-
-    Raises:
-        ModelError: If it is no joint encoder.
-    """
+    """Refuse a model that cannot re-rank, being no joint encoder."""
     if model.joint is None:
         raise ModelError(
             f"the model {model.name} encodes pictures and words apart: hits are re-ranked by a "

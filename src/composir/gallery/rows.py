@@ -49,19 +49,12 @@ _UNIT_TOLERANCE = 0.01  # half precision takes 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file is and how it looked from outside when it was indexed.
+    """Where a file is and how it looked from outside when it was indexed."""
 
-    Attributes:
-        path: Absolute.
-        folder: Its folder relative to the root, with `/`; empty for the root itself.
-        size: Bytes.
-        mtime_ns: Time of the last change, nanoseconds since 1970.
-    """
-
-    path: Path
-    folder: str
-    size: int
-    mtime_ns: int
+    path: Path  # absolute
+    folder: str  # its folder relative to the root, with `/`; empty for the root itself
+    size: int  # bytes
+    mtime_ns: int  # time of the last change, nanoseconds since 1970
 
     @property
     def root(self) -> Path:
@@ -71,25 +64,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What reading a file gave.
+    """What reading a file gave."""
 
-    Attributes:
-        content_hash: Of the file's bytes, 32 hexadecimal digits.
-        width: Pixels, upright.
-        height: Pixels, upright.
-        taken_at: From EXIF.
-        camera: From EXIF.
-        thumbnail: JPEG.
-        signature: For finding near duplicates.
-    """
-
-    content_hash: str
-    width: int
-    height: int
-    taken_at: datetime | None
-    camera: str | None
-    thumbnail: bytes
-    signature: Signature
+    content_hash: str  # of the file's bytes, 32 hexadecimal digits
+    width: int  # pixels, upright
+    height: int  # pixels, upright
+    taken_at: datetime | None  # from EXIF
+    camera: str | None  # from EXIF
+    thumbnail: bytes  # JPEG
+    signature: Signature  # for finding near duplicates
 
 
 def hash_content(data: bytes) -> str:
@@ -169,12 +152,7 @@ def place_columns(places: Sequence[Place]) -> dict[str, pa.Array]:
 
 
 def picture_columns(pictures: Sequence[Picture], vectors: FloatArray) -> dict[str, pa.Array]:
-    """The columns that say what files show.
-
-    Args:
-        pictures: n pictures.
-        vectors: (n, D) float32, unit norm.
-    """
+    """The columns that say what n files show; the vectors are (n, D) float32 of unit norm."""
     import pyarrow as pa
 
     cameras = [None if one.camera is None else clean_text(one.camera) for one in pictures]

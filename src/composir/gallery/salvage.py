@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,16 +22,24 @@ from composir.gallery import remains, rows
 from composir.gallery.disk_errors import cleared
 from composir.gallery.manifest import BundleIdentity, table_of
 from composir.gallery.matrix import fits, matrix_path, open_matrix
-from composir.gallery.row_checks import sound_rows
 from composir.gallery.store import Store
+from composir.gallery.verify import sound_rows
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ReadRange: TypeAlias = Callable[[list[str], int, int], "pa.Table"]
 _CHUNK = 2048
 _SMALLEST = 16  # what is encoded together is lost together: smaller ranges rarely give more
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Rows of one version's fragment, or of a data file alone."""
+
+    read: Callable[[list[str], int, int], pa.Table]  # some columns of a range: start and size
+    metadata: Sequence[str]  # columns beside the own ones
+    cached: FloatArray | None = None  # vectors of the rows, for those that cannot be read
 
 
 class Salvage:
@@ -43,13 +52,16 @@ class Salvage:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Look at a gallery's folder; nothing in it is changed."""
         self._folder = folder
         self._table = folder / table_of(folder)
         self._opened = [found for n in remains.versions(self._table) if (found := self._open(n))]
         self._seen: set[str] = set()
         self.kept = self.without_metadata = 0
-        self.expected = self._expected()
+        self.expected: int | None = (
+            self._tried(self._opened[0].count_rows)
+            if self._opened
+            else remains.rows_of_matrices(folder) or None
+        )
         self.schema = self._schema()
         self._wanted = self._ids()
 
@@ -95,11 +107,8 @@ class Salvage:
                     if len(fresh):
                         self.kept += len(fresh)
                         yield fresh
-            if self._is_complete():
+            if self.lost == 0:
                 return
-
-    def _is_complete(self) -> bool:
-        return self.lost == 0
 
     def _fresh(self, batch: pa.RecordBatch, dimension: int) -> pa.RecordBatch:
         import pyarrow as pa
@@ -118,18 +127,12 @@ class Salvage:
 
         def opened() -> Any:
             dataset = lance.dataset(str(self._table), version=version)
-            fault = rows.schema_fault(dataset.schema, _dimension_of(dataset.schema) or 0)
-            return (
-                None if fault or (not dataset.get_fragments() and dataset.count_rows()) else dataset
-            )
+            if rows.schema_fault(dataset.schema, _dimension_of(dataset.schema) or 0):
+                return None
+            is_empty = not dataset.get_fragments() and dataset.count_rows()
+            return None if is_empty else dataset
 
         return self._tried(opened)
-
-    def _expected(self) -> int | None:
-        if self._opened:
-            count: int | None = self._tried(self._opened[0].count_rows)
-            return count
-        return remains.rows_of_matrices(self._folder) or None
 
     def _ids(self) -> set[str] | None:
         """The ids of the newest version that opens, so that dropped rows stay dropped.
@@ -151,7 +154,7 @@ class Salvage:
 
     def _from_versions(self, dimension: int) -> Iterator[pa.Table]:
         for number, dataset in enumerate(self._opened):
-            if self._is_complete():
+            if self.lost == 0:
                 return
             matrix = self._matrix(dimension) if number == 0 else None
             yield from self._from_version(dataset, matrix)
@@ -185,47 +188,37 @@ class Salvage:
         names = [field.name for field in self.metadata_fields if field.name in present]
         if len(names) < len(self.metadata_fields):
             self.without_metadata += count
-        for start in range(0, count, _CHUNK):
-            size = min(_CHUNK, count - start)
-            yield from self._range(read, names, start, size, cached)
+        yield from self._all_of(_Source(read, names, cached), count)
 
-    def _range(
-        self,
-        read: ReadRange,
-        metadata: Sequence[str],
-        start: int,
-        size: int,
-        cached: FloatArray | None,
-    ) -> Iterator[pa.Table]:
+    def _all_of(self, source: _Source, count: int) -> Iterator[pa.Table]:
+        for start in range(0, count, _CHUNK):
+            yield from self._range(source, start, min(_CHUNK, count - start))
+
+    def _range(self, source: _Source, start: int, size: int) -> Iterator[pa.Table]:
         """Rows of a range, of its halves where it cannot be read, and so on."""
-        table = self._read(read, metadata, start, size, cached)
+        table = self._read(source, start, size)
         if table is not None:
             yield table
         elif size > _SMALLEST:
             half = size // 2
-            yield from self._range(read, metadata, start, half, cached)
-            yield from self._range(read, metadata, start + half, size - half, cached)
+            yield from self._range(source, start, half)
+            yield from self._range(source, start + half, size - half)
 
-    def _read(
-        self,
-        read: ReadRange,
-        metadata: Sequence[str],
-        start: int,
-        size: int,
-        cached: FloatArray | None,
-    ) -> pa.Table | None:
+    def _read(self, source: _Source, start: int, size: int) -> pa.Table | None:
         """A range with all columns, else with what the cached matrix and the own columns give."""
         own = list(rows.OWN_COLUMNS)
-        table = self._tried(lambda: read([*own, *metadata], start, size))
-        if table is None and metadata:
-            table = self._tried(lambda: read(own, start, size))
+        table = self._tried(lambda: source.read([*own, *source.metadata], start, size))
+        if table is None and source.metadata:
+            table = self._tried(lambda: source.read(own, start, size))
             self.without_metadata += 0 if table is None else len(table)
-        if cached is None:
+        if source.cached is None:
             return table
         if table is None:
             own.remove("vector")
-            table = self._tried(lambda: read([*own, *metadata], start, size))
-        return None if table is None else _with_vectors(table, cached[start : start + size])
+            table = self._tried(lambda: source.read([*own, *source.metadata], start, size))
+        if table is None:
+            return None
+        return _with_vectors(table, source.cached[start : start + size])
 
     def _matrix(self, dimension: int) -> FloatArray | None:
         """The cached matrix of the newest version, if that is the version that opens."""
@@ -251,9 +244,7 @@ class Salvage:
         def read(columns: list[str], start: int, size: int) -> pa.Table:
             return reader.read_range(start, size).to_table().select(columns)
 
-        count = reader.num_rows()
-        for start in range(0, count, _CHUNK):
-            yield from self._range(read, metadata, start, min(_CHUNK, count - start), None)
+        yield from self._all_of(_Source(read, metadata), reader.num_rows())
 
     def _files(self) -> list[Path]:
         found = (self._table / "data").glob("*.lance")
@@ -290,21 +281,15 @@ def _dimension_of(schema: pa.Schema) -> int | None:
 
 def _with_vectors(table: pa.Table, cached: FloatArray) -> pa.Table:
     """A table whose vectors come from the cached matrix where it has none of its own."""
-    import pyarrow as pa
-
-    dimension = cached.shape[1]
     vectors = np.zeros(cached.shape, dtype=np.float32)
     if "vector" in table.column_names:
         column = table["vector"].combine_chunks()
         there = column.is_valid().to_numpy(zero_copy_only=False)
-        vectors[there] = rows.vectors_of(column.drop_null(), dimension)
+        vectors[there] = rows.vectors_of(column.drop_null(), cached.shape[1])
         table = table.drop_columns(["vector"])
-    own = rows.are_unit(vectors)
-    vectors = np.where(
-        own[:, None], vectors, cached
-    )  # what is no vector there either is told later
-    flat = pa.array(vectors.astype(np.float16).ravel())
-    return table.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, dimension))
+    # What is no vector there either is told later.
+    vectors = np.where(rows.are_unit(vectors)[:, None], vectors, cached)
+    return table.append_column("vector", rows.vector_column(vectors))
 
 
 def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:

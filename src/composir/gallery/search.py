@@ -18,11 +18,10 @@ from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
 from composir.compose.understand import understand
 from composir.errors import EmptyGalleryError, QueryError
 from composir.gallery.confidence import ConfidenceCalibration
-from composir.gallery.dated import MOST_DATED, by_date
 from composir.gallery.duplicates import NearDuplicateRule
 from composir.gallery.opinion import FIRST, Opinion, compose_words
 from composir.gallery.presence import Absentees
-from composir.gallery.ranking import Candidate, Ranker
+from composir.gallery.ranking import MOST_DATED, Candidate, Ranker, by_date
 from composir.gallery.reference import EncodedReference, encoded_references
 from composir.model.base import EmbeddingModel
 from composir.types import Absent, Confidence, Hit, Query, Reranked, SearchResult, SortOrder
@@ -38,32 +37,21 @@ _MOST_GONE = 4096  # so many deleted files before the hits: time to tidy up, not
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """How to answer.
+    """How to answer."""
 
-    Attributes:
-        k: Number of hits.
-        where: Filter, applied before the search.
-        include_reference: Let the reference and its duplicates be hits.
-        collapse_duplicates: Show one of several duplicates, with the paths of the others.
-        calibration: Of the confidence; None for the model's.
-        absentees: Looks for the files of hits; None to show hits whose files are gone too.
-        sort: Order of the hits; by date, only relevant ones are hits.
-        min_confidence: Below it the result says that nothing matches; None for nowhere.
-        reranker: Orders the first hits anew; None to leave them.
-    """
-
-    k: int = 10
-    where: str | None = None
-    include_reference: bool = False
-    collapse_duplicates: bool = True
-    calibration: ConfidenceCalibration | None = None
+    k: int = 10  # number of hits
+    where: str | None = None  # filter, applied before the search
+    include_reference: bool = False  # let the reference and its duplicates be hits
+    collapse_duplicates: bool = True  # show one of several duplicates, with the paths of the others
+    calibration: ConfidenceCalibration | None = None  # of the confidence; None for the model's
+    # Looks for the files of hits; None to show hits whose files are gone too.
     absentees: Absentees | None = None
-    sort: SortOrder = "score"
+    sort: SortOrder = "score"  # order of the hits; by date, only relevant ones are hits
+    # Below it the result says that nothing matches; None for nowhere.
     min_confidence: float | None = None
-    reranker: Reranker | None = None
+    reranker: Reranker | None = None  # orders the first hits anew; None to leave them
 
     def __post_init__(self) -> None:
-        """Check the numbers and names."""
         if not isinstance(self.k, Integral) or isinstance(self.k, bool):
             raise QueryError(f"k is {self.k!r}; ask for a whole number of hits")
         if self.k < 1:
@@ -249,7 +237,11 @@ class _Found:
         return self._absentees.told(self._gone, shown)
 
     def _look_through(self, candidates: list[Candidate]) -> None:
-        self._shown = [c for c in candidates if not self._is_hidden(c)]
+        self._shown = [
+            candidate
+            for candidate in candidates
+            if not any(one.is_shown_by(candidate, self._rule) for one in self._hidden)
+        ]
         self._left_out = len(candidates) - len(self._shown)
 
     def _is_gone(self, candidate: Candidate) -> bool:
@@ -257,9 +249,6 @@ class _Found:
             return False
         self._gone.append(candidate.path)
         return True
-
-    def _is_hidden(self, candidate: Candidate) -> bool:
-        return any(reference.is_shown_by(candidate, self._rule) for reference in self._hidden)
 
     def _collapsed(self, candidates: list[Candidate]) -> list[list[Candidate]]:
         self._gone = []

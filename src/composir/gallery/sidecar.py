@@ -77,11 +77,7 @@ class SidecarTable:
         return any(value is not None for value in self._values[name])
 
     def for_file(self, path: Path, root: Path) -> dict[str, Value]:
-        """Metadata of one file.
-
-        Returns:
-            A value for every column; all None where no row belongs to the file.
-        """
+        """Metadata of one file by column; all None where no row belongs to it."""
         row = self._find(path, root if root != path else path.parent)
         if row is None:
             return dict.fromkeys(self._values)
@@ -98,6 +94,22 @@ class SidecarTable:
         return tuple(
             key for key, matched in zip(self._keys, self._is_matched, strict=True) if not matched
         )
+
+    def check_matched(self) -> tuple[str, ...]:
+        """The unmatched rows; nothing shall be replaced where that is all of them, or none is."""
+        unmatched = self.unmatched()
+        if not len(self):
+            raise DatasetError(
+                f"{self.path} has no rows: nothing to replace the metadata with. The gallery stays "
+                "as it was"
+            )
+        if len(unmatched) == len(self):
+            raise DatasetError(
+                f"none of the {len(self):,} rows of {self.path} is for a picture in the folders "
+                f"to index: its column {self.key_column!r} says, e.g., {unmatched[0]!r}; name "
+                "files as they lie below those folders. The gallery stays as it was"
+            )
+        return unmatched
 
     def _find(self, path: Path, root: Path) -> int | None:
         row = self._rows.get(_key(str(path)))

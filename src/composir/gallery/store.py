@@ -14,8 +14,7 @@ import numpy as np
 from composir.data.outputs import inside
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
-from composir.gallery.damage import VersionGoneError, cause_of, damaged, is_gone
-from composir.gallery.disk_errors import cleared
+from composir.gallery.disk_errors import VersionGoneError, cause_of, cleared, damaged, is_gone
 from composir.gallery.manifest import table_of
 from composir.types import FloatArray
 
@@ -36,22 +35,20 @@ class Store:
 
     Only the holder of the index lock calls what writes. All that reads raises `VersionGoneError`
     when another process has cleaned that version away.
+
+    Attributes:
+        dataset: The `lance.LanceDataset`, or None before the first index run.
+        dimension: Width D of the vectors.
     """
 
     def __init__(self, folder: Path, dimension: int, table: str | None = None) -> None:
-        """Open the newest version of a gallery folder's dataset, if there is one yet.
-
-        Args:
-            folder: The gallery's.
-            dimension: D, width of the vectors.
-            table: Name of the dataset; None for the one that the manifest names.
-        """
+        """Open the newest version of a gallery's table; None for the one in its manifest."""
         self.folder = folder
         self.table = table or table_of(folder)
         self._uri = str(inside(folder, self.table))
-        self._dimension = dimension
+        self.dimension = dimension
         self._signature = remains.newest_version(Path(self._uri))
-        self._dataset = self._open()
+        self.dataset = self._open()
 
     def _open(self) -> Any:
         import lance
@@ -118,16 +115,16 @@ class Store:
         return digest.hexdigest()
 
     def _fragments(self) -> list[Any]:
-        if self._dataset is None:
+        if self.dataset is None:
             return []
-        return [fragment.metadata for fragment in self._dataset.get_fragments()]
+        return [fragment.metadata for fragment in self.dataset.get_fragments()]
 
     def check_files(self, known: set[str] | None = None) -> None:
         """Check that all columns and files are there, files as long as written, and that they open.
 
         Better so than to meet damage in the middle of a scan, where Lance may end the process.
         """
-        if fault := rows.schema_fault(self.schema, self._dimension):
+        if fault := rows.schema_fault(self.schema, self.dimension):
             raise damaged(self.folder, fault)
         known = set() if known is None else known
         for fragment in self._fragments():
@@ -138,7 +135,7 @@ class Store:
                     known.add(file.path)
             if fragment.deletion_file:
                 self._check_file(fragment.deletion_file.path(fragment.id))
-        for index in self._dataset.describe_indices() if self._dataset is not None else ():
+        for index in self.dataset.describe_indices() if self.dataset is not None else ():
             for segment in index.segments:
                 self._check_file(f"_indices/{segment.uuid}")
 
@@ -160,46 +157,36 @@ class Store:
 
     def read_samples(self) -> None:
         """Read one row of each fragment, to see that they can be read."""
-        for fragment in self._dataset.get_fragments() if self._dataset is not None else ():
+        for fragment in self.dataset.get_fragments() if self.dataset is not None else ():
             names = ", ".join(f"{self.table}/data/{f.path}" for f in fragment.metadata.files)
             with self._reading(name=names):
                 fragment.head(1)
         with self._reading():
-            _ = self._dataset and self._dataset.versions()  # reads all that an index run will read
+            _ = self.dataset and self.dataset.versions()  # reads all that an index run will read
 
     def try_index(self) -> None:
         """Ask the index once, where there is one, to see that it can be read."""
         if self.has_index():
-            query = np.full(self._dimension, 1.0, dtype=np.float32)
+            query = np.full(self.dimension, 1.0, dtype=np.float32)
             self.nearest(["id"], {"column": "vector", "q": query, "k": 1, "metric": "cosine"}, None)
 
     def create(self, identity: BundleIdentity | None = None) -> None:
         """Make the dataset if there is none yet; whose vectors it holds is noted in every file."""
         import lance
 
-        if self._dataset is None:
-            schema = rows.schema(self._dimension).with_metadata(remains.identity_note(identity))
-            self._dataset = lance.write_dataset(schema.empty_table(), self._uri, mode="create")
-
-    @property
-    def dataset(self) -> Any:
-        """The `lance.LanceDataset`, or None before the first index run."""
-        return self._dataset
-
-    @property
-    def dimension(self) -> int:
-        """Width D of the vectors."""
-        return self._dimension
+        if self.dataset is None:
+            schema = rows.schema(self.dimension).with_metadata(remains.identity_note(identity))
+            self.dataset = lance.write_dataset(schema.empty_table(), self._uri, mode="create")
 
     @property
     def version(self) -> int:
         """Number of the version at hand; 0 before the first index run."""
-        return 0 if self._dataset is None else int(self._dataset.version)
+        return 0 if self.dataset is None else int(self.dataset.version)
 
     @property
     def schema(self) -> pa.Schema:
         """All columns, own and metadata."""
-        return rows.schema(self._dimension) if self._dataset is None else self._dataset.schema
+        return rows.schema(self.dimension) if self.dataset is None else self.dataset.schema
 
     @property
     def metadata_columns(self) -> list[str]:
@@ -213,45 +200,51 @@ class Store:
     def __len__(self) -> int:
         """Number of images."""
         with self._reading():
-            return 0 if self._dataset is None else int(self._dataset.count_rows())
+            return 0 if self.dataset is None else int(self.dataset.count_rows())
 
     def stream(self, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Rows in order, a few thousand at a time: memory does not grow with the gallery."""
-        if self._dataset is None:
+        if self.dataset is None:
             return
         with self._reading(where):
-            yield from self._dataset.scanner(
+            yield from self.dataset.scanner(
                 columns=list(columns), filter=where, batch_size=_SCAN_ROWS, batch_readahead=2
             ).to_batches()
 
+    def stream_rows(self, columns: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Rows one by one: the path of the file, and the values of some columns by name."""
+        for batch in self.stream(list(dict.fromkeys(["path", "path_bytes", *columns]))):
+            for row in batch.to_pylist():
+                yield rows.decode_path(row["path"], row["path_bytes"]), row
+
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows at once."""
-        if self._dataset is None:
+        if self.dataset is None:
             return self.schema.empty_table().select(list(columns))
         with self._reading():
-            return self._dataset.to_table(columns=list(columns))
+            return self.dataset.to_table(columns=list(columns))
 
     def select(self, column: str, values: Iterable[str], columns: Sequence[str]) -> pa.Table:
         """Rows whose `column` is one of these hexadecimal strings."""
         wanted = list(dict.fromkeys(values))
-        if self._dataset is None or not wanted:
+        if self.dataset is None or not wanted:
             return self.schema.empty_table().select(list(columns))
         with self._reading():
-            return self._dataset.to_table(columns=list(columns), filter=one_of(column, wanted))
+            return self.dataset.to_table(columns=list(columns), filter=one_of(column, wanted))
 
     def take(self, positions: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Rows by their positions in the order of `stream`."""
-        if self._dataset is None or not len(positions):
+        if self.dataset is None or not len(positions):
             return self.schema.empty_table().select(list(columns))
         chosen = [int(position) for position in positions]
         with self._reading():
-            return self._dataset.take(chosen, columns=list(columns))
+            return self.dataset.take(chosen, columns=list(columns))
 
     def unit_vectors(self, column: pa.ChunkedArray | pa.Array) -> FloatArray:
         """The vectors of a column, (n, D) float32, without the rounding of their norms."""
         if column.null_count:
             raise damaged(self.folder, f"{column.null_count:,} of its vectors are missing")
-        vectors = rows.vectors_of(column, self._dimension)
+        vectors = rows.vectors_of(column, self.dimension)
         wrong = len(column) - int(np.count_nonzero(rows.are_unit(vectors)))
         if wrong:
             raise damaged(self.folder, f"{wrong:,} of its vectors are not of unit length")
@@ -262,7 +255,7 @@ class Store:
     ) -> pa.Table:
         """Rows near a vector by the index, with their `_distance`, of those that pass `where`."""
         with self._reading():
-            return self._dataset.to_table(
+            return self.dataset.to_table(
                 columns=[*columns, "_distance"], nearest=nearest, filter=where, prefilter=True
             )
 
@@ -270,12 +263,12 @@ class Store:
         """Add rows with new ids; one commit."""
         import lance
 
-        self._dataset = lance.write_dataset(table, self._dataset, mode="append")
+        self.dataset = lance.write_dataset(table, self.dataset, mode="append")
 
     def merge(self, table: pa.Table) -> None:
         """Add rows, or replace those with the same id; one commit."""
         (
-            self._dataset.merge_insert("id")
+            self.dataset.merge_insert("id")
             .when_matched_update_all()
             .when_not_matched_insert_all()
             .execute(table)
@@ -283,50 +276,48 @@ class Store:
 
     def update(self, table: pa.Table) -> None:
         """Overwrite some columns of the rows with these ids; one commit."""
-        self._dataset.merge_insert("id").when_matched_update_all().execute(table)
+        self.dataset.merge_insert("id").when_matched_update_all().execute(table)
 
     def commit(self, operation: Any, note: Mapping[str, str]) -> None:
-        """Make what was written beside part of the table, one commit; the note goes with it.
+        """Make a `lance.LanceOperation` of the version at hand part of the table, one commit.
 
-        Args:
-            operation: A `lance.LanceOperation`, of the version at hand.
-            note: For `has_note`.
+        The note goes with it, for `has_note`.
         """
         from lance import LanceDataset, Transaction
 
         transaction = Transaction(self.version, operation, transaction_properties=dict(note))
-        self._dataset = LanceDataset.commit(self._dataset, transaction)
+        self.dataset = LanceDataset.commit(self.dataset, transaction)
 
     def has_note(self, note: Mapping[str, str]) -> bool:
         """Whether a commit that is still remembered (until `clean`) had this note."""
-        past = self._dataset.get_transactions() if self._dataset is not None else []
+        past = self.dataset.get_transactions() if self.dataset is not None else []
         return any(one and note.items() <= one.transaction_properties.items() for one in past)
 
     def drop(self, ids: Sequence[str]) -> None:
         """Remove rows by id."""
         for start in range(0, len(ids), _IDS_A_PREDICATE):
-            self._dataset.delete(one_of("id", ids[start : start + _IDS_A_PREDICATE]))
+            self.dataset.delete(one_of("id", ids[start : start + _IDS_A_PREDICATE]))
 
     def compact(self, *, purge: bool = False) -> None:
         """Merge the many small pieces of a run; `purge` rewrites every piece with dropped rows."""
         rewritten = {"materialize_deletions_threshold": 0.0} if purge else {}
-        self._dataset.optimize.compact_files(**rewritten)
+        self.dataset.optimize.compact_files(**rewritten)
 
     def has_index(self) -> bool:
         """Whether the vectors have an index."""
-        return self._dataset is not None and bool(self._dataset.describe_indices())
+        return self.dataset is not None and bool(self.dataset.describe_indices())
 
     def update_index(self) -> None:
         """Build the index over the vectors, or add to it the rows that it lacks.
 
         Its codes take eight numbers at a time; vectors of another width are ranked exactly.
         """
-        if self._dimension % _CODED_TOGETHER:
+        if self.dimension % _CODED_TOGETHER:
             return
         if self.has_index():
-            self._dataset.optimize.optimize_indices()
+            self.dataset.optimize.optimize_indices()
         else:
-            self._dataset.create_index("vector", index_type="IVF_RQ", metric="cosine")
+            self.dataset.create_index("vector", index_type="IVF_RQ", metric="cosine")
 
     def clean(self) -> None:
         """Remove the files of older versions and of killed runs.
@@ -334,7 +325,7 @@ class Store:
         The caller holds the index lock, so no other writer's unfinished files are in danger; a
         search that is under way on an old version gets `VersionGoneError` and starts over.
         """
-        self._dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+        self.dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 
 
 def one_of(column: str, values: Sequence[str]) -> str:

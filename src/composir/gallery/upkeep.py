@@ -1,17 +1,24 @@
-"""What surrounds a change of a gallery: its folder before, its metadata, a tidy folder after."""
+"""What surrounds a change of a gallery: its folder and lock before, a tidy folder after."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from composir.data.file_lock import try_lock
 from composir.data.files import remove_abandoned
+from composir.data.outputs import open_inside, refuse_links
 from composir.data.places import GALLERY_MANIFEST
-from composir.errors import DatasetError, GalleryError
+from composir.data.untrusted_json import read_json
+from composir.errors import DatasetError, GalleryBusyError, GalleryError
 from composir.gallery import manifest as manifests
-from composir.gallery.damage import damaged
-from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.disk_errors import clear_disk_errors, damaged
 from composir.gallery.manifest import BundleIdentity, GalleryManifest
 from composir.gallery.matrix import forget_matrices
 from composir.gallery.remains import CACHE_NAME, remove_other_tables
@@ -19,6 +26,9 @@ from composir.gallery.store import Store
 
 if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable
+
+LOCK_NAME = "index.lock"
+_MOST_BYTES = 4096
 
 
 def prepare_folder(folder: Path, bundle: BundleIdentity) -> None:
@@ -49,11 +59,7 @@ def read_sidecar(path: Path | None, types: Mapping[str, str]) -> SidecarTable | 
 def tidy(store: Store, manifest: GalleryManifest, exact_limit: int, *, purge: bool = False) -> None:
     """Merge what a change left in pieces, index many vectors, remove what is out of date.
 
-    Args:
-        store: Just changed.
-        manifest: Names the table that counts.
-        exact_limit: Above this number of images, search goes through an index.
-        purge: Leave nothing of dropped rows on the disk.
+    `purge` leaves nothing of dropped rows on the disk.
     """
     if store.dataset is None:
         return
@@ -70,3 +76,37 @@ def tidy(store: Store, manifest: GalleryManifest, exact_limit: int, *, purge: bo
         forget_reranked(folder)
     for place in (folder, folder / CACHE_NAME):
         remove_abandoned(place)
+
+
+@contextmanager
+def index_lock(folder: Path) -> Iterator[None]:
+    """Hold the gallery for indexing.
+
+    The operating system frees the lock when the process ends in whatever way, so what a killed
+    process leaves behind is only a file and blocks nobody.
+    """
+    refuse_links(folder)  # whoever holds the lock may write anywhere in there
+    path = folder / LOCK_NAME
+    handle = open_inside(folder, LOCK_NAME, os.O_RDWR)
+    try:
+        if not try_lock(handle):
+            raise GalleryBusyError(_who(path, folder))
+        os.ftruncate(handle, 0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        os.write(handle, json.dumps(holder).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _who(path: Path, folder: Path) -> str:
+    try:
+        holder = read_json(path, GalleryBusyError, dict, limit=_MOST_BYTES)
+        who = "process {pid:d} on {host:s} (since {since:s} UTC)".format_map(holder)
+    except (GalleryBusyError, KeyError, TypeError, ValueError):
+        who = "another process"  # it holds the lock but has not signed yet
+    return (
+        f"the gallery {folder} is being indexed by {who}; "
+        "wait until it has finished, or stop it. Searching goes on meanwhile"
+    )

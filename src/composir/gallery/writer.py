@@ -6,15 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from composir.gallery import rows
-from composir.gallery.copies import CopySource, MovedFiles
 from composir.gallery.failures import FailedFile, append_failures
-from composir.gallery.known import KnownFiles, content_key
+from composir.gallery.known import CopySource, KnownFiles, MovedFiles, content_key
 from composir.gallery.pipeline import EncodedBatch, Written
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import KnownPicture, NewPicture, Unreadable
@@ -46,14 +45,13 @@ class RowWriter:
     def __init__(
         self,
         store: Store,
-        folder: Path,
         known: KnownFiles,
         meter: ProgressMeter,
         clock: Callable[[], float] = time.monotonic,
         environment: str | None = None,
     ) -> None:
-        """Write into a store; `folder` is the gallery's, for failures in this `environment`."""
-        self._store, self._folder, self._known = store, folder, known
+        """Write into a store, and the failures of this `environment` beside it."""
+        self._store, self._known = store, known
         self._environment = environment
         self._meter, self._clock = meter, clock
         self._last_commit = clock()
@@ -92,7 +90,7 @@ class RowWriter:
         tables = [table for table in parts if table is not None]
         if tables:
             self._store_rows(tables)
-        append_failures(self._folder, self._unreadable)
+        append_failures(self._store.folder, self._unreadable)
         self._new, self._vectors, self._copies, self._unreadable = [], [], [], []
         self._last_commit = self._clock()
 
@@ -123,12 +121,9 @@ class RowWriter:
         columns |= rows.picture_columns(
             [file.picture for file in self._new], np.concatenate(self._vectors)
         )
-        columns |= self._kept_metadata(columns["id"].to_pylist())
+        columns |= kept_metadata(self._store, self._known, columns["id"].to_pylist())
         self.added += len(self._new)
         return rows.as_table(columns, self._store.schema)
-
-    def _kept_metadata(self, ids: list[str]) -> dict[str, pa.Array]:
-        return kept_metadata(self._store, self._known, ids)
 
     def _copied_rows(self) -> pa.Table | None:
         """Rows of known content at its new places."""
@@ -141,7 +136,8 @@ class RowWriter:
         positions = sorted({source.position for source in chosen if source is not None})
         stored = self._store.take(positions, self._store.schema.names)
         row_of = {position: index for index, position in enumerate(positions)}
-        fresh = _places_of(pending["content_hash"].to_pylist(), start=len(stored))
+        contents = pending["content_hash"].to_pylist()
+        fresh = {content: row for row, content in enumerate(contents, start=len(stored))}
         found, order = [], []
         for copy, source in zip(self._copies, chosen, strict=True):
             row = row_of[source.position] if source is not None else fresh.get(copy.content_hash)
@@ -168,7 +164,7 @@ class RowWriter:
         has_row = pa.array([self._known.has(image_id) for image_id in ids])
         return {
             name: pc.if_else(has_row, kept, columns[name])
-            for name, kept in self._kept_metadata(ids).items()
+            for name, kept in kept_metadata(self._store, self._known, ids).items()
         }
 
     def _held_sources(self) -> list[CopySource]:
@@ -191,7 +187,7 @@ class RowWriter:
         wanted = {copy.content_hash for copy in self._copies}
         pending = [
             (file, vector)
-            for file, vector in zip(self._new, _each(self._vectors), strict=True)
+            for file, vector in zip(self._new, chain.from_iterable(self._vectors), strict=True)
             if file.picture.content_hash in wanted
         ]
         if not pending:
@@ -236,12 +232,3 @@ def kept_metadata(store: Store, known: KnownFiles, ids: Sequence[str]) -> dict[s
     position = {image_id: index for index, image_id in enumerate(old["id"].to_pylist())}
     order = pa.array([position.get(image_id) for image_id in ids], pa.int64())
     return {name: old[name].combine_chunks().take(order) for name in names}
-
-
-def _places_of(contents: Sequence[str], start: int) -> dict[str, int]:
-    """Numbers of rows by content, counted from `start`."""
-    return {content: index for index, content in enumerate(contents, start)}
-
-
-def _each(batches: list[np.ndarray]) -> list[np.ndarray]:
-    return [vector for batch in batches for vector in batch]

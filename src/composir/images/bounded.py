@@ -10,40 +10,35 @@ import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import IO, Any, BinaryIO
 
 import composir
 from composir.errors import ImageReadError
 from composir.images import pipe
 from composir.images.bounds import POLL_SECONDS, Deadline
-from composir.images.needs import DECODER_PROCESS
+from composir.images.formats import DECODER_PROCESS
 from composir.types import DecodedImage
 
 _MODULE = "composir.images.worker"
 _MOST_IDLE = 4
+_SIGNS_OF_AN_END = (OSError, EOFError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to decode.
+    """A file to decode."""
 
-    Attributes:
-        stream: The file.
-        file_bytes: Its length.
-        min_side: As in `read_image`.
-        memory: Bytes that decoding may take.
-    """
-
-    stream: BinaryIO
-    file_bytes: int
-    min_side: int | None
-    memory: int
+    stream: BinaryIO  # the file
+    file_bytes: int  # its length
+    min_side: int | None  # as in `read_image`
+    memory: int  # bytes that decoding may take
 
 
 class DecoderGoneError(Exception):
@@ -54,7 +49,6 @@ class Decoder:
     """One process that decodes."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Start it."""
         try:
             self._process = subprocess.Popen(
                 command,
@@ -77,19 +71,35 @@ class Decoder:
 
     def decode(self, job: Job, seconds: float) -> DecodedImage:
         """Decode one file; whatever ends this early ends the process, too."""
-        exchange = _Exchange(self._process, job, seconds)
+        answer = _in_thread(lambda: self._ask(job, seconds))
         deadline = Deadline(seconds)
         try:
-            while not exchange.done.wait(POLL_SECONDS):
+            while not wait([answer], POLL_SECONDS).done:
                 deadline.check()
-            return exchange.result()
+            return answer.result()
         except ImageReadError:
-            if not exchange.done.is_set():
+            if not answer.done():
                 self.stop()
             raise
-        except BaseException:
+        except BaseException as error:
             self.stop()
+            if isinstance(error, _SIGNS_OF_AN_END):
+                raise DecoderGoneError from error
             raise
+
+    def _ask(self, job: Job, seconds: float) -> DecodedImage:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        job.stream.seek(0)
+        details = {"min_side": job.min_side, "memory": job.memory, "seconds": seconds}
+        pipe.send(stdin, {**details, "file_bytes": job.file_bytes})
+        pipe.copy(job.stream, stdin, job.file_bytes)
+        stdin.flush()
+        answer = pipe.receive(stdout)
+        if "reason" in answer:
+            raise ImageReadError(answer["reason"], needs=answer["needs"])
+        return _image(answer, stdout)
 
     def stop(self) -> None:
         """End it, whatever it is doing."""
@@ -102,49 +112,18 @@ class Decoder:
                     stream.close()
 
 
-class _Exchange:
-    """One question and its answer, in a thread: pipes cannot be waited for with a deadline."""
+def _in_thread(ask: Callable[[], DecodedImage]) -> Future[DecodedImage]:
+    """Ask in a thread of its own: pipes cannot be waited for with a deadline."""
+    answer: Future[DecodedImage] = Future()
 
-    def __init__(self, process: subprocess.Popen[bytes], job: Job, seconds: float) -> None:
-        self.done = Event()
-        self._process, self._job, self._seconds = process, job, seconds
-        self._image: DecodedImage | None = None
-        self._error: BaseException | None = None
-        Thread(target=self._run, name="composir-decoder", daemon=True).start()
-
-    def result(self) -> DecodedImage:
-        if self._error is not None:
-            raise self._error
-        assert self._image is not None
-        return self._image
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            self._image = self._ask()
-        except ImageReadError as error:
-            self._error = error
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            self._error = DecoderGoneError()
-            self._error.__cause__ = error
+            answer.set_result(ask())
         except BaseException as error:
-            self._error = error
-        finally:
-            self.done.set()
+            answer.set_exception(error)
 
-    def _ask(self) -> DecodedImage:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        job = self._job
-        job.stream.seek(0)
-        details = {"min_side": job.min_side, "memory": job.memory, "seconds": self._seconds}
-        pipe.send(stdin, {**details, "file_bytes": job.file_bytes})
-        pipe.copy(job.stream, stdin, job.file_bytes)
-        stdin.flush()
-        answer = pipe.receive(stdout)
-        if "reason" in answer:
-            raise ImageReadError(answer["reason"], needs=answer["needs"])
-        return _image(answer, stdout)
+    Thread(target=run, name="composir-decoder", daemon=True).start()
+    return answer
 
 
 def _image(answer: dict[str, Any], pixels: IO[bytes]) -> DecodedImage:
@@ -164,11 +143,7 @@ class Decoders:
     """Processes that decode, started when they are needed and kept for the next picture."""
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        """Keep none yet.
-
-        Args:
-            command: Starts a process that speaks as `composir.images.worker` does; None: that.
-        """
+        """Keep none yet; `command` starts one that speaks as `composir.images.worker` does."""
         self._command = command or [sys.executable, "-P", "-m", _MODULE]
         self._idle: list[Decoder] = []
         self._lock = Lock()

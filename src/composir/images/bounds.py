@@ -54,7 +54,6 @@ class Deadline:
     """The end of one picture's time."""
 
     def __init__(self, seconds: float) -> None:
-        """Count from now."""
         self.seconds = seconds
         self._end = time.monotonic() + seconds
 
@@ -122,7 +121,6 @@ class MemoryBudget:
     """Bytes that threads share, first come, first served."""
 
     def __init__(self, total: int) -> None:
-        """Share so many bytes."""
         self._total = total
         self._free = total
         self._turn: deque[object] = deque()

@@ -42,7 +42,8 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
     """
     profile = picture.info.get("icc_profile")
     transform = _profile_transform(profile, picture.mode) if profile else None
-    if shrink == 1 and transform is None and _is_plain(picture):
+    is_plain = picture.mode == "RGB" and not picture.has_transparency_data
+    if shrink == 1 and transform is None and is_plain:
         return picture
     levels = _levels(picture)
     rgb = Image.new("RGB", (-(-picture.width // shrink), -(-picture.height // shrink)))
@@ -52,10 +53,6 @@ def to_srgb(picture: Image.Image, *, shrink: int = 1) -> Image.Image:
         left, top = place
         rgb.paste(_with_profile(small, transform), (left // shrink, top // shrink))
     return rgb
-
-
-def _is_plain(picture: Image.Image) -> bool:
-    return picture.mode == "RGB" and not picture.has_transparency_data
 
 
 def _blocks(picture: Image.Image, multiple: int) -> Iterator[tuple[tuple[int, int], Image.Image]]:

@@ -43,17 +43,11 @@ _JPEG_TIFF_PIXELS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """An estimate that is not to be exceeded.
+    """An estimate that is not to be exceeded."""
 
-    Attributes:
-        memory: Bytes for pixels, decoder and result, in all processes that take part.
-        seconds: On a usual computer.
-        is_isolated: Whether to decode in a process of its own.
-    """
-
-    memory: int
-    seconds: float
-    is_isolated: bool
+    memory: int  # bytes for pixels, decoder and result, in all processes that take part
+    seconds: float  # on a usual computer
+    is_isolated: bool  # whether to decode in a process of its own
 
 
 def refuse_bomb(width: int, height: int) -> None:
@@ -69,11 +63,7 @@ def cost_before_opening(
 ) -> Cost:
     """The cost of a format whose library takes the memory for all pixels when it opens a file.
 
-    Args:
-        format_name: Pillow's name.
-        canvas: Width and height from the file's first bytes; (0, 0) where they do not tell.
-        file_bytes: Length of the file.
-        min_side: As in `read_image`.
+    The canvas is width and height from the file's first bytes; (0, 0) where they do not tell.
     """
     refuse_bomb(*canvas)
     pixels = canvas[0] * canvas[1]
@@ -87,10 +77,7 @@ def cost_before_opening(
 def cost_of(picture: Image.Image, file_bytes: int, min_side: int | None) -> Cost:
     """The cost of loading a picture that was just opened, and of making it RGB and upright.
 
-    Args:
-        picture: Its pixels are not loaded yet. A JPEG is set to the smallest scale that will do.
-        file_bytes: Length of the file.
-        min_side: As in `read_image`.
+    A JPEG is set to the smallest scale that will do.
     """
     size = picture.size
     scans = headers.jpeg_scans(picture) if picture.format == "JPEG" else 0

@@ -19,17 +19,11 @@ _EXIF_DIRECTORY, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
 
 @dataclass(frozen=True, slots=True)
 class ExifFacts:
-    """What EXIF says about a picture.
+    """What EXIF says about a picture."""
 
-    Attributes:
-        orientation: 1 (upright) to 8, as the standard numbers them.
-        taken_at: `DateTimeOriginal`, else `DateTime`; without time zone.
-        camera: Maker and model, the maker named once.
-    """
-
-    orientation: int = 1
-    taken_at: datetime | None = None
-    camera: str | None = None
+    orientation: int = 1  # 1 (upright) to 8, as the standard numbers them
+    taken_at: datetime | None = None  # `DateTimeOriginal`, else `DateTime`; without time zone
+    camera: str | None = None  # maker and model, the maker named once
 
 
 def read_exif(source: bytes | BinaryIO) -> ExifFacts:

@@ -4,6 +4,7 @@ The list is an explicit choice: photographs and drawings as they lie on disks. L
 that run other programs (EPS), that cannot be recognised by content (TGA), and icons. Camera raws
 are read through the preview inside them.
 The file's content decides, never its name, and a file reaches only the one plugin that it is for.
+What a machine lacks to read a format, an `ImageReadError` names as `needs`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from threading import Lock
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from composir.errors import ImageReadError
+from composir.errors import ImageReadError, MissingExtraError
 from composir.images.headers import refuse_tag_flood, webp_canvas
 from composir.images.raw import RAW_SUFFIXES, is_raw_tiff, preview
 
@@ -28,21 +30,15 @@ HEAD_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
-    """A format that can be read.
+    """A format that can be read."""
 
-    Attributes:
-        name: Pillow's name, e.g. `JPEG`; `RAW` for camera raws.
-        suffixes: Endings that files of this format go by, lower case.
-        matches: Whether the first bytes of a file are of this format.
-        open: Reads the header from a stream and gives a picture whose pixels are not loaded yet.
-        canvas: For libraries that take the memory for all pixels when they open a file: width and
-            height from the first bytes.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    matches: Callable[[bytes], bool]
+    name: str  # Pillow's name, e.g. `JPEG`; `RAW` for camera raws
+    suffixes: tuple[str, ...]  # endings that files of this format go by, lower case
+    matches: Callable[[bytes], bool]  # whether the first bytes of a file are of this format
+    # Reads the header from a stream and gives a picture whose pixels are not loaded yet.
     open: Callable[[BinaryIO], Image.Image]
+    # For libraries that take the memory for all pixels when they open a file: width and height from
+    # the first bytes.
     canvas: Callable[[bytes], tuple[int, int]] | None = None
 
 
@@ -269,3 +265,45 @@ def _what_it_is(head: bytes) -> str:
             return f"{name}, not a picture"
     known = ", ".join(picture_format.name for picture_format in FORMATS)
     return f"not a picture in a known format ({known})"
+
+
+PILLOW_HEIF = "pillow-heif"
+PILLOW_JXL = "pillow-jxl-plugin"
+DECODER_PROCESS = "a process to decode in"
+_MODULES = {PILLOW_HEIF: "pillow_heif", PILLOW_JXL: "pillow_jxl"}
+_PLUGINS = {
+    "HEIF": ("a HEIC picture", PILLOW_HEIF, "heif"),
+    "JXL": ("a JPEG XL picture", PILLOW_JXL, "jxl"),
+}
+_PILLOW_WITH = {
+    "WEBP": ("Pillow with WebP", "webp"),
+    "AVIF": ("Pillow with AVIF", "avif"),
+    "JPEG2000": ("Pillow with JPEG 2000", "jpg_2000"),
+}
+
+
+def is_there(need: str) -> bool:
+    """Whether what an `ImageReadError` needs can be used now."""
+    if need == DECODER_PROCESS:  # the system was short of something for a moment
+        return True
+    if need in _MODULES:
+        return find_spec(_MODULES[need]) is not None
+    return any(need == name and _pillow_has(feature) for name, feature in _PILLOW_WITH.values())
+
+
+def check_format(format_name: str) -> None:
+    """Refuse a format that this machine cannot read."""
+    if format_name in _PLUGINS:
+        what, package, extra = _PLUGINS[format_name]
+        if not is_there(package):
+            raise ImageReadError(f"{what}: {MissingExtraError(package, extra)}", needs=package)
+    if format_name in _PILLOW_WITH:
+        need = _PILLOW_WITH[format_name][0]
+        if not is_there(need):
+            raise ImageReadError(f"a picture that needs {need}; upgrade Pillow", needs=need)
+
+
+def _pillow_has(feature: str) -> bool:
+    from PIL import features
+
+    return bool(features.check(feature))

@@ -20,10 +20,9 @@ _TRANSPARENCY, _PROFILE, _EXIF = b"tRNS", b"iCCP", b"eXIf"
 
 
 def without_metadata(stream: BinaryIO) -> BinaryIO | None:
-    """Leave out what is not needed; a sound profile and EXIF of usual size are kept.
+    """The same PNG in memory with nothing but what is needed; None where nothing can be left out.
 
-    Returns:
-        The same picture as a file in memory; None where there is nothing to leave out.
+    A sound profile and EXIF of usual size are kept.
     """
     kept, is_shorter = [read_at(stream, 0, _SIGNATURE_BYTES)], False
     place = _SIGNATURE_BYTES

@@ -32,8 +32,7 @@ from composir.images.cost import (
     shrinkage,
 )
 from composir.images.exif import ExifFacts, read_exif
-from composir.images.formats import HEAD_BYTES, PictureFormat, quiet_pillow, recognise
-from composir.images.needs import check_format
+from composir.images.formats import HEAD_BYTES, PictureFormat, check_format, quiet_pillow, recognise
 from composir.images.png_chunks import without_metadata
 from composir.images.raw import raw_facts
 from composir.types import DecodedImage, ImageInput

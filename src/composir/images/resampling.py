@@ -104,19 +104,12 @@ def _laid(shown: Image.Image, spec: ResizeSpec, left: int, top: int) -> Image.Im
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the input lies on the scaled picture, in whole pixels.
+    """Where the input lies on the scaled picture, in whole pixels."""
 
-    Attributes:
-        width: Of the whole picture, scaled.
-        height: Likewise.
-        left: Where on it the input begins; negative where the input begins with padding.
-        top: Likewise.
-    """
-
-    width: int
-    height: int
-    left: int
-    top: int
+    width: int  # of the whole picture, scaled
+    height: int  # likewise
+    left: int  # where on it the input begins; negative where the input begins with padding
+    top: int  # likewise
 
 
 def layout(width: int, height: int, spec: ResizeSpec) -> Layout:

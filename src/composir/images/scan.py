@@ -41,35 +41,24 @@ NO_ENDING = "no ending"
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to index.
+    """A file to index."""
 
-    Attributes:
-        path: Absolute, as reached from its root (links are not resolved).
-        root: The root that it was found under; the file itself where that was the root.
-        size: Bytes.
-        mtime_ns: Time of the last change, nanoseconds since 1970.
-    """
-
-    path: Path
-    root: Path
-    size: int
-    mtime_ns: int
+    path: Path  # absolute, as reached from its root (links are not resolved)
+    root: Path  # the root that it was found under; the file itself where that was the root
+    size: int  # bytes
+    mtime_ns: int  # time of the last change, nanoseconds since 1970
 
 
 @dataclass(slots=True)
 class ScanNotes:
-    """What a scan meets beside pictures.
+    """What a scan meets beside pictures."""
 
-    Attributes:
-        other_kinds: How many files with an ending that is no picture's were passed over, by ending
-            in lower case; `OTHER_ENDINGS` for those that are no usual ending.
-        volumes: By root, other disks that are mounted below it or that links below it lead to.
-        thinned: Roots below which a pattern left something out.
-    """
-
+    # How many files with an ending that is no picture's were passed over, by ending in lower case;
+    # `OTHER_ENDINGS` for those that are no usual ending.
     other_kinds: Counter[str] = field(default_factory=Counter)
+    # By root, other disks that are mounted below it or that links below it lead to.
     volumes: dict[str, list[Volume]] = field(default_factory=dict)
-    thinned: set[str] = field(default_factory=set)
+    thinned: set[str] = field(default_factory=set)  # roots below which a pattern left something out
 
     def count_other(self, name: str) -> None:
         """Count a file that is no picture by its name."""

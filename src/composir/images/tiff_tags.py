@@ -19,19 +19,12 @@ _MAGICS = (b"*\0", b"\0*", b"+\0", b"\0+", b"RO", b"RS", b"OR", b"SR", b"U\0")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tag of a directory.
+    """One tag of a directory."""
 
-    Attributes:
-        kind: Number of its type, as the standard has it.
-        count: Values of that type.
-        size: Bytes of all values; 0 where the type is unknown.
-        field: Bytes that hold the values, or where they are.
-    """
-
-    kind: int
-    count: int
-    size: int
-    field: bytes
+    kind: int  # number of its type, as the standard has it
+    count: int  # values of that type
+    size: int  # bytes of all values; 0 where the type is unknown
+    field: bytes  # bytes that hold the values, or where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +47,7 @@ class TiffReader:
 
     @classmethod
     def open(cls, stream: BinaryIO, base: int = 0) -> TiffReader | None:
-        """Look for the header.
-
-        Returns:
-            A reader; None where there is no header.
-        """
+        """Look for the header; None where there is none."""
         head = read_at(stream, base, 16)
         order = _ORDERS.get(head[:2])
         if order is None or head[2:4] not in _MAGICS or len(head) < 8:

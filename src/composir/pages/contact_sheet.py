@@ -55,8 +55,8 @@ def gather(
 
 
 def _references(query: Query) -> tuple[tuple[bytes, str], ...]:
+    from composir.gallery.reader import make_thumbnail
     from composir.gallery.reference import open_references
-    from composir.gallery.thumbnails import make_thumbnail
 
     opened = open_references(query, min_side=_THUMBNAIL_SIDE)
     return tuple((make_thumbnail(one.rgb, _THUMBNAIL_SIDE), one.name) for one in opened)

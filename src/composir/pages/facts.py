@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from composir.gallery.dated import MOST_DATED
+from composir.gallery.ranking import MOST_DATED
 from composir.types import Hit, SearchResult
 
 _FROM_FILE = ("taken_at", "camera", "folder")

@@ -55,7 +55,7 @@ def _provenance(origin: object) -> str:
 
 
 def _thumbnail(files: Mapping[str, Path], image: str) -> Thumbnail:
-    from composir.gallery.thumbnails import make_thumbnail
+    from composir.gallery.reader import make_thumbnail
     from composir.images import read_image
 
     file = files.get(image)

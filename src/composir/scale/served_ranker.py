@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
 from composir.gallery.approximate import FEW_MATCHES, SAMPLE, ProposedRanking
-from composir.gallery.columns import Columns
-from composir.gallery.expressions import Expression, Kind
+from composir.gallery.expressions import Columns, Expression, Kind
 from composir.gallery.filters import parsed
 from composir.gallery.ranking import Candidate
 from composir.gallery.rows import unit_rows

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from composir.errors import StoreError
 from composir.gallery import Gallery, rows
-from composir.gallery.columns import column_kinds
+from composir.gallery.expressions import column_kinds
 from composir.gallery.ranking import as_rows
 from composir.gallery.store import Store
 from composir.scale.served_store import Inventory, ServedStore, StoredRow, answering

@@ -13,7 +13,7 @@ from composir.gallery.indexer import IndexSettings
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.origin import identity_of
 from composir.gallery.shards import Shard, index_shard
-from composir.gallery.shards.staging import ShardPlan, ShardRecord, place_of
+from composir.gallery.shards.shard import ShardPlan, ShardRecord, place_of
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray, IndexReport
 from tests.fakes import ColourModel

@@ -12,7 +12,7 @@ import pytest
 from composir.compose.base import ComposedQueries
 from composir.compose.sphere import normalised
 from composir.compose.unwanted import Penalties, Unwanted
-from composir.gallery import coded, codes
+from composir.gallery import codes
 from composir.gallery.codes import Codes, have_sound_codes, load_codes
 from composir.gallery.matrix import CODES, MatrixDamagedError, cached, forget_matrices, load_matrix
 from composir.gallery.ranking import ExactRanker
@@ -114,7 +114,7 @@ def test_the_best_are_those_of_all_scores_to_the_tie(
 ) -> None:
     monkeypatch.setattr("composir.gallery.ranking.CODED_FROM", 0)
     monkeypatch.setattr(codes, "_BLOCK", 64)
-    monkeypatch.setattr(coded, "_SCORED", 50)
+    monkeypatch.setattr(codes, "_SCORED", 50)
     random = np.random.default_rng(7)
     store = stored(tmp_path, make(random))
     matrix = load_matrix(store, tmp_path)
@@ -126,7 +126,7 @@ def test_the_best_are_those_of_all_scores_to_the_tie(
 
     ranking = ExactRanker(store, matrix, Codes.of(matrix)).rank(composed, where)
 
-    assert isinstance(ranking, coded.CodedRanking)
+    assert isinstance(ranking, codes.CodedRanking)
     penalties = composed.penalties(matrix)[0]
     best = ranking.best(BEST)
     assert [hit.path.name for hit in best] == brute(
@@ -142,7 +142,7 @@ def test_most_vectors_are_never_looked_at() -> None:
     composed = ComposedQueries(vectors[None, :1])
     products = Codes.of(vectors).products(vectors[:1])
 
-    survivors = coded._Bounds(composed, None, products).survivors(50)
+    survivors = codes._Bounds(composed, None, products).survivors(50)
 
     assert 50 <= len(survivors) < 1000
 

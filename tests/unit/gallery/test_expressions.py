@@ -9,12 +9,12 @@ from datetime import datetime
 import pytest
 
 from composir.errors import FilterError
-from composir.gallery.columns import Columns
 from composir.gallery.expressions import (
     And,
     Arithmetic,
     Call,
     Column,
+    Columns,
     Comparison,
     Expression,
     In,

@@ -300,7 +300,7 @@ def test_a_gallery_on_a_read_only_disk_says_so(
         raise OSError(30, "Read-only file system")
 
     plain(pictures / "new.png", "red")
-    monkeypatch.setattr("composir.gallery.lock.os.open", refuse)
+    monkeypatch.setattr("composir.gallery.upkeep.os.open", refuse)
     with pytest.raises(GalleryError, match="read-only: it can be searched but not indexed"):
         gallery.index([pictures])
 

@@ -15,11 +15,11 @@ import pytest
 from composir.errors import GalleryBusyError, GalleryError
 from composir.gallery import Gallery
 from composir.gallery import writer as writing
-from composir.gallery.lock import index_lock
 from composir.gallery.manifest import read_manifest
 from composir.gallery.shards import MergeReport, Shard, fragments, merge_shards, merging
-from composir.gallery.shards.staging import SHARDS_NAME, ShardRecord, place_of, read_records
+from composir.gallery.shards.shard import SHARDS_NAME, ShardRecord, place_of, read_records
 from composir.gallery.store import Store
+from composir.gallery.upkeep import index_lock
 from composir.types import Query
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import scene

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from composir.errors import ImageReadError
-from composir.gallery.channel import Channel, Finished
 from composir.gallery.duplicates import Signature
-from composir.gallery.pipeline import EncodedBatch, Pipeline, Written
+from composir.gallery.pipeline import Channel, EncodedBatch, Finished, Pipeline, Written
 from composir.gallery.reader import NewPicture, ReadFile, Unreadable
 from composir.gallery.rows import Picture, Place
 from composir.images.bounds import check_stopped

@@ -18,7 +18,7 @@ from composir.cli.main import app
 from composir.compose.trained import save_composer
 from composir.errors import ModelError
 from composir.gallery import Gallery
-from composir.gallery.prepare import in_background, steps
+from composir.gallery.composers import in_background, steps
 from composir.model import Model
 from composir.model.sessions import open_session
 from composir.types import Query

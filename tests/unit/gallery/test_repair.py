@@ -14,12 +14,12 @@ import pytest
 
 from composir.errors import BundleMismatchError, GalleryBusyError, GalleryError
 from composir.gallery import Gallery, open_gallery
-from composir.gallery.lock import index_lock
 from composir.gallery.manifest import BundleIdentity
 from composir.gallery.matrix import matrix_path
 from composir.gallery.remains import identity_note
 from composir.gallery.repair import RepairReport, repair_gallery
 from composir.gallery.store import Store
+from composir.gallery.upkeep import index_lock
 from composir.gallery.verify import verify_gallery
 from composir.types import Query
 from tests.fakes import ColourModel

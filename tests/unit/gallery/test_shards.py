@@ -9,10 +9,10 @@ import pytest
 
 from composir.errors import BundleMismatchError, GalleryBusyError, GalleryError
 from composir.gallery import writer as writing
-from composir.gallery.lock import index_lock
 from composir.gallery.shards import Shard, merge_shards, parse_shard
-from composir.gallery.shards.staging import place_of, read_record, read_records
+from composir.gallery.shards.shard import place_of, read_record, read_records
 from composir.gallery.store import Store
+from composir.gallery.upkeep import index_lock
 from composir.types import FloatArray, PixelArray
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain, scene

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from composir.errors import DatasetError
-from composir.gallery.column_dates import DateOrder, read_dates
-from composir.gallery.column_numbers import NumberStyle, read_numbers
 from composir.gallery.column_types import COLUMN_TYPES, ColumnReading, read_as, read_texts
 from composir.gallery.sidecar import read_metadata
+from composir.gallery.written_values import DateOrder, NumberStyle, read_dates, read_numbers
 
 
 def read(*cells: str) -> ColumnReading:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from composir.gallery.thumbnails import make_thumbnail
+from composir.gallery.reader import make_thumbnail
 from composir.images import read_image
 from tests import pictures
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from composir.errors import ImageReadError
-from composir.images import needs, read_image
+from composir.images import formats, read_image
 from tests import pictures
 from tests.pictures import encoded, exif, quadrants
 
@@ -107,19 +107,19 @@ class TestRefusals:
         with pytest.raises(ImageReadError, match="needs Pillow with WebP") as caught:
             read_image(content)
         assert caught.value.needs is not None
-        assert not needs.is_there(caught.value.needs)
+        assert not formats.is_there(caught.value.needs)
         monkeypatch.undo()
-        assert needs.is_there(caught.value.needs)
+        assert formats.is_there(caught.value.needs)
 
     def test_a_need_is_there_once_its_module_can_be_found(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(needs, "_MODULES", {"some-plugin": "a_module_of_this_test"})
-        assert not needs.is_there("some-plugin")
+        monkeypatch.setattr(formats, "_MODULES", {"some-plugin": "a_module_of_this_test"})
+        assert not formats.is_there("some-plugin")
         (tmp_path / "a_module_of_this_test.py").write_text("")
         monkeypatch.syspath_prepend(tmp_path)
-        assert needs.is_there("some-plugin")
-        assert not needs.is_there("something of a later version")
+        assert formats.is_there("some-plugin")
+        assert not formats.is_there("something of a later version")
 
     @pytest.mark.parametrize(
         "error",

@@ -29,19 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Additions:
-    """What is to be added.
+    """What is to be added."""
 
-    Attributes:
-        fragments: `lance.FragmentMetadata`.
-        replaced: Ids of rows that make room for newer ones.
-        added: Rows of pictures that the gallery does not have.
-        unchanged: Rows that it has already.
-    """
-
-    fragments: list[Any] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    added: int = 0
-    unchanged: int = 0
+    fragments: list[Any] = field(default_factory=list)  # `lance.FragmentMetadata`
+    replaced: list[str] = field(default_factory=list)  # ids of rows that make room for newer ones
+    added: int = 0  # rows of pictures that the gallery does not have
+    unchanged: int = 0  # rows that it has already
 
     def operation(self, store: Store) -> Any:
         """All of it as one `lance.LanceOperation`; None where there is nothing to do."""
@@ -66,10 +59,7 @@ class Additions:
 def prepare_additions(store: Store, shards: Sequence[Store], meter: ProgressMeter) -> Additions:
     """Compare shards with a gallery's table, and put beside it what it lacks.
 
-    Args:
-        store: Of the gallery.
-        shards: Tables of own columns alone; no two have a row of the same id.
-        meter: Counts rows.
+    Shards have own columns alone, and no two have a row of the same id.
     """
     known, result = KnownFiles(store), Additions()
     for shard in shards:

@@ -15,13 +15,12 @@ from typing import Any
 from composir.data.files import absolute
 from composir.data.remote_paths import root_path
 from composir.errors import ComposirError, GalleryBusyError, GalleryError, first_line
-from composir.gallery.damage import VersionGoneError
+from composir.gallery.disk_errors import VersionGoneError
 from composir.gallery.indexer import IndexSettings
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.shards.merging import MergeReport, merge_shards
-from composir.gallery.shards.shard import Shard
+from composir.gallery.shards.shard import Shard, place_of, read_records
 from composir.gallery.shards.shard_run import index_shard
-from composir.gallery.shards.staging import place_of, read_records
 from composir.gallery.store import Store
 from composir.lazy import imported
 from composir.limits import MOST_SHARDS
@@ -36,16 +35,12 @@ Load = Callable[[], EmbeddingModel]
 
 @dataclass(frozen=True, slots=True)
 class RayPlace:
-    """Where shards run.
+    """Where shards run."""
 
-    Attributes:
-        address: Of a cluster; `auto` for the one that this machine belongs to, or, where there is
-            none, processes of this machine.
-        cpus: Each worker's; None for 4, or all of a smaller machine.
-    """
-
+    # Of a cluster; `auto` for the one that this machine belongs to, or, where there is none,
+    # processes of this machine.
     address: str = "auto"
-    cpus: int | None = None
+    cpus: int | None = None  # each worker's; None for 4, or all of a smaller machine
 
 
 def index_on_ray(

@@ -17,14 +17,13 @@ from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import read_failures
 from composir.gallery.indexer import IndexRun, IndexSettings
 from composir.gallery.known import KnownFiles
-from composir.gallery.lock import index_lock
 from composir.gallery.manifest import GalleryManifest, read_manifest
 from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import image_id
-from composir.gallery.shards.shard import Shard
-from composir.gallery.shards.staging import (
+from composir.gallery.shards.shard import (
     RECORD_NAME,
+    Shard,
     ShardPlan,
     ShardRecord,
     check_agreement,
@@ -34,7 +33,7 @@ from composir.gallery.shards.staging import (
     sweep,
 )
 from composir.gallery.store import Store
-from composir.gallery.upkeep import prepare_folder, tidy
+from composir.gallery.upkeep import index_lock, prepare_folder, tidy
 from composir.images.scan import FoundFile
 from composir.model.base import EmbeddingModel
 from composir.types import IndexReport
@@ -78,7 +77,9 @@ def index_shard(
     GalleryContents(gallery, model)  # refuses another model
     place = place_of(gallery, shard)
     with clear_disk_errors(place, writing=True), _locked(place):
-        _clean_up(gallery, shard)
+        before = read_record(gallery, shard)
+        if before is not None and before.state == "merged":
+            sweep(gallery, shard)
         plan = _plan(gallery, model, folders, shard, settings)
         check_agreement(gallery, shard, plan, read_records(gallery))
         with _begun(gallery, ShardRecord(shard.number, plan, "begun")):
@@ -100,12 +101,6 @@ def _locked(place: Path) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     with index_lock(place):
         yield
-
-
-def _clean_up(gallery: Path, shard: Shard) -> None:
-    before = read_record(gallery, shard)
-    if before is not None and before.state == "merged":
-        sweep(gallery, shard)
 
 
 @contextmanager
@@ -148,15 +143,14 @@ class ShardRun(IndexRun):
         meter: ProgressMeter,
         manifest: GalleryManifest,
     ) -> None:
-        """Prepare a run of a shard of a gallery; the others are an index run's."""
-        super().__init__(store, store.folder, model, roots, settings, meter, manifest)
+        super().__init__(store, model, roots, settings, meter, manifest)
         self._shard = shard
         self._merged = KnownFiles(Store(gallery, model.dimension))
         failed = {p: entry for p, entry in read_failures(gallery).items() if self._takes(p)}
         self._old_failures = failed | self._old_failures
 
     def _takes(self, path: str) -> bool:
-        root = self._root_of(path)
+        root = self._looked().root_of(path)
         return root is not None and self._shard.takes(path, root)
 
     def _concerns(self, found: FoundFile) -> bool:
