@@ -24,9 +24,14 @@ from torch import Tensor, nn
 
 from composir.errors import TrainingError
 from composir.train.config import Between, Every, Settings, Share, Steps, Weight
-from composir.train.run_checkpoint import check_finite, check_optimiser, load_checkpoint
+from composir.train.run_checkpoint import (
+    Curves,
+    Watch,
+    check_finite,
+    check_optimiser,
+    load_checkpoint,
+)
 from composir.train.run_folder import refuse_taken_over
-from composir.train.watch import Curves, Watch
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"

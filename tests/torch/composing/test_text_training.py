@@ -18,6 +18,7 @@ from composir.errors import ComposirError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
 from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
+from composir.train.composing.query_tokens import ModalityGap, TextReader  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
 from composir.train.composing.task import ComposingTask  # noqa: E402
 from composir.train.composing.text_batches import (  # noqa: E402  # noqa: E402
@@ -26,7 +27,6 @@ from composir.train.composing.text_batches import (  # noqa: E402  # noqa: E402
     TextTraining,
     TextVectors,
 )
-from composir.train.composing.text_references import ModalityGap, TextReader  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import CHECKPOINT, METRICS  # noqa: E402

@@ -20,7 +20,7 @@ from torch import Tensor
 from composir.compose.trained import Templates
 from composir.errors import TrainingError
 from composir.train.composing.frozen_triplets import FrozenTriplets, Rows
-from composir.train.composing.text_references import TextReader
+from composir.train.composing.query_tokens import TextReader
 from composir.train.config import Between, Length, Pairs, Settings, Temperature, Weight
 from composir.train.loop import drawn_rows
 from composir.triplets.caption_edits import TextTriplet

@@ -15,13 +15,13 @@ from composir.compose.trained import ComposerFolder
 from composir.train.composing.anchors import spread
 from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.frozen_triplets import FrozenTriplets, IndexedTriplets
+from composir.train.composing.query_tokens import ModalityGap, TextReader, maps_vectors
 from composir.train.composing.text_batches import (
     FrozenTexts,
     TextBatches,
     TextTraining,
     TextVectors,
 )
-from composir.train.composing.text_references import ModalityGap, TextReader, maps_vectors
 from composir.train.composing.text_rows import TextSplit, split_texts, text_subset
 from composir.train.composing.triplet_split import MOST_EVALUATED
 from composir.train.config import at_temperature
