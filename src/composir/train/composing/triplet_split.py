@@ -79,7 +79,7 @@ def limited(split: TripletSplit, max_triplets: int) -> TripletSplit:
 
 
 def order_key(text: str) -> str:
-    """A hash to order by, whatever else is there; half a character has one too."""
+    """A hash to order by, whatever else is there; half an emoji has one too."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
