@@ -209,7 +209,7 @@ def encode_references(
     starts: Sequence[ComposerFolder],
     features: GalleryFeatures,
 ) -> EncodedImages:
-    """Make tokens of the references with every start."""
+    """Make tokens of the references with every start, in the starts' order."""
     row_of = {files[int(kept)]: row for row, kept in enumerate(features.kept)}
     rows = sorted(row_of[file] for file in references if file in row_of)
     made = tuple(_references(start, files, features, rows) for start in starts)

@@ -92,7 +92,7 @@ def _planned(
 
 
 def _named(triplets: Iterable[TextTriplet]) -> list[str]:
-    """References and targets, each once."""
+    """References and targets of triplets, each once."""
     return list(dict.fromkeys(text for t in triplets for text in (t.reference, t.target)))
 
 
