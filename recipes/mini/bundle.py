@@ -16,9 +16,11 @@ from minilm import minilm_folder
 from settings import MiniConfig
 from torch import Tensor, nn
 
+from composir.compose.phrase_files import write_phrases
 from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_VALUES
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
+from composir.model import Bundle, Model
 from composir.model.bundle import Manifest, Source, save_manifest
 from composir.train.composer_export import export_text, export_tower
 from composir.train.config import as_dict
@@ -125,6 +127,8 @@ def export_bundle(
         },
         "efficiency": graph_costs(folder / IMAGE_GRAPH).model_dump(),
     }
+    save_manifest(folder, fields)
+    fields["known_texts"] = write_phrases(Model(Bundle.load(folder)))
     write_card(folder, fields)
     return save_manifest(folder, fields)
 

@@ -17,6 +17,7 @@ pytest.importorskip("onnxscript", reason="needs the foundation extra")
 
 import torch
 
+from composir.compose.phrase_files import all_phrases
 from composir.errors import ModelError
 from composir.foundation import export, importer
 from composir.foundation.importer import import_model
@@ -121,6 +122,14 @@ def test_numbers_of_its_space_are_measured_and_said(imported: Imported) -> None:
     assert all(calibration_of(imported.model, kind) for kind in get_args(Kind))
 
 
+def test_phrases_of_the_lexicon_come_with_it(imported: Imported) -> None:
+    known = imported.model.known_texts
+    assert tuple(known) == all_phrases()
+    texts = all_phrases()[:3]
+    vectors = np.stack([known[text] for text in texts])
+    np.testing.assert_allclose(vectors, imported.model.encode_texts(texts), atol=1e-3)
+
+
 def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> None:
     told = imported.manifest.training["int8"]
     assert set(told) == {"gallery_image.onnx", "text.onnx"}
@@ -134,6 +143,8 @@ def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> 
         "gallery_image.onnx",
         *matching,
         "mean_image.npy",
+        "phrases.npy",
+        "phrases.txt",
         "text.onnx",
         "text_tower.safetensors",
         "tokenizer.json",

@@ -23,6 +23,7 @@ from settings import AppearanceConfig, ContrastConfig, MiniConfig  # noqa: E402
 from start import continue_from  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from composir.compose.phrase_files import all_phrases  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model import load_model  # noqa: E402
@@ -132,6 +133,8 @@ def test_data_become_a_bundle_that_encodes_pictures_and_texts(home: Path) -> Non
     figures = manifest.training["dev_figures"]
     assert set(figures) == {"heads", "joint", "appearance"}
     assert f"{SHOP}/recall@1" in figures["joint"]
+    for made in (model, precise):
+        assert tuple(made.known_texts) == all_phrases()
     assert "tiny" in (home / "run" / "bundle" / "README.md").read_text(encoding="utf-8")
 
 

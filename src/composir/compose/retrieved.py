@@ -16,10 +16,13 @@ _MOST = 4096
 
 
 class PhraseVectors:
-    """Encodes phrases that come up again and again, and remembers the last few thousand."""
+    """Encodes phrases that come up again and again, and remembers the last few thousand.
+
+    Those whose vectors come with the model are never encoded.
+    """
 
     def __init__(self, model: EmbeddingModel) -> None:
-        """Remember nothing yet."""
+        """Remember nothing yet but what comes with the model, which is read at the first text."""
         self._model = model
         self._known: dict[str, FloatArray] = {}
 
@@ -29,19 +32,20 @@ class PhraseVectors:
         Returns:
             (n, D) float32, unit norm.
         """
+        packaged = self._model.known_texts
         known = self._known  # another thread may put a fresh one in its place
-        new = [text for text in dict.fromkeys(texts) if text not in known]
+        new = [t for t in dict.fromkeys(texts) if t not in packaged and t not in known]
         if new:
             fresh = dict(zip(new, self._model.encode_texts(new), strict=True))
             if len(known) + len(new) > _MOST:
                 known = {text: known[text] for text in texts if text in known}
             self._known = known = {**known, **fresh}
-        return np.stack([known[text] for text in texts])
+        return np.stack([packaged[t] if t in packaged else known[t] for t in texts])
 
 
 @cache
 def packaged_things() -> tuple[str, ...]:
-    """Everyday things and scenes, `things.txt`; kept few: the first query encodes them all."""
+    """Everyday things and scenes, `things.txt`; kept few: the first query may encode them all."""
     text = (files("composir.compose") / "things.txt").read_text(encoding="utf-8")
     return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
 

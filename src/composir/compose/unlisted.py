@@ -81,7 +81,7 @@ def trusted(
 def _trust(
     text: FloatArray, one: Exchange, encode: PhraseVectors, limit: float, doubt: float
 ) -> float:
-    if one.shown not in _groups():
+    if one.shown not in phrase_groups():
         return 1.0
     lead = float(text @ encode([one.wanted])[0]) - limit
     return float(1.0 / (1.0 + np.exp(-np.clip(lead / doubt, -50.0, 50.0))))
@@ -90,20 +90,20 @@ def _trust(
 def _best_other(near: FloatArray, found: Sequence[Exchange]) -> float:
     """How near a text is to the nearest of the groups that it has no phrase of."""
     named = {one.shown for one in found}
-    pairs = zip(_groups(), near, strict=True)
+    pairs = zip(phrase_groups(), near, strict=True)
     return max(float(value) for phrases, value in pairs if phrases not in named)
 
 
 @cache
-def _groups() -> tuple[tuple[str, ...], ...]:
+def phrase_groups() -> tuple[tuple[str, ...], ...]:
     """Phrases that can stand in each other's place; everyday things come last."""
     return (*(column.phrases for column in packaged_lexicon().columns), packaged_things())
 
 
 def _known(encode: PhraseVectors) -> list[FloatArray]:
     """The vectors of all groups, in one call of the model."""
-    encode([phrase for phrases in _groups() for phrase in phrases])
-    return [encode(phrases) for phrases in _groups()]
+    encode([phrase for phrases in phrase_groups() for phrase in phrases])
+    return [encode(phrases) for phrases in phrase_groups()]
 
 
 def _near(texts: FloatArray, known: Sequence[FloatArray]) -> FloatArray:

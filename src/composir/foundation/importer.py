@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from torch import nn
 
+from composir.compose.phrase_files import write_phrases
 from composir.data.files import TEMPORARY_PREFIX
 from composir.errors import ModelError
 from composir.foundation import export, families
@@ -123,11 +124,12 @@ def _fields(parts: Parts, name: str, source: str) -> dict[str, Any]:
 
 
 def _fitted(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """What of its space the product must know, as the manifest has it; writes the mean picture."""
+    """What of its space the product must know, as the manifest has it; writes arrays of it."""
     model = Model(Bundle.load(folder))
     made = fit_settings(model, read_sample(), say)
     np.save(folder / MEAN_IMAGE, made.mean)
-    fields = {**made.fields, "mean_image": MEAN_IMAGE}
+    known = write_phrases(model)
+    fields = {**made.fields, "mean_image": MEAN_IMAGE, "known_texts": known}
     framing = model.manifest.text.framing
     if framing is not None and framing.temperature is not None:
         fields["composers"]["replace"] = {"temperature": framing.temperature}

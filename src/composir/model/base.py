@@ -61,6 +61,10 @@ class EmbeddingModel(Protocol):
         """
 
     @property
+    def known_texts(self) -> Mapping[str, FloatArray]:
+        """Vectors of texts that come with the model, (D,) float32 of unit norm each."""
+
+    @property
     def sentence(self) -> str:
         """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""
 

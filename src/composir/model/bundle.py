@@ -24,6 +24,7 @@ from composir.model.checked_files import (
     write_manifest,
 )
 from composir.model.framing import Framing
+from composir.model.known_texts import KnownTexts, read_known
 from composir.names import NAME_PATTERN
 from composir.types import FloatArray
 
@@ -176,13 +177,18 @@ class Manifest(ModelManifest):
         templates: Named sentences with `{}` where pseudo-words go.
         mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
             confidence is judged against; None where there is none.
+        known_texts: Texts that come up in most queries, with their vectors; None where all texts
+            are encoded.
     """
+
+    later: ClassVar[frozenset[str]] = ModelManifest.later | {"known_texts"}
 
     word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     image: ImageSide
     text: TextSide
     templates: dict[str, str]
     mean_image: str | None = None
+    known_texts: KnownTexts | None = None
 
     @model_validator(mode="after")
     def _appearance_leaves_room(self) -> Self:
@@ -218,7 +224,9 @@ class Bundle(CheckedFolder[Manifest]):
         image, text = self.manifest.image, self.manifest.text
         words = text.words
         names = (image.graph, text.graph, text.tokenizer, words.values, words.scales)
-        further = (text.tower, text.matching, self.manifest.mean_image)
+        known = self.manifest.known_texts
+        brought = (known.vectors, known.texts) if known else ()
+        further = (text.tower, text.matching, self.manifest.mean_image, *brought)
         return tuple(name for name in (*names, *further) if name)
 
     def mean_image(self) -> FloatArray | None:
@@ -237,6 +245,17 @@ class Bundle(CheckedFolder[Manifest]):
         mean = read_array(path, BundleError, shape=shape, dtypes=("float32",), finite=True)
         return np.asarray(mean, dtype=np.float32)
 
+    def known_texts(self) -> dict[str, FloatArray]:
+        """Vectors of texts that it brings, (D,) float32 of unit norm; none of another text side.
+
+        Raises:
+            BundleError: If their files are damaged.
+        """
+        known = self.manifest.known_texts
+        if known is None or known.encoder != self.text_side_checksum:
+            return {}
+        return read_known(self.file(known.vectors), self.file(known.texts), self.manifest.dimension)
+
     @property
     def fingerprint(self) -> str:
         """Identifies the gallery side: the image graph's content and its preprocessing.
@@ -253,6 +272,15 @@ class Bundle(CheckedFolder[Manifest]):
     def text_checksum(self) -> str:
         """SHA-256 of the text graph, which trained composers are bound to."""
         return self.manifest.files[self.manifest.text.graph].sha256
+
+    @property
+    def text_side_checksum(self) -> str:
+        """SHA-256 of all that a text's vector hangs on: graph, tokeniser, words and framing."""
+        text, files = self.manifest.text, self.manifest.files
+        names = (text.graph, text.tokenizer, text.words.values, text.words.scales)
+        framing = text.framing.model_dump_json() if text.framing else ""
+        parts = [*(files[name].sha256 for name in names if name), str(text.max_tokens), framing]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def composer_folders(self) -> dict[str, Path]:
         """Folders of the trained composers in this bundle, by name."""

@@ -78,6 +78,15 @@ class Model(ModelOfBundle[Bundle]):
         """
         return self.bundle.mean_image()
 
+    @once_property
+    def known_texts(self) -> Mapping[str, FloatArray]:
+        """Vectors of texts that come with the model, (D,) float32 of unit norm each.
+
+        Raises:
+            BundleError: If their files are damaged.
+        """
+        return self.bundle.known_texts()
+
     @property
     def sentence(self) -> str:
         """A sentence about a picture, with `{}` for what it shows; `{}` alone if none is known."""

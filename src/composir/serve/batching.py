@@ -235,6 +235,11 @@ class BatchedModel:
         return self.inner.mean_image
 
     @property
+    def known_texts(self) -> Mapping[str, FloatArray]:
+        """The model's."""
+        return self.inner.known_texts
+
+    @property
     def copy_similarity(self) -> float | None:
         """The model's."""
         return self.inner.copy_similarity

@@ -221,6 +221,20 @@ def test_remembered_vectors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert model.asked == [["a"]]
 
 
+def test_what_comes_with_the_model_is_never_encoded_nor_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("composir.compose.retrieved._MOST", 2)
+    model = WordModel()
+    model.known_texts = dict(zip(("red", "blue"), vector_of(model, "one", "two"), strict=True))  # type: ignore[misc]
+    model.asked.clear()
+    encode = PhraseVectors(model)
+    for fresh in ("a", "b", "c"):
+        found = encode(["red", fresh, "blue"])
+        np.testing.assert_array_equal(found[[0, 2]], np.stack(list(model.known_texts.values())))
+    assert model.asked == [["a"], ["b"], ["c"]]
+
+
 def vector_of(model: WordModel, *texts: str) -> FloatArray:
     return model.encode_texts(texts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from PIL import Image
 
 import composir.model
 from composir.compose import QueryBatch, load_composer, packaged_composers
+from composir.compose.phrase_files import all_phrases
 from composir.model import Model, load_model
+from composir.model.text_encoder import TextEncoder
+from composir.types import FloatArray
 
 MINI = Path(composir.model.__file__).parent / "mini"
 NAMES = {"compose", "isa", "isa-compose", "map", "pic2word", "text-map"}
@@ -57,3 +61,42 @@ def test_numbers_of_its_space_are_data_of_the_bundle(model: Model) -> None:
     assert set(model.confidence_settings) == {"words", "image", "both", "product"}
     assert model.composer_settings["direction"] == {"alpha": 4.0, "things": 3}
     assert model.composer_settings["replace"]["temperature"] == 0.01
+
+
+def test_it_brings_the_phrases_that_its_queries_need(model: Model) -> None:
+    """Where the lexicon has changed: `python benchmarks/phrases.py src/composir/model/mini`."""
+    assert set(model.known_texts) == set(all_phrases())
+
+
+@pytest.mark.parametrize("text", ["in red", "as a child would paint it"])
+@pytest.mark.parametrize("name", ["replace", *sorted(NAMES)])
+def test_no_phrase_is_encoded_at_the_first_query(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    encode = TextEncoder.encode
+
+    def recording(self: TextEncoder, texts: Sequence[str]) -> FloatArray:
+        asked.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "encode", recording)
+    fresh = load_model("mini")
+    composer = load_composer(name, fresh)
+    picture = Image.new("RGB", (300, 200), "red")
+    vectors = np.eye(1, fresh.dimension, dtype=np.float32)
+    composer.compose(QueryBatch((text,), vectors, [lambda: picture]))
+    assert set(asked) <= {text}
+
+
+@pytest.mark.parametrize("name", ["replace", "direction", "compose"])
+def test_vectors_that_it_brings_are_those_that_it_encodes(model: Model, name: str) -> None:
+    """But for float16: no coordinate of a query changes by more than a thousandth."""
+    picture = Image.new("RGB", (300, 200), "red")
+    texts = ("in blue", "as a child would paint it", "a cat instead of a dog")
+    encoded = load_model("mini")
+    encoded.known_texts = {}
+    vectors = model.encode_images([picture]).repeat(len(texts), axis=0)
+    batch = QueryBatch(texts, vectors, [lambda: picture] * len(texts))
+    brought, made = (load_composer(name, one).compose(batch).vectors for one in (model, encoded))
+    np.testing.assert_allclose(brought, made, atol=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from PIL import Image
@@ -52,6 +52,7 @@ class JointModel(ModelOfBundle[JointBundle]):
     splicing = None
     sentence = "{}"
     mean_image = None
+    known_texts: ClassVar[Mapping[str, FloatArray]] = {}
 
     def __init__(self, bundle: JointBundle, threads: int | None = None) -> None:
         """Open a model; its backend opens at the first input."""
