@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from composir.compose.sphere import normalised
 from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
 from composir.train.blend import (
+    BlendChoice,
     BlendSettings,
     blended,
     choose_weights,
     parse_fixed,
 )
-from composir.train.dev_set import DevSet, dev_score
+from composir.train.dev_set import DevSet, dev_score, dev_scores
 from composir.types import FloatArray
 
 COUNT, WIDTH = 40, 16
@@ -99,6 +101,32 @@ def test_fixed_weights_stay_and_the_mean_over_sets_decides() -> None:
     assert held.score < free.score
     with pytest.raises(TrainingError, match="nothing to blend"):
         choose_weights([(dev_set(gallery), made)], dict.fromkeys(free.settings, 0.0))
+
+
+def test_changes_that_a_composer_never_makes_are_not_tried() -> None:
+    gallery = unit(0)
+    change, nothing = np.roll(gallery, -1, axis=0) - gallery, np.zeros_like(gallery)
+    four = terms(unit(4), unit(1), gallery, unit(3))
+    tried: set[tuple[float, float]] = set()
+
+    def scores(dev: DevSet, made: Terms, weights: BlendWeights) -> tuple[float, float]:
+        tried.add((weights.exchange, weights.learned))
+        return dev_scores(dev, made, weights)
+
+    def choose(made: Terms, **fixed: float) -> BlendChoice:
+        tried.clear()
+        return choose_weights([(dev_set(gallery), made)], fixed, scores_of=scores)
+
+    without_moves = replace(four, exchange=lambda: change, learned=lambda: nothing)
+    chosen = choose(without_moves).settings
+    assert chosen["learned"] == 0.0 < chosen["exchange"]
+    assert {learned for _, learned in tried} == {0.0} < {exchange for exchange, _ in tried}
+    assert choose(without_moves, learned=0.5).settings["learned"] == 0.5  # who asks for it has it
+
+    chosen = choose(replace(four, exchange=lambda: nothing, learned=lambda: change)).settings
+    assert chosen["exchange"] == 0.0 < chosen["learned"]
+    choose(four)
+    assert tried == {(0.0, 0.0)}
 
 
 def test_the_score_takes_the_reference_out() -> None:

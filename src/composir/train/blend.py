@@ -20,11 +20,14 @@ from composir.model import Model
 from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
 from composir.train.dev_set import DevSet, composer_terms, dev_scores
+from composir.types import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TERMS = ("sentence", "direction", "image", "text", "exchange", "learned")
+CHANGES = ("exchange", "learned")
+"""Terms that a composer may have nothing of; the others are unit vectors."""
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 GRID = {
     "sentence": (1.0,),
@@ -118,18 +121,20 @@ def choose_weights(
 ) -> BlendChoice:
     """Search along one weight after the other, from several starts, for the best blend.
 
+    Weights of changes that the composer never makes are 0: any other would say the same.
+
     Args:
         dev: The dev sets; the best blend has the highest mean over them of `CRITERION`.
-        fixed: Weights that stay as they are.
+        fixed: Weights that stay as they are, these too.
         scores_of: Scores a blend; for who keeps what it has ranked.
     """
-    held = dict(fixed or {})
+    held = {**dict.fromkeys(_idle([terms for _, terms in dev]), 0.0), **(fixed or {})}
     known: dict[tuple[float, ...], list[tuple[float, float]]] = {}
 
     def score(weights: Mapping[str, float]) -> float:
         key = tuple(weights[name] for name in TERMS)
-        if not any(key):
-            return -1.0
+        if not any(weight for name, weight in weights.items() if name != "learned"):
+            return -1.0  # nor do learned moves alone make a query
         if key not in known:
             chosen = BlendWeights(**weights)
             known[key] = [scores_of(one, terms, chosen) for one, terms in dev]
@@ -144,6 +149,15 @@ def choose_weights(
         raise TrainingError(f"the weights {held} leave nothing to blend")
     recalls = {one.name: recall for (one, _), (recall, _) in zip(dev, scores, strict=True)}
     return BlendChoice(best, float(np.mean([*recalls.values()])), recalls, len(known))
+
+
+def _idle(made: Sequence[Terms]) -> list[str]:
+    """The changes that are nothing in every query: a composer without moves has learned none."""
+    return [name for name in CHANGES if not any(_changes(getattr(terms, name)) for terms in made)]
+
+
+def _changes(term: Callable[[], FloatArray] | None) -> bool:
+    return term is not None and bool(np.any(term()))
 
 
 def _climb(
