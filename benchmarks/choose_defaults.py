@@ -1,34 +1,40 @@
 """A late step of making a bundle: its default composer and its settings, chosen on dev sets.
 
-    python benchmarks/choose_defaults.py BUNDLE --held-out FOLDER
+    python benchmarks/choose_defaults.py BUNDLE --held-out FOLDER [--write]
 
-Every composer, arithmetic or packaged in the bundle, is tried on the dev parts of three sets
-(sample catalogue, fashion, PACS); the best mean over the three decides
-(`composir.bench.metrics.CRITERION`). Nothing here touches a test part. The manifest is rewritten:
-settings of composers that are not tuned here, and what it says of its space (`changes`), stay. What
-`replace` does about words of no list is chosen on the dev parts and on these in other words.
-`benchmarks/confidence.py` calibrates the confidence.
+Every composer, arithmetic or packaged in the bundle, is judged on the dev parts of three sets
+(sample catalogue, fashion, PACS) and on these in other words: the best mean over the six decides.
+It is what `composir train blend` maximises over the same folders
+(`composir.bench.metrics.CRITERION`). Settings of arithmetic are chosen first, on the three; what
+`replace` does about words of no list, on the six. Nothing here touches a test part. All figures are
+printed; `--write` rewrites the manifest: settings of composers that are not tuned here, and what it
+says of its space (`changes`), stay. `benchmarks/confidence.py` calibrates the confidence.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from leave_one_out import UNLISTED
 from mini_recipe import describe
 
-from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, prepare
-from composir.bench.task import LoadOptions
-from composir.bench.tune import Tuned, parse_grid, tune
-from composir.encode.feature_store import FeatureStore
+from composir.bench.evaluation import PreparedTask
+from composir.bench.metrics import CRITERION
+from composir.bench.tune import Settings, parse_grid, tried, tune
 from composir.foundation.fitting import copy_limit, read_sample
 from composir.model import Model, load_model
+from composir.train.dev_set import open_dev_set
 
 ROOT = Path(__file__).resolve().parents[1]
-CATALOGUE = ROOT / "examples" / "catalogue"
+LISTED = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
+"""What settings of arithmetic are chosen on."""
+JUDGED = (*LISTED, *(f"{name}-paraphrased" for name in LISTED))
+"""What composers are compared on, and what `train blend` chooses on (recipes/mini/README.md)."""
 ALPHA = ("alpha=0:1:0.05",)
 TUNED = {
     "sum": ALPHA,
@@ -39,66 +45,76 @@ TUNED = {
 """What is tried of composers without training."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A composer with settings, and the mean of `CRITERION` by dev part, percent."""
+
+    composer: str
+    settings: Settings
+    scores: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Over the parts, each of which counts the same; the highest makes the default."""
+        return sum(self.scores.values()) / len(self.scores)
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        by_part = ", ".join(f"{name} {score:.2f}" for name, score in self.scores.items())
+        return f"{self.composer}: {self.settings}, {self.mean:.2f} % ({by_part})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Choose a bundle's defaults on dev sets.")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "vectors")
+    parser.add_argument("--write", action="store_true", help="write them into the bundle")
     asked = parser.parse_args()
     model = load_model(asked.bundle)
-    source = VectorSource(model, cache=FeatureStore(asked.cache))
-    places = [
-        CATALOGUE,
-        asked.held_out / "fashion-recolour-dev",
-        asked.held_out / "pacs-domains-dev",
-    ]
-    sets = [dev_set(place, source) for place in places]
-    tuned = choose_composers(model, sets)
-    reworded = [
-        dev_set(place, source) for place in sorted(asked.held_out.glob("*-dev-paraphrased"))
-    ]
-    tuned = [for_any_words(one, model, [*sets, *reworded]) for one in tuned]
-    rewrite(asked.bundle, model, tuned)
+    parts = [open_dev_set(asked.held_out / name, model, asked.cache).prepared for name in JUDGED]
+    judged = judge_all(model, parts)
+    print(f"best: {judged[0].composer}")
+    if asked.write:
+        rewrite(asked.bundle, model, judged)
 
 
-def dev_set(place: Path, source: VectorSource) -> PreparedTask:
-    split = "dev" if place == CATALOGUE else None
-    return prepare(load_tasks(str(place), None, LoadOptions(split))[2][0], source)
-
-
-def choose_composers(model: Model, sets: list[PreparedTask]) -> list[Tuned]:
-    """Score each composer by the mean of the dev sets, arithmetic tuned; best first."""
-    tuned = [tune(sets, model, name, parse_grid(grid)) for name, grid in TUNED.items()]
-    as_they_are = {"negative_weight": [0.5]}
+def judge_all(model: Model, parts: Sequence[PreparedTask]) -> list[Judged]:
+    """Each composer with the settings to ship, best first; `parts` are those of `JUDGED`."""
+    chosen = {name: choose_settings(model, name, parts) for name in TUNED}
     others = ("product", *model.composer_folders())
-    tuned += [tune(sets, model, name, as_they_are) for name in others]
-    for one in tuned:
-        print(f"{one.composer}: {one.settings}, {one.metric} {best_score(one):.2f} %")
-    return sorted(tuned, key=lambda one: -best_score(one))
+    chosen |= {name: {"negative_weight": 0.5} for name in others}
+    judged = [judge(model, name, settings, parts) for name, settings in chosen.items()]
+    return sorted(judged, key=lambda one: -one.mean)
 
 
-def for_any_words(tuned: Tuned, model: Model, sets: list[PreparedTask]) -> Tuned:
-    """The same with what a composer does about words of no list, chosen on such texts too."""
-    if tuned.composer not in UNLISTED:
-        return tuned
-    fixed = {name: [float(value)] for name, value in tuned.settings.items()}
-    grid = fixed | parse_grid(UNLISTED[tuned.composer])
-    chosen = tune(sets, model, tuned.composer, grid)
-    print(f"{tuned.composer}, in words of no list: {chosen.settings}, {best_score(chosen):.2f} %")
-    return tuned.model_copy(update={"settings": chosen.settings})
+def choose_settings(model: Model, composer: str, parts: Sequence[PreparedTask]) -> Settings:
+    """The best of a composer without training, then for words of no list; as `leave_one_out`."""
+    chosen = tune(parts[: len(LISTED)], model, composer, parse_grid(TUNED[composer])).settings
+    if composer not in UNLISTED:
+        return chosen
+    fixed = {name: [float(value)] for name, value in chosen.items()}
+    return tune(parts, model, composer, fixed | parse_grid(UNLISTED[composer])).settings
 
 
-def best_score(tuned: Tuned) -> float:
-    return max(trial.score for trial in tuned.trials)
+def judge(model: Model, composer: str, settings: Settings, parts: Sequence[PreparedTask]) -> Judged:
+    """Score a composer on every dev part, and print that."""
+    grid = {name: [float(value)] for name, value in settings.items()}
+    [(_, scores)] = tried(parts, model, composer, grid, CRITERION)
+    names = [part.task.name for part in parts]
+    judged = Judged(composer, settings, dict(zip(names, scores.mean(axis=1).tolist(), strict=True)))
+    print(judged.line)
+    return judged
 
 
-def rewrite(folder: Path, model: Model, tuned: list[Tuned]) -> None:
+def rewrite(folder: Path, model: Model, judged: Sequence[Judged]) -> None:
     settings = {name: dict(said) for name, said in model.composer_settings.items()}
-    for one in tuned:
+    for one in judged:
         if one.composer in TUNED:
             settings[one.composer] = settings.get(one.composer, {}) | one.settings
     changes: dict[str, Any] = {
-        "default_composer": tuned[0].composer,
+        "default_composer": judged[0].composer,
         "composers": settings,
         "copy_similarity": copy_limit(model, read_sample().pictures),
     }
