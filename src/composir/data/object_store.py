@@ -83,7 +83,7 @@ def read_object(path: Path, size: int, root: Path) -> bytes:
     try:
         data: bytes = store.cat_file(_name(store, address), start=0, end=size + 1) if size else b""
     except Exception as error:
-        _check_answers(store, RemotePath(root))
+        _check_answers(store, RemotePath(root), error)
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(errno.ENOENT, "it is no longer there") from error
         raise OSError(errno.EIO, _told(error)) from error
@@ -92,13 +92,14 @@ def read_object(path: Path, size: int, root: Path) -> bytes:
     return data
 
 
-def _check_answers(store: Any, root: RemotePath) -> None:
+def _check_answers(store: Any, root: RemotePath, trouble: Exception) -> None:
     """Tell a store that is away, or lets nobody in any more, from one picture's trouble."""
     try:
         store.invalidate_cache()
         store.info(_name(store, root))
-    except Exception as error:
-        raise _away(root, error) from error
+    except Exception as error:  # an answer to HEAD has no words: what came first says more
+        told = error if isinstance(trouble, FileNotFoundError) else trouble
+        raise _away(root, told) from error
 
 
 def _away(path: RemotePath, error: Exception) -> ObjectStoreError:

@@ -93,7 +93,7 @@ class _StoreScan:
             if name + "/" == before or (not name and not is_folder):
                 continue  # an object that stands for the folder itself
             if not name or name in {".", ".."} or "/" in name:
-                problems.append(Failure(RemotePath(f"{folder}/{given}"), _UNFIT))
+                problems.append(Failure(RemotePath(f"{folder}/{name!r}"), _UNFIT))
             elif self._patterns.match(f"{folder}/{name}", str(self._root)):
                 self._notes.thinned.add(str(self._root))
             elif not is_left_out(name):
