@@ -11,8 +11,9 @@ and for reports (`test`), and the training part of every source, without queries
 Beside them, for reports: the same questions of PACS in words that no training list has
 (`pacs_wordings.json`), and real photographs with real edits (`real_edits.py`). For choosing, the
 dev parts are asked in words of no list too, in other ones (`dev_wordings.json`); some of these hold
-a listed phrase that is not what they are about. Queries say which of them answer alike (`group`):
-those of one fashion title, of one class and domain, of one family.
+a listed phrase that is not what they are about. Three more have texts that describe all of the
+target (`described_dev.py`). Queries say which of them answer alike (`group`): those of one fashion
+title, of one class and domain, of one family.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import described_dev
 from mini_recipe import SOURCES, Row, fashion_group, read_corpus
 from real_edits import write_real_edits
 
@@ -75,7 +77,10 @@ def write_held_out(data: Path, out: Path) -> list[Path]:
     there = [name for name in SOURCES if (data / name / "gallery.jsonl").is_file()]
     print(f"training parts of {', '.join(there)}")
     held_out += [write_training(data, out, name) for name in there]
-    return held_out + [write_described(data, out, name) for name in there]
+    held_out += [write_described(data, out, name) for name in there]
+    return held_out + [
+        write_described_dev(data, out, name) for name in there if name in described_dev.SOURCES
+    ]
 
 
 def write_catalogue(out: Path, part: str) -> Path:
@@ -106,6 +111,16 @@ def write_described(data: Path, out: Path, name: str) -> Path:
         if picture.split != "test"
     ]
     return write(data, out, name, "described", described, [])
+
+
+def write_described_dev(data: Path, out: Path, name: str) -> Path:
+    """Dev pictures of one source, asked for by all that they show; of hundreds, these alone."""
+    rows = read_rows(out / f"{name.removesuffix('-train')}-described" / "gallery.jsonl")
+    dev = [row for row in rows if row["split"] == "dev"]
+    gallery = dev if len(dev) > described_dev.MOST_QUERIES else rows
+    queries = list(described_dev.described_queries(gallery))
+    shown = [{"id": row["id"], "file": row["file"]} for row in gallery]
+    return write(data, out, name, "described-dev", shown, queries)
 
 
 def write_fashion(data: Path, out: Path, part: str) -> Path:

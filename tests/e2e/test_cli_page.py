@@ -76,7 +76,7 @@ def test_a_folder_that_holds_anything_is_left_alone(folder: Path) -> None:
     [
         ("sum", "is arithmetic on the gallery's encoder"),
         ("map", "needs the gallery's encoder"),
-        ("moving", "blends in changes by phrase"),
+        ("moving", "blends in what the page does not compute (learned)"),
     ],
 )
 def test_a_composer_that_runs_in_no_browser_is_refused(

@@ -182,20 +182,23 @@ def _ruled_out(
     return tuple(Unwanted.together(own, width) for own in found)
 
 
-def rank(task: BenchTask, composed: ComposedQueries, gallery: FloatArray) -> Rankings:
+def rank(
+    task: BenchTask, composed: ComposedQueries, gallery: FloatArray, *, top: int = TOP
+) -> Rankings:
     """Rank a task's gallery for every query.
 
     Args:
         task: The task.
         composed: One composed query each.
         gallery: (g, D) float32, rows in the order of `task.gallery`.
+        top: How many hits of each query to list; 0 where ranks alone matter.
     """
     if composed.vectors.shape[-1] != gallery.shape[1]:
         raise BenchError(
             f"{task.name}: query vectors have {composed.vectors.shape[-1]} numbers, "
             f"the gallery's {gallery.shape[1]}"
         )
-    blocks = [rank_scores(task, *block) for block in _score_blocks(composed, gallery)]
+    blocks = [rank_scores(task, *block, top=top) for block in _score_blocks(composed, gallery)]
     return Rankings(
         ranks=_joined([block.ranks for block in blocks]),
         primary=_joined_if([block.primary for block in blocks]),
@@ -227,13 +230,16 @@ def _score_blocks(
         yield composed.part(start, start + block).scores(gallery), start
 
 
-def rank_scores(task: BenchTask, scores: NDArray[np.floating], start: int = 0) -> Rankings:
+def rank_scores(
+    task: BenchTask, scores: NDArray[np.floating], start: int = 0, *, top: int = TOP
+) -> Rankings:
     """Rank from scores, whoever computed them.
 
     Args:
         task: The task.
         scores: (n, g) for n of its queries and its gallery; any float type.
         start: The first of these queries.
+        top: How many hits of each query to list.
     """
     refuse_unranked(scores, task.name)
     queries = task.queries[start : start + len(scores)]
@@ -247,7 +253,7 @@ def rank_scores(task: BenchTask, scores: NDArray[np.floating], start: int = 0) -
         ranks=target_ranks(scores, targets if whole else [[]] * len(queries), excluded),
         primary=_primary(queries, scores, column, excluded) if whole else None,
         subset=_subset_ranks(scores, targets, subsets) if has_subset else None,
-        top=_top(scores, TOP, targets, excluded if whole else None, None if whole else subsets),
+        top=_top(scores, top, targets, excluded if whole else None, None if whole else subsets),
         top_subset=_top(scores, 3, targets, None, subsets) if has_subset else None,
     )
 
@@ -288,7 +294,7 @@ def _top(
 ) -> Ranks:
     """(b, k) columns, padded with -1; of the subsets where they are given."""
     top = np.full((len(scores), k), -1, dtype=np.int64)
-    for row, right in enumerate(targets):
+    for row, right in enumerate(targets if k else ()):
         if subsets is None:
             left_out = None if excluded is None else excluded[row]
             best = top_columns(scores[row], k, right, left_out)

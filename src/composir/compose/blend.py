@@ -5,6 +5,11 @@ modification's:
 
     query = normalise(sentence q + direction (q - s) + image v + text t + exchange c + learned m)
 
+A text that describes all of what is asked for (d, from 0 to 1, `compose.description`) is summed
+with the reference instead:
+
+    query = normalise((1 - d) (the above) + d (v + description t))
+
 Plain composing is `sentence` alone. `direction` and `image` are the arithmetic of directions (docs:
 methods, section 3): what the words change is moved to where the reference really is, which keeps
 what pseudo-words lose of it. So are c, what the words replace, and m, the way that pictures move
@@ -13,8 +18,8 @@ what pseudo-words lose of it. So are c, what the words replace, and m, the way t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
@@ -40,6 +45,8 @@ class BlendWeights(ManifestPart):
         text: Of the modification's vector t.
         exchange: Of c, what the words ask for less what they replace; needs v.
         learned: Of m, the way that pictures move when what the words say comes true; needs v.
+        description: Of t against the reference in a text that describes all of what is asked for; 0
+            to blend such texts as any other.
         negative_weight: How much it costs a picture to show what a negative text names.
     """
 
@@ -49,6 +56,7 @@ class BlendWeights(ManifestPart):
     text: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     exchange: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     learned: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    description: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     negative_weight: float = Field(default=0.5, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -85,6 +93,7 @@ class Terms:
         text: t; None without a text.
         exchange: c, not of unit norm; None where nobody computes it.
         learned: m, likewise.
+        described: d, (n, 1) from 0 to 1; None where no text describes all.
     """
 
     composed: _Term | None = None
@@ -93,10 +102,11 @@ class Terms:
     text: _Term | None = None
     exchange: _Term | None = None
     learned: _Term | None = None
+    described: _Term | None = None
 
     def remembered(self) -> Terms:
         """The same, each computed at most once."""
-        terms = (self.composed, self.sentence, self.image, self.text, self.exchange, self.learned)
+        terms = (getattr(self, one.name) for one in fields(self))
         return Terms(*(term and cache(term) for term in terms))
 
 
@@ -106,8 +116,24 @@ def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
     Returns:
         (n, D) float32, unit norm.
     """
-    parts = [np.float32(weight) * term() for weight, term in _weighted(weights, terms) if weight]
-    return normalised(np.sum(parts, axis=0, dtype=np.float32))
+    change = _mixed(_weighted(weights, terms))
+    if not weights.description or terms.described is None or terms.composed is None:
+        return normalised(change)
+    share = terms.described()
+    return normalised((1.0 - share) * change + share * _mixed(_described(weights, terms)))
+
+
+def _mixed(parts: Iterable[tuple[float, _Term]]) -> FloatArray:
+    mixed = [np.float32(weight) * term() for weight, term in parts if weight]
+    return np.asarray(np.sum(mixed, axis=0, dtype=np.float32))
+
+
+def _described(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
+    """Reference and text, where the text says it all; a device without v has s for it."""
+    reference = terms.image if weights.needs_image else terms.sentence
+    assert reference is not None  # a composed sentence has a reference
+    assert terms.text is not None  # and a text
+    return [(1.0, reference), (weights.description, terms.text)]
 
 
 def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:

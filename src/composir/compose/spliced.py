@@ -16,6 +16,7 @@ import numpy as np
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.changes import Changes, PhraseSpace, PictureMoves
+from composir.compose.description import described_if_any
 from composir.compose.retrieved import PhraseVectors
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
@@ -128,7 +129,7 @@ class SplicedComposer:
         opened: list[Callable[[], None]] = []
         if weights.sentence + weights.direction > 0:
             opened += [self.query_side.prepare, lambda: self.composed_texts().prepare()]
-        if weights.direction + weights.text > 0:
+        if weights.direction + weights.text + weights.description > 0:
             opened.append(lambda: self.plain_texts().prepare())
         if weights.exchange + weights.learned > 0:
             opened.append(self.model.texts.prepare)
@@ -187,6 +188,7 @@ class SplicedComposer:
             text=text,
             exchange=lambda: changes()[0],
             learned=lambda: changes()[1],
+            described=described_if_any(batch.texts),
         )
 
     def _texts(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits, Wrapper
+from composir.compose.blend import BlendWeights
 from composir.compose.sphere import normalised
 from composir.compose.spliced import SplicedComposer
 from composir.device.client.wire import QueryMessage
@@ -46,8 +47,7 @@ def _reference(message: QueryMessage, composer: SplicedComposer) -> FloatArray:
     if message.vector is not None:
         return normalised(message.vector[None])
     words = message.tokens[None]
-    none = dict.fromkeys(("direction", "image", "text", "exchange", "learned"), 0.0)
-    alone = composer.with_settings(sentence=1.0, **none)
+    alone = composer.with_settings(**BlendWeights().model_dump())  # the sentence, and nothing else
     return alone.compose_tokens(words, QueryBatch(("",) * len(words))).vectors[:, 0]
 
 

@@ -26,6 +26,8 @@ from composir.model.vocabulary import read_word_table
 
 STATIC = Path(__file__).parent / "static"
 DOCUMENT = "composir-page.json"
+NOT_IN_PAGE = ("exchange", "learned", "description")
+"""Weights of a blend that the page, in the browser, has nothing to weigh with."""
 _HEAD = '<meta charset="utf-8" />'
 _MARK = f'<meta name="composir-files" content="{DOCUMENT}" />'
 
@@ -99,8 +101,9 @@ def _why_not(composer: object) -> str:
         return "needs the gallery's encoder"
     if made.text_graph is not None and not made.switchable:
         return "cannot switch the adapters of its text graph"
-    if made.settings.exchange or made.settings.learned:
-        return "blends in changes by phrase (exchange, learned), which the page does not compute"
+    uncomputed = [name for name in NOT_IN_PAGE if getattr(made.settings, name)]
+    if uncomputed:
+        return f"blends in what the page does not compute ({', '.join(uncomputed)})"
     return ""
 
 

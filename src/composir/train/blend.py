@@ -25,9 +25,9 @@ from composir.types import FloatArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-TERMS = ("sentence", "direction", "image", "text", "exchange", "learned")
-CHANGES = ("exchange", "learned")
-"""Terms that a composer may have nothing of; the others are unit vectors."""
+TERMS = ("sentence", "direction", "image", "text", "exchange", "learned", "description")
+MAY_BE_NOTHING = {"exchange": "exchange", "learned": "learned", "description": "described"}
+"""Weights of what a composer, or a dev set, may have nothing of, and that field of `Terms`."""
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 GRID = {
     "sentence": (1.0,),
@@ -121,7 +121,8 @@ def choose_weights(
 ) -> BlendChoice:
     """Search along one weight after the other, from several starts, for the best blend.
 
-    Weights of changes that the composer never makes are 0: any other would say the same.
+    Weights of what no query has (learned moves, texts that describe all) are 0: any other would say
+    the same.
 
     Args:
         dev: The dev sets; the best blend has the highest mean over them of `CRITERION`.
@@ -133,8 +134,8 @@ def choose_weights(
 
     def score(weights: Mapping[str, float]) -> float:
         key = tuple(weights[name] for name in TERMS)
-        if not any(weight for name, weight in weights.items() if name != "learned"):
-            return -1.0  # nor do learned moves alone make a query
+        if not any(weights[name] for name in TERMS if name not in {"learned", "description"}):
+            return -1.0  # neither of them makes a query alone
         if key not in known:
             chosen = BlendWeights(**weights)
             known[key] = [scores_of(one, terms, chosen) for one, terms in dev]
@@ -152,11 +153,15 @@ def choose_weights(
 
 
 def _idle(made: Sequence[Terms]) -> list[str]:
-    """The changes that are nothing in every query: a composer without moves has learned none."""
-    return [name for name in CHANGES if not any(_changes(getattr(terms, name)) for terms in made)]
+    """Weights that count in no query: of moves, where a composer has learned none."""
+    return [
+        weight
+        for weight, field in MAY_BE_NOTHING.items()
+        if not any(_counts(getattr(terms, field)) for terms in made)
+    ]
 
 
-def _changes(term: Callable[[], FloatArray] | None) -> bool:
+def _counts(term: Callable[[], FloatArray] | None) -> bool:
     return term is not None and bool(np.any(term()))
 
 

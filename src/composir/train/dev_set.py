@@ -21,6 +21,7 @@ from composir.compose import open_trained
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.changes import Changes
+from composir.compose.description import described_if_any
 from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens
@@ -126,11 +127,13 @@ def terms_of(
     alone = [templates.image] * len(tokens.words)
     own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
     image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
-    if changes is None:
-        return Terms(lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
-    made = changes(image, [text for _, text in dev.rows])
+    texts = [without_reference(text) for _, text in dev.rows]
+    described = described_if_any(texts)
     four = (lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
-    return Terms(*four, lambda: made[0], lambda: made[1])
+    if changes is None:
+        return Terms(*four, described=described)
+    made = changes(image, [text for _, text in dev.rows])
+    return Terms(*four, lambda: made[0], lambda: made[1], described)
 
 
 def dev_score(dev: DevSet, terms: Terms, weights: BlendWeights) -> float:
@@ -142,9 +145,10 @@ def dev_scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float,
     """Recall@10 and mAP@10 of a blend on a dev set, percent."""
     rows = blend(weights, terms)
     sums = np.zeros((len(dev.prepared.task.queries), rows.shape[1]), dtype=np.float32)
-    np.add.at(sums, [number for number, _ in dev.rows], rows)
+    for number, row in zip((number for number, _ in dev.rows), rows, strict=True):
+        sums[number] += row
     composed = ComposedQueries(normalised(sums)[:, None])
-    rankings = rank(dev.prepared.task, composed, dev.gallery)
+    rankings = rank(dev.prepared.task, composed, dev.gallery, top=0)
     recall, precision = (100.0 * float(outcomes(rankings, [one]).mean()) for one in CRITERION)
     return recall, precision
 

@@ -52,6 +52,15 @@ def test_cirr_leaving_the_reference_in_would_cost_the_first_rank() -> None:
     assert outcomes(rank_scores(left, scores), ["recall@1"]).item() == 0.0
 
 
+def test_ranks_alone_are_the_same_without_a_list_of_hits() -> None:
+    task = make_task([query("q", ["b", "d"])], ["a", "b", "c", "d"], metrics=["recall@1", "map@10"])
+    scores = np.array([[0.9, 0.8, 0.1, 0.5]])
+    listed, bare = rank_scores(task, scores), rank_scores(task, scores, top=0)
+    assert bare.top.shape == (1, 0)
+    np.testing.assert_array_equal(bare.ranks, listed.ranks)
+    assert bare.ranks.tolist() == [[2, 3]]
+
+
 def test_cirr_subset_ranks_its_five_candidates_alone() -> None:
     gallery = [f"g{i}" for i in range(10)]
     asked = query("q", ["g3"], reference="g0", subset=tuple(gallery[1:6]))

@@ -48,6 +48,27 @@ def test_an_image_alone(weights: dict[str, float], expected: FloatArray) -> None
     np.testing.assert_allclose(blend(BlendWeights().changed(weights), ALONE), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("share", "image", "expected"),
+    [
+        (0.0, 1.0, unit(2, -2, 1, 0)),
+        (1.0, 1.0, unit(0, 0, 1, 3)),
+        (0.5, 1.0, unit(1, -1, 1, 1.5)),
+        (1.0, 0.0, unit(0, 1, 0, 3)),
+    ],
+)
+def test_a_text_that_describes_all_is_summed_with_the_reference(
+    share: float, image: float, expected: FloatArray
+) -> None:
+    weights = BlendWeights(sentence=0.0, direction=2.0, image=image, description=3.0)
+    described = np.array([[share]], dtype=np.float32)
+    terms = Terms(lambda: Q, lambda: S, lambda: V, lambda: T, described=lambda: described)
+
+    np.testing.assert_allclose(blend(weights, terms), expected, atol=1e-6)
+    without = weights.changed({"description": 0.0})
+    np.testing.assert_array_equal(blend(without, terms), blend(without, ALL))
+
+
 def test_words_alone_are_the_texts_vector() -> None:
     weights = BlendWeights(sentence=0.0, direction=1.0)
 
