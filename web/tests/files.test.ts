@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { expectedBest, judged } from "../src/files/confidence";
 import type { Calibration, PageDocument } from "../src/files/document";
-import { composed, movedAway } from "../src/files/compose";
+import { composed, describedShare, movedAway } from "../src/files/compose";
 import { filled, framed, withoutStar, type Sentence } from "../src/files/sentences";
 import { half, order, unit, unitRows } from "../src/files/vectors";
 
@@ -56,7 +56,7 @@ describe("a query", () => {
   const page = {
     sentence: "a photo of {}",
     confidence: { words: { ...PLAIN, framed: 1 } },
-    weights: { sentence: 0.25, direction: 2, image: 1, text: 0 },
+    weights: { sentence: 0.25, direction: 2, image: 1, text: 0, description: 0 },
     templates: { image: "a photo of {}", composed: "a photo of {} {text}" },
   } as unknown as PageDocument;
   const seen: string[] = [];
@@ -83,6 +83,18 @@ describe("a query", () => {
     query.forEach((value, n) => expect(value).toBeCloseTo(expected[n]!, 5));
     const { query: pictureAlone } = await composed(page, texts, [picture], "in red", -1);
     expect([...pictureAlone]).toEqual([0, 1, 0]);
+  });
+
+  test("of words that describe all is the sum of the picture and the words", async () => {
+    const rule = { change: 1, description: 3, function_words: ["a", "and", "in"] };
+    expect(describedShare(rule, "A dog")).toBe(0);
+    expect(describedShare(rule, "a dog and a turned-up hat")).toBe(1);
+    expect(describedShare(rule, "größer, in Rot")).toBe(0.5);
+    const telling = { ...page, weights: { ...page.weights, description: 3 }, descriptions: rule };
+    const { query } = await composed(telling, texts, [picture], "a dog, a cat, a hat", 0);
+    const expected = unit(Float32Array.of(0, 1, 3));
+    query.forEach((value, n) => expect(value).toBeCloseTo(expected[n]!, 5));
+    seen.splice(0);
   });
 
   test("moves away from what it should not be like", () => {

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from composir.compose.description import CHANGE, DESCRIPTION, FUNCTION_WORDS
 from composir.compose.spliced import SplicedComposer
 from composir.data.outputs import check_own_folder, write_inside
 from composir.device.query_export import card
@@ -26,7 +27,7 @@ from composir.model.vocabulary import read_word_table
 
 STATIC = Path(__file__).parent / "static"
 DOCUMENT = "composir-page.json"
-NOT_IN_PAGE = ("exchange", "learned", "description")
+NOT_IN_PAGE = ("exchange", "learned")
 """Weights of a blend that the page, in the browser, has nothing to weigh with."""
 _HEAD = '<meta charset="utf-8" />'
 _MARK = f'<meta name="composir-files" content="{DOCUMENT}" />'
@@ -195,6 +196,11 @@ def _document(
         "sentence": model.sentence,
         "confidence": {kind: asdict(calibration_of(model, kind)) for kind in get_args(Kind)},
         "weights": composer.settings,
+        "descriptions": {
+            "change": CHANGE,
+            "description": DESCRIPTION,
+            "function_words": sorted(FUNCTION_WORDS),
+        },
         "templates": made.templates.model_dump(),
         "card": card(composer.folder),
         "text": {

@@ -1,7 +1,7 @@
 /** A query from pseudo-words and words: `compose/blend.py` and `compose/steered.py` in the browser's language. */
 
 import type { Look } from "../encode/encoder";
-import type { PageDocument } from "./document";
+import type { Descriptions, PageDocument } from "./document";
 import { around, filled, framed, plain, withoutStar, type Sentence } from "./sentences";
 import { mixed, unit, type Vector } from "./vectors";
 
@@ -52,11 +52,23 @@ async function ofBoth(
     plain(withoutStar(words)),
   ]);
   const own = picture.vector ? unit(picture.vector) : alone!;
-  const query = unit(
-    mixed([weights.sentence + weights.direction, both!], [-weights.direction, alone!], [weights.image, own], [weights.text, change!]),
+  const changed = mixed(
+    [weights.sentence + weights.direction, both!], [-weights.direction, alone!], [weights.image, own], [weights.text, change!],
   );
+  const told = weights.description > 0 ? describedShare(page.descriptions, words) : 0;
+  const reference = weights.image > 0 ? own : alone!;
+  const query = unit(mixed([1 - told, changed], [told, reference], [told * weights.description, change!]));
   const share = Math.abs(balance);
   return share === 0 ? query : unit(mixed([1 - share, query], [share, balance < 0 ? own : change!]));
+}
+
+const WORD = /\p{L}+(?:['-]\p{L}+)*/gu;
+
+/** How far a text describes all of what is asked for, 0 to 1. */
+export function describedShare({ change, description, function_words }: Descriptions, words: string): number {
+  const empty = new Set(function_words);
+  const said = (words.match(WORD) ?? []).filter((word) => !empty.has(word.toLowerCase()));
+  return Math.min(1, Math.max(0, (said.length - change) / (description - change)));
 }
 
 /** Moved away from pictures that the hits should not be like (Rocchio, 1971). */

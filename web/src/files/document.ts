@@ -19,6 +19,14 @@ export interface Weights {
   readonly direction: number;
   readonly image: number;
   readonly text: number;
+  readonly description: number;
+}
+
+/** Which texts describe all of what is asked for (`compose/description.py`), in words that carry content. */
+export interface Descriptions {
+  readonly change: number; // of a text that names a change, at most
+  readonly description: number; // of one that describes, at least
+  readonly function_words: readonly string[];
 }
 
 /** What reads sentences. */
@@ -52,6 +60,7 @@ export interface PageDocument {
   readonly sentence: string;
   readonly confidence: Readonly<Record<"words" | "image" | "both", Calibration>>;
   readonly weights: Weights;
+  readonly descriptions: Descriptions;
   readonly templates: { readonly image: string; readonly composed: string };
   readonly card: Card;
   readonly text: TextSide;
