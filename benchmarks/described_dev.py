@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from composir.compose.description import FUNCTION_WORDS
@@ -22,7 +22,7 @@ _LISTS = re.compile(r"^(?:a photo of|a place with|street fashion with|someone we
 """Openings of the texts that list things; other texts of rooms and fashion name one alone."""
 
 
-def described_queries(rows: Sequence[dict[str, Any]], seed: int = 0) -> Iterator[dict[str, Any]]:
+def described_queries(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> Iterator[dict[str, Any]]:
     """Queries for dev pictures: a picture like the target, and a text that describes it.
 
     Args:
@@ -47,14 +47,14 @@ def described_queries(rows: Sequence[dict[str, Any]], seed: int = 0) -> Iterator
         }
 
 
-def descriptions(row: dict[str, Any]) -> list[str]:
+def descriptions(row: Mapping[str, Any]) -> list[str]:
     """The texts of a picture that describe all of it."""
     texts = [text.rstrip(" .").lower() for text in row["captions"]]
     listed = [_LISTS.sub("", text) for text in texts if _LISTS.match(text) and "," in text]
     return listed or [text for text in texts if len(text.split()) > LIKEST // 2]
 
 
-def words_of(row: dict[str, Any]) -> set[str]:
+def words_of(row: Mapping[str, Any]) -> set[str]:
     """Words of content in any text of a picture."""
     found = {word for text in row["captions"] for word in re.findall(r"[a-z]+", text.lower())}
     return found - FUNCTION_WORDS
