@@ -118,14 +118,14 @@ class Choices:
         return found
 
     def blend(self, folder: Path, left_out: str) -> Settings:
-        """The best blend of a trained composer over the other domains."""
+        """The best blend of a trained composer over the other domains, in their other words too."""
         if folder not in self._terms:
-            sets = self.dev.values()
+            sets = self.all.values()
             self._terms[folder] = [(one, composer_terms(folder, self.model, one)) for one in sets]
         others = [
             pair
-            for name, pair in zip(self.dev, self._terms[folder], strict=True)
-            if name != left_out
+            for name, pair in zip(self.all, self._terms[folder], strict=True)
+            if name.partition(",")[0] != left_out
         ]
 
         def scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float, float]:

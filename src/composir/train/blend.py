@@ -39,10 +39,10 @@ ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 # From different corners, because a search along coordinates may stop in a local best.
 STARTS: tuple[Mapping[str, float], ...] = (
     {"sentence": 1.0},
-    {"direction": 1.5, "image": 1.0},
+    {"direction": 1.5, "image": 1.0, "description": 3.0},
     {"sentence": 0.5, "direction": 0.5, "image": 0.5, "text": 0.5},
     {"image": 1.0, "text": 1.0},
-    {"image": 1.0, "text": 0.5, "exchange": 1.5, "learned": 1.0},
+    {"image": 1.0, "text": 0.5, "exchange": 1.5, "learned": 1.0, "description": 3.0},
 )
 
 
