@@ -14,18 +14,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from composir.compose.negation_words import word_set
+from composir.data.function_words import COMMON
 from composir.types import FloatArray
 
 CHANGE, DESCRIPTION = 4, 7
 """Words of content that a change has at most, and a description at least; between them, partly."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-FUNCTION_WORDS = word_set(
-    "a an the this that these those it its one same there here of in on at with and or to for from "
-    "by up out over under into onto than then as is are be been was were but no not very more all "
-    "any each every some so just only they them their his her he she him you i we me my your our "
-    "us who what which when where while like make made makes turn turned change changed put give "
-    "take show"
+FUNCTION_WORDS = COMMON | word_set(
+    "all change changed give like made make makes more only put same show take turn turned"
 )
 """Words that say nothing of a picture, and verbs that only ask for a change."""
 

@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
+from composir.data.function_words import COMMON
+
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_FUNCTION_WORDS = """
-a an the this that these those some any each every other another such of in on at by for from to
-into onto with without within over under above below behind beside besides between among near next
-through across along around against off out up down during before after while as and or but nor so
-if then than is are was were be been being am has have had having do does did will would can could
-may might must shall should it its he she they them him her his hers their theirs we us our you
-your i my me there here who whom which what where when how very just also too not no one ones
-something someone somebody himself herself itself themselves image picture photo photograph
-"""
-_FUNCTION = frozenset(_FUNCTION_WORDS.split())
+_FUNCTION_WORDS = (
+    "above across after against along also am among another around before behind being "
+    "below beside besides between can could did do does down during had has have having "
+    "hers herself himself how if image itself may might must near next nor off ones other "
+    "photo photograph picture shall should somebody someone something such theirs "
+    "themselves through too whom will within without would"
+)
+_FUNCTION = COMMON | frozenset(_FUNCTION_WORDS.split())
 _MAX_PHRASE = 8
 _ARTICLES = frozenset({"a", "an", "the", "some", "two", "three", "four", "several", "many"})
 

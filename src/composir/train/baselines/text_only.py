@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from composir.compose.trained import ComposerManifest
+from composir.data.function_words import COMMON
 from composir.data.untrusted_json import read_lines
 from composir.errors import TrainingError
 from composir.train.config import Batch, Files, LearningRate, Length, Name, Settings
@@ -30,18 +31,15 @@ from composir.train.sentences import framed, read_embedded
 from composir.train.source_pictures import NOT_STATED, read_pictures
 
 _FUNCTION_TEXT = (
-    "a about above across after again against all along also although always am among an and "
-    "another any are around as at away back be because been before behind being below beneath "
-    "beside between beyond both but by can could did do does doing down during each either else "
-    "ever every few for from get gets getting had has have having he her here hers him his how i "
-    "if in inside into is it its itself just least less like many may me might more most much "
-    "must my near next no nor not now of off on once one only onto or other our out outside over "
-    "own past per photo picture image same several she should since so some something still such "
-    "than that the their them then there these they this those through to together too toward "
-    "towards under underneath until up upon us very was we were what when where which while who "
-    "whose why will with within without would you your s t"
+    "about above across after again against all along also although always am among "
+    "another around away back because before behind being below beneath beside between "
+    "beyond both can could did do does doing down during either else ever few get gets "
+    "getting had has have having hers how if image inside itself least less like many may "
+    "might more most much must near next nor now off once only other outside own past per "
+    "photo picture s same several should since something still such t through together too "
+    "toward towards underneath until upon whose why will within without would"
 )
-FUNCTION_WORDS = frozenset(_FUNCTION_TEXT.split())
+FUNCTION_WORDS = COMMON | frozenset(_FUNCTION_TEXT.split())
 _PIECE = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[^\w\s]|_")
 GAP = None
 MOST_DEV = 256
