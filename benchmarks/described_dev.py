@@ -18,6 +18,9 @@ from composir.compose.description import FUNCTION_WORDS
 SOURCES = ("flickr8k-train", "scenes", "garments")
 MOST_QUERIES = 300
 LIKEST = 10
+"""Among so many pictures whose texts are most like the target's, the reference is drawn."""
+LEAST_WORDS = 6
+"""Of a caption that describes: shorter ones name one thing."""
 _LISTS = re.compile(r"^(?:a photo of|a place with|street fashion with|someone wearing) ")
 """Openings of the texts that list things; other texts of rooms and fashion name one alone."""
 
@@ -51,7 +54,7 @@ def descriptions(row: Mapping[str, Any]) -> list[str]:
     """The texts of a picture that describe all of it."""
     texts = [text.rstrip(" .").lower() for text in row["captions"]]
     listed = [_LISTS.sub("", text) for text in texts if _LISTS.match(text) and "," in text]
-    return listed or [text for text in texts if len(text.split()) > LIKEST // 2]
+    return listed or [text for text in texts if len(text.split()) >= LEAST_WORDS]
 
 
 def words_of(row: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import described_dev
 import pytest
 
 import composir
@@ -83,3 +84,33 @@ def test_no_text_of_real_edits_is_trained_on_or_comes_twice(edits: list[dict[str
     assert len(set(texts)) == len(texts)
     known = trained_on()
     assert [text for text in texts if text in known] == []
+
+
+ROWS = [
+    {"id": "a", "split": "dev", "captions": ["A brown dog runs over the wet sand .", "A dog ."]},
+    {"id": "b", "split": "train", "captions": ["A brown dog sits on wet sand by a boat ."]},
+    {"id": "c", "split": "dev", "captions": ["street fashion with hat, coat and boots", "a hat"]},
+    *(
+        {"id": f"z{n}", "split": "train", "captions": ["two men play cards at a table"]}
+        for n in range(20)
+    ),
+]
+
+
+def test_dev_pictures_are_asked_for_by_texts_that_describe_all_of_them() -> None:
+    asked = {row["targets"][0]: row for row in described_dev.described_queries(ROWS)}
+
+    assert set(asked) == {"a", "c"}  # the others were trained on
+    assert asked["a"]["text"] == "a brown dog runs over the wet sand"  # "a dog" names one thing
+    assert asked["c"]["text"] == "hat, coat and boots"
+    assert all(row["reference"] != target for target, row in asked.items())
+    again = {row["targets"][0]: row for row in described_dev.described_queries(ROWS)}
+    assert again == asked
+
+
+def test_the_reference_is_a_picture_that_is_told_of_in_like_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(described_dev, "LIKEST", 1)
+    asked = {row["targets"][0]: row for row in described_dev.described_queries(ROWS)}
+    assert asked["a"]["reference"] == "b"

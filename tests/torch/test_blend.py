@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from composir.bench.evaluation import PreparedTask
-from composir.bench.task import BenchQuery, BenchTask
+from composir.bench.task import BenchQuery
 from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.sphere import normalised
-from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
 from composir.train.blend import (
     BlendChoice,
@@ -25,6 +23,7 @@ from composir.train.blend import (
 )
 from composir.train.dev_set import DevSet, dev_score, dev_scores
 from composir.types import FloatArray
+from tests.unit.bench.makers import make_task
 
 COUNT, WIDTH = 40, 16
 
@@ -41,19 +40,8 @@ def dev_set(gallery: FloatArray, name: str = "dev") -> DevSet:
         BenchQuery(id=i, texts=("in blue",), reference=i, targets=(str((int(i) + 1) % COUNT),))
         for i in ids
     )
-    task = BenchTask(
-        name=name,
-        split="all",
-        variant="",
-        gallery=ids,
-        queries=queries,
-        pictures={i: ImageFile(Path(f"{i}.png")) for i in ids},
-        exclude_reference=True,
-        metrics=("recall@10",),
-        headline="recall@10",
-        checksum="",
-        images_from="",
-    )
+    task = make_task(queries, ids, metrics=("recall@10",), exclude_reference=True)
+    task = replace(task, name=name)
     prepared = PreparedTask(task, VectorTable(ids, gallery, "made"), None, None)
     rows = tuple((number, "in blue") for number in range(COUNT))
     return DevSet(prepared, gallery, rows, ids, np.arange(COUNT), gallery, unit(9))

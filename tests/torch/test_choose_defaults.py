@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -10,14 +10,14 @@ import pytest
 from choose_defaults import JUDGED, LISTED, Judged, judge, judge_all
 
 from composir.bench.evaluation import PreparedTask
-from composir.bench.task import BenchQuery, BenchTask
+from composir.bench.task import BenchQuery
 from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms
-from composir.encode.image_files import ImageFile
 from composir.model import Model
 from composir.train.blend import choose_weights
 from composir.train.dev_set import DevSet, dev_scores
 from tests.fakes import ColourModel
+from tests.unit.bench.makers import make_task
 
 MODEL = ColourModel()
 COUNT = 30
@@ -33,19 +33,8 @@ def part(seed: int) -> DevSet:
         BenchQuery(id=i, texts=(word,), reference=i, targets=(ids[(int(i) + 1) % COUNT],))
         for i, word in zip(ids, words, strict=True)
     )
-    task = BenchTask(
-        name=f"part {seed}",
-        split="dev",
-        variant="",
-        gallery=ids,
-        queries=queries,
-        pictures={i: ImageFile(Path(f"{i}.png")) for i in ids},
-        exclude_reference=True,
-        metrics=("recall@10",),
-        headline="recall@10",
-        checksum="",
-        images_from="",
-    )
+    task = make_task(queries, ids, metrics=("recall@10",), exclude_reference=True)
+    task = replace(task, name=f"part {seed}")
     vectors = MODEL.encode_pixels(pixels)
     prepared = PreparedTask(task, VectorTable(ids, vectors, "made"), None, None)
     rows = tuple(enumerate(words))

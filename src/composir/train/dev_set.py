@@ -127,12 +127,12 @@ def terms_of(
     alone = [templates.image] * len(tokens.words)
     own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
     image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
-    texts = [without_reference(text) for _, text in dev.rows]
+    texts = [text for _, text in dev.rows]
     described = described_if_any(texts)
     four = (lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
     if changes is None:
         return Terms(*four, described=described)
-    made = changes(image, [text for _, text in dev.rows])
+    made = changes(image, texts)
     return Terms(*four, lambda: made[0], lambda: made[1], described)
 
 
