@@ -73,7 +73,7 @@ class ColourModel:
         return self._vectors(colour)
 
     def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
-        return self.encode_pixels(np.stack([self.image_spec.apply(image) for image in images]))
+        return self.encode_pixels(self.image_spec.apply_each(images))
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         colours = [

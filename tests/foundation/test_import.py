@@ -44,7 +44,8 @@ def test_texts_and_pictures_get_the_vectors_of_the_familys_own_code(imported: Im
     assert np.abs(imported.model.encode_texts(TEXTS) - texts).max() < 1e-4
     # Pixels may be rounded otherwise by one of 255.
     assert np.abs(imported.model.encode_images(pictures[:1]) - shown).max() < 2e-3
-    assert imported.model.encode_patches(pictures)[1].shape == (6, 16, 24)
+    pixels = imported.model.image_spec.apply_each(pictures)
+    assert imported.model.encode_patches(pixels)[1].shape == (6, 16, 24)
 
 
 def test_a_texts_vector_does_not_hang_on_its_company(imported: Imported) -> None:

@@ -127,13 +127,13 @@ def test_patches_need_not_be_a_square(
     tmp_path: Path, plain: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six patches as two rows of three: of an encoder whose pictures are wider than high."""
-    real = ImageEncoder.encode_pixel_patches
+    real = ImageEncoder.encode_patches
 
     def wide(encoder: ImageEncoder, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
         vectors, patches = real(encoder, pixels)
         return vectors, np.concatenate([patches, patches[:, :2] + 1.0], axis=1)
 
-    monkeypatch.setattr(ImageEncoder, "encode_pixel_patches", wide)
+    monkeypatch.setattr(ImageEncoder, "encode_patches", wide)
     make_family_bundle(tmp_path / "bundle", "clip", plain)
     write_data(tmp_path)
     with pytest.raises(TrainingError, match=r"6 patch tokens, which are no grid of 2 x 2"):

@@ -85,7 +85,7 @@ def test_features_are_read_and_not_made_again(
 def test_vectors_and_patches_are_those_of_the_model(tmp_path: Path, model: Model) -> None:
     files = paint(tmp_path / "set", "red", "blue")
     pictures = [read_image(file, min_side=model.image_spec.min_side).rgb for file in files]
-    vectors, patches = model.encode_patches(pictures)
+    vectors, patches = model.encode_patches(model.image_spec.apply_each(pictures))
     found = gallery_features(tmp_path / "cache", files, model)
     np.testing.assert_array_equal(found.vectors, vectors)
     np.testing.assert_array_equal(np.asarray(found.patch_tokens), patches.astype(np.float16))

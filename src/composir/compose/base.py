@@ -12,7 +12,7 @@ from PIL import Image
 from composir.compose.sphere import normalised
 from composir.compose.unwanted import Penalties, Unwanted
 from composir.errors import QueryError
-from composir.types import FloatArray
+from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from composir.compose.trained import ComposerFolder, QueryCosts
@@ -31,12 +31,15 @@ class QueryBatch:
         images: n functions that open the reference's pixels, for composers with an image encoder
             of their own; None where only vectors are at hand.
         negatives: n tuples of negative texts.
+        pixels: (n, size, size, 3) uint8, the references as the model's image encoder takes them;
+            None where nobody has made them yet.
     """
 
     texts: tuple[str, ...]
     image_vectors: FloatArray | None = None
     images: Sequence[Callable[[], Image.Image]] | None = None
     negatives: tuple[tuple[str, ...], ...] = field(default=())
+    pixels: PixelArray | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts agree.
@@ -50,6 +53,7 @@ class QueryBatch:
         lengths = {
             "image_vectors": self.image_vectors,
             "images": self.images,
+            "pixels": self.pixels,
             "negatives": self.negatives or None,
         }
         for name, part in lengths.items():

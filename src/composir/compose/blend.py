@@ -70,6 +70,19 @@ class BlendWeights(ManifestPart):
         """Whether the reference's vector is part of the blend."""
         return self.image + self.exchange + self.learned > 0
 
+    def sentences(self, *, described: bool) -> frozenset[str]:
+        """Names of the terms with a weight that a text encoder has to read.
+
+        Args:
+            described: Whether a text describes all of what is asked for.
+        """
+        weights = {
+            "composed": self.sentence + self.direction,
+            "sentence": self.direction,
+            "text": self.text + self.description * described,
+        }
+        return frozenset(name for name, weight in weights.items() if weight)
+
     def changed(self, settings: Mapping[str, float | int | str]) -> BlendWeights:
         """These weights with some of them replaced."""
         try:

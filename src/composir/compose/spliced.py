@@ -7,9 +7,9 @@ are is said in `trained`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.changes import Changes, PhraseSpace, PictureMoves
 from composir.compose.description import described_if_any
+from composir.compose.readings import Readings
 from composir.compose.retrieved import PhraseVectors
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
 from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
-from composir.model.base import SplicingEncoder, SplicingModel
+from composir.model.base import Sentences, SplicingEncoder, SplicingModel
 from composir.model.once import Once
 from composir.types import FloatArray
 
@@ -165,7 +166,8 @@ class SplicedComposer:
     def terms(self, batch: QueryBatch) -> Terms:
         """What the blend is made of, computed where it is asked for."""
         if batch.image_vectors is None and batch.images is None:
-            return Terms(text=self._texts(batch, self.model.encode_texts))
+            texts = [without_reference(text) for text in batch.texts]
+            return Terms(text=(lambda: self.model.encode_texts(texts)) if any(texts) else None)
         return self._terms(batch, lambda: self.tokens(batch))
 
     def compose_terms(self, terms: Terms, batch: QueryBatch) -> ComposedQueries:
@@ -177,41 +179,49 @@ class SplicedComposer:
         return ComposedQueries(vectors[:, None], unwanted=unwanted)
 
     def _terms(self, batch: QueryBatch, tokens: Callable[[], LightTokens]) -> Terms:
-        once, text = cache(tokens), self._texts(batch, self._encode_plain)
+        once, asked = cache(tokens), any(batch.texts)
+        described = described_if_any(batch.texts)
+        read = self._readings(batch, lambda: once().words, described is not None)
         light = self.folder.manifest.vector
         image = cache(lambda: self._vectors(once().vectors if light else batch.image_vectors))
         changes = cache(lambda: self.changes()(image(), batch.texts))
         return Terms(
-            composed=None if text is None else lambda: self._composed(batch, once().words),
-            sentence=lambda: self._sentence(once().words),
+            composed=partial(read, "composed") if asked else None,
+            sentence=partial(read, "sentence"),
             image=image,
-            text=text,
+            text=partial(read, "text") if asked else None,
             exchange=lambda: changes()[0],
             learned=lambda: changes()[1],
-            described=described_if_any(batch.texts),
+            described=described,
         )
 
-    def _texts(
-        self, batch: QueryBatch, encode: Callable[[list[str]], FloatArray]
-    ) -> Callable[[], FloatArray] | None:
-        if not any(batch.texts):
-            return None
-        return lambda: encode([without_reference(text) for text in batch.texts])
+    def _readings(
+        self, batch: QueryBatch, words: Callable[[], FloatArray], described: bool
+    ) -> Readings:
+        own, count = self.folder.manifest.templates, len(batch)
+        composed = [filled(own.composed, text) for text in batch.texts]
+        texts = [without_reference(text) for text in batch.texts]
+        return Readings(
+            self._read,
+            {
+                "composed": lambda: Sentences(composed, list(words()), adapted=True),
+                "sentence": lambda: Sentences([own.image] * count, list(words()), adapted=False),
+                "text": lambda: Sentences(texts, None, adapted=False),
+            },
+            self.weights.sentences(described=described) if any(batch.texts) else (),
+        )
 
-    def _encode_plain(self, texts: list[str]) -> FloatArray:
-        # The model may remember vectors of texts (`bench.memo`): it is asked wherever it can be.
+    def _read(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
         if self.folder.manifest.switchable:
-            return self.plain_texts().encode(texts)
-        return self.model.encode_texts(texts)
+            return self.composed_texts().encode_kinds(kinds)
+        return [self._read_alone(kind) for kind in kinds]
 
-    def _composed(self, batch: QueryBatch, words: FloatArray) -> FloatArray:
-        template = self.folder.manifest.templates.composed
-        sentences = [filled(template, text) for text in batch.texts]
-        return self.composed_texts().encode_spliced(sentences, list(words))[0]
-
-    def _sentence(self, words: FloatArray) -> FloatArray:
-        template = self.folder.manifest.templates.image
-        return self.plain_texts().encode_spliced([template] * len(words), list(words))[0]
+    def _read_alone(self, kind: Sentences) -> FloatArray:
+        if kind.pseudo_words is None:
+            # The model may remember vectors of texts (`bench.memo`).
+            return self.model.encode_texts(kind.templates)
+        encoder = self.composed_texts() if kind.adapted else self.plain_texts()
+        return encoder.encode_spliced(kind.templates, kind.pseudo_words)[0]
 
     def _vectors(self, vectors: FloatArray | None) -> FloatArray:
         if vectors is None:

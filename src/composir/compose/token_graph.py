@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from composir.errors import ModelError, QueryError
 from composir.model.base import SplicingModel
 from composir.model.once import once_property
 from composir.model.sessions import check_graph, checked_vectors, open_session, run_graph
-from composir.types import FloatArray
+from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -85,9 +85,11 @@ class TokenGraph:
         if made.input == "vector":
             vectors = self._given(batch.image_vectors, "the references' vectors")
             return ({"vector": chunk} for chunk in _chunks(vectors, 256))
+        if made.input == "patch_tokens" and batch.pixels is not None:
+            return map(self._patches, _chunks(batch.pixels, _CHUNK))
         pictures = self._given(batch.images, "the references' pixels, not their vectors alone")
-        prepare = self._pixels if made.input == "pixels" else self._patches
-        return (prepare(chunk) for chunk in _chunks(pictures, _CHUNK))
+        prepare = self._pixels if made.input == "pixels" else self._patches_of
+        return (prepare([opened() for opened in chunk]) for chunk in _chunks(pictures, _CHUNK))
 
     def _given(self, part: Any, what: str) -> Any:
         if part is None:
@@ -97,13 +99,16 @@ class TokenGraph:
             )
         return part
 
-    def _pixels(self, pictures: Sequence[Callable[[], Image.Image]]) -> dict[str, Any]:
+    def _pixels(self, pictures: Sequence[Image.Image]) -> dict[str, Any]:
         spec = self._composer.manifest.preprocess
         assert spec is not None  # the manifest was checked
-        return {"pixels": np.stack([spec.apply(opened()) for opened in pictures])}
+        return {"pixels": spec.apply_each(pictures)}
 
-    def _patches(self, pictures: Sequence[Callable[[], Image.Image]]) -> dict[str, Any]:
-        vectors, patches = self._model.encode_patches([opened() for opened in pictures])
+    def _patches_of(self, pictures: Sequence[Image.Image]) -> dict[str, Any]:
+        return self._patches(self._model.image_spec.apply_each(pictures))
+
+    def _patches(self, pixels: PixelArray) -> dict[str, Any]:
+        vectors, patches = self._model.encode_patches(pixels)
         return {"patch_tokens": patches, "vector": vectors}
 
     def _run(self, feeds: Mapping[str, Any]) -> LightTokens:

@@ -79,7 +79,7 @@ def quantised(path: Path, target: Path) -> None:
 def quantised_graphs(model: Model, say: Callable[[str], None]) -> dict[str, Any]:
     """Put int8 graphs into a bundle's folder where rankings bear them; its manifest is then old."""
     told: dict[str, Any] = {}
-    pixels = np.stack([model.image_spec.apply(picture) for picture in gallery()])
+    pixels = model.image_spec.apply_each(gallery())
     pictures, texts = model.encode_pixels(pixels), model.encode_texts(TEXTS)
     for graph, before in (
         (model.manifest.image.graph, pictures),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from composir.compose.base import ComposedQueries
 from composir.compose.unwanted import Penalties
+from composir.data.remote_paths import as_path
 from composir.errors import QueryError
 from composir.gallery import rows
 from composir.gallery.duplicates import Appearance, Signature
@@ -44,11 +45,16 @@ class Candidate:
     """One image near the top of a ranking."""
 
     id: str  # the gallery's
-    path: Path  # where the file was
+    place: str  # where the file was: its path, or the address of what lies in an object store
     score: float  # by the composed query; higher is better
     appearance: Appearance  # for finding duplicates
     # All other columns that people may see.
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The place as a path; many candidates are never asked for it, and it takes its time."""
+        return as_path(self.place)
 
 
 class Ranking(Protocol):
@@ -217,7 +223,7 @@ def candidates(table: pa.Table, scores: FloatArray, vectors: FloatArray) -> list
     return [
         Candidate(
             row["id"],
-            rows.decode_path(row["path"], row["path_bytes"]),
+            rows.decode_place(row["path"], row["path_bytes"]),
             float(score),
             Appearance(
                 row["content_hash"],

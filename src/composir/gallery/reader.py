@@ -59,6 +59,12 @@ class Unreadable:
 ReadFile: TypeAlias = NewPicture | KnownPicture | Unreadable
 
 
+def enough_side(*specs: PreprocessSpec) -> int | None:
+    """The short side in pixels that serves model inputs and thumbnail; None for full size."""
+    sides = [spec.min_side for spec in specs]
+    return None if None in sides else max(_THUMBNAIL_SIDE, *filter(None, sides))
+
+
 class FileReader:
     """Reads files; called from several threads at once."""
 
@@ -66,7 +72,7 @@ class FileReader:
         """Read for a model's specification; `contents` knows what need not be encoded."""
         self._spec = spec
         self._contents = contents
-        self._min_side = max(spec.min_side, _THUMBNAIL_SIDE) if spec.min_side else None
+        self._min_side = enough_side(spec)
 
     def read(self, place: Place) -> ReadFile:
         """Read one file."""

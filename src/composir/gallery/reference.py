@@ -20,11 +20,13 @@ from composir.errors import (
 )
 from composir.gallery.duplicates import Appearance, NearDuplicateRule, sign_picture
 from composir.gallery.ranking import Candidate
+from composir.gallery.reader import enough_side
 from composir.gallery.rows import hash_content, image_id
 from composir.images import read_image
+from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
 from composir.references import LARGEST_FILE, NamedImage, ReferenceImage, reference_name
-from composir.types import DecodedImage, FloatArray, Query
+from composir.types import DecodedImage, FloatArray, PixelArray, Query
 
 _UNSEEN = np.empty(0, dtype=np.float32)
 
@@ -47,6 +49,7 @@ class EncodedReference:
     rgb: Image.Image  # its pixels, of the part that is asked about
     vector: FloatArray | None  # (D,) float32 of that part, unit norm; None where nobody needs it
     id: str | None  # the gallery's id for its path; None where it came without one
+    pixels: PixelArray | None  # (size, size, 3) uint8 for the model, where the vector is of them
     appearance: Appearance  # what duplicates of the whole picture look like too
 
     def is_shown_by(self, candidate: Candidate, rule: NearDuplicateRule) -> bool:
@@ -60,31 +63,44 @@ def needs_vectors(model: EmbeddingModel, composer: Composer) -> bool:
 
 
 def encoded_references(
-    query: Query, model: EmbeddingModel, composer: Composer
+    query: Query, model: EmbeddingModel, composer: Composer, *others: PreprocessSpec
 ) -> tuple[EncodedReference, ...]:
-    """Read and encode the references of a query.
+    """Read and encode the references of a query; `others` say what else will look at them.
 
     Where neither composer nor duplicate rule needs their vectors they are not encoded: with a joint
     encoder, which reads them together with the words, that would cost seconds more.
     """
-    opened = open_references(query)
+    opened = open_references(query, min_side=_enough_side(composer, model.image_spec, *others))
     if not opened:
         return ()
     if not needs_vectors(model, composer):
-        return tuple(_reference(one, None, _UNSEEN) for one in opened)
-    vectors = model.encode_images([one.rgb for one in opened])
+        return tuple(_reference(one, None, None, _UNSEEN) for one in opened)
+    pixels = model.image_spec.apply_each(one.rgb for one in opened)
+    vectors = model.encode_pixels(pixels)
     # What is left out of the hits is the whole picture, whatever part of it was asked about.
     wholes = vectors if query.crop is None else model.encode_images([o.whole.rgb for o in opened])
-    seen = zip(opened, vectors, wholes, strict=True)
-    return tuple(_reference(one, vector, whole) for one, vector, whole in seen)
+    seen = zip(opened, pixels, vectors, wholes, strict=True)
+    return tuple(_reference(*one) for one in seen)
+
+
+def _enough_side(composer: Composer, *specs: PreprocessSpec) -> int | None:
+    """As pictures are decoded for the gallery; in full for composers that look for themselves."""
+    folder = composer.traits.folder
+    if folder is None:
+        return None
+    own = folder.manifest.preprocess
+    return enough_side(*specs, *([own] if own else []))
 
 
 def _reference(
-    one: OpenedReference, vector: FloatArray | None, whole: FloatArray
+    one: OpenedReference,
+    pixels: PixelArray | None,
+    vector: FloatArray | None,
+    whole: FloatArray,
 ) -> EncodedReference:
     width, height = one.whole.width, one.whole.height
     looks = Appearance(one.content_hash, sign_picture(one.whole.rgb), whole, width, height)
-    return EncodedReference(one.rgb, vector, one.id, looks)
+    return EncodedReference(one.rgb, vector, one.id, pixels, looks)
 
 
 def open_references(query: Query, *, min_side: int | None = None) -> tuple[OpenedReference, ...]:

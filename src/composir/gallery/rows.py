@@ -92,7 +92,12 @@ def clean_text(text: str) -> str:
 
 def decode_path(text: str, raw: bytes | None) -> Path:
     """The path of a row from its columns `path` and `path_bytes`."""
-    return as_path(text if raw is None else os.fsdecode(raw))
+    return as_path(decode_place(text, raw))
+
+
+def decode_place(text: str, raw: bytes | None) -> str:
+    """The same as text."""
+    return text if raw is None else os.fsdecode(raw)
 
 
 def schema(dimension: int) -> pa.Schema:

@@ -86,7 +86,8 @@ def answer(
     if ranker.size == 0:
         raise EmptyGalleryError("the gallery is empty; fill it first: composir index FOLDER")
     understood, notices = understand(query)
-    references = encoded_references(query, model, composer)
+    seen_later = [] if settings.reranker is None else [settings.reranker.model.image_spec]
+    references = encoded_references(query, model, composer, *seen_later)
     if references or query.from_device:
         composed, framed = _composed(understood, references, composer), None
     else:
@@ -160,11 +161,13 @@ def _batch(query: Query, references: Sequence[EncodedReference]) -> QueryBatch:
     if not references:
         return QueryBatch(texts, negatives=negatives)
     vectors = [one.vector for one in references if one.vector is not None]
+    pixels = [one.pixels for one in references if one.pixels is not None]
     return QueryBatch(
         texts,
         image_vectors=np.stack(vectors) if vectors else None,
         images=[partial(_rgb, reference) for reference in references],
         negatives=negatives,
+        pixels=np.stack(pixels) if pixels else None,
     )
 
 

@@ -8,6 +8,7 @@ decoder and encoder is one byte a channel.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -99,6 +100,11 @@ class PreprocessSpec(ManifestPart):
             return np.array(model_input(rgb, self), dtype=np.uint8)
         except ValueError as error:
             raise ImageReadError(str(error)) from error
+
+    def apply_each(self, pictures: Iterable[Image.Image]) -> PixelArray:
+        """Turn n pictures into model input, (n, size, size, 3) uint8, as `apply` does one."""
+        pixels = [self.apply(rgb) for rgb in pictures]
+        return np.stack(pixels) if pixels else np.empty((0, self.size, self.size, 3), np.uint8)
 
     def window(self, rgb: Image.Image) -> tuple[float, float]:
         """Width and height of the part of the plane that becomes the input, in picture pixels.

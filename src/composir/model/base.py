@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -120,6 +121,21 @@ class JointEncoder(Protocol):
         """Encode n inputs, each of pictures, words or both, to (n, D) float32 of unit norm."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Sentences of one kind.
+
+    Attributes:
+        templates: n texts, with one `{}` each where there are pseudo-words.
+        pseudo_words: n arrays (L, Dw) float32; None for texts without.
+        adapted: Whether adapters read them, where the graph has any.
+    """
+
+    templates: Sequence[str]
+    pseudo_words: Sequence[FloatArray] | None
+    adapted: bool
+
+
 class SplicingEncoder(Protocol):
     """A text encoder that takes pseudo-words among real ones."""
 
@@ -135,6 +151,9 @@ class SplicingEncoder(Protocol):
         Returns:
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
         """
+
+    def encode_kinds(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
+        """Encode sentences of several kinds together; (n, D) float32, unit norm, for each."""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts without pseudo-words; (n, D) float32, unit norm."""
@@ -180,8 +199,8 @@ class SplicingModel(EmbeddingModel, Protocol):
     def threads(self) -> int | None:
         """Threads of the runtime; None for all cores."""
 
-    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
-        """Encode RGB pictures to vectors (n, D) and patch tokens (n, N, Dp), both float32."""
+    def encode_patches(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        """Encode (n, size, size, 3) uint8 to vectors (n, D) and patches (n, N, Dp), float32."""
 
     def with_text_graph(self, path: Path) -> AdaptedEncoder:
         """A text encoder over another graph, which shares tokeniser and words with `texts`."""

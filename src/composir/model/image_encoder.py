@@ -122,13 +122,13 @@ class ImageEncoder:
 
     def encode(self, images: Sequence[Image.Image]) -> FloatArray:
         """Preprocess and encode RGB pictures; (n, D) float32, unit norm."""
-        return self.encode_pixels(self._preprocessed(images))
+        return self.encode_pixels(self.spec.apply_each(images))
 
-    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
-        """Preprocess and encode RGB pictures, and keep what the encoder saw where.
+    def encode_patches(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        """Encode preprocessed pictures, and keep what the encoder saw where.
 
         Args:
-            images: n RGB pictures; a few that were encoded just before are not run again.
+            pixels: (n, size, size, 3) uint8; a few that were encoded just before are not run again.
 
         Returns:
             Vectors (n, D) float32, unit norm, and patch tokens (n, N, Dp) float32.
@@ -136,10 +136,6 @@ class ImageEncoder:
         Raises:
             ModelError: If the bundle's graph gives no patch tokens.
         """
-        return self.encode_pixel_patches(self._preprocessed(images))
-
-    def encode_pixel_patches(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
-        """As `encode_patches`, of preprocessed pictures, (n, size, size, 3) uint8."""
         if PATCHES not in self._outputs:
             raise ModelError(
                 f"the bundle {self._bundle.folder} has no spatial features: its image graph gives "
@@ -147,11 +143,6 @@ class ImageEncoder:
             )
         vectors, patches = self._encode(pixels, ("vector", PATCHES))
         return vectors, patches
-
-    def _preprocessed(self, images: Sequence[Image.Image]) -> PixelArray:
-        shape = (0, self.spec.size, self.spec.size, 3)
-        pixels = [self.spec.apply(image) for image in images]
-        return np.stack(pixels) if pixels else np.empty(shape, dtype=np.uint8)
 
     @once_property
     def _session(self) -> InferenceSession:

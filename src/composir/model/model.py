@@ -112,13 +112,13 @@ class Model(ModelOfBundle[Bundle]):
         """Encode texts; (n, D) float32, unit norm."""
         return self.texts.encode(texts)
 
-    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[FloatArray, FloatArray]:
-        """Encode RGB pictures to vectors (n, D) and patch tokens (n, N, Dp), both float32.
+    def encode_patches(self, pixels: PixelArray) -> tuple[FloatArray, FloatArray]:
+        """Encode (n, size, size, 3) uint8 to vectors (n, D) and patches (n, N, Dp), float32.
 
         Raises:
             ModelError: If the bundle gives no patch tokens.
         """
-        return self.images.encode_patches(images)
+        return self.images.encode_patches(pixels)
 
     def with_text_graph(self, path: Path) -> TextEncoder:
         """A text encoder over another graph, which shares tokeniser and words with `texts`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from composir.errors import ModelError, QueryError
+from composir.model.base import Sentences
 from composir.model.bundle import Bundle
 from composir.model.device import Device
 from composir.model.framing import Framing, dropped
@@ -88,16 +89,39 @@ class TextEncoder:
             QueryError: If a template has no or several placeholders.
             ModelError: If a pseudo-word has another width.
         """
-        pairs = zip(templates, pseudo_words, strict=True)
-        return self.encode_embeddings([self._splice(text, words) for text, words in pairs])
+        kind = Sentences(templates, pseudo_words, self._adapters)
+        return self.encode_embeddings(self._embedded(kind))
+
+    def encode_kinds(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
+        """Encode sentences of several kinds together.
+
+        Returns:
+            (n, D) float32, unit norm, for each kind.
+
+        Raises:
+            QueryError: If a template has no or several placeholders.
+            ModelError: If the graph cannot switch its adapters.
+        """
+        sentences = [one for kind in kinds for one in self._embedded(kind)]
+        switches = [kind.adapted for kind in kinds for _ in kind.templates]
+        vectors, _ = self.encode_embeddings(sentences, switches)
+        ends = np.cumsum([len(kind.templates) for kind in kinds])
+        return np.split(vectors, ends[:-1])
+
+    def _embedded(self, kind: Sentences) -> list[FloatArray]:
+        if kind.pseudo_words is None:
+            return [self.embed(ids) for ids in self.tokenise(kind.templates)]
+        pairs = zip(kind.templates, kind.pseudo_words, strict=True)
+        return [self._splice(text, words) for text, words in pairs]
 
     def encode_embeddings(
-        self, sentences: Sequence[FloatArray]
+        self, sentences: Sequence[FloatArray], adapters: Sequence[bool] | None = None
     ) -> tuple[FloatArray, list[FloatArray]]:
         """Encode sentences given as word embeddings.
 
         Args:
             sentences: n arrays (length, Dw) float32, framing tokens included, padding not.
+            adapters: Whether each is read with adapters; None for all as this encoder does.
 
         Returns:
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
@@ -112,7 +136,8 @@ class TextEncoder:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             batch = [sentences[index] for index in chosen]
-            batch_vectors, batch_states = self._run(batch)
+            switched = [self._adapters if adapters is None else adapters[one] for one in chosen]
+            batch_vectors, batch_states = self._run(batch, switched)
             for row, index in enumerate(chosen):
                 vectors[index] = batch_vectors[row]
                 states[index] = batch_states[row]
@@ -180,15 +205,17 @@ class TextEncoder:
         other.vocabulary, other._graph, other._adapters = self.vocabulary, graph, adapters
         return other
 
-    def _run(self, sentences: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
+    def _run(
+        self, sentences: Sequence[FloatArray], adapters: Sequence[bool]
+    ) -> tuple[FloatArray, list[FloatArray]]:
         """One run of the graph: vectors, and the states of each sentence's own tokens."""
         framing, lengths = self.vocabulary.framing, [len(sentence) for sentence in sentences]
         if framing is None:
-            vectors, states = self._graph.run(sentences, adapters=self._adapters)
+            vectors, states = self._graph.run(sentences, adapters=adapters)
             return vectors, [states[row, :length] for row, length in enumerate(lengths)]
         vectors, states = self._graph.run(
             [self._filled_up(sentence, framing) for sentence in sentences],
-            adapters=self._adapters,
+            adapters=adapters,
             places=[framing.place(length) for length in lengths],
         )
         starts = [framing.padding(length)[0] for length in lengths]

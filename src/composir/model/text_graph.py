@@ -56,7 +56,7 @@ class TextGraph:
         self,
         sentences: Sequence[FloatArray],
         *,
-        adapters: bool,
+        adapters: Sequence[bool],
         places: Sequence[int] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Run the graph once.
@@ -64,7 +64,8 @@ class TextGraph:
         Args:
             sentences: n arrays (length, Dw) float32.
             places: Where each is pooled, for bundles with a framing.
-            adapters: Whether a graph with adapters reads with them; another one has none to use.
+            adapters: Whether a graph with adapters reads each sentence with them; another one has
+                none to use.
 
         Returns:
             Vectors (n, D) float32, unit norm, and token states (n, longest, width), of which those
@@ -74,8 +75,8 @@ class TextGraph:
         if PLACE in self._takes:
             feeds[PLACE] = np.asarray(places, dtype=np.int64)
         if self._switchable:
-            feeds[SWITCH] = np.full(len(sentences), adapters, dtype=np.float32)
-        elif not adapters:
+            feeds[SWITCH] = np.array(adapters, dtype=np.float32)
+        elif not all(adapters):
             raise ModelError(f"{self._path} has no input {SWITCH!r}: its adapters are always on")
         vectors, states = run_graph(self._session, self._path, OUTPUTS, feeds)
         width = self._bundle.manifest.dimension

@@ -73,7 +73,7 @@ class StoredRow:
         size = int(held["width"]), int(held["height"])
         return Candidate(
             self.id,
-            rows.decode_path(held["path"], _bytes(held, "path_bytes")),
+            rows.decode_place(held["path"], _bytes(held, "path_bytes")),
             score,
             Appearance(held.get("content_hash", ""), signature, self.vector, *size),
             {

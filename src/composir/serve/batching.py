@@ -116,9 +116,9 @@ class CompositionCall:
     def kind(self) -> Hashable:
         """What can be composed together: of one composer, with the same parts."""
         batch = self.batch
-        parts = batch.image_vectors is not None, batch.images is not None
+        parts = [part is not None for part in (batch.image_vectors, batch.images, batch.pixels)]
         texts = {bool(text) for text in batch.texts}
-        return id(self.composer), parts, tuple(texts) if len(texts) == 1 else id(self)
+        return id(self.composer), *parts, tuple(texts) if len(texts) == 1 else id(self)
 
 
 def compose_together(asked: Sequence[CompositionCall]) -> list[ComposedQueries]:
@@ -134,6 +134,7 @@ def compose_together(asked: Sequence[CompositionCall]) -> list[ComposedQueries]:
 def _joined(batches: Sequence[QueryBatch]) -> QueryBatch:
     vectors = [batch.image_vectors for batch in batches if batch.image_vectors is not None]
     images = [image for batch in batches for image in batch.images or ()]
+    pixels = [batch.pixels for batch in batches if batch.pixels is not None]
     return QueryBatch(
         texts=tuple(text for batch in batches for text in batch.texts),
         image_vectors=np.concatenate(vectors) if vectors else None,
@@ -143,6 +144,7 @@ def _joined(batches: Sequence[QueryBatch]) -> QueryBatch:
             for batch in batches
             for negative in (batch.negatives or ((),) * len(batch.texts))
         ),
+        pixels=np.concatenate(pixels) if pixels else None,
     )
 
 
@@ -184,7 +186,7 @@ class BatchedModel:
 
     def encode_images(self, images: Sequence[Image.Image]) -> FloatArray:
         """Preprocess here and encode together; (n, D) float32, unit norm."""
-        return self._encode(np.stack([self.image_spec.apply(image) for image in images]))
+        return self._encode(self.image_spec.apply_each(images))
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts; (n, D) float32, unit norm."""

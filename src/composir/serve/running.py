@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from composir.data.announced import RunningServer, announced
 from composir.serve.connection import timed_protocol
@@ -49,6 +50,14 @@ class Server(uvicorn.Server):
         """Stop taking requests, answer those that are here, end."""
         self._closing.set()
         super().handle_exit(sig, frame)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; numpy's products take one thread each meanwhile.
+
+        Their threads wait busily after each product, and take the cores from other queries.
+        """
+        with threadpool_limits(1, user_api="blas"):
+            super().run(sockets)
 
     def stop(self) -> None:
         """As a signal does, from another thread."""

@@ -163,7 +163,7 @@ class FrozenFoundation:
         """Rows, columns and width of a picture's patch tokens."""
         size = self.model.image_spec.size
         blank = np.zeros((1, size, size, 3), dtype=np.uint8)
-        _, count, width = self.model.images.encode_pixel_patches(blank)[1].shape
+        _, count, width = self.model.images.encode_patches(blank)[1].shape
         side = math.isqrt(count)
         rows, columns = self.model.manifest.image.grid or (side, side)
         if rows * columns != count:

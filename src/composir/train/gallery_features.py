@@ -89,7 +89,7 @@ def _spatial(model: Model) -> Encoder:
     """Vectors and patch tokens of the gallery side; as many as a blank picture has."""
     plain = image_encoder(model)
     blank = np.zeros((1, plain.spec.size, plain.spec.size, 3), dtype=np.uint8)
-    _, example = model.images.encode_pixel_patches(blank)
+    _, example = model.images.encode_patches(blank)
     patches = RowKind("patches", model.fingerprint, example.shape[1:], "float16")
     kinds = (*plain.kinds, patches)
-    return Encoder(kinds, plain.spec, model.images.encode_pixel_patches)
+    return Encoder(kinds, plain.spec, model.images.encode_patches)

@@ -86,7 +86,7 @@ def test_the_gallerys_network_gives_the_gallerys_patch_tokens_and_runs_on_smalle
     config = LightEncoderConfig(name="gallery", size=SIZE)
     whole = load_light_encoder(config, model.bundle).eval()
     half = load_light_encoder(LightEncoderConfig(name="gallery"), model.bundle).eval()
-    patches = model.images.encode_pixel_patches(pixels().numpy())[1]
+    patches = model.images.encode_patches(pixels().numpy())[1]
     own = whole.upper(whole.lower(pixels())).flatten(2).transpose(1, 2).detach().numpy()
 
     np.testing.assert_allclose(own, patches, atol=1e-4)

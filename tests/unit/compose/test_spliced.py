@@ -19,7 +19,7 @@ from composir.compose.trained import MANIFEST_NAME, ComposerFolder, save_compose
 from composir.errors import BundleError, ModelError, QueryError
 from composir.model import Model, load_model
 from composir.model.bundle import save_manifest
-from composir.model.sessions import open_session
+from composir.model.sessions import open_session, run_graph
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
 from tests.tiny_bundle import colour_vector, make_bundle, make_composer, text_graph, write_graph
@@ -154,6 +154,30 @@ def test_a_switchable_encoder_reads_both_ways_and_the_models_own_stays_closed(
     words = composer.compose(QueryBatch(("a blue photo",))).vectors[0, 0]
     np.testing.assert_allclose(words, blue, atol=1e-3)
     assert opened[1:] == [model.bundle.folder / "text.onnx"]
+
+
+def test_all_sentences_of_a_query_are_read_in_one_run(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[list[float]] = []
+
+    def counted(session: Any, path: Path, outputs: Any, feeds: Any) -> Any:
+        runs.append(feeds["adapters"].tolist())
+        return run_graph(session, path, outputs, feeds)
+
+    text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0), switchable=True)
+    fields: dict[str, Any] = {"kind": "adapted", "text_graph": "text.onnx", "switchable": True}
+    folder = make_composer(tmp_path, model, **fields)
+    monkeypatch.setattr("composir.model.text_graph.run_graph", counted)
+    for settings, kinds in (
+        ({"sentence": 1.0}, [1.0]),
+        ({"sentence": 0.0, "direction": 1.0, "text": 0.5}, [0.0, 0.0, 1.0]),
+        ({"sentence": 0.0, "image": 1.0, "text": 1.0}, [0.0]),
+    ):
+        blended = load_composer(str(folder), model, **settings)
+        blended.compose(ask(model, "is blue", "is green"))
+        assert sorted(runs.pop()) == sorted(2 * kinds)
+        assert not runs
 
 
 def test_a_graph_that_is_said_to_switch_and_cannot_is_named(model: Model, tmp_path: Path) -> None:
@@ -347,11 +371,12 @@ def test_a_sentence_is_not_made_of_a_vector(model: Model, tmp_path: Path) -> Non
 def test_a_search_encodes_its_reference_once(model: Model) -> None:
     red = picture("red")()
     vector = model.encode_images([red])
-    vectors, patches = model.encode_patches([red])
+    pixels = model.image_spec.apply_each([red, picture("blue")(), red])
+    vectors, patches = model.encode_patches(pixels[:1])
 
     np.testing.assert_array_equal(vector, vectors)
     assert patches.shape == (1, 4, 3)
-    several, _ = model.encode_patches([red, picture("blue")(), red])
+    several, _ = model.encode_patches(pixels)
     np.testing.assert_allclose(several[1], colour_vector("blue"), atol=1e-3)
     np.testing.assert_array_equal(model.encode_images([picture("blue")()])[0], several[1])
 

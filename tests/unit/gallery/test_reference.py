@@ -12,15 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from composir.compose import load_composer
 from composir.compose.base import ComposedQueries
 from composir.compose.sphere import normalised
 from composir.crop import Crop
 from composir.errors import QueryError
 from composir.gallery import Gallery
+from composir.gallery.reader import enough_side
 from composir.gallery.reference import encoded_references, open_references
+from composir.gallery.search import composed_query
+from composir.images import read_image
+from composir.images.preprocess import PreprocessSpec
 from composir.references import NamedImage
-from composir.types import Query, SearchResult
+from composir.types import PixelArray, Query, SearchResult
 from tests.fakes import COLOURS, ColourModel
+from tests.tiny_bundle import make_bundle, make_composer
 from tests.unit.gallery.pictures import plain, scene
 
 
@@ -109,6 +115,32 @@ def test_arrays_and_open_files_are_searched(gallery: Gallery, pictures: Path) ->
         for form in forms:
             given: Any = form
             assert names(gallery.search(Query(image=given, text="blue"), k=4)) == expected
+
+
+@pytest.mark.parametrize("takes", ["patch_tokens", "pixels"])
+def test_a_reference_is_decoded_and_scaled_once_as_pictures_of_the_gallery_are(
+    tmp_path: Path, takes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_bundle(tmp_path / "tiny")
+    composer = load_composer(make_composer(tmp_path / "composer", model, takes), model)
+    path = tmp_path / "large.jpg"
+    scene(3).resize((2000, 1500)).save(path)
+    scaled: list[Image.Image] = []
+    apply = PreprocessSpec.apply
+
+    def counted(spec: PreprocessSpec, rgb: Image.Image) -> PixelArray:
+        scaled.append(rgb)
+        return apply(spec, rgb)
+
+    monkeypatch.setattr(PreprocessSpec, "apply", counted)
+    query = Query(image=path, text="blue")
+    composed_query(query, model, composer)
+    assert len(scaled) == 1
+
+    (seen,) = encoded_references(query, model, composer)
+    indexed = read_image(path, min_side=enough_side(model.image_spec)).rgb
+    np.testing.assert_array_equal(np.asarray(seen.rgb), np.asarray(indexed))
+    assert indexed.width < 2000
 
 
 def test_a_crop_is_what_is_asked_about(gallery: Gallery, tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_picture_grids_may_have_any_shape(tmp_path: Path) -> None:
 
     model = make_bundle(tmp_path / "tiny", family="siglip")
     pictures = [Image.new("RGB", (9, 7), "red"), Image.new("RGB", (5, 5), "blue")] * 3
-    vectors, patches = model.encode_patches(pictures)
+    vectors, patches = model.encode_patches(model.image_spec.apply_each(pictures))
 
     assert patches.shape == (6, 2, 3)
     assert np.allclose(vectors[1], colour_vector("blue"), atol=1e-5)

@@ -49,7 +49,7 @@ def test_a_few_pictures_are_run_once_whoever_asks_in_between(
     monkeypatch.setattr(image_encoder, "run_graph", counted)
     first = model.encode_pixels(pixels[:2])
     model.encode_pixels(pixels[2:4])
-    again, patches = model.images.encode_pixel_patches(pixels[[1, 0, 2]])
+    again, patches = model.images.encode_patches(pixels[[1, 0, 2]])
     np.testing.assert_array_equal(again[:2], first[::-1])
     assert len(patches) == 3
     assert sum(runs) == 4

@@ -58,5 +58,5 @@ class IsaQuery(nn.Module):
 def _patches(foundation: FrozenFoundation) -> dict[str, Tensor]:
     size = foundation.model.image_spec.size
     blank = torch.zeros(2, size, size, 3, dtype=torch.uint8).numpy()
-    vectors, patches = map(torch.from_numpy, foundation.model.images.encode_pixel_patches(blank))
+    vectors, patches = map(torch.from_numpy, foundation.model.images.encode_patches(blank))
     return {"patch_tokens": torch.randn_like(patches), "vector": vectors}
