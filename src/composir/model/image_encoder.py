@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 PATCHES = "patch_tokens"
 _FEW = 8  # pictures of one call that are remembered; an index run has more
 _MOST_RECENT = 16
+_SMALL = 100 << 20
+"""Bytes of a graph that may be held twice; as float32 in memory it may be four times as large."""
 
 
 class ImageEncoder:
@@ -50,7 +53,8 @@ class ImageEncoder:
 
     On a CPU, threads share a call's pictures instead of the work inside one picture: each run of
     the graph takes few pictures on one thread, which is a seventh faster on two cores than the
-    runtime's own threads and needs less memory (docs/lab.md).
+    runtime's own threads and needs less memory (docs/lab.md). One picture alone, as a search has
+    it, is worked at by all threads, unless the graph is too large to be held twice.
     """
 
     def __init__(
@@ -75,17 +79,17 @@ class ImageEncoder:
         return self._bundle.manifest.image.preprocess
 
     def prepare(self) -> None:
-        """Open the graph now instead of at the first picture.
+        """Open the graph for a search now instead of at the first picture.
 
         Raises:
             BundleError: If it is damaged.
             ModelError: If the runtime refuses it.
         """
-        _ = self._session
+        _ = self._session_for(1)
 
     def find_pace(self) -> Pace:
         """Measure the best pace here and now, unless that is known, and take it from now on."""
-        self.prepare()  # first, for the CPU may have to take the device's place
+        _ = self._session  # first, for the CPU may have to take the device's place
         key = pace_key(self._bundle.fingerprint, self._device.name, self._threads)
         found = known_pace(key)
         if found is None:
@@ -136,7 +140,7 @@ class ImageEncoder:
         Raises:
             ModelError: If the bundle's graph gives no patch tokens.
         """
-        if PATCHES not in self._outputs:
+        if PATCHES not in self._outputs(len(pixels)):
             raise ModelError(
                 f"the bundle {self._bundle.folder} has no spatial features: its image graph gives "
                 f"no {PATCHES}; export it again with this version"
@@ -146,17 +150,36 @@ class ImageEncoder:
 
     @once_property
     def _session(self) -> InferenceSession:
-        path = self._bundle.file(self._bundle.manifest.image.graph)
         on_cpu = self._device.name == CPU
-        session = open_session(path, 1 if on_cpu else self._threads, device=self._device)
+        session = self._opened(1 if on_cpu else self._threads)
         if self._device.name == CPU and not on_cpu:  # the CPU took its place, with other habits
-            session = open_session(path, 1)
-        check_graph(session, path, {"pixels"}, {"vector"})
+            session = self._opened(1)
         return session
 
     @once_property
-    def _outputs(self) -> frozenset[str]:
-        return frozenset(output.name for output in self._session.get_outputs())
+    def _session_of_all_threads(self) -> InferenceSession:
+        return self._opened(self._threads)
+
+    def _session_for(self, pictures: int) -> InferenceSession:
+        """The session that a call of so many pictures goes to."""
+        if self._device.name != CPU:
+            _ = self._session  # the CPU may have to take its place
+        is_small = self._path.stat().st_size <= _SMALL
+        if self._device.name == CPU and self._threads > 1 and pictures == 1 and is_small:
+            return self._session_of_all_threads
+        return self._session
+
+    def _opened(self, threads: int) -> InferenceSession:
+        session = open_session(self._path, threads, device=self._device)
+        check_graph(session, self._path, {"pixels"}, {"vector"})
+        return session
+
+    @property
+    def _path(self) -> Path:
+        return self._bundle.file(self._bundle.manifest.image.graph)
+
+    def _outputs(self, pictures: int) -> frozenset[str]:
+        return frozenset(output.name for output in self._session_for(pictures).get_outputs())
 
     def _encode(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
         if not len(pixels):
@@ -174,7 +197,7 @@ class ImageEncoder:
         known = self._recent.find(keys)
         places = {key: place for place, key in enumerate(keys) if key not in known}
         if places:
-            every = sorted(self._outputs & {"vector", PATCHES})
+            every = sorted(self._outputs(len(places)) & {"vector", PATCHES})
             made = self._run_all(pixels[list(places.values())], every)
             new = {
                 key: {name: rows[row] for name, rows in zip(every, made, strict=True)}
@@ -185,30 +208,30 @@ class ImageEncoder:
         return [np.stack([known[key][name] for key in keys]) for name in names]
 
     def _run_all(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
-        _ = self._session  # open it here, once, not in several threads; it may change the pace
+        # Open it here, once, not in several threads; it may change the pace.
+        session = self._session_for(len(pixels))
         size = self.pace.batch
         batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
-        parts = self._run_side_by_side(batches, names)
+        parts = self._run_side_by_side(partial(self._run, session=session, names=names), batches)
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def _run_side_by_side(
-        self, batches: Sequence[PixelArray], names: Sequence[str]
+        self, run: Callable[[PixelArray], list[FloatArray]], batches: Sequence[PixelArray]
     ) -> list[list[FloatArray]]:
         workers = min(self.pace.runs, len(batches))
-        run = partial(self._run, names=names)
         if workers == 1:
             return [run(batch) for batch in batches]
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(run, batches))
 
-    def _run(self, pixels: PixelArray, names: Sequence[str]) -> list[FloatArray]:
-        path = self._bundle.file(self._bundle.manifest.image.graph)
-        found = dict(
-            zip(names, run_graph(self._session, path, names, {"pixels": pixels}), strict=True)
-        )
+    def _run(
+        self, pixels: PixelArray, *, session: InferenceSession, names: Sequence[str]
+    ) -> list[FloatArray]:
+        made = run_graph(session, self._path, names, {"pixels": pixels})
+        found = dict(zip(names, made, strict=True))
         if "vector" in found:
             width = self._bundle.manifest.dimension
-            found["vector"] = checked_vectors(path, found["vector"], len(pixels), width)
+            found["vector"] = checked_vectors(self._path, found["vector"], len(pixels), width)
         return [found[name] for name in names]
 
 

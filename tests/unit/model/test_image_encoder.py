@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from composir.errors import ModelError
 from composir.model import Model, image_encoder, load_model
-from composir.model.sessions import run_graph
+from composir.model.sessions import open_session, run_graph
 from composir.types import PixelArray
 
 
@@ -76,3 +77,27 @@ def test_other_pixels_are_refused(model: Model, pixels: PixelArray, change: str)
     }[change]
     with pytest.raises(ModelError, match=r"this model takes \(n, "):
         model.encode_pixels(wrong)
+
+
+@pytest.mark.parametrize(("small", "expected"), [(1 << 30, [3, 1]), (0, [1])])
+def test_one_picture_alone_has_all_threads_where_its_graph_may_be_held_twice(
+    model: Model,
+    pixels: PixelArray,
+    small: int,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[int] = []
+
+    def opening(path: Path, threads: int, **others: Any) -> Any:
+        opened.append(threads)
+        return open_session(path, 1, **others)
+
+    monkeypatch.setattr(image_encoder, "open_session", opening)
+    monkeypatch.setattr(image_encoder, "_SMALL", small)
+    other = load_model("mini", threads=3)
+    alone = [other.encode_pixels(one[None])[0] for one in pixels[:2]]
+    other.encode_pixels(pixels[2:])
+
+    assert opened == expected
+    np.testing.assert_allclose(alone, model.encode_pixels(pixels[:2]), atol=1e-3)
