@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from composir.model.base import Sentences
+from composir.model.base import SentenceBatch
 from composir.types import FloatArray
 
 
@@ -17,8 +17,8 @@ class Readings:
 
     def __init__(
         self,
-        read: Callable[[Sequence[Sentences]], Sequence[FloatArray]],
-        sentences: Mapping[str, Callable[[], Sentences]],
+        read: Callable[[Sequence[SentenceBatch]], Sequence[FloatArray]],
+        sentences: Mapping[str, Callable[[], SentenceBatch]],
         together: Collection[str],
     ) -> None:
         """Prepare; nothing is read yet.

@@ -24,7 +24,7 @@ from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
 from composir.compose.trained import ComposerFolder, QueryCosts
 from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
-from composir.model.base import Sentences, SplicingEncoder, SplicingModel
+from composir.model.base import SentenceBatch, SplicingEncoder, SplicingModel
 from composir.model.once import Once
 from composir.types import FloatArray
 
@@ -204,24 +204,26 @@ class SplicedComposer:
         return Readings(
             self._read,
             {
-                "composed": lambda: Sentences(composed, list(words()), adapted=True),
-                "sentence": lambda: Sentences([own.image] * count, list(words()), adapted=False),
-                "text": lambda: Sentences(texts, None, adapted=False),
+                "composed": lambda: SentenceBatch(composed, list(words()), adapted=True),
+                "sentence": lambda: SentenceBatch(
+                    [own.image] * count, list(words()), adapted=False
+                ),
+                "text": lambda: SentenceBatch(texts, None, adapted=False),
             },
             self.weights.sentences(described=described) if any(batch.texts) else (),
         )
 
-    def _read(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
+    def _read(self, batches: Sequence[SentenceBatch]) -> list[FloatArray]:
         if self.folder.manifest.switchable:
-            return self.composed_texts().encode_kinds(kinds)
-        return [self._read_alone(kind) for kind in kinds]
+            return self.composed_texts().encode_batches(batches)
+        return [self._read_alone(batch) for batch in batches]
 
-    def _read_alone(self, kind: Sentences) -> FloatArray:
-        if kind.pseudo_words is None:
+    def _read_alone(self, batch: SentenceBatch) -> FloatArray:
+        if batch.pseudo_words is None:
             # The model may remember vectors of texts (`bench.memo`).
-            return self.model.encode_texts(kind.templates)
-        encoder = self.composed_texts() if kind.adapted else self.plain_texts()
-        return encoder.encode_spliced(kind.templates, kind.pseudo_words)[0]
+            return self.model.encode_texts(batch.templates)
+        encoder = self.composed_texts() if batch.adapted else self.plain_texts()
+        return encoder.encode_spliced(batch.templates, batch.pseudo_words)[0]
 
     def _vectors(self, vectors: FloatArray | None) -> FloatArray:
         if vectors is None:

@@ -122,8 +122,8 @@ class JointEncoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sentences:
-    """Sentences of one kind.
+class SentenceBatch:
+    """SentenceBatch of one kind.
 
     Attributes:
         templates: n texts, with one `{}` each where there are pseudo-words.
@@ -152,7 +152,7 @@ class SplicingEncoder(Protocol):
             Vectors (n, D) float32, unit norm, and n arrays of token states (length, width).
         """
 
-    def encode_kinds(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
+    def encode_batches(self, batches: Sequence[SentenceBatch]) -> list[FloatArray]:
         """Encode sentences of several kinds together; (n, D) float32, unit norm, for each."""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from composir.errors import ModelError, QueryError
-from composir.model.base import Sentences
+from composir.model.base import SentenceBatch
 from composir.model.bundle import Bundle
 from composir.model.device import Device
 from composir.model.framing import Framing, dropped
@@ -89,10 +89,10 @@ class TextEncoder:
             QueryError: If a template has no or several placeholders.
             ModelError: If a pseudo-word has another width.
         """
-        kind = Sentences(templates, pseudo_words, self._adapters)
-        return self.encode_embeddings(self._embedded(kind))
+        batch = SentenceBatch(templates, pseudo_words, self._adapters)
+        return self.encode_embeddings(self._embedded(batch))
 
-    def encode_kinds(self, kinds: Sequence[Sentences]) -> list[FloatArray]:
+    def encode_batches(self, batches: Sequence[SentenceBatch]) -> list[FloatArray]:
         """Encode sentences of several kinds together.
 
         Returns:
@@ -102,16 +102,16 @@ class TextEncoder:
             QueryError: If a template has no or several placeholders.
             ModelError: If the graph cannot switch its adapters.
         """
-        sentences = [one for kind in kinds for one in self._embedded(kind)]
-        switches = [kind.adapted for kind in kinds for _ in kind.templates]
+        sentences = [one for batch in batches for one in self._embedded(batch)]
+        switches = [batch.adapted for batch in batches for _ in batch.templates]
         vectors, _ = self.encode_embeddings(sentences, switches)
-        ends = np.cumsum([len(kind.templates) for kind in kinds])
+        ends = np.cumsum([len(batch.templates) for batch in batches])
         return np.split(vectors, ends[:-1])
 
-    def _embedded(self, kind: Sentences) -> list[FloatArray]:
-        if kind.pseudo_words is None:
-            return [self.embed(ids) for ids in self.tokenise(kind.templates)]
-        pairs = zip(kind.templates, kind.pseudo_words, strict=True)
+    def _embedded(self, batch: SentenceBatch) -> list[FloatArray]:
+        if batch.pseudo_words is None:
+            return [self.embed(ids) for ids in self.tokenise(batch.templates)]
+        pairs = zip(batch.templates, batch.pseudo_words, strict=True)
         return [self._splice(text, words) for text, words in pairs]
 
     def encode_embeddings(
