@@ -16,6 +16,7 @@ from composir.data.announced import NONCE_HEADER, PROOF_HEADER, proof
 from composir.data.fetch import FetchError, FetchLimits, Network, fetch
 from composir.gallery import Gallery
 from composir.serve.settings import ServeError, ServeSettings
+from tests.containers import pack, picture
 from tests.fakes import ColourModel
 from tests.serve.live import colours, live
 from tests.serve.test_bad_input import code
@@ -184,6 +185,25 @@ def test_originals_lie_in_indexed_folders_and_only_where_allowed(tmp_path: Path)
             Path(hits[0]["path"]).symlink_to(outside)
             assert code(client.get(address)) == "not-allowed"
         Path(hits[0]["path"]).unlink()
+        assert code(client.get(address)) == "not-found"
+
+
+def test_an_original_is_taken_out_of_its_tar(tmp_path: Path) -> None:
+    shard = pack(tmp_path / "shards" / "0.tar", {"red.png": picture("red")})
+    gallery = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
+    gallery.index([shard.parent])
+    with live(gallery.path, ServeSettings(originals=True)) as client:
+        hit = client.post("/v1/search", json={"text": "red", "k": 1}).json()["hits"][0]
+        address = client.get(f"/v1/images/{hit['id']}").json()["original"]
+        given = client.get(address)
+        assert given.content == picture("red")
+        assert given.headers["content-type"] == "image/png"
+        pack(shard, {"blue.png": picture("blue")})
+        assert code(client.get(address)) == "not-found"
+        outside = shard.rename(tmp_path / "outside.tar")
+        shard.symlink_to(outside)
+        assert code(client.get(address)) == "not-allowed"
+        shard.unlink()
         assert code(client.get(address)) == "not-found"
 
 

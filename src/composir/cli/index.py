@@ -24,7 +24,7 @@ from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import resumable_progress
 from composir.cli.terminal import echo, note, printable
 from composir.data.outputs import withdrawn_if_refused
-from composir.data.remote_paths import is_remote
+from composir.data.remote_paths import RemotePath, is_remote
 from composir.errors import DatasetError
 from composir.limits import MOST_BATCH
 from composir.types import IndexReport
@@ -39,7 +39,19 @@ def _there(paths: list[Path]) -> list[Path]:
     for path in paths:
         if not (is_remote(path) or path.exists()):
             raise typer.BadParameter(f"Path '{path}' does not exist.")
-    return paths
+    return [one for path in paths for one in _named(path)]
+
+
+def _named(path: Path) -> Sequence[Path]:
+    """What a `*` in the last part of an address stands for, which no shell knows."""
+    if not is_remote(path) or "*" not in path.name:
+        return [path]
+    from composir.data.object_store import matching
+
+    found = matching(RemotePath(path))
+    if not found:
+        raise typer.BadParameter(f"Nothing is called '{path}'.")
+    return found
 
 
 Paths = Annotated[
@@ -47,7 +59,7 @@ Paths = Annotated[
     typer.Argument(
         metavar="PATH...",
         callback=_there,
-        help="Folders (or files) of pictures, or addresses: s3://bucket/folder.",
+        help="Folders (or files) of pictures, tar shards, or addresses: s3://bucket/folder.",
     ),
 ]
 Metadata = Annotated[
@@ -117,6 +129,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
     "`composir index s3://bucket/photos`, or any other store that fsspec knows\n\n"
+    "`composir index shards/`, or `pictures-{0000..0012}.tar`: tar files of pictures\n\n"
     "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
     "so on, then `composir merge G`\n\n"
     "`composir index /data/photos --ray auto --gallery G`"

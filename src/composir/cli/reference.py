@@ -96,9 +96,11 @@ def file_of_url(url: str) -> str:
 def _at_path(name: str) -> str | NamedImage:
     if not name:
         raise QueryError("the reference image is an empty path")
+    from composir.images.containers import container_of
+
     path = Path(name)
     try:
-        mode = path.stat().st_mode
+        mode = (container_of(name) or path).stat().st_mode
     except FileNotFoundError:
         raise QueryError(f"the reference image {name} does not exist; check the path") from None
     except (OSError, ValueError) as error:

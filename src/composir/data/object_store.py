@@ -11,7 +11,9 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
+from fnmatch import filter as names_like
 from functools import lru_cache
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from composir.data.remote_paths import RemotePath
 from composir.errors import MissingExtraError, ObjectStoreError, first_line
 
 _LOCAL = frozenset({"file", "local", "http", "https"})
+_BYTES_AHEAD = 1 << 22
 _RESUMES = "what is indexed stays, and the same command goes on once it can be reached"
 _SECRETS = (
     (re.compile(r"(://)[^/\s@]+@"), r"\1"),
@@ -61,27 +64,37 @@ def list_folder(folder: RemotePath) -> list[Entry]:
     return entries
 
 
+def matching(address: RemotePath) -> list[RemotePath]:
+    """What lies in a folder of a store under names with `*` in the place of anything, by name."""
+    check_address(address)
+    entries = list_folder(address.parent)
+    names = {str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in entries}
+    return [RemotePath(address.parent / name) for name in sorted(names_like(names, address.name))]
+
+
 def name_in_store(path: RemotePath) -> str:
     """The name by which listings call what lies at an address."""
     return _name(_store_of(path), path)
 
 
-def read_object(path: Path, size: int, root: Path) -> bytes:
-    """The content of a file of a store.
+def read_object(path: Path, size: int, root: Path, begin: int | None = None) -> bytes:
+    """The content of a file of a store, or a stretch of it.
 
     Args:
         path: Its address.
         size: Bytes, as listed; of a longer one nothing more is fetched than shows it.
         root: The folder that it was found under.
+        begin: The first byte of a stretch; None for all of it.
 
     Raises:
         OSError: If it is gone, was changed, or is refused, while the root still answers.
         ObjectStoreError: If that does not answer either.
     """
     address = RemotePath(path)
-    store = _store_of(address)
+    store, first = _store_of(address), begin or 0
+    end = first + size + (begin is None)
     try:
-        data: bytes = store.cat_file(_name(store, address), start=0, end=size + 1) if size else b""
+        data: bytes = store.cat_file(_name(store, address), start=first, end=end) if size else b""
     except Exception as error:
         _check_answers(store, RemotePath(root), error)
         if isinstance(error, FileNotFoundError):
@@ -90,6 +103,36 @@ def read_object(path: Path, size: int, root: Path) -> bytes:
     if len(data) != size:
         raise OSError(errno.EAGAIN, "it was changed while it was read")
     return data
+
+
+def open_object(path: Path, size: int, root: Path) -> BufferedReader:
+    """Open a file of a store, to read it from anywhere; arguments and errors as `read_object`."""
+    return BufferedReader(_ObjectStream(path, size, root), _BYTES_AHEAD)
+
+
+class _ObjectStream(RawIOBase):
+    def __init__(self, path: Path, size: int, root: Path) -> None:
+        self._path, self._size, self._root, self._at = path, size, root, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        before = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._size}
+        self._at = max(0, before[whence] + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._size - self._at))
+        buffer[:count] = read_object(self._path, count, self._root, begin=self._at)
+        self._at += count
+        return count
 
 
 def _check_answers(store: Any, root: RemotePath, trouble: Exception) -> None:

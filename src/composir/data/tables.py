@@ -159,18 +159,18 @@ def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
         raise DatasetError(f"{path}:{number}: {fault.reason}") from fault
     if not isinstance(row, dict):
         raise DatasetError(f'{path}:{number}: must be a JSON object, like {{"file": "a.jpg"}}')
-    mended: dict[str, object] = _mended(row) if _ESCAPED_HALF.search(line) else row
-    return mended
+    sound: dict[str, object] = mended(row) if _ESCAPED_HALF.search(line) else row
+    return sound
 
 
-def _mended(value: Any) -> Any:
-    """The value with halves of surrogate pairs replaced: they are no text and cannot be stored."""
+def mended(value: Any) -> Any:
+    """A value of JSON with halves of surrogate pairs replaced: they are no text to be stored."""
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [mended(item) for item in value]
     if isinstance(value, dict):
-        return {_mended(name): _mended(item) for name, item in value.items()}
+        return {mended(name): mended(item) for name, item in value.items()}
     return value
 
 

@@ -32,6 +32,7 @@ from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock
+from composir.images.containers import container_of
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import FloatArray
@@ -108,6 +109,13 @@ class _Switch:
                 f"{stores[0]} is in an object store, from which nothing is encoded beside: give "
                 "the other model a gallery of its own (composir index --gallery NEW), or forget it"
             )
+        for path, _ in self._old.stream_rows(()):
+            if file := container_of(path):
+                raise GalleryError(
+                    f"{file} holds pictures of this gallery, and nothing is encoded beside out of "
+                    "such files: give the other model a gallery of its own (composir index "
+                    "--gallery NEW), or forget it"
+                )
 
     def _check_room(self, count: int) -> None:
         """The old table once more, and the new vectors: kept, in the table, and for searching."""

@@ -21,11 +21,13 @@ from composir.gallery.known import ContentSet, KnownFiles, content_key
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.store import Store
+from composir.images.containers import CONTAINERS
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import ScanNotes
 
 _MISSING = {Presence.DELETED, Presence.ROOT_MISSING}
 _SAMPLE = 64
+_ENDINGS = PICTURE_SUFFIXES | frozenset(CONTAINERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +212,4 @@ def nothing_found(
         told += f" (is a disk not mounted?); {_way_out(next(iter(below)), gallery)}"
     if notes.thinned:
         told += "; patterns leave some out: see composir info, and --no-exclude"
-    return f"{told}. Looked for files ending in {' '.join(sorted(PICTURE_SUFFIXES))}"
+    return f"{told}. Looked for files ending in {' '.join(sorted(_ENDINGS))}"

@@ -33,6 +33,7 @@ from composir.gallery.failures import (
 )
 from composir.gallery.known import ContentSet, KnownFiles
 from composir.gallery.manifest import GalleryManifest, RootFacts
+from composir.gallery.members import MemberScan
 from composir.gallery.metadata import apply_metadata, finish_widening
 from composir.gallery.origin import identity_of
 from composir.gallery.pipeline import Pipeline
@@ -111,6 +112,7 @@ class IndexRun:
         finish_widening(self._store)
         self._known = KnownFiles(self._store)
         self._excludes = self._patterns()
+        self._members = MemberScan(self._folder, self._excludes, self._concerns)
         waiting = self._look(sidecar)
         self._check_something_found()
         unmatched = () if sidecar is None else sidecar.check_matched()
@@ -121,9 +123,7 @@ class IndexRun:
         self._meter.start("tidying", None)
         self._meter.report(force=True)
         report = self._drop_departed(writer)
-        if sidecar is not None:
-            self._meter.start("metadata", None)
-            apply_metadata(self._store, sidecar, self._roots, self._meter)
+        self._bring_in_metadata(sidecar)
         write_failures(self._folder, self._remaining_failures())
         return replace(
             report,
@@ -133,6 +133,20 @@ class IndexRun:
             unmatched=unmatched,
             columns={} if sidecar is None else sidecar.told,
         )
+
+    def _bring_in_metadata(self, sidecar: SidecarTable | None) -> None:
+        """From the file given, else out of containers that have changed."""
+        self._meter.start("metadata", None)
+        if sidecar is None:
+            for told in self._members.bring_in(self._store, self._meter):
+                self._note_unreachable(told.path, told.reason)
+            return
+        apply_metadata(self._store, sidecar, self._roots, self._meter)
+        self._members.settle()
+
+    def _concerns(self, _found: FoundFile) -> bool:
+        """Whether a file is one of those that this run is about."""
+        return True
 
     def _patterns(self) -> Excludes:
         """The patterns given now, and those remembered, of a root under its former name too."""
@@ -147,11 +161,13 @@ class IndexRun:
         return Excludes(self._roots, self._settings.exclude, remembered)
 
     def _scan(self, notes: ScanNotes | None = None) -> Iterator[FoundFile | Failure]:
-        """Look through the folders, then through object stores."""
+        """Look through the folders, then through object stores; and into containers."""
+        notes = notes or ScanNotes()
         disks = [root for root in self._roots if not is_remote(root)]
         stores = [root for root in self._roots if is_remote(root)]
         found = scan(disks, exclude=self._excludes, notes=notes)
-        return chain(found, scan_stores(stores, self._excludes, notes or ScanNotes()))
+        found = chain(found, scan_stores(stores, self._excludes, notes))
+        return self._members.unpacked(found, notes)
 
     def _look(self, sidecar: SidecarTable | None) -> int:
         """Scan without reading: note what is still there; return how many files must be read."""
@@ -163,7 +179,9 @@ class IndexRun:
             self._found[str(found.root)] += 1
             if sidecar is not None:
                 sidecar.note(found.path, found.root)
-            waiting += self._must_be_read(found)
+            if self._must_be_read(found):
+                waiting += 1
+                self._members.expect(found)
             self._meter.done += 1
             self._meter.current = found.path
             self._meter.report()
@@ -197,9 +215,8 @@ class IndexRun:
             self._unreachable.append(str(path))
 
     def _looked(self) -> Looked:
-        return Looked(
-            self._before, self._found, self._notes, self._failures, tuple(self._unreachable)
-        )
+        unreachable = (*self._unreachable, *self._members.faulty)
+        return Looked(self._before, self._found, self._notes, self._failures, unreachable)
 
     def _check_something_found(self) -> None:
         if any(self._found.values()) or self._failures:
@@ -249,15 +266,11 @@ class IndexRun:
 
     def _pipe(self, writer: RowWriter, places: Iterator[rows.Place], contents: ContentSet) -> None:
         reader = FileReader(self._model.image_spec, contents)
-        waits = any(map(is_remote, self._roots))  # for the network, more than it decodes
         decoders = self._settings.decoders
-        pipeline = Pipeline(
-            reader.read,
-            self._encode,
-            writer,
-            batch_size=self._batch,
-            decoders=max(decoders, _STORE_READERS) if waits else decoders,
-        )
+        if any(map(is_remote, self._roots)):  # it waits for the network, more than it decodes
+            decoders = max(decoders, _STORE_READERS)
+        stages = (reader.read, self._encode, writer)
+        pipeline = Pipeline(*stages, batch_size=self._batch, decoders=decoders)
         pipeline.run(places, self._meter.report)
         self._meter.report(force=True)
 
@@ -284,7 +297,7 @@ class IndexRun:
         """The files to read; found by a second scan, so that their names need no memory."""
         for found in self._scan():
             if isinstance(found, FoundFile) and self._is_waiting(found):
-                yield _place(found)
+                yield rows.Place.of(found)
 
     def _is_waiting(self, found: FoundFile) -> bool:
         return str(found.path) not in self._failures and not self._known.is_unchanged(
@@ -331,12 +344,6 @@ class IndexRun:
         root_of = self._looked().root_of
         elsewhere = {p: entry for p, entry in self._old_failures.items() if root_of(p) is None}
         return elsewhere | self._failures
-
-
-def _place(found: FoundFile) -> rows.Place:
-    inside = found.path != found.root  # a root may be a single file
-    folder = found.path.parent.relative_to(found.root).as_posix() if inside else "."
-    return rows.Place(found.path, "" if folder == "." else folder, found.size, found.mtime_ns)
 
 
 def _by_root(values: Mapping[str, _Value]) -> dict[Path, _Value]:

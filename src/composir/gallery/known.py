@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from composir.gallery.rows import Place, image_id
 from composir.gallery.store import Store
+from composir.images.containers import container_of
 
 _PENDING = 65_536
 _MASK = 2**64 - 1
@@ -183,7 +184,8 @@ class MovedFiles:
         return (
             row.id not in self._taken
             and self._was_not_found(row.id)
-            and not os.path.lexists(row.path)  # rows of other folders are not met at all
+            # Rows of other folders are not met at all.
+            and not os.path.lexists(container_of(row.path) or row.path)
         )
 
     def _take(self, group: _Group, row: CopySource | None) -> None:

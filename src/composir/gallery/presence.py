@@ -17,6 +17,7 @@ from pathlib import Path
 from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import Volume, lies_below
 from composir.gallery.manifest import GalleryManifest
+from composir.images.containers import container_of
 from composir.types import Absent
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
@@ -47,6 +48,9 @@ class Whereabouts:
         """Look for one file, at the cost of one call of the system where it is there."""
         if is_remote(path):
             return Presence.REMOTE
+        file = container_of(path)
+        if file is not None:
+            path = file  # only an index run looks into it
         try:
             path.stat()
         except OSError as error:

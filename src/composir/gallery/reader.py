@@ -17,6 +17,7 @@ from composir.gallery.known import ContentSet, content_key
 from composir.gallery.rows import Picture, Place, hash_content
 from composir.images import read_image
 from composir.images.bounds import MemoryBudget
+from composir.images.containers import opened
 from composir.images.formats import DECODER_PROCESS
 from composir.images.preprocess import PreprocessSpec
 from composir.references import LARGEST_FILE
@@ -116,6 +117,8 @@ class FileReader:
 
 
 def _content(place: Place) -> bytes:
+    if place.inside is not None:
+        return opened(place.inside.file).read(place.inside.member)
     if is_remote(place.path):
         return read_object(place.path, place.size, place.root)
     return read_regular(place.path, limit=LARGEST_FILE)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from composir.compose.base import Composer
 from composir.crop import Crop
-from composir.data.files import absolute, read_regular
+from composir.data.files import absolute
 from composir.errors import (
     ImageReadError,
     ImageTooLargeError,
@@ -23,9 +23,10 @@ from composir.gallery.ranking import Candidate
 from composir.gallery.reader import enough_side
 from composir.gallery.rows import hash_content, image_id
 from composir.images import read_image
+from composir.images.containers import read_picture
 from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
-from composir.references import LARGEST_FILE, NamedImage, ReferenceImage, reference_name
+from composir.references import NamedImage, ReferenceImage, reference_name
 from composir.types import DecodedImage, FloatArray, PixelArray, Query
 
 _UNSEEN = np.empty(0, dtype=np.float32)
@@ -141,7 +142,7 @@ def _content(image: ReferenceImage) -> bytes | Image.Image:
     if isinstance(image, NamedImage):
         return image.content
     if isinstance(image, str | os.PathLike):
-        return read_regular(image, limit=LARGEST_FILE)
+        return read_picture(image)
     return image
 
 

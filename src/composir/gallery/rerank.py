@@ -19,7 +19,6 @@ from PIL import Image
 
 from composir.compose.base import QueryBatch
 from composir.compose.joint import Joint
-from composir.data.files import read_regular
 from composir.data.outputs import inside
 from composir.encode.feature_store import FeatureStore, Memory
 from composir.encode.stored import RowKind
@@ -29,9 +28,9 @@ from composir.gallery.ranking import Candidate
 from composir.gallery.remains import CACHE_NAME
 from composir.gallery.rows import hash_content
 from composir.images import read_image
+from composir.images.containers import read_picture
 from composir.limits import MOST_RERANKED
 from composir.model.base import EmbeddingModel
-from composir.references import LARGEST_FILE
 from composir.types import FloatArray, Query, Reranked
 
 RERANKED_NAME = f"{CACHE_NAME}/reranked"
@@ -128,7 +127,7 @@ class Reranker:
     def _file(self, candidate: Candidate) -> Image.Image | None:
         """The picture, if its file is there and holds what was indexed."""
         try:
-            content = read_regular(candidate.path, limit=LARGEST_FILE)
+            content = read_picture(candidate.path)
             if hash_content(content) != candidate.appearance.content_hash:
                 return None
             return read_image(content, min_side=self.model.image_spec.min_side).rgb

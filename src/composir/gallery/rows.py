@@ -20,6 +20,8 @@ from composir.types import FloatArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from composir.images.scan import FoundFile, Inside
+
 OWN_COLUMNS = (
     "id",
     "path",
@@ -55,6 +57,15 @@ class Place:
     folder: str  # its folder relative to the root, with `/`; empty for the root itself
     size: int  # bytes
     mtime_ns: int  # time of the last change, nanoseconds since 1970
+    inside: Inside | None = None  # where its bytes are; None of a file of its own
+
+    @classmethod
+    def of(cls, found: FoundFile) -> Place:
+        """Where a picture was found."""
+        is_below = found.path != found.root  # a root may be a single file
+        folder = found.path.parent.relative_to(found.root).as_posix() if is_below else "."
+        named = "" if folder == "." else folder
+        return cls(found.path, named, found.size, found.mtime_ns, found.inside)
 
     @property
     def root(self) -> Path:

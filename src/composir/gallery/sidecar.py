@@ -133,6 +133,14 @@ def read_metadata(path: Path, types: Mapping[str, str] | None = None) -> Sidecar
     return SidecarTable(path, key, keys, _typed(path, raw, key, types or {}))
 
 
+def facts_of(
+    path: Path, keys: Sequence[str], columns: Mapping[str, Sequence[object]]
+) -> SidecarTable:
+    """Metadata that came in a container, at `path`, with the pictures of these addresses."""
+    raw = Table(dict(columns), range(1, len(keys) + 1), is_text=False)
+    return SidecarTable(path, "", [_key(one) for one in keys], _typed(path, raw, "", {}))
+
+
 def _key_column(path: Path, names: list[str]) -> str:
     found = key_column(names)
     if found is not None:

@@ -71,9 +71,11 @@ def tidy(store: Store, manifest: GalleryManifest, exact_limit: int, *, purge: bo
     forget_matrices(store, folder)
     remove_other_tables(folder, manifest)
     if purge:
+        from composir.gallery.members import forget_contents
         from composir.gallery.rerank import forget_reranked
 
         forget_reranked(folder)
+        forget_contents(folder)
     for place in (folder, folder / CACHE_NAME):
         remove_abandoned(place)
 

@@ -1,10 +1,11 @@
 """Find the picture files under some folders, as a stream, in the same order every time.
 
-What counts: regular files with a known ending (`PICTURE_SUFFIXES`; files without any ending are
-left out, they are rarely pictures), and whatever file is named as a root itself. Left out: hidden
-files and folders, folders that systems make (`@eaDir` and the like), composir's own galleries, and
-what `exclude` matches. Symbolic links are followed, but every real folder is entered once and every
-real file found once, under its own path rather than a link's where both are to be had.
+What counts: regular files with a known ending (`PICTURE_SUFFIXES` and those of `CONTAINERS`; files
+without any ending are left out, they are rarely pictures), and whatever file is named as a root
+itself. Left out: hidden files and folders, folders that systems make (`@eaDir` and the like),
+composir's own galleries, and what `exclude` matches. Symbolic links are followed, but every real
+folder is entered once and every real file found once, under its own path rather than a link's where
+both are to be had.
 
 Memory: the names of the folders on the way down, and one number pair for each folder seen.
 """
@@ -26,6 +27,7 @@ from composir.data.excludes import Excludes, RootPatterns
 from composir.data.places import GALLERY_MANIFEST
 from composir.data.volumes import Volume, device_of, lies_below
 from composir.errors import GalleryError
+from composir.images.containers import CONTAINERS, Member
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.types import Failure
 
@@ -39,14 +41,26 @@ OTHER_ENDINGS = "other"
 NO_ENDING = "no ending"
 
 
+_INDEXED = PICTURE_SUFFIXES | frozenset(CONTAINERS)
+
+
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to index."""
+    """A file to index, or a picture inside of one."""
 
     path: Path  # absolute, as reached from its root (links are not resolved)
     root: Path  # the root that it was found under; the file itself where that was the root
     size: int  # bytes
     mtime_ns: int  # time of the last change, nanoseconds since 1970
+    inside: Inside | None = None  # where its bytes are; None of a file of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where a picture is to be found that is no file of its own."""
+
+    file: FoundFile  # the container
+    member: Member
 
 
 @dataclass(slots=True)
@@ -186,7 +200,7 @@ class _Scan:
                 return None
         if is_folder:
             return "folder"
-        return "file" if suffix(link) in PICTURE_SUFFIXES else None
+        return "file" if may_hold_pictures(link) else None
 
     def _is_reached_anyway(self, real: str, *, is_folder: bool) -> bool:
         """Whether the walk comes to a real path by itself, or the path is above a root."""
@@ -202,7 +216,7 @@ class _Scan:
         relative = _relative(real, root)
         if not relative:
             return relative == "" and is_folder
-        if not is_folder and suffix(real) not in PICTURE_SUFFIXES:
+        if not is_folder and not may_hold_pictures(real):
             return False
         path = root
         for part in relative.split(os.sep):
@@ -221,7 +235,12 @@ def _kind(entry: os.DirEntry[str]) -> _Kind | None:
         return "link"
     if entry.is_dir(follow_symlinks=False):
         return "folder"
-    return "file" if suffix(entry.name) in PICTURE_SUFFIXES else None
+    return "file" if may_hold_pictures(entry.name) else None
+
+
+def may_hold_pictures(name: str) -> bool:
+    """Whether a file is a picture, or holds some, by its name."""
+    return suffix(name) in _INDEXED
 
 
 def is_left_out(name: str) -> bool:

@@ -16,6 +16,7 @@ from composir.crop import Crop
 from composir.documents import result_document
 from composir.errors import ImageNotFoundError, QueryError
 from composir.gallery.lookup import IndexedImage
+from composir.images.containers import is_there
 from composir.references import NamedImage, ReferenceImage
 from composir.serve.engine import Engine
 from composir.serve.http_problems import BodyTooLargeError, CursorError, NotAllowedError
@@ -98,7 +99,7 @@ def _reference(image: ImageInput, known: dict[str, IndexedImage], engine: Engine
 
 def _of_gallery(image: IndexedImage, engine: Engine) -> ReferenceImage:
     """The file; its thumbnail where that is gone or out of reach."""
-    if image.path.is_file():
+    if is_there(image.path):
         return image.path
     thumbnail = engine.thumbnail(image.id)
     if thumbnail is None:

@@ -21,6 +21,7 @@ from composir.documents import result_document
 from composir.errors import ComposirError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.rerank import check_joint
+from composir.images.containers import is_there
 from composir.model.base import EmbeddingModel
 from composir.references import NamedImage, ReferenceInput
 from composir.serve.settings import MOST_HITS
@@ -154,7 +155,7 @@ def _reference(gallery: Gallery, image: str) -> ReferenceInput:
     found = gallery.images([image]).get(image)
     if found is None:
         return Path(image).expanduser()
-    if found.path.is_file():
+    if is_there(found.path):
         return found.path
     return NamedImage(found.path.name, gallery.thumbnail(image))
 

@@ -104,10 +104,10 @@ def image_bytes(image: ReferenceImage) -> bytes:
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
-    from composir.data.files import read_regular
+    from composir.images.containers import read_picture
 
     try:
-        return read_regular(image, limit=_MOST_BYTES)
+        return read_picture(image, limit=_MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableReferenceError(f"the reference {image}: {reason}") from error

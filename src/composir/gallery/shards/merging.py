@@ -34,6 +34,7 @@ from composir.gallery.shards.shard import (
 )
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.gallery.upkeep import index_lock, tidy
+from composir.images.containers import holder
 from composir.types import Failure
 
 _NEVER, _KILLED, _RUNNING = "never begun", "begun and not finished", "running now"
@@ -316,4 +317,4 @@ def _key(shards: Sequence[Store]) -> str:
 def _is_taken(path: str, roots: Sequence[str], parts: Sequence[Shard]) -> bool:
     """Whether a file is one of some shards'."""
     root = next((one for one in roots if lies_below(path, one)), None)
-    return root is not None and any(part.takes(path, root) for part in parts)
+    return root is not None and any(part.takes(holder(path), root) for part in parts)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from composir.data.excludes import forms
 from composir.data.files import absolute
@@ -34,9 +35,13 @@ from composir.gallery.shards.shard import (
 )
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock, prepare_folder, tidy
+from composir.images.containers import holder
 from composir.images.scan import FoundFile
 from composir.model.base import EmbeddingModel
 from composir.types import IndexReport
+
+if TYPE_CHECKING:
+    from composir.gallery.sidecar import SidecarTable
 
 _NEVER = sys.maxsize  # the vector index is made of the merged gallery
 
@@ -151,10 +156,14 @@ class ShardRun(IndexRun):
 
     def _takes(self, path: str) -> bool:
         root = self._looked().root_of(path)
-        return root is not None and self._shard.takes(path, root)
+        return root is not None and self._shard.takes(holder(path), root)
 
     def _concerns(self, found: FoundFile) -> bool:
-        return self._shard.takes(str(found.path), str(found.root))
+        file = found if found.inside is None else found.inside.file
+        return self._shard.takes(str(file.path), str(file.root))
+
+    def _bring_in_metadata(self, sidecar: SidecarTable | None) -> None:
+        """Nothing: a shard has own columns alone."""
 
     def _is_merged(self, found: FoundFile) -> bool:
         return self._merged.is_unchanged(image_id(found.path), found.size, found.mtime_ns)

@@ -16,6 +16,7 @@ from composir.data.volumes import lies_below
 from composir.documents import plain_value
 from composir.errors import ImageNotFoundError
 from composir.gallery.lookup import IndexedImage
+from composir.images.containers import container_of, read_picture
 from composir.serve.engine import Engine
 from composir.serve.forms import read_form, read_upload
 from composir.serve.http_problems import InvalidRequestError, NotAllowedError, NotFoundError
@@ -40,6 +41,7 @@ _JPEG: Responses = {
     200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
     304: {"description": ""},
 }
+_GONE = "the file is gone: its folder has to be indexed again"
 _FILE: Responses = {200: {"content": {"image/*": {}}, "description": "The file."}}
 _ADD = {
     "requestBody": {
@@ -120,21 +122,33 @@ async def original(image_id: ImageId, request: Request) -> Response:
         raise NotAllowedError("this server gives out thumbnails only (--originals allows more)")
     found = await engine.run(partial(_original, engine, image_id), request)
     kind = _MEDIA_TYPES.get(found.suffix.lower(), "application/octet-stream")
-    return FileResponse(found, media_type=kind, headers={"Cache-Control": CHECKED})
+    headers = {"Cache-Control": CHECKED}
+    if container_of(found) is None:
+        return FileResponse(found, media_type=kind, headers=headers)
+    content = await engine.run(partial(_taken_out, found), request)
+    return Response(content, media_type=kind, headers=headers)
+
+
+def _taken_out(address: Path) -> bytes:
+    try:
+        return read_picture(address)
+    except OSError as error:
+        raise NotFoundError(_GONE) from error
 
 
 def _original(engine: Engine, image_id: str) -> Path:
-    """The file of a row, if it still lies in a folder that was indexed, links resolved."""
+    """Where a row's picture is, if that still lies in a folder that was indexed, links resolved."""
     found = engine.gallery.image(image_id).path
     if is_remote(found):
         raise NotFoundError(f"the file lies in an object store, which is not asked: {found}")
     roots = [root.resolve() for root in engine.gallery.info().roots]
-    resolved = found.resolve()
+    file = container_of(found)
+    resolved = (file or found).resolve()
     if not any(lies_below(str(resolved), str(root)) for root in roots):
         raise NotAllowedError("the file does not lie in an indexed folder")
     if not resolved.is_file():
-        raise NotFoundError("the file is gone: its folder has to be indexed again")
-    return resolved
+        raise NotFoundError(_GONE)
+    return resolved if file is None else found
 
 
 @router.post("", response_model=AddAnswer, responses=problems(409, 507), openapi_extra=_ADD)

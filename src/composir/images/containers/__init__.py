@@ -1,0 +1,119 @@
+"""Files that hold pictures: one file a kind, one line in `CONTAINERS`.
+
+To everybody else such a file is a folder: a picture's address is the file's, `/`, and the name in
+there. So all that goes by folders (roots, patterns, metadata, forgetting) goes on as it is. That it
+is no folder shows at once, for the system finds a file where the address goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from composir.data.files import read_regular
+from composir.lazy import imported
+from composir.references import LARGEST_FILE
+
+if TYPE_CHECKING:
+    from composir.images.scan import FoundFile
+
+CONTAINERS = {".tar": "composir.images.containers.tar_shards:TarShard"}
+"""What reads a file, by its ending in lower case."""
+
+_GOES_ON = re.compile(rf"({'|'.join(map(re.escape, CONTAINERS))})(?=[/{re.escape(os.sep)}])", re.I)
+_KEPT_OPEN = 4
+
+Facts: TypeAlias = tuple[str, dict[str, object]]
+"""The name of a picture, and its metadata by column."""
+Tell: TypeAlias = Callable[[str, str], None]
+"""Takes the name of what cannot be read, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a container holds under one name."""
+
+    name: str  # with `/`
+    begin: int  # where it is: its first byte
+    size: int  # bytes
+    kind: Literal["picture", "facts", "other"] = "picture"
+    fault: str = ""  # why it cannot be had; empty where it can
+
+
+class Container(Protocol):
+    """A file that holds pictures; may be asked from several threads."""
+
+    def members(self) -> Iterator[Member]:
+        """All that it holds, in order.
+
+        Raises:
+            OSError: Where it is broken; `strerror` says how.
+        """
+
+    def find(self, name: str) -> Member:
+        """The picture of a name; a FileNotFoundError where there is none."""
+
+    def read(self, member: Member) -> bytes:
+        """The content of a member."""
+
+    def facts(self, members: Iterable[Member], tell: Tell) -> Iterator[Facts]:
+        """Metadata of the pictures among all members."""
+
+
+def is_container(path: Path) -> bool:
+    """Whether a file is looked into, by its name."""
+    return path.suffix.lower() in CONTAINERS
+
+
+@lru_cache(maxsize=_KEPT_OPEN)
+def opened(file: FoundFile) -> Container:
+    """What reads a container, as it was found; the same one for all who ask at a time."""
+    container: Container = imported(CONTAINERS[file.path.suffix.lower()])(file)
+    return container
+
+
+def container_of(path: str | os.PathLike[str]) -> Path | None:
+    """The file on this machine that holds the picture of an address; None of a file's own."""
+    text = os.fspath(path)
+    ends = (text[: found.end()] for found in _GOES_ON.finditer(text))
+    return next((Path(end) for end in ends if os.path.isfile(end)), None)  # noqa: PTH113
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture's file, or the container that it is in, is on this machine."""
+    return os.path.isfile(container_of(path) or path)  # noqa: PTH113
+
+
+def holder(path: str) -> str:
+    """The container of an address as far as its text tells; the text itself where it tells none."""
+    found = _GOES_ON.search(path)
+    return path if found is None else path[: found.end()]
+
+
+def read_picture(path: str | os.PathLike[str], *, limit: int = LARGEST_FILE) -> bytes:
+    """The content of a picture of this machine: of a file, or out of a container.
+
+    Args:
+        path: Its address.
+        limit: Refuse it above so many bytes.
+
+    Raises:
+        OSError: If it is not there, or cannot be read.
+    """
+    from composir.images.scan import FoundFile
+
+    file = container_of(path)
+    if file is None:
+        return read_regular(path, limit=limit)
+    status = file.stat()
+    container = opened(FoundFile(file, file, status.st_size, status.st_mtime_ns))
+    member = container.find(Path(path).relative_to(file).as_posix())
+    if member.size > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit >> 20} MB")
+    return container.read(member)

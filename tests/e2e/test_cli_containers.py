@@ -1,0 +1,94 @@
+"""`composir index` over files that hold pictures, as people call it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from composir.cli import models
+from tests.containers import pack, picture
+from tests.e2e.commands import composir
+from tests.fakes import ColourModel
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "resolve_model", lambda name, threads: ColourModel())
+    monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "g"))
+    monkeypatch.chdir(tmp_path)
+
+
+def done(*words: str | Path) -> dict[str, Any]:
+    result = composir(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def changes(report: Mapping[str, Any]) -> list[int]:
+    return [report[name] for name in ("added", "reused", "unchanged", "dropped", "total")]
+
+
+def make_shards() -> None:
+    for number, colours in enumerate((("red", "green"), ("blue", "yellow"))):
+        members: dict[str, bytes] = {}
+        for price, colour in enumerate(colours, 10 * number):
+            members[f"goods/{colour}.png"] = picture(colour)
+            members[f"goods/{colour}.json"] = json.dumps({"price": price}).encode()
+            members[f"goods/{colour}.txt"] = f"a {colour} thing\n".encode()
+        pack(Path("shards", f"{number:04}.tar"), members)
+
+
+def test_tar_shards_are_indexed_filtered_and_searched() -> None:
+    make_shards()
+
+    assert changes(done("index", "shards")) == [4, 0, 0, 0, 4]
+    assert changes(done("index", "shards")) == [0, 0, 4, 0, 4]
+    hits = done("search", "red", "--where", "price < 5 AND txt LIKE 'a %'")["hits"]
+    red = Path("shards", "0000.tar", "goods", "red.png").absolute()
+    assert [Path(hit["path"]).name for hit in hits] == ["red.png", "green.png"]
+    assert hits[0]["path"] == str(red)
+    assert (hits[0]["metadata"]["price"], hits[0]["metadata"]["txt"]) == (0, "a red thing")
+    like_it = done("search", "--image", red, "--include-reference", "-k", "1")["hits"]
+    assert [hit["path"] for hit in like_it] == [str(red)]
+
+
+def test_one_shard_goes_and_another_is_forgotten() -> None:
+    make_shards()
+    done("index", "shards")
+    Path("shards", "0001.tar").unlink()
+
+    assert changes(done("index", "shards")) == [0, 0, 2, 2, 2]
+    forgotten = composir("forget", "shards/0000.tar/goods/red.png", "--yes")
+    assert forgotten.exit_code == 0, forgotten.output
+    assert done("info")["images"] == 1
+    hits = done("search", "green", "--where", "price = 1")["hits"]
+    assert [Path(hit["path"]).name for hit in hits] == ["green.png"]
+
+
+def test_workers_share_shards_out() -> None:
+    make_shards()
+    told = [done("index", "shards", "--shard", f"{number}/3") for number in (1, 2, 3)]
+
+    assert sum(one["total"] for one in told) == 4
+    assert {one["total"] for one in told} <= {0, 2, 4}  # a tar is one worker's
+    assert done("merge", "g")["total"] == 4
+    assert changes(done("index", "shards")) == [0, 0, 4, 0, 4]
+    hits = done("search", "blue", "--where", "price >= 10")["hits"]
+    assert [Path(hit["path"]).name for hit in hits][:1] == ["blue.png"]
+
+
+def test_a_shard_that_is_cut_short_is_told_and_the_rest_indexed() -> None:
+    make_shards()
+    whole = Path("shards", "0001.tar").read_bytes()
+    Path("shards", "0001.tar").write_bytes(whole[:2048])
+    result = composir("index", "shards")
+
+    assert result.exit_code == 0, result.output
+    assert "3 pictures in" in result.stdout
+    assert "0001.tar: " in result.stdout
+    assert "cut short" in result.stdout
+    Path("shards", "0001.tar").write_bytes(whole)
+    assert done("index", "shards")["total"] == 4
