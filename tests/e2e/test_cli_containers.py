@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from composir.cli import models
 from tests.containers import pack, picture
-from tests.e2e.commands import composir
+from tests.e2e.commands import composir, paint_all
 from tests.fakes import ColourModel
 
 
@@ -53,6 +55,34 @@ def test_tar_shards_are_indexed_filtered_and_searched() -> None:
     assert (hits[0]["metadata"]["price"], hits[0]["metadata"]["txt"]) == (0, "a red thing")
     like_it = done("search", "--image", red, "--include-reference", "-k", "1")["hits"]
     assert [hit["path"] for hit in like_it] == [str(red)]
+
+
+def test_a_table_of_pictures_is_indexed_filtered_and_searched() -> None:
+    colours = ("red", "green", "blue")
+    pictures = [{"bytes": picture(one), "path": f"{one}.png"} for one in colours]
+    Path("set").mkdir()
+    pq.write_table(pa.table({"image": pictures, "price": [1, 2, 3]}), "set/train.parquet")
+
+    assert changes(done("index", "set")) == [3, 0, 0, 0, 3]
+    assert changes(done("index", "set")) == [0, 0, 3, 0, 3]
+    hits = done("search", "red", "--where", "price < 3")["hits"]
+    red = Path("set", "train.parquet", "0", "red.png").absolute()
+    assert [hit["path"] for hit in hits][:1] == [str(red)]
+    assert [hit["metadata"]["price"] for hit in hits] == [1, 2]
+    like_it = done("search", "--image", red, "--include-reference", "-k", "1")["hits"]
+    assert [hit["path"] for hit in like_it] == [str(red)]
+
+
+def test_a_table_of_paths_is_indexed_where_it_is_named() -> None:
+    paint_all(Path("pictures"))
+    rows = [{"file": "pictures/red.png", "season": "Winter"}, {"file": "pictures/blue.png"}]
+    pq.write_table(pa.Table.from_pylist(rows), "list.parquet")
+
+    assert changes(done("index", "list.parquet")) == [2, 0, 0, 0, 2]
+    hits = done("search", "red", "--where", "season = 'Winter'")["hits"]
+    assert [Path(hit["path"]).name for hit in hits] == ["red.png"]
+    assert hits[0]["metadata"]["file"] == "pictures/red.png"
+    assert composir("info", "--failures").exit_code == 0
 
 
 def test_one_shard_goes_and_another_is_forgotten() -> None:

@@ -59,7 +59,7 @@ Paths = Annotated[
     typer.Argument(
         metavar="PATH...",
         callback=_there,
-        help="Folders (or files) of pictures, tar shards, or addresses: s3://bucket/folder.",
+        help="Folders (or files) of pictures, tar shards, Parquet; or s3://bucket/folder.",
     ),
 ]
 Metadata = Annotated[
@@ -129,7 +129,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
     "`composir index s3://bucket/photos`, or any other store that fsspec knows\n\n"
-    "`composir index shards/`, or `pictures-{0000..0012}.tar`: tar files of pictures\n\n"
+    "`composir index shards/`, or `pictures-{0000..0012}.tar`: tar, Parquet, Arrow files\n\n"
     "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
     "so on, then `composir merge G`\n\n"
     "`composir index /data/photos --ray auto --gallery G`"

@@ -77,7 +77,9 @@ def name_in_store(path: RemotePath) -> str:
     return _name(_store_of(path), path)
 
 
-def read_object(path: Path, size: int, root: Path, begin: int | None = None) -> bytes:
+def read_object(
+    path: Path, size: int, root: Path, begin: int | None = None, *, exact: bool = True
+) -> bytes:
     """The content of a file of a store, or a stretch of it.
 
     Args:
@@ -85,6 +87,7 @@ def read_object(path: Path, size: int, root: Path, begin: int | None = None) -> 
         size: Bytes, as listed; of a longer one nothing more is fetched than shows it.
         root: The folder that it was found under.
         begin: The first byte of a stretch; None for all of it.
+        exact: Whether `size` is known; else it is the most that is taken.
 
     Raises:
         OSError: If it is gone, was changed, or is refused, while the root still answers.
@@ -100,7 +103,9 @@ def read_object(path: Path, size: int, root: Path, begin: int | None = None) -> 
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(errno.ENOENT, "it is no longer there") from error
         raise OSError(errno.EIO, _told(error)) from error
-    if len(data) != size:
+    if len(data) > size and not exact:
+        raise OSError(errno.EFBIG, f"larger than {size >> 20} MB")
+    if len(data) != size and exact:
         raise OSError(errno.EAGAIN, "it was changed while it was read")
     return data
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composir.data.files import open_regular
 from composir.data.parquet import read_table as read_arrow
 from composir.data.untrusted_json import LINES_LIMIT, MOST_LINE, JsonFaultError, decode_json
 from composir.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KEY_COLUMNS = (
     "file",
@@ -177,12 +180,16 @@ def mended(value: Any) -> Any:
 def read_parquet(path: Path) -> Table:
     """Read a Parquet file."""
     table = read_arrow(path, DatasetError)
-    _refuse_twins(path, table.column_names)
-    columns = {
+    return Table(arrow_columns(path, table), range(1, table.num_rows + 1), is_text=False)
+
+
+def arrow_columns(path: Path, table: pa.Table | pa.RecordBatch) -> dict[str, Sequence[object]]:
+    """The columns of an Arrow table that was read from `path`, as values of Python and JSON."""
+    _refuse_twins(path, table.schema.names)
+    return {
         name: _values(path, name, column)
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        for name, column in zip(table.schema.names, table.columns, strict=True)
     }
-    return Table(columns, range(1, table.num_rows + 1), is_text=False)
 
 
 def _values(path: Path, name: str, column: Any) -> Sequence[object]:

@@ -1,29 +1,26 @@
-"""Pictures in containers, for an index run: found like files, and their metadata brought in after.
+"""Pictures in containers, for an index run: found like files, their metadata brought in after.
 
 What a container holds is noted in `cache/contents`, so that it is looked through once, and opened
-no more while it is unchanged. A `.due` beside the note says that its metadata are to be brought in:
-it is there before the first row is, and goes when all is done, whenever a run is killed.
+no more while it is unchanged. A note ends in `.due` until the metadata are in the gallery too, so
+that they come with the next run where one is killed.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from composir.data.excludes import Excludes, RootPatterns
 from composir.data.files import open_regular, replaced_atomically
-from composir.data.outputs import inside, write_inside
+from composir.data.outputs import inside
 from composir.data.remote_paths import as_path
-from composir.data.tables import MOST_CELLS
 from composir.data.untrusted_json import decode_json
 from composir.errors import DatasetError
 from composir.gallery.known import ContentSet
@@ -32,7 +29,7 @@ from composir.gallery.progress import ProgressMeter
 from composir.gallery.remains import CACHE_NAME
 from composir.gallery.rows import image_id
 from composir.gallery.store import Store
-from composir.images.containers import Member, is_container, opened
+from composir.images.containers import Facts, Member, is_container, opened
 from composir.images.scan import FoundFile, Inside, ScanNotes
 from composir.types import Failure
 
@@ -41,7 +38,6 @@ _FORM = 1  # of a note; another one is not believed
 _MOST_LINE = 1 << 16
 _ROWS_AT_ONCE = 50_000  # whose metadata are in memory, where no container has more
 _SECOND = 10**9
-_TWICE = "a name that came before; the first is taken"
 
 
 class MemberScan:
@@ -71,16 +67,17 @@ class MemberScan:
                 yield one
 
     def expect(self, found: FoundFile) -> None:
-        """Say that a picture will be read: if it is in a container, that is due."""
-        if found.inside is not None and found.inside.file.path not in self._due:
-            self._set_due(found.inside.file)
+        """Say that a picture will be read: if it is in a container, its metadata are due."""
+        file = None if found.inside is None else found.inside.file
+        if file is not None and file.path not in self._due:
+            self._note(file, "jsonl").replace(self._note(file, "due"))
+            self._due[file.path] = file
 
     def _pictures(self, file: FoundFile, notes: ScanNotes) -> Iterator[FoundFile | Failure]:
         patterns, root, before = self._patterns(file.root), str(file.root), f"{file.path}/"
         try:
             for member in self._contents(file):
-                if member.fault:
-                    # Quoted: it is no address, and may be that of a picture.
+                if member.fault:  # quoted: it is no address, and may be that of a picture
                     yield Failure(as_path(f"{before}{member.name!r}"), member.fault)
                 elif member.kind == "other":
                     notes.count_other(member.name)
@@ -89,57 +86,58 @@ class MemberScan:
                         notes.thinned.add(root)
                     else:
                         yield _found(file, member)
-        except OSError as error:
+        except _BrokenError as error:
             self.faulty.add(str(file.path))
-            yield Failure(file.path, error.strerror or str(error))
+            yield Failure(file.path, str(error))
 
     def _contents(self, file: FoundFile) -> Iterator[Member]:
         """All that a container holds, as noted; what was not noted yet is looked up, and noted."""
-        place = self._note(file, "jsonl")
-        if (place.parent / f"{place.stem}.due").exists():
-            self._due[file.path] = file
-        if _is_of(place, file):
-            yield from _noted(place)
-            return
-        self._set_due(file)
-        seen = ContentSet(np.empty(0, np.uint64))
-        with replaced_atomically(place) as note:
+        due = self._note(file, "due")
+        for place in (self._note(file, "jsonl"), due):
+            if _is_of(place, file):
+                self._due |= {file.path: file} if place == due else {}
+                yield from _noted(place)
+                return
+        self._due[file.path] = file
+        due.parent.mkdir(parents=True, exist_ok=True)
+        names = ContentSet(np.empty(0, np.uint64))
+        with replaced_atomically(due) as note:
             note.write(_line(_head(file)))
-            for member in opened(file).members():
-                told = _told_once(member, seen)
+            for member in _looked_up(file):
+                told = _told_once(member, names)
                 note.write(_line(astuple(told)))
                 yield told
-
-    def _set_due(self, file: FoundFile) -> None:
-        self._note(file, "due").parent.mkdir(parents=True, exist_ok=True)
-        write_inside(self._folder, f"{_CONTENTS}/{image_id(file.path)}.due", b"")
-        self._due[file.path] = file
 
     def _note(self, file: FoundFile, ending: str) -> Path:
         return inside(self._folder, f"{_CONTENTS}/{image_id(file.path)}.{ending}")
 
     def bring_in(self, store: Store, meter: ProgressMeter) -> Iterator[Failure]:
         """Make the metadata of pictures in due containers what these say; tell what is wrong."""
-        waiting: list[FoundFile] = []
-        facts: list[tuple[str, dict[str, object]]] = []
+        files: list[FoundFile] = []
+        facts: list[Facts] = []
         for file in self._due.values():
             if str(file.path) in self.faulty:
                 continue
             told: list[Failure] = []
-            facts += self._facts(file, told)
+            try:
+                facts += list(self._facts(file, told))
+                files.append(file)
+            except (OSError, DatasetError, _BrokenError) as error:
+                told.append(Failure(file.path, f"its metadata cannot be read: {error}"))
             yield from told
-            waiting.append(file)
             if len(facts) >= _ROWS_AT_ONCE:
-                yield from self._apply(store, waiting, facts, meter)
-                waiting, facts = [], []
-        yield from self._apply(store, waiting, facts, meter)
+                yield from self._apply(store, files, facts, meter)
+                files, facts = [], []
+        yield from self._apply(store, files, facts, meter)
 
-    def settle(self) -> None:
-        """Say that metadata have come from elsewhere, and nothing is due."""
-        for file in self._due.values():
-            self._note(file, "due").unlink(missing_ok=True)
+    def settle(self, files: Iterable[FoundFile] | None = None) -> None:
+        """Say that the metadata of containers, or of all, are in the gallery."""
+        for file in self._due.values() if files is None else files:
+            due = self._note(file, "due")
+            if due.exists():
+                due.replace(self._note(file, "jsonl"))
 
-    def _facts(self, file: FoundFile, told: list[Failure]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _facts(self, file: FoundFile, told: list[Failure]) -> Iterator[Facts]:
         def tell(name: str, reason: str) -> None:
             told.append(Failure(as_path(f"{file.path}/{name}"), reason))
 
@@ -147,28 +145,28 @@ class MemberScan:
             yield str(as_path(f"{file.path}/{name}")), said
 
     def _apply(
-        self,
-        store: Store,
-        files: list[FoundFile],
-        facts: list[tuple[str, dict[str, object]]],
-        meter: ProgressMeter,
+        self, store: Store, files: list[FoundFile], facts: Sequence[Facts], meter: ProgressMeter
     ) -> Iterator[Failure]:
         from composir.gallery.sidecar import facts_of
 
-        names = dict.fromkeys(name for _, said in facts for name in said)
-        is_flood = len(names) * len(facts) > MOST_CELLS
-        columns = {} if is_flood else {n: [said.get(n) for _, said in facts] for n in names}
-        why = f"{len(names):,} columns for {len(facts):,} pictures" if is_flood else ""
         try:
-            if columns:
-                table = facts_of(files[0].path, [address for address, _ in facts], columns)
+            if any(said for _, said in facts):
+                table = facts_of(files[0].path, facts)
                 apply_metadata(store, table, [file.path for file in files], meter)
         except DatasetError as error:
-            why = str(error)
-        if why:
-            yield Failure(files[0].path, f"the metadata in it are left out: {why}")
-        for file in files:
-            self._note(file, "due").unlink(missing_ok=True)
+            yield Failure(files[0].path, f"the metadata in it are left out: {error}")
+        self.settle(files)
+
+
+class _BrokenError(Exception):
+    """Why a container cannot be looked through; other errors are the gallery's."""
+
+
+def _looked_up(file: FoundFile) -> Iterator[Member]:
+    try:
+        yield from opened(file).members()
+    except OSError as error:
+        raise _BrokenError(error.strerror or str(error)) from error
 
 
 def forget_contents(folder: Path) -> None:
@@ -179,9 +177,8 @@ def forget_contents(folder: Path) -> None:
 def _found(file: FoundFile, member: Member) -> FoundFile:
     """A picture; its time is the container's, with digits below a second of its place in there."""
     told = f"{file.size} {file.mtime_ns} {member.begin} {member.size}"
-    digest = blake2b(told.encode(), digest_size=8).digest()
-    mark = int.from_bytes(digest, "big") % _SECOND
-    when = file.mtime_ns // _SECOND * _SECOND + mark
+    mark = int.from_bytes(blake2b(told.encode(), digest_size=8).digest(), "big")
+    when = file.mtime_ns // _SECOND * _SECOND + mark % _SECOND
     place = as_path(f"{file.path}/{member.name}")
     return FoundFile(place, file.root, member.size, when, Inside(file, member))
 
@@ -193,17 +190,18 @@ def _is_left_out(before: str, name: str, patterns: RootPatterns, root: str) -> b
     return any(patterns.match(before + "/".join(parts[:end]), root) for end in ends)
 
 
-def _told_once(member: Member, seen: ContentSet) -> Member:
-    """The member; of a picture's name that came before, why it is left out."""
-    if member.fault or member.kind != "picture" or seen.add(int(image_id(member.name), 16)):
+def _told_once(member: Member, names: ContentSet) -> Member:
+    """The member; of a picture whose name came before, that it did."""
+    if member.fault or member.kind != "picture" or names.add(int(image_id(member.name), 16)):
         return member
-    return Member(f"{member.name} at byte {member.begin}", 0, 0, fault=_TWICE)
+    why = "a name that came before; the first is taken"
+    return Member(f"{member.name} at byte {member.begin}", 0, 0, fault=why)
 
 
 def _head(file: FoundFile) -> dict[str, object]:
     """What a note begins with; it is believed while that is the same."""
-    told = {"size": file.size, "mtime_ns": file.mtime_ns}
-    return {"form": _FORM, "path": str(file.path), **told}
+    named = {"path": str(file.path), "named": file.path == file.root}
+    return {"form": _FORM, **named, "size": file.size, "mtime_ns": file.mtime_ns}
 
 
 def _line(said: object) -> bytes:
@@ -228,6 +226,5 @@ def _noted(place: Path) -> Iterator[Member]:
                 member = Member(str(name), int(begin), int(size), kind, str(fault))
             except (ValueError, TypeError) as error:
                 place.unlink(missing_ok=True)
-                why = "what cache/contents says of it is damaged: run it again"
-                raise OSError(errno.EIO, why) from error
+                raise _BrokenError("its note in cache/contents is damaged: run again") from error
             yield member

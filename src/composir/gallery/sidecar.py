@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from composir.data.remote_paths import is_remote
-from composir.data.tables import KEY_COLUMNS, Table, key_column, read_table
+from composir.data.tables import KEY_COLUMNS, MOST_CELLS, Table, key_column, read_table
 from composir.errors import DatasetError
 from composir.gallery.column_types import (
     COLUMN_TYPES,
@@ -37,6 +37,7 @@ from composir.gallery.column_types import (
     read_texts,
 )
 from composir.gallery.rows import OWN_COLUMNS, WIDENED
+from composir.images.containers import Facts
 
 RESERVED_COLUMNS = frozenset(OWN_COLUMNS) | {"root", "format", "rank", "score", "duplicates"}
 """Names that the gallery or a search result uses itself."""
@@ -133,12 +134,14 @@ def read_metadata(path: Path, types: Mapping[str, str] | None = None) -> Sidecar
     return SidecarTable(path, key, keys, _typed(path, raw, key, types or {}))
 
 
-def facts_of(
-    path: Path, keys: Sequence[str], columns: Mapping[str, Sequence[object]]
-) -> SidecarTable:
-    """Metadata that came in a container, at `path`, with the pictures of these addresses."""
-    raw = Table(dict(columns), range(1, len(keys) + 1), is_text=False)
-    return SidecarTable(path, "", [_key(one) for one in keys], _typed(path, raw, "", {}))
+def facts_of(path: Path, facts: Sequence[Facts]) -> SidecarTable:
+    """Metadata that came in a container, at `path`, with pictures: their addresses and values."""
+    names = dict.fromkeys(name for _, said in facts for name in said)
+    if len(names) * len(facts) > MOST_CELLS:
+        raise DatasetError(f"{path}: {len(names):,} columns for {len(facts):,} pictures")
+    columns = {name: [said.get(name) for _, said in facts] for name in names}
+    raw = Table(dict(columns), range(1, len(facts) + 1), is_text=False)
+    return SidecarTable(path, "", [_key(one) for one, _ in facts], _typed(path, raw, "", {}))
 
 
 def _key_column(path: Path, names: list[str]) -> str:

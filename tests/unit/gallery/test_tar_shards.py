@@ -99,7 +99,6 @@ def test_a_tar_may_be_the_root(shards: Shards) -> None:
 def test_an_unchanged_tar_is_not_opened(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     shards.index()
     monkeypatch.setattr(tar_shards, "open_found", None)
-    monkeypatch.setattr(tar_shards, "read_found", None)
 
     assert shards.index() == (0, 0, 3, 0, 3)
 
@@ -229,7 +228,7 @@ def unmarked(content: bytes) -> bytes:
 
 def scrambled(content: bytes) -> bytes:
     place = content.index(b"b/green.png")
-    return content[:place] + os.urandom(1) * 512 + content[place + 512 :]
+    return content[:place] + b"\x7f" * 512 + content[place + 512 :]
 
 
 def endless(content: bytes) -> bytes:
@@ -278,7 +277,7 @@ def test_a_broken_tar_is_told_and_loses_nothing(
     assert shards.index() == (0, 0, 4, 0, 4)
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar", bytes(100), os.urandom(4096)])
+@pytest.mark.parametrize("content", [b"", b"no tar", bytes(100), b"ab" * 2048])
 def test_what_is_no_tar_is_told(shards: Shards, content: bytes) -> None:
     shards.put(content, "1.tar")
 

@@ -155,7 +155,7 @@ class ShardRun(IndexRun):
         self._old_failures = failed | self._old_failures
 
     def _takes(self, path: str) -> bool:
-        root = self._looked().root_of(path)
+        root = next((root for root in self._found if lies_below(path, root)), None)
         return root is not None and self._shard.takes(holder(path), root)
 
     def _concerns(self, found: FoundFile) -> bool:

@@ -1,4 +1,4 @@
-"""Files that hold pictures: one file a kind, one line in `CONTAINERS`.
+"""Files that hold pictures: one file a kind, one line in `CONTAINERS` for each ending.
 
 To everybody else such a file is a folder: a picture's address is the file's, `/`, and the name in
 there. So all that goes by folders (roots, patterns, metadata, forgetting) goes on as it is. That it
@@ -14,19 +14,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, cast
 
-from composir.data.files import read_regular
+from composir.data.files import open_regular, read_regular
+from composir.data.object_store import open_object
+from composir.data.remote_paths import is_remote
 from composir.lazy import imported
 from composir.references import LARGEST_FILE
 
 if TYPE_CHECKING:
     from composir.images.scan import FoundFile
 
-CONTAINERS = {".tar": "composir.images.containers.tar_shards:TarShard"}
+CONTAINERS = {
+    ".tar": "composir.images.containers.tar_shards:TarShard",
+    ".parquet": "composir.images.containers.picture_tables:PictureTable",
+    ".arrow": "composir.images.containers.picture_tables:PictureTable",
+}
 """What reads a file, by its ending in lower case."""
 
 _GOES_ON = re.compile(rf"({'|'.join(map(re.escape, CONTAINERS))})(?=[/{re.escape(os.sep)}])", re.I)
+# Folders may be called as tables are, and a tar may hold folders that are called as tars are.
+_HOLDER = re.compile(r".*?\.tar(?=/)|.*\.(?:parquet|arrow)(?=/)", re.I | re.S)
 _KEPT_OPEN = 4
 
 Facts: TypeAlias = tuple[str, dict[str, object]]
@@ -40,7 +48,7 @@ class Member:
     """What a container holds under one name."""
 
     name: str  # with `/`
-    begin: int  # where it is: its first byte
+    begin: int  # where it is: its first byte in a tar, its row of a table
     size: int  # bytes
     kind: Literal["picture", "facts", "other"] = "picture"
     fault: str = ""  # why it cannot be had; empty where it can
@@ -78,6 +86,13 @@ def opened(file: FoundFile) -> Container:
     return container
 
 
+def open_found(file: FoundFile) -> BinaryIO:
+    """Open a container, on this machine or in a store, to read it from anywhere."""
+    if is_remote(file.path):
+        return cast("BinaryIO", open_object(file.path, file.size, file.root))
+    return open_regular(file.path)
+
+
 def container_of(path: str | os.PathLike[str]) -> Path | None:
     """The file on this machine that holds the picture of an address; None of a file's own."""
     text = os.fspath(path)
@@ -92,16 +107,19 @@ def is_there(path: str | os.PathLike[str]) -> bool:
 
 def holder(path: str) -> str:
     """The container of an address as far as its text tells; the text itself where it tells none."""
-    found = _GOES_ON.search(path)
-    return path if found is None else path[: found.end()]
+    found = _HOLDER.match(path)
+    return path if found is None else found[0]
 
 
-def read_picture(path: str | os.PathLike[str], *, limit: int = LARGEST_FILE) -> bytes:
+def read_picture(
+    path: str | os.PathLike[str], *, limit: int = LARGEST_FILE, anywhere: bool = True
+) -> bytes:
     """The content of a picture of this machine: of a file, or out of a container.
 
     Args:
         path: Its address.
         limit: Refuse it above so many bytes.
+        anywhere: Whether a table that names files may name any, not only those beside it.
 
     Raises:
         OSError: If it is not there, or cannot be read.
@@ -112,8 +130,10 @@ def read_picture(path: str | os.PathLike[str], *, limit: int = LARGEST_FILE) -> 
     if file is None:
         return read_regular(path, limit=limit)
     status = file.stat()
-    container = opened(FoundFile(file, file, status.st_size, status.st_mtime_ns))
+    root = file if anywhere else file.parent
+    container = opened(FoundFile(file, root, status.st_size, status.st_mtime_ns))
     member = container.find(Path(path).relative_to(file).as_posix())
-    if member.size > limit:
+    content = b"" if member.size > limit else container.read(member)
+    if max(member.size, len(content)) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MB")
-    return container.read(member)
+    return content

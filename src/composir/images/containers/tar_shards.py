@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from composir.data.object_store import read_object
+from composir.data.remote_paths import is_remote
 from composir.data.tables import mended
 from composir.data.untrusted_json import JsonFaultError, decode_json
 from composir.errors import ComposirError
-from composir.images.containers import Facts, Member, Tell
-from composir.images.containers.stretches import open_found, read_found
+from composir.images.containers import Facts, Member, Tell, open_found
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import FoundFile, is_left_out, suffix
 
@@ -48,7 +49,15 @@ class TarShard:
 
     def read(self, member: Member) -> bytes:
         """The content of a member."""
-        return read_found(self._file, member.begin, member.size)
+        file, size = self._file, member.size
+        if is_remote(file.path):
+            return read_object(file.path, size, file.root, begin=member.begin)
+        with open_found(file) as stream:
+            stream.seek(member.begin)
+            content = stream.read(size)
+        if len(content) != size:
+            raise OSError(errno.EAGAIN, "it was changed while it was read")
+        return content
 
     def facts(self, members: Iterable[Member], tell: Tell) -> Iterator[Facts]:
         """Each picture's name, and what the files of the same name with other endings say."""

@@ -131,7 +131,7 @@ async def original(image_id: ImageId, request: Request) -> Response:
 
 def _taken_out(address: Path) -> bytes:
     try:
-        return read_picture(address)
+        return read_picture(address, anywhere=False)
     except OSError as error:
         raise NotFoundError(_GONE) from error
 
