@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 
 from composir.cli import index, models, models_verb, search
+from tests.containers import pack, picture
 from tests.e2e.commands import composir, paint, paint_all
 from tests.fakes import ColourModel
 
@@ -46,6 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for folder in ("photos", "archive", "shop"):
         paint_all(tmp_path / folder)
+    pack(tmp_path / "shards" / "0000.tar", {"red.png": picture("red")})
     for name in ("lamp.jpg", "ref.jpg", "red-lamp.jpg", "desk-lamp.jpg", "room.jpg"):
         paint(tmp_path / name, "red")
     (tmp_path / "shop.csv").write_text("file,colour,price\ngreen.png,green,39.9\nred.png,red,9\n")
