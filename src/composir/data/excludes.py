@@ -125,6 +125,10 @@ class RootPatterns:
             for offset in {offset for _, offset in self._places}
         }
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._names or self._places)
+
     def match(self, path: str, root: str) -> bool:
         """Whether a file or folder is left out."""
         name = os.path.basename(path)  # noqa: PTH119 - there may be millions

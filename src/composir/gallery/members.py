@@ -21,19 +21,17 @@ from composir.data.excludes import Excludes, RootPatterns
 from composir.data.files import open_regular, replaced_atomically
 from composir.data.outputs import inside
 from composir.data.remote_paths import as_path
-from composir.data.untrusted_json import decode_json
 from composir.errors import DatasetError
 from composir.gallery.known import ContentSet
 from composir.gallery.metadata import apply_metadata
 from composir.gallery.progress import ProgressMeter
-from composir.gallery.remains import CACHE_NAME
+from composir.gallery.remains import CONTENTS_NAME
 from composir.gallery.rows import image_id
 from composir.gallery.store import Store
 from composir.images.containers import Facts, Member, is_container, opened
 from composir.images.scan import FoundFile, Inside, ScanNotes
 from composir.types import Failure
 
-_CONTENTS = f"{CACHE_NAME}/contents"
 _FORM = 1  # of a note; another one is not believed
 _MOST_LINE = 1 << 16
 _ROWS_AT_ONCE = 50_000  # whose metadata are in memory, where no container has more
@@ -82,7 +80,7 @@ class MemberScan:
                 elif member.kind == "other":
                     notes.count_other(member.name)
                 elif member.kind == "picture":
-                    if _is_left_out(before, member.name, patterns, root):
+                    if patterns and _is_left_out(before, member.name, patterns, root):
                         notes.thinned.add(root)
                     else:
                         yield _found(file, member)
@@ -109,7 +107,7 @@ class MemberScan:
                 yield told
 
     def _note(self, file: FoundFile, ending: str) -> Path:
-        return inside(self._folder, f"{_CONTENTS}/{image_id(file.path)}.{ending}")
+        return inside(self._folder, f"{CONTENTS_NAME}/{image_id(file.path)}.{ending}")
 
     def bring_in(self, store: Store, meter: ProgressMeter) -> Iterator[Failure]:
         """Make the metadata of pictures in due containers what these say; tell what is wrong."""
@@ -171,7 +169,7 @@ def _looked_up(file: FoundFile) -> Iterator[Member]:
 
 def forget_contents(folder: Path) -> None:
     """Remove what was noted of containers: names of what is forgotten leave the disk."""
-    shutil.rmtree(inside(folder, _CONTENTS), ignore_errors=True)
+    shutil.rmtree(inside(folder, CONTENTS_NAME), ignore_errors=True)
 
 
 def _found(file: FoundFile, member: Member) -> FoundFile:
@@ -222,9 +220,9 @@ def _noted(place: Path) -> Iterator[Member]:
         note.readline(_MOST_LINE)
         while line := note.readline(_MOST_LINE):
             try:
-                name, begin, size, kind, fault = decode_json(line.decode("ascii"))
+                name, begin, size, kind, fault = json.loads(line)
                 member = Member(str(name), int(begin), int(size), kind, str(fault))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 place.unlink(missing_ok=True)
                 raise _BrokenError("its note in cache/contents is damaged: run again") from error
             yield member

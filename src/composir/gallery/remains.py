@@ -20,6 +20,7 @@ from composir.gallery.manifest import (
 )
 
 CACHE_NAME, BESIDE_NAME = "cache", "beside"
+CONTENTS_NAME = f"{CACHE_NAME}/contents"
 _NOTE = "composir.bundle"
 _REVERSED = 20  # digits: newer versions of the format name them by 2^64 - 1 - number
 _LARGEST = 2**64 - 1

@@ -21,7 +21,7 @@ from composir.gallery import manifest as manifests
 from composir.gallery.disk_errors import clear_disk_errors, damaged
 from composir.gallery.manifest import BundleIdentity, GalleryManifest
 from composir.gallery.matrix import forget_matrices
-from composir.gallery.remains import CACHE_NAME, remove_other_tables
+from composir.gallery.remains import CACHE_NAME, CONTENTS_NAME, remove_other_tables
 from composir.gallery.store import Store
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def tidy(store: Store, manifest: GalleryManifest, exact_limit: int, *, purge: bo
 
         forget_reranked(folder)
         forget_contents(folder)
-    for place in (folder, folder / CACHE_NAME):
+    for place in (folder, folder / CACHE_NAME, folder / CONTENTS_NAME):
         remove_abandoned(place)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from composir.data import object_store
+from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.gallery.shards import merge_shards, parse_shard
 from composir.gallery.shards.shard_run import index_shard
-from composir.images.containers import holder, picture_tables, read_picture
+from composir.images.containers import holder, opened, picture_tables, read_picture
+from composir.images.scan import FoundFile
 from composir.types import IndexReport, Query
-from tests.containers import picture
+from tests.containers import pack, picture
 from tests.fakes import ColourModel
 from tests.floods import flat_png
 from tests.unit.gallery.world import counts
@@ -255,6 +258,32 @@ def test_a_damaged_table_is_told_and_loses_nothing(tables: Tables, ending: str, 
     assert tables.reasons() == {}
 
 
+@pytest.mark.parametrize("ending", [".tar", ".parquet", ".arrow"])
+def test_whatever_is_damaged_is_an_error_in_words(tables: Tables, ending: str) -> None:
+    path = tables.folder / f"0{ending}"
+    if ending == ".tar":
+        pack(path, {"red.png": picture("red"), "red.json": b'{"price": 5}'})
+    elif ending == ".parquet":
+        tables.put(hugging_face(), row_group_size=2)
+    else:
+        save_to_disk(tables.folder / "a", hugging_face(), 2, is_file=False).rename(path)
+    whole, drawn, refused = path.read_bytes(), random.Random(0), 0
+    for number in range(150):
+        harmed = bytearray(whole)
+        for _ in range(drawn.choice((1, 2, 20))):
+            harmed[drawn.randrange(len(harmed))] = drawn.choice((0, 255, 97))
+        path.write_bytes(harmed)
+        container = opened(FoundFile(path, path, len(harmed), number))
+        try:
+            members = [one for one in container.members() if not one.fault]
+            list(container.facts(members, lambda *_: None))
+            for one in members:
+                container.read(one)
+        except (OSError, DatasetError):
+            refused += 1
+    assert 0 < refused < 150
+
+
 def test_a_table_of_paths_reads_files(tables: Tables, tmp_path: Path) -> None:
     for colour in COLOURS:
         (tables.folder / f"{colour}.png").write_bytes(picture(colour))
@@ -332,3 +361,5 @@ def test_a_table_of_addresses(tables: Tables, store: MemoryFileSystem) -> None:
     assert len(told) == 2
     assert "no longer there" in told[0].reason + told[1].reason
     assert "credentials come from" in told[0].reason + told[1].reason
+    with pytest.raises(OSError, match="which only an index run asks"):
+        read_picture(path / "0" / "red.png")

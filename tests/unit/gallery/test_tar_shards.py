@@ -294,13 +294,14 @@ def test_an_empty_tar_is_one(shards: Shards) -> None:
 def test_what_lies_beside_a_picture_becomes_metadata(shards: Shards) -> None:
     facts = {"price": 5, "tags": ["x", "y"], "half": "\ud800"}
     beside_them = {"a/red.json": json.dumps(facts).encode(), "b/green.txt": b"a green one\n"}
+    beside_them |= {"b/green.cls": b"7"}
     shards.put({**beside_them, **GOODS})
     shards.index()
 
     assert shards.metadata() == {
-        "red.png": {"price": 5, "tags": '["x", "y"]', "half": "\ufffd", "txt": None},
-        "blue.png": {"price": None, "tags": None, "half": None, "txt": None},
-        "green.png": {"price": None, "tags": None, "half": None, "txt": "a green one"},
+        "red.png": {"price": 5, "tags": '["x", "y"]', "half": "\ufffd", "txt": None, "cls": None},
+        "blue.png": dict.fromkeys(("price", "tags", "half", "txt", "cls")),
+        "green.png": dict.fromkeys(("price", "tags", "half")) | {"txt": "a green one", "cls": "7"},
     }
 
 

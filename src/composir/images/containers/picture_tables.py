@@ -38,6 +38,7 @@ _MOST_ROWS, _BYTES_AT_ONCE = 32, 1 << 23
 _WINDOWS_KEPT, _BYTES_KEPT = 16, 1 << 27
 _BYTES_AHEAD = 1 << 20
 _ROWS_OF_FACTS = 1024
+_UNASKED = -1  # the size of a picture that somebody wants to see again
 _BYTES, _TEXTS = {"binary", "large_binary"}, {"string", "large_string"}
 
 
@@ -66,8 +67,7 @@ class PictureTable:
             yield Member(self._file.path.name, 0, 0, "other")
             return
         for window in self._windows([self._column]):
-            heads = _heads(window.rows.column(0))
-            for row, (path, size, head) in enumerate(heads, window.first):
+            for row, (path, size, head) in enumerate(_heads(window), window.first):
                 yield self._member(row, path, size, head)
 
     def find(self, name: str) -> Member:
@@ -75,11 +75,11 @@ class PictureTable:
         row = re.match(r"\d{1,18}(?=[./]|\Z)", name)
         if row is None:
             raise self._missing()
-        return Member(name, int(row[0]), 0)
+        return Member(name, int(row[0]), _UNASKED)
 
     def read(self, member: Member) -> bytes:
         """The content of a row's picture."""
-        with self._lock:
+        with self._lock, _sound():
             window = self._window_of(member.begin)
             cell = window.rows.column(0)[member.begin - window.first].as_py()
         content = cell.get("bytes") if isinstance(cell, dict) else cell
@@ -87,6 +87,8 @@ class PictureTable:
         if isinstance(content, bytes):
             return content
         place = self._place_of(str(content or path or ""))
+        if is_remote(place) and member.size == _UNASKED:
+            raise OSError(errno.EACCES, "it lies in an object store, which only an index run asks")
         if is_remote(place):
             return read_object(place, LARGEST_FILE, place.parent, exact=False)
         return read_regular(place, limit=LARGEST_FILE)
@@ -147,17 +149,20 @@ class PictureTable:
     @cached_property
     def _column(self) -> str | None:
         """The column of pictures."""
-        for name in [str(one.name) for one in self._schema if _may_be_picture(one.type)]:
+        with _sound():  # names may be no text
+            names = list[str](self._schema.names)
+            fit = [n for n, one in zip(names, self._schema, strict=True) if _may_be_picture(one)]
+        for name in fit:
             window = next(self._windows([name]), None)
-            if window is not None and any(map(_is_picture, _heads(window.rows.column(0)))):
+            if window is not None and any(map(_is_picture, _heads(window))):
                 return name
         if self._file.path != self._file.root:
             return None
-        name = key_column(self._schema.names) or ""
+        name = key_column(names) or ""
         if name and str(self._schema.field(name).type) in _TEXTS:
             return name
-        told = ", ".join(self._schema.names)
-        raise OSError(errno.EINVAL, f"no column of pictures, and none of paths; it has {told}")
+        told = f"no column of pictures, and none of paths; it has {', '.join(names)}"
+        raise OSError(errno.EINVAL, told)
 
     def _windows(
         self, columns: Sequence[str], most: int = _MOST_ROWS, row: int = 0
@@ -226,6 +231,7 @@ class _ArrowFile:
         numbers = range(table.num_record_batches) if self._is_file else ()
         for batch in map(table.get_batch, numbers) if self._is_file else table:
             chosen = batch.select(list(columns))
+            chosen.validate(full=True)  # else a damaged file may have it read anywhere
             for start in range(0, len(chosen), most):
                 if first + start + most > row:
                     yield _Window(first + start, chosen.slice(start, most))
@@ -260,20 +266,22 @@ def _sound() -> Iterator[None]:
         raise OSError(errno.EIO, why) from error
 
 
-def _heads(column: Any) -> Iterator[tuple[str | None, int | None, bytes]]:
+def _heads(window: _Window) -> Iterator[tuple[str | None, int | None, bytes]]:
     """Of each cell the path that it tells, the length of its bytes, and the first of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    paths = [None] * len(column)
-    if pa.types.is_struct(column.type):
-        named = column.type.get_field_index("path") >= 0
-        paths = pc.struct_field(column, "path").to_pylist() if named else paths
-        column = pc.struct_field(column, "bytes")
-    if str(column.type) in _TEXTS:
-        paths, column = column.to_pylist(), pa.nulls(len(column), pa.binary())
-    heads = pc.binary_slice(column.cast(pa.large_binary()), 0, HEAD_BYTES).to_pylist()
-    sizes = pc.binary_length(column).to_pylist()
+    column = window.rows.column(0)
+    paths: list[str | None] = [None] * len(column)
+    with _sound():
+        if pa.types.is_struct(column.type):
+            if column.type.get_field_index("path") >= 0:
+                paths = pc.struct_field(column, "path").to_pylist()
+            column = pc.struct_field(column, "bytes")
+        if str(column.type) in _TEXTS:
+            paths, column = column.to_pylist(), pa.nulls(len(column), pa.binary())
+        heads = pc.binary_slice(column.cast(pa.large_binary()), 0, HEAD_BYTES).to_pylist()
+        sizes = pc.binary_length(column).to_pylist()
     return zip(paths, sizes, [head or b"" for head in heads], strict=True)
 
 
@@ -282,8 +290,9 @@ def _is_picture(cell: tuple[str | None, int | None, bytes]) -> bool:
     return any(one.matches(head) for one in FORMATS) or (size is None and path is not None)
 
 
-def _may_be_picture(kind: pa.DataType) -> bool:
+def _may_be_picture(column: pa.Field) -> bool:
     """Whether a column is of bytes, or of Hugging Face's images."""
+    kind = column.type
     is_struct = str(kind).startswith("struct")
     parts = {one.name: str(one.type) for one in kind} if is_struct else {"bytes": str(kind)}
     return parts.get("bytes") in _BYTES

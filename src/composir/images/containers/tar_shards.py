@@ -18,7 +18,7 @@ from composir.images.containers import Facts, Member, Tell, open_found
 from composir.images.formats import PICTURE_SUFFIXES
 from composir.images.scan import FoundFile, is_left_out, suffix
 
-_FACTS = frozenset({".json", ".txt"})
+_FACTS = frozenset({".json", ".txt", ".cls"})
 _LARGEST_FACTS = 1 << 20
 _LARGEST_HEADER = 1 << 24
 _LONGEST_NAME = 4096
@@ -160,8 +160,8 @@ def _said(member: Member, stream: IO[bytes], tell: Tell) -> dict[str, object]:
         return {}
     stream.seek(member.begin)
     text = stream.read(member.size).decode("utf-8-sig", "replace")
-    if suffix(member.name) == ".txt":
-        return {"txt": text.strip()}
+    if suffix(member.name) != ".json":
+        return {suffix(member.name)[1:]: text.strip()}
     try:
         found = decode_json(text, lenient=True)
     except JsonFaultError as fault:
