@@ -21,7 +21,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from composir.data.files import check_regular, read_regular
-from composir.data.object_store import check_address, read_object
+from composir.data.object_store import check_address, name_in_store, read_object
 from composir.data.remote_paths import RemotePath, is_remote
 from composir.data.tables import arrow_columns, key_column
 from composir.data.untrusted_json import decode_json
@@ -90,7 +90,8 @@ class PictureTable:
         if is_remote(place) and member.size == _UNASKED:
             raise OSError(errno.EACCES, "it lies in an object store, which only an index run asks")
         if is_remote(place):
-            return read_object(place, LARGEST_FILE, place.parent, exact=False)
+            bucket = place.parents[-3]  # behind it the scheme, and nothing
+            return read_object(place, LARGEST_FILE, bucket, exact=False)
         return read_regular(place, limit=LARGEST_FILE)
 
     def facts(self, members: Iterable[Member], tell: Tell) -> Iterator[Facts]:
@@ -133,6 +134,7 @@ class PictureTable:
             address = RemotePath(text)
             try:
                 check_address(address)
+                name_in_store(address)  # refuses what is no store
             except ObjectStoreError as error:
                 raise OSError(errno.EINVAL, str(error)) from error
             return address
