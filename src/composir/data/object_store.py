@@ -125,9 +125,6 @@ class _ObjectStream(RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._at
-
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
         before = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._size}
         self._at = max(0, before[whence] + offset)
