@@ -7,9 +7,8 @@ prints candidates (reference, edit, targets), a JSON line each, found in the lab
 the queries in `real_edits.jsonl` were taken by looking at the pictures, and their texts written by
 hand; `held_out.py` writes them as data sets `real-edits-dev` and `real-edits-test`.
 
-Only pictures that `kept_apart` names take part, as references, targets and gallery: a training that
-leaves them out has seen nothing of what is asked. The recipe of mini does not leave them out where
-it is given `scenes`, `garments` or `regions`: it has then seen these pictures, though no edit.
+Only pictures that `kept_apart` names take part, as references, targets and gallery: the recipe of
+mini (`recipes/mini/corpus.py`) leaves these out, so it has seen nothing of what is asked.
 
 Rules: scenes are of one kind (`KINDS`) and share most of the objects that one sees; outfits have
 the same garments in like colours; either differs in one thing. (Three of the 159 queries are no
