@@ -16,7 +16,6 @@ from PIL import Image
 from composir.bench.datasets import find_dataset
 from composir.bench.efficiency import Efficiency, measure
 from composir.bench.encode import encode_pictures, openers
-from composir.bench.memo import remembering_texts
 from composir.bench.protocol import Rankings, compose, rank
 from composir.bench.results import (
     Header,
@@ -35,6 +34,7 @@ from composir.bench.vectors import (
     first_ten,
     load_vectors,
 )
+from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer
 from composir.data.problems import Problem, summarised
 from composir.encode.feature_store import FeatureStore
@@ -204,6 +204,7 @@ def evaluate(
     prepared: Sequence[PreparedTask],
     setup: Setup,
     model: EmbeddingModel | None,
+    composer: Composer | None,
     *,
     tuning: Tuning | None = None,
     rankings_of: Callable[[BenchTask, Rankings], None] | None = None,
@@ -215,18 +216,18 @@ def evaluate(
         prepared: The tasks with their vectors.
         setup: What is run; says the composer.
         model: The model; None where query vectors are precomputed.
+        composer: The composer, which may remember what it has encoded; None likewise.
         tuning: Where the settings come from.
         rankings_of: Called with every task's rankings, e.g. to write a submission.
         costs: Whether to measure what a query costs.
     """
-    composer = None if model is None else _composer(setup, remembering_texts(model))
     tasks: list[TaskResult] = []
     measured = Efficiency()
     for part in prepared:
         composed = _composed(part, setup, composer)
         rankings = rank(part.task, composed, part.table.rows(part.task.gallery, part.task.name))
         if costs and model is not None and not tasks:
-            own = _composer(setup, model)
+            own = load_composer(setup.composer, model, **setup.settings)
             measured = measure(part.task, model, own, part.table.by_id(), part.openers, composed)
         if rankings_of:
             rankings_of(part.task, rankings)
@@ -257,12 +258,6 @@ def _scored(part: PreparedTask, rankings: Rankings, setup: Setup) -> TaskResult:
     return task_result(
         part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
     )
-
-
-def _composer(setup: Setup, model: EmbeddingModel) -> Composer:
-    from composir.compose import load_composer
-
-    return load_composer(setup.composer, model, **setup.settings)
 
 
 def _header(

@@ -1,8 +1,8 @@
-"""Memory for tuning: many settings of a composer encode each text and each sentence once."""
+"""Memory for benchmarks: many settings of a composer encode each text and each sentence once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -63,10 +63,17 @@ class _TermsMemo:
         return getattr(self._composer, name)
 
 
-def composers_sharing(name: str, model: EmbeddingModel) -> Callable[[Settings], Composer]:
-    """Make one composer with many settings."""
-    first = load_composer(name, model)
-    if not isinstance(first, SplicedComposer):
-        return lambda settings: load_composer(name, model, **settings)
-    known: _Known = {}
-    return lambda settings: cast(Composer, _TermsMemo(first.with_settings(**settings), known))
+class SharedComposers:
+    """Composers of one model that encode each text, and each sentence of theirs, once for all."""
+
+    def __init__(self, model: EmbeddingModel) -> None:
+        """Remember nothing yet."""
+        self._model = remembering_texts(model)
+        self._known: dict[str, _Known] = {}
+
+    def __call__(self, name: str, settings: Settings) -> Composer:
+        """The composer of a name with some settings; takes what `load_composer` takes."""
+        composer = load_composer(name, self._model, **settings)
+        if not isinstance(composer, SplicedComposer):
+            return composer
+        return cast(Composer, _TermsMemo(composer, self._known.setdefault(name, {})))

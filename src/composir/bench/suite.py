@@ -19,6 +19,7 @@ from composir.bench.evaluation import (
     load_tasks,
     prepare,
 )
+from composir.bench.memo import SharedComposers
 from composir.bench.protocol import Rankings
 from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
 from composir.bench.submission import (
@@ -166,13 +167,15 @@ def _evaluate(plan: Plan, name: str, source: VectorSource) -> RunOutput:
     for files in submissions:
         files.check(tasks)
     prepared = tuple(prepare(task, source) for task in tasks)
+    made = None if source.model is None else SharedComposers(source.model)
     results: list[Result] = []
     written: list[Path] = []
     for method, tuning, files in zip(methods, tunings, submissions, strict=True):
         setup = _setup(plan, name, root, method)
         on_rankings = files.take if plan.submission else None
+        composer = made and made(setup.composer, setup.settings)
         result = evaluate(
-            *(prepared, setup, source.model),
+            *(prepared, setup, source.model, composer),
             tuning=tuning,
             rankings_of=on_rankings,
             costs=plan.costs,

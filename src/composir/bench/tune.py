@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from composir.bench.evaluation import PreparedTask
-from composir.bench.memo import composers_sharing, remembering_texts
+from composir.bench.memo import SharedComposers
 from composir.bench.metrics import CRITERION
 from composir.bench.protocol import compose, outcomes, rank, ranks_whole_gallery
 from composir.bench.results import Tuning
@@ -169,16 +169,16 @@ def tried(
             raise BenchError(f"{part.task.name}, {part.task.split}: the truth is not public")
     if not grid:
         raise BenchError("an empty grid: say what to try, e.g. --grid alpha=0:1:0.05")
-    made = composers_sharing(composer, remembering_texts(model))
+    made = SharedComposers(model)
     for settings in _points(grid):
-        method = made(settings)
+        method = made(composer, settings)
         yield settings, np.array([_scores(part, method, metrics) for part in prepared])
 
 
 def _scores(part: PreparedTask, method: Composer, metrics: Sequence[str]) -> NDArray[np.float64]:
     composed = compose(part.task.queries, method, part.table.by_id(), part.openers)
     rows = part.table.rows(part.task.gallery, part.task.name)
-    scores = outcomes(rank(part.task, composed, rows), metrics)
+    scores = outcomes(rank(part.task, composed, rows, top=0), metrics)
     return np.asarray(100 * scores.mean(axis=0))
 
 

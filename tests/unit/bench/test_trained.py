@@ -11,7 +11,7 @@ import pytest
 
 from composir.bench.compare import sections
 from composir.bench.evaluation import VectorSource, load_tasks, prepare
-from composir.bench.memo import composers_sharing, remembering_texts
+from composir.bench.memo import SharedComposers, remembering_texts
 from composir.bench.report.text_files import to_csv
 from composir.bench.rerun import differences, rerun
 from composir.bench.suite import (
@@ -24,6 +24,8 @@ from composir.bench.suite import (
 from composir.bench.task import LoadOptions
 from composir.bench.tune import tune
 from composir.compose import QueryBatch, load_composer
+from composir.compose.blend import Terms
+from composir.compose.spliced import SplicedComposer
 from composir.compose.token_graph import LightTokens, TokenGraph
 from composir.errors import BenchError, DatasetError, QueryError
 from composir.model import Model
@@ -143,19 +145,39 @@ def test_the_same_words_are_encoded_once_for_a_whole_benchmark(
     assert encoded == ["in red"]
 
 
+def test_settings_of_one_composer_in_one_run_share_what_it_computes(
+    model: Model, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[tuple[str, ...]] = []
+    terms = SplicedComposer.terms
+
+    def counting(own: SplicedComposer, batch: QueryBatch) -> Terms:
+        batches.append(batch.texts)
+        return terms(own, batch)
+
+    monkeypatch.setattr(SplicedComposer, "terms", counting)
+    folder = make_composer(tmp_path / "c", model, "pixels")
+    plan = replace(plan_for(data, folder, f"{folder}:text=2"), costs=False)
+    first, second = run_plan(plan, model)[0].results
+
+    assert len(batches) == len(set(batches)) == 2  # with a reference, and words alone
+    assert first.header.settings["text"] == 0.0
+    assert second.header.settings["text"] == 2.0
+
+
 def test_shared_composers_compose_as_separate_ones(model: Model, tmp_path: Path) -> None:
     folder = make_composer(tmp_path / "c", model)
-    made = composers_sharing(str(folder), remembering_texts(model))
+    made = SharedComposers(model)
     batch = QueryBatch(("is blue",), np.eye(4, dtype=np.float32)[:1], negatives=(("red",),))
     other = replace(batch, texts=("is green",))
     for settings in ({"image": 0.5}, {"text": 2.0}):
         for asked in (batch, other):
             np.testing.assert_array_equal(
-                made(settings).compose(asked).vectors,
+                made(str(folder), settings).compose(asked).vectors,
                 load_composer(folder, model, **settings).compose(asked).vectors,
             )
     with pytest.raises(QueryError, match="alpha"):
-        made({"alpha": 1.0})
+        made(str(folder), {"alpha": 1.0})
 
 
 def test_precomputed_vectors_do_not_serve_a_composer_that_looks(
