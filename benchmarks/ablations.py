@@ -24,10 +24,11 @@ from held_out import write_held_out
 from composir.compose.blend import BlendWeights
 from composir.model import Model, load_model
 from composir.train.blend import choose_weights
+from composir.train.blend_trials import BlendTrials
 from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.recipe import train_composing
 from composir.train.config import read_config
-from composir.train.dev_set import DevSet, composer_terms, dev_score, open_dev_set
+from composir.train.dev_set import DevSet, composer_terms, open_dev_set
 from composir.train.isa.recipe import IsaConfig, train_isa
 from composir.train.mapping.recipe import MapConfig, train_map
 
@@ -234,10 +235,10 @@ RUNNERS: Mapping[str, tuple[Runner, Callable[[argparse.Namespace], list[str]]]] 
 
 def scored(bench: Bench, name: str, folder: Path) -> dict[str, Any]:
     """R@10 by dev set of the sentence alone, and the mean of both best blends."""
-    terms = [(one, composer_terms(folder, bench.model, one)) for one in bench.dev]
-    alone = [dev_score(one, term, BlendWeights()) for one, term in terms]
-    device = choose_weights(terms, {"image": 0.0})
-    best = choose_weights(terms)
+    dev = [BlendTrials(one, composer_terms(folder, bench.model, one)) for one in bench.dev]
+    alone = [one.scores([BlendWeights()])[0][0] for one in dev]
+    device = choose_weights(dev, {"image": 0.0})
+    best = choose_weights(dev)
     return {
         "run": name,
         "alone": alone,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leave_one_out import UNLISTED
+from leave_one_out import GRIDS, UNLISTED
 from mini_recipe import describe
 
 from composir.bench.evaluation import PreparedTask
@@ -35,14 +35,6 @@ LISTED = ("catalogue-dev", "fashion-recolour-dev", "pacs-domains-dev")
 """What settings of arithmetic are chosen on."""
 JUDGED = (*LISTED, *(f"{name}-paraphrased" for name in LISTED))
 """What composers are compared on, and what `train blend` chooses on (recipes/mini/README.md)."""
-ALPHA = ("alpha=0:1:0.05",)
-TUNED = {
-    "sum": ALPHA,
-    "slerp": ALPHA,
-    "replace": ("a=1,1.5,2", "b=0,0.5,1", "temperature=0.01,0.02,0.05,0.1"),
-    "direction": ("alpha=1,2,3,4", "things=1,3,5"),
-}
-"""What is tried of composers without training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +74,7 @@ def main() -> None:
 
 def judge_all(model: Model, parts: Sequence[PreparedTask]) -> list[Judged]:
     """Each composer with the settings to ship, best first; `parts` are those of `JUDGED`."""
-    chosen = {name: choose_settings(model, name, parts) for name in TUNED}
+    chosen = {name: choose_settings(model, name, parts) for name in GRIDS}
     others = ("product", *model.composer_folders())
     chosen |= {name: {"negative_weight": 0.5} for name in others}
     judged = [judge(model, name, settings, parts) for name, settings in chosen.items()]
@@ -91,7 +83,7 @@ def judge_all(model: Model, parts: Sequence[PreparedTask]) -> list[Judged]:
 
 def choose_settings(model: Model, composer: str, parts: Sequence[PreparedTask]) -> Settings:
     """The best of a composer without training, then for words of no list; as `leave_one_out`."""
-    chosen = tune(parts[: len(LISTED)], model, composer, parse_grid(TUNED[composer])).settings
+    chosen = tune(parts[: len(LISTED)], model, composer, parse_grid(GRIDS[composer])).settings
     if composer not in UNLISTED:
         return chosen
     fixed = {name: [float(value)] for name, value in chosen.items()}
@@ -111,7 +103,7 @@ def judge(model: Model, composer: str, settings: Settings, parts: Sequence[Prepa
 def rewrite(folder: Path, model: Model, judged: Sequence[Judged]) -> None:
     settings = {name: dict(said) for name, said in model.composer_settings.items()}
     for one in judged:
-        if one.composer in TUNED:
+        if one.composer in GRIDS:
             settings[one.composer] = settings.get(one.composer, {}) | one.settings
     changes: dict[str, Any] = {
         "default_composer": judged[0].composer,

@@ -19,17 +19,17 @@ from held_out import domains, write_held_out
 
 from composir.bench.metrics import CRITERION
 from composir.bench.tune import Settings, parse_grid, tried
-from composir.compose.blend import BlendWeights, Terms
 from composir.model import Model, load_model
 from composir.train.blend import choose_weights
-from composir.train.dev_set import DevSet, composer_terms, dev_scores, open_dev_set
+from composir.train.blend_trials import BlendTrials
+from composir.train.dev_set import DevSet, composer_terms, open_dev_set
 
 ROOT = Path(__file__).resolve().parents[1]
 GRIDS = {
     "sum": ("alpha=0:1:0.05",),
     "slerp": ("alpha=0:1:0.05",),
-    "replace": ("a=1,1.5,2", "b=0,0.5,1"),
-    "direction": ("alpha=1,2,3,4",),
+    "replace": ("a=1,1.5,2", "b=0,0.5,1", "temperature=0.01,0.02,0.05,0.1"),
+    "direction": ("alpha=1,2,3,4", "things=1,3,5"),
 }
 """What is tried of composers without training, as `composir bench tune --grid` takes it."""
 UNLISTED = {
@@ -83,8 +83,7 @@ class Choices:
         for one in reworded:
             self.all[f"{one.name}, reworded"] = open_dev_set(one.dev, model, cache)
         self._trials: dict[tuple[str, str], list[Trial]] = {}
-        self._terms: dict[Path, list[tuple[DevSet, Terms]]] = {}
-        self._known: dict[tuple[Path, str, BlendWeights], tuple[float, float]] = {}
+        self._blends: dict[Path, dict[str, BlendTrials]] = {}
 
     def arithmetic(self, composer: str, left_out: str) -> Settings:
         """The best point of a composer's grid over the other domains, then for texts of no list."""
@@ -119,22 +118,14 @@ class Choices:
 
     def blend(self, folder: Path, left_out: str) -> Settings:
         """The best blend of a trained composer over the other domains, in their other words too."""
-        if folder not in self._terms:
-            sets = self.all.values()
-            self._terms[folder] = [(one, composer_terms(folder, self.model, one)) for one in sets]
-        others = [
-            pair
-            for name, pair in zip(self.all, self._terms[folder], strict=True)
-            if name.partition(",")[0] != left_out
-        ]
-
-        def scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float, float]:
-            key = folder, dev.name, weights
-            if key not in self._known:
-                self._known[key] = dev_scores(dev, terms, weights)
-            return self._known[key]
-
-        return dict(choose_weights(others, scores_of=scores).settings)
+        if folder not in self._blends:
+            self._blends[folder] = {
+                name: BlendTrials(one, composer_terms(folder, self.model, one))
+                for name, one in self.all.items()
+            }
+        parts = self._blends[folder].items()
+        others = [part for name, part in parts if name.partition(",")[0] != left_out]
+        return dict(choose_weights(others).settings)
 
 
 def best(trials: Sequence[Trial], names: Sequence[str]) -> Trial:

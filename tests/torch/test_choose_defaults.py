@@ -15,7 +15,8 @@ from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms
 from composir.model import Model
 from composir.train.blend import choose_weights
-from composir.train.dev_set import DevSet, dev_scores
+from composir.train.blend_trials import BlendTrials
+from composir.train.dev_set import DevSet
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import make_task
 
@@ -37,9 +38,8 @@ def part(seed: int) -> DevSet:
     task = replace(task, name=f"part {seed}")
     vectors = MODEL.encode_pixels(pixels)
     prepared = PreparedTask(task, VectorTable(ids, vectors, "made"), None, None)
-    rows = tuple(enumerate(words))
     texts = MODEL.encode_texts(words)
-    return DevSet(prepared, vectors, rows, ids, np.arange(COUNT), vectors, texts)
+    return DevSet(prepared, vectors, tuple(words), ids, np.arange(COUNT), vectors, texts)
 
 
 def terms(dev: DevSet) -> Terms:
@@ -48,9 +48,10 @@ def terms(dev: DevSet) -> Terms:
 
 
 def of_both(parts: list[DevSet]) -> tuple[Judged, list[float]]:
+    """`sum` as it is judged, and as a trial of a blend scores it."""
     prepared = [one.prepared for one in parts]
     half = BlendWeights(sentence=0.0, image=0.5, text=0.5)
-    scores = [float(np.mean(dev_scores(one, terms(one), half))) for one in parts]
+    scores = [float(np.mean(BlendTrials(one, terms(one)).scores([half]))) for one in parts]
     return judge(cast(Model, MODEL), "sum", {"alpha": 0.5}, prepared), scores
 
 
@@ -66,7 +67,7 @@ def test_its_criterion_is_that_of_blends(capsys: pytest.CaptureFixture[str]) -> 
     assert f"{judged.mean:.2f} %" in printed
 
     fixed = {"sentence": 0.0, "direction": 0.0, "image": 0.5, "text": 0.5}
-    chosen = choose_weights([(one, terms(one)) for one in parts], fixed)
+    chosen = choose_weights([BlendTrials(one, terms(one)) for one in parts], fixed)
     assert set(chosen.scores) == set(judged.scores)
 
 

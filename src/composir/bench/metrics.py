@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,35 +55,67 @@ def target_ranks(
         `ABSENT` up to the largest number of targets.
     """
     refuse_unranked(scores, "ranking")
-    width = max((len(columns) for columns in targets), default=0)
-    ranks = np.full((len(scores), width), ABSENT, dtype=np.int64)
-    for row, columns in enumerate(targets):
-        if len(columns) == 0:
-            continue
-        left_out = None if excluded is None else excluded[row]
-        ranks[row, : len(columns)] = _ranks_of_one(scores[row], columns, left_out, row)
-    return ranks
+    return TargetPlaces.of(targets, excluded).ranks(scores[:, None])[:, 0]
 
 
-def _ranks_of_one(scores: Scores, columns: Sequence[int], left_out: int | None, row: int) -> Ranks:
-    chosen = np.asarray(columns, dtype=np.int64)
-    if len(set(columns)) != len(chosen):
-        raise BenchError(f"query in row {row}: duplicate targets")
-    if left_out is not None and left_out in columns:
-        raise BenchError(f"query in row {row}: a target is excluded from its own gallery")
-    own = np.sort(scores[chosen])[::-1]
-    ahead = _at_least(scores, own)
-    ahead -= _at_least(own, own)
-    if left_out is not None:
-        ahead -= scores[left_out] >= own
-    return np.asarray(ahead + np.arange(1, len(own) + 1), dtype=np.int64)
+@dataclass(frozen=True, slots=True)
+class TargetPlaces:
+    """Where the right answers of n queries lie in their gallery.
+
+    Attributes:
+        aside: (n, t + 1) int64, columns that are no wrong answers: first the right ones, then what
+            takes no part; filled up with any of these.
+        present: (n, t), where of these the right ones are.
+    """
+
+    aside: Ranks
+    present: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, targets: Sequence[Sequence[int]], excluded: Sequence[int | None] | None = None
+    ) -> TargetPlaces:
+        """What `target_ranks` takes, checked."""
+        width = max((len(columns) for columns in targets), default=0)
+        present = np.array([len(own) for own in targets])[:, None] > np.arange(width)
+        aside = np.zeros((len(targets), width + 1), dtype=np.int64)
+        for row, own in enumerate(targets):
+            left_out = None if excluded is None else excluded[row]
+            if len(set(own)) != len(own):
+                raise BenchError(f"query in row {row}: duplicate targets")
+            if left_out is not None and left_out in own:
+                raise BenchError(f"query in row {row}: a target is excluded from its own gallery")
+            filling = own[0] if len(own) else 0
+            aside[row] = filling if left_out is None else left_out
+            aside[row, : len(own)] = own
+        return cls(aside, present)
+
+    def part(self, rows: slice) -> TargetPlaces:
+        """Some of the queries."""
+        return TargetPlaces(self.aside[rows], self.present[rows])
+
+    def ranks(self, scores: Scores) -> Ranks:
+        """Rank the targets by each of m scores, (n, m, g); (n, m, t) as `target_ranks` gives."""
+        present, aside = self.present[:, None], self.aside[:, None]
+        own = np.take_along_axis(scores, aside[..., :-1], axis=2)
+        own = -np.sort(-np.where(present, own, -np.inf), axis=2)
+        wrong = scores.copy()
+        np.put_along_axis(wrong, aside, -np.inf, axis=2)
+        places = _at_least(wrong, own) + np.arange(1, own.shape[2] + 1)
+        return np.where(present, places, ABSENT)
 
 
 def _at_least(scores: Scores, thresholds: Scores) -> Ranks:
-    """How many scores reach each threshold; int64, as many as thresholds."""
-    if len(thresholds) <= _MANY_TARGETS:
-        return np.array([np.count_nonzero(scores >= limit) for limit in thresholds], np.int64)
-    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
+    """How many of (n, m, g) scores reach each of their (n, m, t) thresholds."""
+    if thresholds.shape[2] <= _MANY_TARGETS:
+        counts = np.empty(thresholds.shape, dtype=np.int64)
+        for place in range(thresholds.shape[2]):
+            reached = scores >= thresholds[..., place, None]
+            counts[..., place] = np.count_nonzero(reached, axis=2)
+        return counts
+    rows = zip(np.sort(scores, axis=2), thresholds, strict=True)
+    below = [[np.searchsorted(*pair) for pair in zip(*row, strict=True)] for row in rows]
+    return np.asarray(scores.shape[2] - np.array(below), dtype=np.int64)
 
 
 def top_columns(

@@ -129,11 +129,20 @@ def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
     Returns:
         (n, D) float32, unit norm.
     """
+    return normalised(mix(weights, terms))
+
+
+def mix(weights: BlendWeights, terms: Terms) -> FloatArray:
+    """The same before its norm is made 1: a sum of all terms but `described`, each times a number.
+
+    Returns:
+        (n, D) float32; of terms that are no vectors but, say, their scores, the mix of these.
+    """
     change = _mixed(_weighted(weights, terms))
     if not weights.description or terms.described is None or terms.composed is None:
-        return normalised(change)
+        return change
     share = terms.described()
-    return normalised((1.0 - share) * change + share * _mixed(_described(weights, terms)))
+    return (1.0 - share) * change + share * _mixed(_described(weights, terms))
 
 
 def _mixed(parts: Iterable[tuple[float, _Term]]) -> FloatArray:

@@ -12,22 +12,20 @@ import numpy as np
 
 from composir.bench.metrics import CRITERION
 from composir.bench.tune import in_words
-from composir.compose.blend import BlendWeights, Terms
+from composir.compose.blend import BlendWeights
 from composir.compose.trained import ComposerFolder, ComposerManifest, save_composer
 from composir.data.outputs import refuse_links
 from composir.errors import TrainingError
 from composir.model import Model
+from composir.train.blend_trials import BlendTrials
 from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
-from composir.train.dev_set import DevSet, composer_terms, dev_scores
-from composir.types import FloatArray
+from composir.train.dev_set import DevSet, composer_terms
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TERMS = ("sentence", "direction", "image", "text", "exchange", "learned", "description")
-MAY_BE_NOTHING = {"exchange": "exchange", "learned": "learned", "description": "described"}
-"""Weights of what a composer, or a dev set, may have nothing of, and that field of `Terms`."""
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 GRID = {
     "sentence": (1.0,),
@@ -47,7 +45,6 @@ STARTS: tuple[Mapping[str, float], ...] = (
 
 
 Score = Callable[[Mapping[str, float]], float]
-ScoresOf = Callable[[DevSet, Terms, BlendWeights], tuple[float, float]]
 
 
 class BlendSettings(Settings):
@@ -114,10 +111,7 @@ class BlendChoice:
 
 
 def choose_weights(
-    dev: Sequence[tuple[DevSet, Terms]],
-    fixed: Mapping[str, float] | None = None,
-    *,
-    scores_of: ScoresOf = dev_scores,
+    dev: Sequence[BlendTrials], fixed: Mapping[str, float] | None = None
 ) -> BlendChoice:
     """Search along one weight after the other, from several starts, for the best blend.
 
@@ -127,59 +121,48 @@ def choose_weights(
     Args:
         dev: The dev sets; the best blend has the highest mean over them of `CRITERION`.
         fixed: Weights that stay as they are, these too.
-        scores_of: Scores a blend; for who keeps what it has ranked.
     """
-    held = {**dict.fromkeys(_idle([terms for _, terms in dev]), 0.0), **(fixed or {})}
-    known: dict[tuple[float, ...], list[tuple[float, float]]] = {}
+    idle = frozenset.intersection(*(one.idle for one in dev))
+    held = {**dict.fromkeys(idle, 0.0), **(fixed or {})}
+    known: dict[BlendWeights, float] = {}
 
-    def score(weights: Mapping[str, float]) -> float:
-        key = tuple(weights[name] for name in TERMS)
-        if not any(weights[name] for name in TERMS if name not in {"learned", "description"}):
-            return -1.0  # neither of them makes a query alone
-        if key not in known:
-            chosen = BlendWeights(**weights)
-            known[key] = [scores_of(one, terms, chosen) for one, terms in dev]
-        return float(np.mean(known[key]))
+    def score(tried: Sequence[Mapping[str, float]]) -> list[float]:
+        blends = [BlendWeights(**one) if _asks(one) else None for one in tried]
+        asked = [one for one in blends if one is not None]
+        by_set = [part.scores(asked) for part in dev]
+        known.update((one, float(np.mean(row))) for one, *row in zip(asked, *by_set, strict=True))
+        return [-1.0 if one is None else known[one] for one in blends]
 
     found = [
         _climb({**dict.fromkeys(TERMS, 0.0), **start, **held}, held, score) for start in STARTS
     ]
-    best = max(found, key=score)
-    scores = known.get(tuple(best[name] for name in TERMS))
-    if scores is None:
+    best = max(found, key=lambda weights: score([weights])[0])
+    if not _asks(best):
         raise TrainingError(f"the weights {held} leave nothing to blend")
-    recalls = {one.name: recall for (one, _), (recall, _) in zip(dev, scores, strict=True)}
+    recalls = {one.dev.name: one.scores([BlendWeights(**best)])[0][0] for one in dev}
     return BlendChoice(best, float(np.mean([*recalls.values()])), recalls, len(known))
 
 
-def _idle(made: Sequence[Terms]) -> list[str]:
-    """Weights that count in no query: of moves, where a composer has learned none."""
-    return [
-        weight
-        for weight, field in MAY_BE_NOTHING.items()
-        if not any(_counts(getattr(terms, field)) for terms in made)
-    ]
-
-
-def _counts(term: Callable[[], FloatArray] | None) -> bool:
-    return term is not None and bool(np.any(term()))
+def _asks(weights: Mapping[str, float]) -> bool:
+    """Whether there is a query at all: of moves alone, or of descriptions alone, none is made."""
+    return any(weights[name] for name in TERMS if name not in {"learned", "description"})
 
 
 def _climb(
     weights: dict[str, float],
     held: Mapping[str, float],
-    score: Score,
+    score: Callable[[Sequence[Mapping[str, float]]], list[float]],
 ) -> dict[str, float]:
-    best = score(weights)
+    best = score([weights])[0]
     while True:
         before = best
         for name in TERMS:
             if name in held:
                 continue
-            for value in VALUES:
-                tried = {**weights, name: value}
-                if score(tried) > best + 1e-9:
-                    weights, best = tried, score(tried)
+            tried = [{**weights, name: value} for value in VALUES]
+            for one, reached in zip(tried, score(tried), strict=True):
+                if reached > best + 1e-9:
+                    weights, best = one, reached
         if best == before:
             return weights
 
@@ -204,10 +187,10 @@ def choose_blend(
 ) -> BlendChoice:
     """Choose the blend of a trained composer and write it into its settings and its card."""
     refuse_links(folder)
-    terms = [(one, composer_terms(folder, model, one)) for one in dev]
-    if not terms:
+    trials = [BlendTrials(one, composer_terms(folder, model, one)) for one in dev]
+    if not trials:
         raise TrainingError("the blend is chosen on dev queries: name data set folders with --dev")
-    choice = choose_weights(terms, fixed)
+    choice = choose_weights(trials, fixed)
     record_choice(folder, choice)
     return choice
 

@@ -1,7 +1,4 @@
-"""Dev sets: composed queries that runs are judged by and blends are chosen on, encoded once.
-
-The four vectors of every query are computed once; a trial of weights only adds and ranks them.
-"""
+"""Dev sets: composed queries that runs are judged by and blends are chosen on, encoded once."""
 
 from __future__ import annotations
 
@@ -14,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composir.bench.evaluation import PreparedTask, VectorSource, load_tasks, prepare
-from composir.bench.metrics import CRITERION
-from composir.bench.protocol import outcomes, rank
 from composir.bench.task import LoadOptions
 from composir.compose import open_trained
-from composir.compose.base import ComposedQueries, QueryBatch
-from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.base import QueryBatch
+from composir.compose.blend import Terms
 from composir.compose.changes import Changes
 from composir.compose.description import described_if_any
-from composir.compose.sphere import normalised
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens
 from composir.compose.trained import Templates
@@ -42,16 +36,16 @@ class DevSet:
     Attributes:
         prepared: Task and vectors; queries without an image or without words are left out.
         gallery: (g, D) float32.
-        rows: Number of the query and text, one row a text.
+        words: Of each of the n queries, the modification.
         references: Ids of the m distinct references.
-        place: (r,) int64, which reference each row has.
+        place: (n,) int64, which reference each query has.
         vectors: (m, D) float32, the references' vectors.
-        texts: (r, D) float32, the modifications' vectors.
+        texts: (n, D) float32, the modifications' vectors.
     """
 
     prepared: PreparedTask
     gallery: FloatArray
-    rows: tuple[tuple[int, str], ...]
+    words: tuple[str, ...]
     references: tuple[str, ...]
     place: NDArray[np.int64]
     vectors: FloatArray
@@ -81,24 +75,25 @@ def open_dev_set(
     """Read a data set folder with `queries.jsonl` and encode its pictures and texts."""
     _, root, tasks = load_tasks(str(folder.expanduser().absolute()), None, LoadOptions())
     task = tasks[0]
-    asked = tuple(q for q in task.queries if q.reference is not None and all(q.texts))
+    # A folder's queries have one text each, which may be empty.
+    asked = tuple(q for q in task.queries if q.reference is not None and q.texts[0])
     if not asked:
         raise TrainingError(f"{root}: no dev query has both a reference image and a text")
     prepared = prepare(
         replace(task, queries=asked),
         VectorSource(model=model, cache=FeatureStore(cache), progress=progress),
     )
-    rows = tuple((number, text) for number, query in enumerate(asked) for text in query.texts)
+    words = tuple(query.texts[0] for query in asked)
     references = tuple(dict.fromkeys(str(query.reference) for query in asked))
     places = {name: place for place, name in enumerate(references)}
     return DevSet(
         prepared=prepared,
         gallery=prepared.table.rows(task.gallery, task.name),
-        rows=rows,
+        words=words,
         references=references,
-        place=np.array([places[str(asked[number].reference)] for number, _ in rows]),
+        place=np.array([places[str(query.reference)] for query in asked]),
         vectors=prepared.table.rows(references, task.name),
-        texts=model.encode_texts([without_reference(text) for _, text in rows]),
+        texts=model.encode_texts([without_reference(text) for text in words]),
     )
 
 
@@ -121,36 +116,18 @@ def terms_of(
         adapted: Encodes the composed sentences instead, if given.
         changes: Gives what the texts change, if that is part of the blend.
     """
-    composed = [filled(templates.composed, text) for _, text in dev.rows]
+    composed = [filled(templates.composed, text) for text in dev.words]
     words = [tokens.words[place] for place in dev.place]
     asked = (adapted or plain).encode_spliced(composed, words)[0]
     alone = [templates.image] * len(tokens.words)
     own = plain.encode_spliced(alone, list(tokens.words))[0][dev.place]
     image = (dev.vectors if tokens.vectors is None else tokens.vectors)[dev.place]
-    texts = [text for _, text in dev.rows]
-    described = described_if_any(texts)
+    described = described_if_any(dev.words)
     four = (lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
     if changes is None:
         return Terms(*four, described=described)
-    made = changes(image, texts)
+    made = changes(image, dev.words)
     return Terms(*four, lambda: made[0], lambda: made[1], described)
-
-
-def dev_score(dev: DevSet, terms: Terms, weights: BlendWeights) -> float:
-    """Recall@10 of a blend on a dev set, percent."""
-    return dev_scores(dev, terms, weights)[0]
-
-
-def dev_scores(dev: DevSet, terms: Terms, weights: BlendWeights) -> tuple[float, float]:
-    """Recall@10 and mAP@10 of a blend on a dev set, percent."""
-    rows = blend(weights, terms)
-    sums = np.zeros((len(dev.prepared.task.queries), rows.shape[1]), dtype=np.float32)
-    for number, row in zip((number for number, _ in dev.rows), rows, strict=True):
-        sums[number] += row
-    composed = ComposedQueries(normalised(sums)[:, None])
-    rankings = rank(dev.prepared.task, composed, dev.gallery, top=0)
-    recall, precision = (100.0 * float(outcomes(rankings, [one]).mean()) for one in CRITERION)
-    return recall, precision
 
 
 def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:

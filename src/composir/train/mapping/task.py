@@ -18,8 +18,9 @@ from composir.encode.stored import StoredRows
 from composir.errors import TrainingError
 from composir.model.base import SplicingEncoder
 from composir.train.blend import BlendSettings
+from composir.train.blend_trials import BlendTrials
 from composir.train.config import Count, LearningRate, Pairs, Settings, Temperature, Texts, Weight
-from composir.train.dev_set import DevSet, dev_score, terms_of
+from composir.train.dev_set import DevSet, terms_of
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup, drawn_rows
 from composir.train.losses import distillation_loss, relative_entropy, symmetric_contrast
@@ -53,9 +54,10 @@ def dev_check(
         seen = None if patches is None else torch.from_numpy(patches).to(device)
         words, _ = mapper(torch.from_numpy(dev.vectors).to(device), seen)
         terms = terms_of(dev, LightTokens(words.cpu().numpy()), templates, texts)
+        scores = BlendTrials(dev, terms).scores([*blends.values()])
         return {
-            f"{dev.name}/{name}/recall@10": dev_score(dev, terms, weights)
-            for name, weights in blends.items()
+            f"{dev.name}/{name}/recall@10": recall
+            for name, (recall, _) in zip(blends, scores, strict=True)
         }
 
     return check
