@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
-from held_out import domains, write_held_out
+from held_out import Domain, domains, write_held_out
 from leave_one_out import GRIDS, Choices
 from quality_tables import Compared, document
 from trained_without import Trained, read_trained
@@ -70,12 +71,16 @@ class Report:
 def main() -> None:
     asked = arguments()
     write_held_out(asked.data, asked.held_out)
-    report = run_all(asked, FeatureStore(asked.cache))
-    for output in report.outputs:
-        for result in output.results:
-            result.save(result_path(asked.runs, result))
-    told = document(report.compared, report.trained, report.own, report.tuned, report.others)
-    asked.out.write_text(told, encoding="utf-8")
+    known = {one.name: one for one in domains(asked.held_out)}
+    report = Report([], read_trained(asked.trained, asked.model, set(known)), [], [], [])
+    try:
+        run_all(report, known, asked, FeatureStore(asked.cache))
+    finally:  # stopped early, it has told of whole test parts
+        if report.compared:
+            text = document(
+                report.compared, report.trained, report.own, report.tuned, report.others
+            )
+            asked.out.write_text(text, encoding="utf-8")
     tasks = {part.task.name: part.task for one in report.outputs for part in one.prepared}
     shown = sections([result for one in report.outputs for result in one.results])
     page = asked.runs / "quality.html"
@@ -92,7 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--domain", action="append", help="only this; repeatable")
     parser.add_argument("--composer", action="append", help="only these trained ones; repeatable")
     parser.add_argument("--primary", action="store_true", help="leave-one-domain-out alone")
-    parser.add_argument("--no-costs", action="store_true", help="measure no times")
+    parser.add_argument("--no-costs", action="store_true", help="measure no costs")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--held-out", type=Path, default=ROOT / ".cache" / "held-out")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
@@ -100,38 +105,70 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_all(asked: argparse.Namespace, cache: FeatureStore) -> Report:
-    known = {one.name for one in domains(asked.held_out)}
-    trained = read_trained(asked.trained, asked.model, known)
-    compared = leave_one_out(asked, trained, cache)
-    if asked.primary:
-        return Report(compared, trained, [], [], [])
-    model = load_model(asked.model)
-    own, tuned = own_settings(asked, model, cache)
-    play = partial(run, asked=asked, model=model, cache=cache)
-    others = [output for plan in sets_without_dev(asked.data) for output in play(plan)]
-    return Report(compared, trained, own, tuned, others)
-
-
-def leave_one_out(
-    asked: argparse.Namespace, trained: Mapping[str, Trained], cache: FeatureStore
-) -> list[Compared]:
-    """Every test set, with settings that were chosen on the other domains."""
-    models = {name: load_model(name) for name in {one.model for one in trained.values()}}
+def run_all(
+    report: Report, known: Mapping[str, Domain], asked: argparse.Namespace, cache: FeatureStore
+) -> None:
+    """Fill the report, one test part after the other."""
+    names = {asked.model, *(one.model for one in report.trained.values())}
+    models = {name: load_model(name) for name in names}
     choices = {name: Choices(model, asked.held_out, asked.cache) for name, model in models.items()}
-    compared = []
-    for domain in domains(asked.held_out):
-        if asked.domain and domain.name not in asked.domain:
-            continue
-        used = trained[domain.name]
-        methods = methods_without(asked, domain.name, used, choices[used.model])
-        model = models[used.model]
-        for test in domain.tests:
-            plan = replace(own(test), model=used.model, costs=not asked.no_costs)
-            plan = replace(plan, methods=tuple(one for _, one in methods))
-            (output,) = run_plan(plan, model, cache=cache)
-            compared.append(Compared(domain.name, output, tuple(name for name, _ in methods)))
-    return compared
+    for name in asked.domain or known:
+        used = report.trained[name]
+        without = methods_without(asked, name, used, choices[used.model])
+        run_domain(known[name], without, report, asked, models, cache)
+    for plan in () if asked.primary else sets_without_dev(asked.data):
+        if there(plan):
+            lists = [(asked.model, plan.methods)]
+            report.others.extend(run(replace(plan, costs=False), lists, models, cache))
+
+
+def run_domain(
+    domain: Domain,
+    without: Sequence[tuple[str, Method]],
+    report: Report,
+    asked: argparse.Namespace,
+    models: Mapping[str, Model],
+    cache: FeatureStore,
+) -> None:
+    """Add a domain's test parts to the report; costs are measured on the first part of all."""
+    lists = [(report.trained[domain.name].model, [method for _, method in without])]
+    if not asked.primary:
+        tuned = tuned_on(own(domain.dev), models[asked.model], cache)
+        lists.append((asked.model, own_methods(tuned, models[asked.model])))
+        report.tuned.extend(tuned)
+    for test in domain.tests:
+        costs = not (asked.no_costs or report.compared)
+        first, *second = run(replace(own(test), costs=costs), lists, models, cache)
+        report.compared.append(Compared(domain.name, first, tuple(name for name, _ in without)))
+        report.own.extend(second)
+        for result in (result for output in (first, *second) for result in output.results):
+            result.save(result_path(asked.runs, result))
+
+
+def run(
+    plan: Plan,
+    lists: Sequence[tuple[str, Sequence[Method]]],
+    models: Mapping[str, Model],
+    cache: FeatureStore,
+) -> list[RunOutput]:
+    """Run each list of methods with its model; those of one model encode what they share once."""
+    told(f"{plan.datasets[0]}: {sum(len(methods) for _, methods in lists)} methods")
+    outputs: dict[str, RunOutput] = {}
+    for name in dict.fromkeys(name for name, _ in lists):
+        methods = tuple(one for model, some in lists if model == name for one in some)
+        (outputs[name],) = run_plan(
+            replace(plan, model=name, methods=methods), models[name], cache=cache
+        )
+    results = {name: iter(output.results) for name, output in outputs.items()}
+    return [
+        replace(outputs[name], results=tuple(islice(results[name], len(methods))))
+        for name, methods in lists
+    ]
+
+
+def told(what: str) -> None:
+    """Say what is going on: all of it takes the better part of an hour."""
+    print(f"{datetime.now():%H:%M:%S} {what}", flush=True)
 
 
 def methods_without(
@@ -147,24 +184,16 @@ def methods_without(
         for folder in folders:
             composer = name if folder == ships else str(folder)
             found.append((name, Method(composer, choices.blend(folder, domain))))
+            told(f"without {domain}: {found[-1][1]}")
     return found
 
 
-def own_settings(
-    asked: argparse.Namespace, model: Model, cache: FeatureStore
-) -> tuple[list[RunOutput], list[Tuned]]:
+def own_methods(tuned: Sequence[Tuned], model: Model) -> list[Method]:
     """The bundle's settings, alpha tuned on the set's own dev part, and sentences alone."""
-    outputs, all_tuned = [], []
-    for domain in domains(asked.held_out):
-        tuned = tuned_on(own(domain.dev), model, cache)
-        methods = [Method(one.composer, one.settings, one) for one in tuned]
-        methods += [Method(name, {}) for name in untuned(model)]
-        # Every composed sentence alone too, as papers compare mappings and composing.
-        methods += [Method(name, SENTENCE_ALONE) for name in model.composer_folders()]
-        for test in domain.tests:
-            outputs += run(replace(own(test), methods=tuple(methods)), asked, model, cache)
-        all_tuned += tuned
-    return outputs, all_tuned
+    methods = [Method(one.composer, one.settings, one) for one in tuned]
+    methods += [Method(name, {}) for name in untuned(model)]
+    # Every composed sentence alone too, as papers compare mappings and composing.
+    return methods + [Method(name, SENTENCE_ALONE) for name in model.composer_folders()]
 
 
 def untuned(model: Model) -> tuple[str, ...]:
@@ -192,15 +221,6 @@ def tuned_on(dev: Plan, model: EmbeddingModel, cache: FeatureStore) -> list[Tune
     tasks = load_tasks(dev.datasets[0], None, dev.options)[2]
     prepared = [prepare(task, VectorSource(model, cache=cache)) for task in tasks]
     return [tune(prepared, model, name, parse_grid(GRIDS[name])) for name in TUNED]
-
-
-def run(
-    plan: Plan, asked: argparse.Namespace, model: EmbeddingModel, cache: FeatureStore
-) -> list[RunOutput]:
-    if not there(plan):
-        return []
-    plan = replace(plan, model=asked.model, costs=not asked.no_costs)
-    return list(run_plan(plan, model, cache=cache))
 
 
 def there(plan: Plan) -> bool:
