@@ -173,7 +173,7 @@ def _evaluate(plan: Plan, name: str, source: VectorSource) -> RunOutput:
     for method, tuning, files in zip(methods, tunings, submissions, strict=True):
         setup = _setup(plan, name, root, method)
         on_rankings = files.take if plan.submission else None
-        composer = made and made(setup.composer, setup.settings)
+        composer = None if made is None else made(setup.composer, setup.settings)
         result = evaluate(
             *(prepared, setup, source.model, composer),
             tuning=tuning,
