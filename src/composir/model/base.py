@@ -123,7 +123,7 @@ class JointEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SentenceBatch:
-    """SentenceBatch of one kind.
+    """Sentences of one kind.
 
     Attributes:
         templates: n texts, with one `{}` each where there are pseudo-words.
