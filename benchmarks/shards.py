@@ -1,6 +1,6 @@
 """Four workers beside one indexer, and the merge of many shards.
 
-    python benchmarks/shards.py [--images 400] [--threads 1] [--shards 16] [--rows 100000]
+    python benchmarks/shards.py [--images 1200] [--threads 2] [--shards 16] [--rows 100000]
     python benchmarks/shards.py --write
 
 **Workers.** The generated JPEGs of `index_throughput.py`, indexed by `composir index` into a new
@@ -10,8 +10,9 @@ than all of them together, they share. The ratio of both throughputs is of one r
 processes, and the merge, are within.
 
 **Merge.** Shards of seeded random vectors with made-up rows, and no thumbnails, are made beside an
-empty gallery; the merge of all is timed, with its compaction and, above a million rows, the vector
-index. `--write` puts the table into `benchmarks/results/shards.md`.
+empty gallery; the merge of all is timed, with its compaction. From then on all rows are searched.
+The vector index, which a gallery of more than a million rows gets at the end of the same merge, is
+timed apart. `--write` puts the table into `benchmarks/results/shards.md`.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def measure_workers(folder: Path, images: int, threads: int) -> Throughput:
     return Throughput(images / one, images / (time.perf_counter() - begun))
 
 
-def measure_merge(gallery: Path, shards: int, rows: int) -> MergeReport:
+def measure_merge(gallery: Path, shards: int, rows: int) -> tuple[MergeReport, MergeReport]:
+    """The merge without the vector index, and what is left to a merge of nothing: the index."""
     model = FreeModel(DIMENSION)
     Gallery.create_or_open(gallery, model)
     plan = ShardPlan(shards, identity_of(model), ("/photos",), {"/photos": ()})
@@ -80,13 +82,20 @@ def measure_merge(gallery: Path, shards: int, rows: int) -> MergeReport:
         shard = Gallery.create_or_open(place_of(gallery, Shard(number, shards)), model)
         fill(shard, rows, DIMENSION, seed=number)
         ShardRecord(number, plan, "begun").write(gallery, "complete")
-    report = merge_shards(gallery)
+    report = merge_shards(gallery, exact_limit=shards * rows)
     if report.total != shards * rows:
         raise SystemExit(f"{report.total:,} rows were merged, not {shards * rows:,}")
-    return report
+    return report, merge_shards(gallery)
 
 
-def table(workers: Throughput, merge: MergeReport, images: int, threads: int, rows: int) -> str:
+def table(
+    workers: Throughput,
+    merges: tuple[MergeReport, MergeReport],
+    images: int,
+    threads: int,
+    rows: int,
+) -> str:
+    merge, index = merges
     return "\n".join(
         [
             f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
@@ -96,9 +105,10 @@ def table(workers: Throughput, merge: MergeReport, images: int, threads: int, ro
             f"| one indexer, {images:,} JPEGs, {threads} threads | {workers.one:.1f} images/s | |",
             f"| {WORKERS} workers of {threads} threads, and the merge "
             f"| {workers.many:.1f} images/s | |",
-            f"| ratio | {workers.many / workers.one:.2f} | |",
+            f"| ratio | {workers.many / workers.one:.2f} | ≥ 0.90 |",
             f"| merge of {merge.shards} shards of {rows:,} vectors | {merge.seconds:.1f} s "
             "| 16 of 100,000: ≤ 120 s |",
+            f"| the vector index of all of them | {index.seconds:.1f} s | 1M: ≤ 900 s |",
             "",
         ]
     )
@@ -106,16 +116,16 @@ def table(workers: Throughput, merge: MergeReport, images: int, threads: int, ro
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shards", type=int, default=16)
     parser.add_argument("--rows", type=int, default=100_000, help="of each shard")
     parser.add_argument("--write", action="store_true", help="put the table into results/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workers = measure_workers(Path(folder), options.images, options.threads)
-        merge = measure_merge(Path(folder, "merged"), options.shards, options.rows)
-    report = table(workers, merge, options.images, options.threads, options.rows)
+        merges = measure_merge(Path(folder, "merged"), options.shards, options.rows)
+    report = table(workers, merges, options.images, options.threads, options.rows)
     print(report)
     if options.write:
         RESULTS.parent.mkdir(exist_ok=True)
