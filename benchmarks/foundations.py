@@ -9,7 +9,7 @@ apart, so int8's gate is left out here; on real weights it decides. Then all are
 few rounds of some seconds each, so that what else the machine does meets all alike; figures are
 medians. Pictures are prepared beforehand; torch runs transformers' own towers, without gradients,
 and of MobileCLIP composir's own ones, for open_clip need not be here. All that is made is kept in
-`--work`. `--write` puts the table into `results/foundations.md`.
+`--work`. `--write` puts the rows into `results/foundations.md`; those of other models stay.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def main() -> None:
     text = report(rows, asked.threads)
     print(text)
     if asked.write:
-        RESULTS.write_text(text, encoding="utf-8")
+        before = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
+        RESULTS.write_text(with_other_rows(text, before), encoding="utf-8")
 
 
 def measured(name: str, work: Path, threads: int, rounds: int, seconds: float) -> Row:
@@ -245,7 +247,8 @@ def report(rows: Sequence[Row], threads: int) -> str:
         "# Foundation models: speed and room\n",
         f"Printed by `python benchmarks/foundations.py`; {machine}, {versions}. Random weights of "
         "real sizes, pictures prepared beforehand, medians of rounds by turns; torch runs "
-        f"transformers' towers (of MobileCLIP ours) in float32, with batches of {BATCH}.\n",
+        f"transformers' towers (of MobileCLIP ours) in float32, with batches of {BATCH}. Rows may be "
+        "of several days and machines: compare within one.\n",
         "## Speed\n",
         speed(rows),
         "## Adding\n",
@@ -254,6 +257,22 @@ def report(rows: Sequence[Row], threads: int) -> str:
         room(rows),
     ]
     return "\n".join(parts)
+
+
+def with_other_rows(text: str, before: str) -> str:
+    """A page with the rows of an earlier one about models that were not measured now."""
+    made = []
+    for section, earlier in zip_longest(text.split("\n## "), before.split("\n## "), fillvalue=""):
+        lines = section.splitlines()
+        known = {line.split("|")[1] for line in lines if line.startswith("|")}
+        others = [
+            line
+            for line in earlier.splitlines()
+            if line.startswith("|") and line.split("|")[1] not in known
+        ]
+        place = next((at for at, line in enumerate(lines) if line.startswith("| ---")), -1) + 1
+        made.append("\n".join([*lines[:place], *others, *lines[place:]]))
+    return "\n## ".join(made) + "\n"
 
 
 def speed(rows: Sequence[Row]) -> str:

@@ -68,13 +68,13 @@ async function filmed(address: string, sent: Sent[], end: () => void): Promise<S
 }
 
 /** The same gallery as plain files behind a server of files, started where nothing of composir runs. */
-export async function exported(...options: string[]): Promise<Stage> {
+export async function exported(...options: string[]): Promise<Stage & { readonly folder: string }> {
   const home = process.env["COMPOSIR_WEB"]!;
   const folder = mkdtempSync(join(home, "site-"));
   await finished(composir(home, "export", "page", join(home, "gallery"), "--out", folder, ...options));
   const files = spawn(PYTHON, ["-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder]);
   const port = await said(files, /port (\d+)/);
-  return filmed(`http://127.0.0.1:${port}/`, [], () => files.kill());
+  return { ...(await filmed(`http://127.0.0.1:${port}/`, [], () => files.kill())), folder };
 }
 
 /** What the library finds, as `composir search --json` says. */
