@@ -247,8 +247,8 @@ def report(rows: Sequence[Row], threads: int) -> str:
         "# Foundation models: speed and room\n",
         f"Printed by `python benchmarks/foundations.py`; {machine}, {versions}. Random weights of "
         "real sizes, pictures prepared beforehand, medians of rounds by turns; torch runs "
-        f"transformers' towers (of MobileCLIP ours) in float32, with batches of {BATCH}. Rows may be "
-        "of several days and machines: compare within one.\n",
+        f"transformers' towers (of MobileCLIP ours) in float32, with batches of {BATCH}. Rows may "
+        "be of several days and machines: compare within one.\n",
         "## Speed\n",
         speed(rows),
         "## Adding\n",
