@@ -27,10 +27,8 @@ LEAVE_ONE_OUT = f"""\
 Alpha, the weights of `replace` and `direction`, and the blends of trained composers are chosen for
 each domain on the dev parts of the **other** domains, by the {in_words(CRITERION)}; no setting has
 seen a query of the domain that it is reported on. Blends, and what `replace` does about words of no
-list, are chosen on these parts in other words too. Only the dev part of the real edits has texts
-that describe all of what is asked for, so on the real edits blends treat these as any other. Each
-figure is tested against the better of {" and ".join(f"`{name}`" for name in BASELINES)} on that
-very set, which favours the baseline."""
+list, are chosen on these parts in other words too. Each figure is tested against the better of
+{" and ".join(f"`{name}`" for name in BASELINES)} on that very set, which favours the baseline."""
 
 WEIGHTS_HAVE_SEEN = """\
 **What is left out is the choice of settings; training has seen these domains.** The weights of the
@@ -49,6 +47,10 @@ One setting for all sets, as the bundle has it, beside `sum` and `slerp` with al
 part of the same set, and every composed sentence alone. Blends of the bundle were chosen on these
 same dev parts together, and trained composers may have seen the training parts of these domains:
 these tables say what a user of such pictures gets, not what carries over."""
+
+NOT_RUN = """\
+Not run for this page: the text proxy of CIRR, and words alone on flickr8k-dev, whose figures are in
+[the model's card](../src/composir/model/mini/README.md)."""
 
 INTERVALS = """\
 Queries of one product, title, class or edit answer alike, so that an interval over single queries
@@ -104,6 +106,9 @@ def document(
     if not any(one.composers for one in trained.values()):
         lines += [WEIGHTS_HAVE_SEEN, ""]
     lines += [*what_was_trained(trained), "", *summary(compared), ""]
+    missing = sorted(set(trained) - {one.domain for one in compared})
+    if missing:
+        lines += [f"**Not run for this page: {', '.join(missing)}.**", ""]
     for one in compared:
         lines += part(one.section, "leave-one-domain-out")
     if own:
@@ -112,6 +117,8 @@ def document(
         lines += part(sections(output.results)[0], "own settings")
     for output in others:
         lines += part(sections(output.results)[0])
+    if not others:
+        lines += [NOT_RUN, ""]
     results = (own or [compared[0].output])[0].results
     if any(result.efficiency.query_ms is not None for result in results):
         lines += ["## What it costs", "", f"Measured on {results[0].header.dataset}.", ""]
