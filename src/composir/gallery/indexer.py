@@ -42,7 +42,7 @@ from composir.gallery.reader import FileReader
 from composir.gallery.store import Store
 from composir.gallery.writer import RowWriter
 from composir.images.remote_scan import scan_stores
-from composir.images.scan import FoundFile, ScanNotes, scan
+from composir.images.scan import INDEXED, FoundFile, ScanNotes, scan
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
@@ -165,7 +165,7 @@ class IndexRun:
         notes = notes or ScanNotes()
         disks = [root for root in self._roots if not is_remote(root)]
         stores = [root for root in self._roots if is_remote(root)]
-        found = scan(disks, exclude=self._excludes, notes=notes)
+        found = scan(disks, exclude=self._excludes, notes=notes, endings=INDEXED)
         found = chain(found, scan_stores(stores, self._excludes, notes))
         return self._members.unpacked(found, notes)
 

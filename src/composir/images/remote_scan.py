@@ -16,7 +16,7 @@ from composir.data.excludes import Excludes, RootPatterns
 from composir.data.object_store import Entry, check_address, list_folder, name_in_store
 from composir.data.places import GALLERY_MANIFEST
 from composir.data.remote_paths import RemotePath
-from composir.images.scan import FoundFile, ScanNotes, is_left_out, may_hold_pictures
+from composir.images.scan import INDEXED, FoundFile, ScanNotes, is_left_out, suffix
 from composir.types import Failure
 
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
@@ -96,7 +96,7 @@ class _StoreScan:
             elif self._patterns.match(f"{folder}/{name}", str(self._root)):
                 self._notes.thinned.add(str(self._root))
             elif not is_left_out(name):
-                if is_folder or may_hold_pictures(name):
+                if is_folder or suffix(name) in INDEXED:
                     kept.append((RemotePath(f"{folder}/{name}"), entry))
                 else:
                     self._notes.count_other(name)

@@ -1,6 +1,6 @@
 """Find the picture files under some folders, as a stream, in the same order every time.
 
-What counts: regular files with a known ending (`PICTURE_SUFFIXES` and those of `CONTAINERS`; files
+What counts: regular files with a known ending (`PICTURE_SUFFIXES`, for a gallery `INDEXED`; files
 without any ending are left out, they are rarely pictures), and whatever file is named as a root
 itself. Left out: hidden files and folders, folders that systems make (`@eaDir` and the like),
 composir's own galleries, and what `exclude` matches. Symbolic links are followed, but every real
@@ -41,7 +41,8 @@ OTHER_ENDINGS = "other"
 NO_ENDING = "no ending"
 
 
-_INDEXED = PICTURE_SUFFIXES | frozenset(CONTAINERS)
+INDEXED = PICTURE_SUFFIXES | frozenset(CONTAINERS)
+"""Endings of what a gallery takes: pictures, and files that hold some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,14 @@ def scan(
     *,
     exclude: Sequence[str] | Excludes = (),
     notes: ScanNotes | None = None,
+    endings: frozenset[str] = PICTURE_SUFFIXES,
 ) -> Iterator[FoundFile | Failure]:
-    """Find picture files."""
+    """Find files with these endings, in lower case."""
     absolute = [Path(os.path.abspath(root)) for root in dict.fromkeys(roots)]
     for root in absolute:
         _check_root(root)
     patterns = exclude if isinstance(exclude, Excludes) else Excludes(absolute, exclude)
-    return _Scan(absolute, patterns, notes or ScanNotes()).run()
+    return _Scan(absolute, patterns, notes or ScanNotes(), endings).run()
 
 
 def _check_root(root: Path) -> None:
@@ -121,8 +123,10 @@ def _check_root(root: Path) -> None:
 
 
 class _Scan:
-    def __init__(self, roots: list[Path], exclude: Excludes, notes: ScanNotes) -> None:
-        self._roots, self._notes = roots, notes
+    def __init__(
+        self, roots: list[Path], exclude: Excludes, notes: ScanNotes, endings: frozenset[str]
+    ) -> None:
+        self._roots, self._notes, self._endings = roots, notes, endings
         self._real_roots = [os.path.realpath(root) for root in roots]
         self._patterns = [exclude.of_root(root) for root in roots]
         self._folders: set[tuple[int, int]] = set()
@@ -165,7 +169,7 @@ class _Scan:
             for entry in entries:
                 if patterns.match(entry.path, root):
                     self._notes.thinned.add(root)
-                elif kind := _kind(entry):
+                elif kind := _kind(entry, self._endings):
                     kept.append((entry.path, kind))
                 elif not is_left_out(entry.name):
                     self._notes.count_other(entry.name)
@@ -200,7 +204,7 @@ class _Scan:
                 return None
         if is_folder:
             return "folder"
-        return "file" if may_hold_pictures(link) else None
+        return "file" if suffix(link) in self._endings else None
 
     def _is_reached_anyway(self, real: str, *, is_folder: bool) -> bool:
         """Whether the walk comes to a real path by itself, or the path is above a root."""
@@ -216,7 +220,7 @@ class _Scan:
         relative = _relative(real, root)
         if not relative:
             return relative == "" and is_folder
-        if not is_folder and not may_hold_pictures(real):
+        if not is_folder and suffix(real) not in self._endings:
             return False
         path = root
         for part in relative.split(os.sep):
@@ -228,19 +232,14 @@ class _Scan:
         return True
 
 
-def _kind(entry: os.DirEntry[str]) -> _Kind | None:
+def _kind(entry: os.DirEntry[str], endings: frozenset[str]) -> _Kind | None:
     if is_left_out(entry.name):
         return None
     if entry.is_symlink():
         return "link"
     if entry.is_dir(follow_symlinks=False):
         return "folder"
-    return "file" if may_hold_pictures(entry.name) else None
-
-
-def may_hold_pictures(name: str) -> bool:
-    """Whether a file is a picture, or holds some, by its name."""
-    return suffix(name) in _INDEXED
+    return "file" if suffix(entry.name) in endings else None
 
 
 def is_left_out(name: str) -> bool:

@@ -191,7 +191,7 @@ def test_a_model_without_spatial_features_says_so(
 ) -> None:
     from composir.model.image_encoder import ImageEncoder
 
-    monkeypatch.setattr(ImageEncoder, "_outputs", frozenset({"vector"}))
+    monkeypatch.setattr(ImageEncoder, "_outputs", lambda *_: frozenset({"vector"}))
     settings = config(home, side=side, cache=tmp_path / "cache")
     with pytest.raises(ModelError, match="no spatial features"):
         train_isa(settings, tmp_path / "run", lambda _: None)

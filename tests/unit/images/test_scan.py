@@ -9,7 +9,7 @@ import pytest
 
 from composir.data.places import GALLERY_MANIFEST
 from composir.errors import GalleryError
-from composir.images.scan import FoundFile, scan
+from composir.images.scan import INDEXED, FoundFile, scan
 from composir.types import Failure
 from tests import pictures
 
@@ -37,6 +37,15 @@ def failures(found: Iterator[FoundFile | Failure]) -> dict[str, str]:
 def test_finds_pictures_in_order_of_name(tmp_path: Path) -> None:
     plant(tmp_path, "b.JPG", "a/z.png", "a/sub/deep.webp", "c.heic", "notes.txt", "README", "d.xcf")
     assert names(scan([tmp_path]), tmp_path) == ["a/sub/deep.webp", "a/z.png", "b.JPG", "c.heic"]
+
+
+def test_files_that_hold_pictures_are_found_for_a_gallery_alone(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "b.tar", "c.Parquet", "d.arrow", "e.txt")
+    (tmp_path / "f.tar").symlink_to(tmp_path / "b.tar")
+
+    assert names(scan([tmp_path]), tmp_path) == ["a.jpg"]
+    indexed = names(scan([tmp_path], endings=INDEXED), tmp_path)
+    assert indexed == ["a.jpg", "b.tar", "c.Parquet", "d.arrow"]
 
 
 def test_says_what_the_pipeline_needs(tmp_path: Path) -> None:
