@@ -62,6 +62,18 @@ def test_pictures_are_read_out_of_tar_shards(tmp_path: Path) -> None:
     ]
 
 
+def test_what_in_a_shard_is_no_picture_to_be_had_is_told(tmp_path: Path) -> None:
+    file = picture(tmp_path / "x.png")
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name in ("x.png", "../above.png", ".hidden.png", "x.txt"):
+            archive.add(file, name)
+    skipped: list[Failure] = []
+
+    found = training_images(tmp_path / "0.tar", skipped.append)
+    assert [image.name for image in found] == ["0.tar/x.png"]
+    assert ["'../above.png' in it" in one.reason for one in skipped] == [True]
+
+
 def test_a_table_names_paths_relative_to_itself(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from composir.data.parquet import column_names, read_table
 from composir.data.problems import log_skipped
 from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
-from composir.images.formats import PICTURE_SUFFIXES
-from composir.images.scan import scan
+from composir.images.containers.tar_shards import TarShard
+from composir.images.scan import FoundFile, scan
 from composir.train.config import File, Files, Settings, Share, Texts
 from composir.train.gallery_features import PictureFile
 from composir.triplets.records import SourceImage
@@ -139,20 +138,19 @@ def _in_folder(folder: Path) -> Found:
         yield from _in_shard(shard)
 
 
-def _in_shard(shard: Path) -> Iterator[TrainingImage]:
+def _in_shard(shard: Path) -> Found:
     try:
         check_regular(shard)
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                if (
-                    member.isfile()
-                    and member.size >= 0
-                    and Path(member.name).suffix.lower() in PICTURE_SUFFIXES
-                ):
-                    name = f"{shard.name}/{member.name}"
-                    yield TrainingImage(name, shard, member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise TrainingError(f"{shard} is no readable tar shard: {error}") from error
+        status = shard.stat()
+        found = FoundFile(shard, shard, status.st_size, status.st_mtime_ns)
+        for member in TarShard(found).members():
+            if member.fault:
+                yield Failure(shard, f"{member.name!r} in it: {member.fault}")
+            elif member.kind == "picture":
+                yield TrainingImage(f"{shard.name}/{member.name}", shard, member.begin, member.size)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TrainingError(f"{shard} is no readable tar shard: {reason}") from error
 
 
 def _in_table(table: Path) -> Found:
