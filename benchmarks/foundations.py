@@ -263,7 +263,7 @@ def with_other_rows(text: str, before: str) -> str:
     """A page with the rows of an earlier one about models that were not measured now."""
     made = []
     for section, earlier in zip_longest(text.split("\n## "), before.split("\n## "), fillvalue=""):
-        lines = section.splitlines()
+        lines = section.split("\n")
         known = {line.split("|")[1] for line in lines if line.startswith("|")}
         others = [
             line
@@ -272,7 +272,7 @@ def with_other_rows(text: str, before: str) -> str:
         ]
         place = next((at for at, line in enumerate(lines) if line.startswith("| ---")), -1) + 1
         made.append("\n".join([*lines[:place], *others, *lines[place:]]))
-    return "\n## ".join(made) + "\n"
+    return "\n## ".join(made)
 
 
 def speed(rows: Sequence[Row]) -> str:
