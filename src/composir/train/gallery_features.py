@@ -25,7 +25,6 @@ from composir.types import FloatArray
 
 HalfArray: TypeAlias = NDArray[np.float16]
 PictureFile: TypeAlias = Path | ImageFile
-TEXTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)

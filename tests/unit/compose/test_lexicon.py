@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from composir.compose.exchanges import read_exchanges, read_instead
-from composir.compose.lexicon import Lexicon, exchanged, packaged_lexicon
+from composir.compose.lexicon import (
+    Lexicon,
+    exchanged,
+    packaged_lexicon,
+    read_exchanges,
+    read_instead,
+)
 
 LEXICON = packaged_lexicon()
 

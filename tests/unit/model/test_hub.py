@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from composir.errors import ModelError
-from composir.model.hub import fetch
-from composir.model.sources import Repository
+from composir.model.sources import Repository, fetch
 from tests.hub import COMMIT, FILES, Hub, serving
 
 
