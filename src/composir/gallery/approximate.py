@@ -1,8 +1,8 @@
 """Ranking a large gallery through Lance's vector index.
 
 The index (inverted lists of RaBitQ codes, IVF_RQ) proposes candidates for each vector of the query,
-Lance refines their order with the stored vectors, and the composed query's own rule then scores
-them exactly. What a filter leaves few of is scored exactly without the index.
+and the composed query's own rule scores their stored vectors exactly. What a filter leaves few of
+is scored exactly without the index.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +21,20 @@ from composir.gallery.ranking import (
     Candidate,
     CandidateRows,
     ExactRanking,
+    Matches,
     Scores,
     best_positions,
     candidates,
 )
-from composir.gallery.rows import CANDIDATE_COLUMNS
 from composir.gallery.store import Store
 from composir.types import FloatArray
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 SAMPLE = 4096
 FEW_MATCHES = 20_000
-_PROBES = 64
-_REFINE_FACTOR = 5
+_LIST_ROWS = 4096  # that Lance aims at for each of its lists
+_LISTS = 64  # looked through at least
+_SHARE_OF_LISTS = 4  # a quarter of them: texts lie far from all pictures, and near no one list
+_FEWEST = 100  # proposed at least, as codes order them only roughly
 _PRODUCT_FACTOR = 10
 _PENALISED_FACTOR = 10
 _WIDEST = 16_384
@@ -47,6 +46,7 @@ class ApproximateRanker:
     def __init__(self, store: Store, seed: int = 0) -> None:
         """Rank a store that has an index; the seed chooses the sample."""
         self._store, self._seed = store, seed
+        self._rows, self._matches = CandidateRows(store), Matches(store)
         self.size = len(store)
         self._sample: FloatArray | None = None
 
@@ -57,9 +57,9 @@ class ApproximateRanker:
             background = composed.similarities(self._whole_sample())[0]
             propose = partial(self._propose, None, self.size)
             return ProposedRanking(propose, composed, self.size, background, penalties)
-        from composir.gallery.filters import lance_filter, matching_positions
+        from composir.gallery.filters import lance_filter
 
-        positions = matching_positions(self._store, where)
+        positions = self._matches(where)
         if len(positions) <= FEW_MATCHES:
             return self._rank_few(composed, penalties, positions)
         background = composed.similarities(self._vectors(self._drawn(positions)))[0]
@@ -68,20 +68,23 @@ class ApproximateRanker:
 
     def _propose(
         self, where: str | None, searched: int, queries: FloatArray, count: int
-    ) -> _TableProposals:
+    ) -> _RowProposals:
         import pyarrow as pa
 
-        names = [*CANDIDATE_COLUMNS, "vector", *self._store.metadata_columns]
-        nearest: dict[str, Any] = {
-            "column": "vector",
-            "k": min(count, searched),
-            "refine_factor": _REFINE_FACTOR,
-            "metric": "cosine",
-        }
-        whole = count * _REFINE_FACTOR >= searched
-        nearest |= {"use_index": False} if whole else {"nprobes": _PROBES}
-        tables = [self._store.nearest(names, nearest | {"q": query}, where) for query in queries]
-        return _TableProposals(self._store, pa.concat_tables(tables).drop_columns(["_distance"]))
+        wanted = max(count, _FEWEST)
+        nearest: dict[str, Any] = {"column": "vector", "k": min(wanted, searched)}
+        whole = wanted >= searched
+        lists = max(_LISTS, self.size // _LIST_ROWS // _SHARE_OF_LISTS)
+        nearest |= {"use_index": False} if whole else {"nprobes": lists}
+        columns = ["_rowoffset", "vector"]
+        found = [
+            self._store.nearest(columns, nearest | {"q": query, "metric": "cosine"}, where)
+            for query in queries
+        ]
+        table = pa.concat_tables(found)
+        positions, first = np.unique(table["_rowoffset"].to_numpy(), return_index=True)
+        vectors = self._store.unit_vectors(table["vector"].take(first))
+        return _RowProposals(self._rows, positions.astype(np.int64), vectors)
 
     def _rank_few(
         self,
@@ -91,7 +94,7 @@ class ApproximateRanker:
     ) -> ExactRanking:
         vectors = self._vectors(positions)
         scores = Scores.of(composed, penalties, vectors)
-        return ExactRanking(CandidateRows(self._store), scores, positions, vectors.__getitem__)
+        return ExactRanking(self._rows, scores, positions, vectors.__getitem__)
 
     def _whole_sample(self) -> FloatArray:
         if self._sample is None:
@@ -162,15 +165,15 @@ class ProposedRanking:
         return found.candidates(chosen, scores.final[chosen]), bool(settled)
 
 
-class _TableProposals:
-    """Rows of a gallery's table."""
+@dataclass(slots=True)
+class _RowProposals:
+    """Rows of a gallery's table, in their order."""
 
-    def __init__(self, store: Store, table: pa.Table) -> None:
-        _, first = np.unique(np.asarray(table["id"].to_pylist()), return_index=True)
-        self._table = table.take(np.sort(first))
-        self.vectors = store.unit_vectors(self._table["vector"])
+    rows: CandidateRows
+    positions: NDArray[np.int64]  # (n,)
+    vectors: FloatArray  # (n, D) float32, unit norm
 
     def candidates(self, chosen: NDArray[np.int64], scores: FloatArray) -> list[Candidate]:
         """Those at some positions."""
-        found = self._table.take(chosen).drop_columns(["vector"])
-        return candidates(found, scores, self.vectors[chosen])
+        table = self.rows.take(self.positions[chosen])
+        return candidates(table, scores, self.vectors[chosen])

@@ -7,9 +7,10 @@ the file's time is read on this machine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,7 @@ CODED_FROM = 20_000
 """More images than these are looked through by their codes first."""
 MOST_DATED = 5_000  # of the best relevant images: more would cost seconds and pass by chance
 _MOST_KEPT = 64 << 20  # bytes of rows in memory
+_FILTERS_KEPT = 4  # whose rows are remembered, eight bytes each
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
@@ -107,23 +109,39 @@ class CandidateRows:
         return table
 
 
+class Matches:
+    """Positions of the rows that a filter lets through; those of the last few are kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._of = store, lru_cache(_FILTERS_KEPT)(partial(self._found, store))
+
+    def __call__(self, where: str) -> NDArray[np.int64]:
+        """(m,) int64, read-only."""
+        known = isinstance(where, Hashable)  # what is no text gets its error from the parser
+        return self._of(where) if known else self._found(self._store, where)
+
+    @staticmethod
+    def _found(store: Store, where: str) -> NDArray[np.int64]:
+        from composir.gallery.filters import matching_positions
+
+        positions = matching_positions(store, where)
+        positions.flags.writeable = False
+        return positions
+
+
 class ExactRanker:
     """Scores every vector: exact, and the fastest up to a few hundred thousand images."""
 
     def __init__(self, store: Store, matrix: FloatArray, codes: Codes | None = None) -> None:
         """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
         self._store, self._matrix, self._codes = store, matrix, codes
-        self._rows = CandidateRows(store)
+        self._rows, self._matches = CandidateRows(store), Matches(store)
         self.size = len(matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
         """Rank for one composed query."""
         penalties = _penalties(composed, self._matrix)
-        positions = None
-        if where is not None:
-            from composir.gallery.filters import matching_positions
-
-            positions = matching_positions(self._store, where)
+        positions = None if where is None else self._matches(where)
         count = self.size if positions is None else len(positions)
         if self._codes is not None and count > CODED_FROM:
             from composir.gallery.codes import CodedRanking

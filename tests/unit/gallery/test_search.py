@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from composir.compose import load_composer
@@ -17,6 +18,7 @@ from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.errors import FilterError, GalleryError, QueryError
 from composir.gallery import Gallery
 from composir.gallery.approximate import ApproximateRanker
+from composir.gallery.filters import matching_positions
 from composir.gallery.ranking import best_positions
 from composir.gallery.store import Store
 from composir.types import FloatArray, ImageInput, PixelArray, Query, SearchResult
@@ -422,6 +424,32 @@ def test_the_index_rules_out_what_exact_search_rules_out(
 
     assert len(set(names(plain)) & set(names(exact))) < 8
     assert len(set(names(found)) & set(names(exact))) >= 9
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_filter_is_looked_up_once_while_the_gallery_stays_as_it_is(
+    large: Gallery, exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups: list[str] = []
+
+    def counted(store: Store, where: str) -> NDArray[np.int64]:
+        lookups.append(where)
+        return matching_positions(store, where)
+
+    monkeypatch.setattr("composir.gallery.filters.matching_positions", counted)
+    gallery = Gallery(large.path, WideColours()) if exact else large
+
+    def ask(where: str) -> int:
+        return gallery.search(Query(text="red"), where=where).searched
+
+    small = ask("width < 12")
+    assert [ask("width < 12"), ask("width >= 12")] == [small, 400 - small]
+    assert lookups == ["width < 12", "width >= 12"]
+
+    plain(tmp_path / "more" / "new.png", (1, 2, 3), side=8)
+    Gallery(large.path, WideColours(), exact_limit=300).index([tmp_path / "more"])
+
+    assert ask("width < 12") == small + 1
 
 
 def test_the_index_serves_products_too(large: Gallery) -> None:
