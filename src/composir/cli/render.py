@@ -17,7 +17,7 @@ from composir.cli.terminal import (
     shortened,
 )
 from composir.documents import result_document
-from composir.pages.facts import in_order_of_date, telling_facts
+from composir.pages.facts import in_order_of_date, link_to, telling_facts
 from composir.types import Absent, Hit, SearchResult
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _table(result: SearchResult, width: int) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True, overflow="ellipsis", max_width=details_width)
     for hit, detail in zip(result.hits, details, strict=True):
-        link = f"link {hit.path.absolute().as_uri()}"
+        link = f"link {link_to(hit.path)}"
         path = Text(shortened(_display(hit.path), room - details_width), style=link)
         size = f"{hit.width}×{hit.height}"
         table.add_row(str(hit.rank), f"{hit.score:.3f}", path, size, Text(detail))

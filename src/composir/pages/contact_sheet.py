@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from composir.data.outputs import PAGE, write_file
-from composir.pages.facts import in_order_of_date, telling_facts
+from composir.pages.facts import in_order_of_date, link_to, telling_facts
 from composir.pages.rendering import render
 from composir.types import Hit, Query, SearchResult
 
@@ -72,7 +72,7 @@ def contact_sheet(searches: Sequence[SheetSearch], *, title: str, intro: str = "
         describe=_describe,
         details=_details,
         in_order_of_date=in_order_of_date,
-        uri=_uri,
+        link_to=link_to,
     )
 
 
@@ -97,7 +97,3 @@ def _describe(query: Query) -> str:
 
 def _details(hit: Hit) -> dict[str, str]:
     return {**telling_facts(hit), "size": f"{hit.width} × {hit.height}"}
-
-
-def _uri(path: Path) -> str:
-    return path.absolute().as_uri()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from composir.gallery.ranking import MOST_DATED
 from composir.types import Hit, SearchResult
@@ -16,6 +17,13 @@ def telling_facts(hit: Hit) -> dict[str, str]:
     own = [name for name in hit.metadata if name not in _FROM_FILE and name not in _FOR_MACHINES]
     known = {name: _text(hit.metadata.get(name)) for name in (*own, *_FROM_FILE)}
     return {name.replace("_", " "): text for name, text in known.items() if text}
+
+
+def link_to(path: Path) -> str:
+    """The address of a picture; of one in a tar or a table, that of the file that it lies in."""
+    place = path.absolute()
+    files = (one for one in (place, *place.parents) if one.is_file())
+    return next(files, place).as_uri()
 
 
 def in_order_of_date(result: SearchResult) -> str:
