@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,10 +21,10 @@ from composir.gallery.ranking import (
     Candidate,
     CandidateRows,
     ExactRanking,
-    Matches,
     Scores,
     best_positions,
     candidates,
+    remembering,
 )
 from composir.gallery.store import Store
 from composir.types import FloatArray
@@ -35,9 +35,34 @@ _LIST_ROWS = 4096  # that Lance aims at for each of its lists
 _LISTS = 64  # looked through at least
 _SHARE_OF_LISTS = 4  # a quarter of them: texts lie far from all pictures, and near no one list
 _FEWEST = 100  # proposed at least, as codes order them only roughly
+_WIDER, _MOST_WIDER = 2, 5000  # proposals beside a filter, times what it should leave; at most
 _PRODUCT_FACTOR = 10
 _PENALISED_FACTOR = 10
 _WIDEST = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a filter lets through of a gallery, or all of it.
+
+    Attributes:
+        size: Number of images.
+        sample: (s, D) float32, unit norm: vectors of a fixed sample, of all where they are few.
+        positions: (size,) int64, rising; None for all.
+        where: The filter as Lance takes it.
+    """
+
+    size: int
+    sample: FloatArray
+    positions: NDArray[np.int64] | None = None
+    where: str | None = None
+
+    def passed(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some positions that the filter lets through."""
+        if self.positions is None:
+            return found
+        places = np.searchsorted(self.positions, found).clip(max=self.size - 1)
+        return np.asarray(found[self.positions[places] == found], dtype=np.int64)
 
 
 class ApproximateRanker:
@@ -45,61 +70,59 @@ class ApproximateRanker:
 
     def __init__(self, store: Store, seed: int = 0) -> None:
         """Rank a store that has an index; the seed chooses the sample."""
-        self._store, self._seed = store, seed
-        self._rows, self._matches = CandidateRows(store), Matches(store)
+        self._store, self._seed, self._rows = store, seed, CandidateRows(store)
         self.size = len(store)
-        self._sample: FloatArray | None = None
+        self._filtered = remembering(self._found)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking | ProposedRanking:
         """Rank for one composed query."""
-        penalties = composed.penalties(self._whole_sample())[0] if composed.rules_out else None
-        if where is None:
-            background = composed.similarities(self._whole_sample())[0]
-            propose = partial(self._propose, None, self.size)
-            return ProposedRanking(propose, composed, self.size, background, penalties)
-        from composir.gallery.filters import lance_filter
+        penalties = composed.penalties(self._whole.sample)[0] if composed.rules_out else None
+        part = self._whole if where is None else self._filtered(where)
+        if part.positions is not None and part.size <= FEW_MATCHES:
+            scores = Scores.of(composed, penalties, part.sample)
+            return ExactRanking(self._rows, scores, part.positions, part.sample.__getitem__)
+        background = composed.similarities(part.sample)[0]
+        propose = partial(self._propose, part)
+        return ProposedRanking(propose, composed, part.size, background, penalties)
 
-        positions = self._matches(where)
-        if len(positions) <= FEW_MATCHES:
-            return self._rank_few(composed, penalties, positions)
-        background = composed.similarities(self._vectors(self._drawn(positions)))[0]
-        propose = partial(self._propose, lance_filter(self._store, where), len(positions))
-        return ProposedRanking(propose, composed, len(positions), background, penalties)
+    def _propose(self, part: _Part, queries: FloatArray, count: int) -> _RowProposals:
+        wanted = min(max(count, _FEWEST), part.size)
+        found = [self._nearest(part, query, wanted) for query in queries]
+        positions = np.unique(np.concatenate(found))
+        return _RowProposals(self._rows, positions, self._vectors(positions))
 
-    def _propose(
-        self, where: str | None, searched: int, queries: FloatArray, count: int
-    ) -> _RowProposals:
-        import pyarrow as pa
+    def _nearest(self, part: _Part, query: FloatArray, wanted: int) -> NDArray[np.int64]:
+        """Positions near to a vector: as many as wanted, or all that the probed lists hold.
 
-        wanted = max(count, _FEWEST)
-        nearest: dict[str, Any] = {"column": "vector", "k": min(wanted, searched)}
-        whole = wanted >= searched
+        A filter that lets much through costs Lance more than looking further without it.
+        """
+        wider = _WIDER * wanted * self.size // max(part.size, 1)
+        if part.where is not None and wider <= _MOST_WIDER:
+            passed = part.passed(self._asked(query, wider, None))
+            if len(passed) >= wanted:
+                return passed[:wanted]
+        return self._asked(query, wanted, part.where, everywhere=wanted == part.size)
+
+    def _asked(
+        self, query: FloatArray, count: int, where: str | None, *, everywhere: bool = False
+    ) -> NDArray[np.int64]:
         lists = max(_LISTS, self.size // _LIST_ROWS // _SHARE_OF_LISTS)
-        nearest |= {"use_index": False} if whole else {"nprobes": lists}
-        columns = ["_rowoffset", "vector"]
-        found = [
-            self._store.nearest(columns, nearest | {"q": query, "metric": "cosine"}, where)
-            for query in queries
-        ]
-        table = pa.concat_tables(found)
-        positions, first = np.unique(table["_rowoffset"].to_numpy(), return_index=True)
-        vectors = self._store.unit_vectors(table["vector"].take(first))
-        return _RowProposals(self._rows, positions.astype(np.int64), vectors)
+        nearest: dict[str, Any] = {"column": "vector", "q": query, "metric": "cosine", "k": count}
+        nearest |= {"use_index": False} if everywhere else {"nprobes": lists}
+        offsets = self._store.nearest(["_rowoffset"], nearest, where)["_rowoffset"]
+        return np.asarray(offsets.to_numpy(), dtype=np.int64)
 
-    def _rank_few(
-        self,
-        composed: ComposedQueries,
-        penalties: Penalties | None,
-        positions: NDArray[np.int64],
-    ) -> ExactRanking:
-        vectors = self._vectors(positions)
-        scores = Scores.of(composed, penalties, vectors)
-        return ExactRanking(self._rows, scores, positions, vectors.__getitem__)
+    @cached_property
+    def _whole(self) -> _Part:
+        return _Part(self.size, self._vectors(self._drawn(np.arange(self.size))))
 
-    def _whole_sample(self) -> FloatArray:
-        if self._sample is None:
-            self._sample = self._vectors(self._drawn(np.arange(self.size)))
-        return self._sample
+    def _found(self, where: str) -> _Part:
+        from composir.gallery.filters import lance_filter, matching_positions
+
+        positions = matching_positions(self._store, where)
+        few = len(positions) <= FEW_MATCHES
+        sample = self._vectors(positions if few else self._drawn(positions))
+        return _Part(len(positions), sample, positions, lance_filter(self._store, where))
 
     def _drawn(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(positions) <= SAMPLE:

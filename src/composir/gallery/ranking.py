@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,9 @@ _SAMPLE = 4096  # pictures that say how much of something unwanted is much
 CODED_FROM = 20_000
 """More images than these are looked through by their codes first."""
 MOST_DATED = 5_000  # of the best relevant images: more would cost seconds and pass by chance
-_MOST_KEPT = 64 << 20  # bytes of rows in memory
-_FILTERS_KEPT = 4  # whose rows are remembered, eight bytes each
+_MOST_KEPT = 256 << 20  # bytes of rows in memory: those of a million, with little metadata
+_FILTERS_KEPT = 4
+_Passed = TypeVar("_Passed")
 _FEW = 0.2  # of the gallery: below this share, gathering rows beats multiplying all of them
 
 
@@ -109,24 +110,11 @@ class CandidateRows:
         return table
 
 
-class Matches:
-    """Positions of the rows that a filter lets through; those of the last few are kept."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._of = store, lru_cache(_FILTERS_KEPT)(partial(self._found, store))
-
-    def __call__(self, where: str) -> NDArray[np.int64]:
-        """(m,) int64, read-only."""
-        known = isinstance(where, Hashable)  # what is no text gets its error from the parser
-        return self._of(where) if known else self._found(self._store, where)
-
-    @staticmethod
-    def _found(store: Store, where: str) -> NDArray[np.int64]:
-        from composir.gallery.filters import matching_positions
-
-        positions = matching_positions(store, where)
-        positions.flags.writeable = False
-        return positions
+def remembering(found: Callable[[str], _Passed]) -> Callable[[str], _Passed]:
+    """The same, what it found for the last few filters remembered."""
+    kept = lru_cache(_FILTERS_KEPT)(found)
+    # What is no text cannot be remembered and gets its error from the parser.
+    return lambda where: kept(where) if isinstance(where, Hashable) else found(where)
 
 
 class ExactRanker:
@@ -135,13 +123,13 @@ class ExactRanker:
     def __init__(self, store: Store, matrix: FloatArray, codes: Codes | None = None) -> None:
         """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
         self._store, self._matrix, self._codes = store, matrix, codes
-        self._rows, self._matches = CandidateRows(store), Matches(store)
+        self._rows, self._matching = CandidateRows(store), remembering(self._found)
         self.size = len(matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
         """Rank for one composed query."""
         penalties = _penalties(composed, self._matrix)
-        positions = None if where is None else self._matches(where)
+        positions = None if where is None else self._matching(where)
         count = self.size if positions is None else len(positions)
         if self._codes is not None and count > CODED_FROM:
             from composir.gallery.codes import CodedRanking
@@ -159,6 +147,11 @@ class ExactRanker:
         return ExactRanking(
             self._rows, scores, positions, lambda chosen: self._matrix[positions[chosen]]
         )
+
+    def _found(self, where: str) -> NDArray[np.int64]:
+        from composir.gallery.filters import matching_positions
+
+        return matching_positions(self._store, where)
 
 
 @dataclass(frozen=True, slots=True)

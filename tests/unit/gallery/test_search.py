@@ -390,10 +390,13 @@ def large(tmp_path: Path) -> Gallery:
 
 @pytest.mark.parametrize("where", [None, "width < 12", "width = 9 OR path LIKE '%1%'"])
 @pytest.mark.parametrize("text", ["red", "yellow blue"])
+@pytest.mark.parametrize("wider", [0, 5000])
 def test_the_index_finds_what_exact_search_finds(
-    large: Gallery, where: str | None, text: str, monkeypatch: pytest.MonkeyPatch
+    large: Gallery, where: str | None, text: str, wider: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether Lance applies the filter, or the index is asked for more and they are sifted."""
     monkeypatch.setattr("composir.gallery.approximate.FEW_MATCHES", 20)
+    monkeypatch.setattr("composir.gallery.approximate._MOST_WIDER", wider)
     exact = Gallery(large.path, WideColours()).search(
         Query(text=text), k=10, where=where, collapse_duplicates=False
     )
