@@ -87,7 +87,7 @@ def table(rates: Rates) -> str:
         "(`results/index_throughput.md`),",
         f"{rates.bytes_per_second / 1e9:g} GB/s of a pass over memory on the same "
         "(`results/exact_search.md`), "
-        f"{rates.thumbnail:,} bytes a thumbnail and {ROW} a row. Beyond 250,000 images",
+        f"{rates.thumbnail:,} bytes a thumbnail and {ROW} a row. Beyond a million images",
         "nothing of it was measured. A machine has 16 cores and 64 GB; machines are those that "
         "index within a day and hold the codes.",
         "",
