@@ -15,8 +15,8 @@ pytest.importorskip("onnx", reason="needs the train extra")
 from composir.errors import TrainingError  # noqa: E402
 from composir.images import read_image  # noqa: E402
 from composir.model import Model  # noqa: E402
+from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.train.isa.picture_bank import light_features  # noqa: E402
-from composir.train.run import gallery_features  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.tiny_bundle import make_bundle  # noqa: E402
 from tests.torch.isa.makers import lite_encoder  # noqa: E402

@@ -17,7 +17,7 @@ from composir.train.blend import choose_blend
 from composir.train.composing.step_losses import anchor_texts
 from composir.train.composing.triplet_files import read_triplets
 from composir.train.composing.triplet_split import read_text_triplets
-from composir.train.run import gallery_features
+from composir.train.gallery_features import gallery_features
 from composir.train.source_pictures import training_images
 from composir.train.steering import read_phrases
 from tests.e2e.commands import paint_all

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composir.errors import TrainingError
-from composir.train.run import image_files
+from composir.train.gallery_features import image_files
 from composir.train.source_pictures import is_dev, list_training_images, training_images
 from composir.types import Failure
 

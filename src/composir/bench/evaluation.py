@@ -38,12 +38,12 @@ from composir.bench.vectors import (
 from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer
 from composir.data.schema import Problem, summarised
-from composir.encode.encoders import Progress
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
 from composir.model.base import EmbeddingModel
 
+Progress = Callable[[int, int], None]
 _PACKAGES = ("composir", "numpy", "onnxruntime", "pillow", "tokenizers")
 ALLOW_MISSING = (
     "--allow-missing drops the queries that need such images and marks the score as partial."

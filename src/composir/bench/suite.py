@@ -13,6 +13,7 @@ from composir.bench.datasets import DATASETS
 from composir.bench.evaluation import (
     ALLOW_MISSING,
     PreparedTask,
+    Progress,
     VectorSource,
     evaluate,
     load_tasks,
@@ -31,7 +32,6 @@ from composir.bench.tune import SharedComposers, Tuned, apply_tuned
 from composir.bench.vectors import VectorTable, load_vectors
 from composir.compose import parse_composer
 from composir.data.outputs import check_file
-from composir.encode.encoders import Progress
 from composir.encode.feature_store import FeatureStore
 from composir.errors import BenchError, OutputError, QueryError
 from composir.model.base import EmbeddingModel

@@ -8,9 +8,10 @@ weights. Only the ranks of targets are read off, nothing is sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,13 @@ from composir.compose.blend import BlendWeights, Terms, described_if_any, mix
 from composir.compose.changes import Changes
 from composir.compose.token_graph import LightTokens
 from composir.compose.trained import Templates, filled, without_reference
-from composir.encode.encoders import Progress
 from composir.encode.feature_store import FeatureStore
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.base import SplicingEncoder
 from composir.types import FloatArray
+
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from composir.errors import TrainingError
 from composir.images.containers.tar_shards import TarShard
 from composir.images.scan import FoundFile, scan
 from composir.train.config import File, Files, Settings, Share, Texts
-from composir.train.run import PictureFile
+from composir.train.gallery_features import PictureFile
 from composir.triplets.records import SourceImage
 from composir.triplets.source import read_data_set
 from composir.types import Failure

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from PIL import Image, ImageFilter
 from composir.data.files import read_regular
 from composir.data.outputs import check_own_folder, inside, withdrawn_if_refused, write_inside
 from composir.data.untrusted_json import MANIFEST_LIMIT
-from composir.encode.encoders import Progress
 from composir.errors import DatasetError, ImageReadError
 from composir.images import read_image
 from composir.triplets.edits import (
@@ -116,6 +115,7 @@ def _filled_in(pixels: Pixels, mask: Pixels) -> Image.Image:
     return blended(pixels, filled, np.asarray(hole, dtype=np.float32) / np.float32(255.0))
 
 
+Progress = Callable[[int, int], None]
 QUALITY = 88
 SETTINGS = "edits.json"
 COPIES = "images"

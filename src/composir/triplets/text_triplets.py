@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from itertools import islice
@@ -28,7 +28,6 @@ from composir.data.datasets import texts_of
 from composir.data.files import replaced_atomically
 from composir.data.outputs import inside
 from composir.data.tables import read_table
-from composir.encode.encoders import Progress
 from composir.errors import DatasetError
 from composir.triplets.triplet_folder import claim_folder
 from composir.triplets.words import content_stems, sentence_body, with_article
@@ -37,6 +36,7 @@ FILE = "text-triplets.jsonl"
 _COLUMNS = ("captions", "caption", "description", "sentence", "text", "title")
 _CHANGED = "changed"
 _RAREST, _SHARED, _TRIED = 4, 2, 32
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

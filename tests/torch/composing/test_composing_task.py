@@ -38,7 +38,7 @@ from composir.train.composing.task import (  # noqa: E402
 )
 from composir.train.composing.triplet_files import read_triplets  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
-from composir.train.run import gallery_features  # noqa: E402
+from composir.train.gallery_features import gallery_features  # noqa: E402
 from composir.types import FloatArray  # noqa: E402
 from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,

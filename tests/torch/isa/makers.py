@@ -11,6 +11,7 @@ from PIL import Image
 from composir.images.preprocess import PreprocessSpec
 from composir.train.blend import BlendSettings
 from composir.train.frozen import FrozenFoundation
+from composir.train.gallery_features import GalleryFeatures
 from composir.train.isa.light_encoder import LightEncoderConfig, LiteEncoder, PatchTokens
 from composir.train.isa.light_vector import LightVector, LightVectorConfig
 from composir.train.isa.objective import (
@@ -21,7 +22,6 @@ from composir.train.isa.objective import (
 from composir.train.isa.picture_bank import LightFeatures, PictureBank, View
 from composir.train.isa.task import IsaTask
 from composir.train.isa.token_learner import TokenLearner, TokenLearnerConfig
-from composir.train.run import GalleryFeatures
 from composir.train.steering import ALONE, Phrases, SteeringConfig
 from tests.torch.towers import DIMENSION, LITE, seeing_trunk
 

@@ -25,7 +25,8 @@ from composir.train.composing.triplet_files import TrainingTriplet, TripletData,
 from composir.train.composing.triplet_split import limited, read_text_triplets, split_triplets
 from composir.train.config import LEFT_OUT
 from composir.train.frozen import FrozenFoundation
-from composir.train.run import COMPOSER, GalleryFeatures, Run
+from composir.train.gallery_features import GalleryFeatures
+from composir.train.run import COMPOSER, Run
 from composir.types import FloatArray
 
 

@@ -31,7 +31,7 @@ from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
 from composir.model.sessions import check_graph, open_session
 from composir.train.frozen import FrozenFoundation, with_noise
-from composir.train.run import GalleryFeatures
+from composir.train.gallery_features import GalleryFeatures
 from composir.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:

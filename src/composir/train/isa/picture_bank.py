@@ -24,11 +24,11 @@ from composir.encode.encoders import Encoder, Progress, encode_images
 from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.train.composer_export import lower_runner
+from composir.train.gallery_features import GalleryFeatures, PictureFile, feature_store, image_files
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.objective import ObjectiveConfig
 from composir.train.isa.token_learner import TokenLearnerConfig
 from composir.train.loop import drawn_rows
-from composir.train.run import GalleryFeatures, PictureFile, feature_store, image_files
 from composir.train.steering import PhraseSteering
 from composir.types import FloatArray, PixelArray
 
@@ -61,7 +61,7 @@ def light_features(
 ) -> LightFeatures:
     """What the frozen part of the light encoder gives for one view of pictures, computed once.
 
-    As `gallery_features`, of which it sees the same pictures and the same augmented crops;
+    As `train.gallery_features`, of which it sees the same pictures and the same augmented crops;
     `name` is what the numbers depend on beside the encoder's weights and preprocessing.
     """
     example = _example(encoder)
