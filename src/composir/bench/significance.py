@@ -28,7 +28,6 @@ Groups: TypeAlias = NDArray[np.intp]
 RESAMPLES = 1_000
 FLIPS = 10_000
 _BLOCK_CELLS = 4_000_000
-_ENDS = [(1 - 0.95) / 2, 1 - (1 - 0.95) / 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,7 @@ def bootstrap(
     *,
     seed: int,
     resamples: int = RESAMPLES,
+    level: float = 0.95,
     groups: Sequence[Groups] | None = None,
 ) -> tuple[Interval, ...]:
     """Mean over queries, averaged over parts, with percentile bootstrap intervals.
@@ -70,6 +70,7 @@ def bootstrap(
         parts: One array a task, each (n, m): n queries (may differ), m metrics (the same for all).
         seed: Of the resampling; the same seed gives the same interval.
         resamples: How many.
+        level: Coverage.
         groups: For each task, which queries are drawn together; None draws each by itself.
     """
     _check(parts)
@@ -78,7 +79,8 @@ def bootstrap(
     drawn = np.mean(
         [_resampled_means(*one, resamples, rng) for one in _summed(parts, groups)], axis=0
     )
-    low, high = np.quantile(drawn, _ENDS, axis=0)
+    tail = (1 - level) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     return tuple(
         Interval(float(mean), float(a), float(b))
         for mean, a, b in zip(means, low, high, strict=True)

@@ -82,9 +82,15 @@ def read_regular(
     return bytes(content)
 
 
-def read_regular_text(path: str | os.PathLike[str], *, limit: int = READ_LIMIT) -> str:
-    """The text of a regular file, UTF-8, every line end as a line feed, see `read_regular`."""
-    text = read_regular(path, limit=limit).decode("utf-8")
+def read_regular_text(
+    path: str | os.PathLike[str],
+    *,
+    limit: int = READ_LIMIT,
+    encoding: str = "utf-8",
+    follow: bool = True,
+) -> str:
+    """The text of a regular file, every line end as a line feed, see `read_regular`."""
+    text = read_regular(path, limit=limit, follow=follow).decode(encoding)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -47,13 +47,14 @@ class RowWriter:
         store: Store,
         known: KnownFiles,
         meter: ProgressMeter,
+        clock: Callable[[], float] = time.monotonic,
         environment: str | None = None,
     ) -> None:
         """Write into a store, and the failures of this `environment` beside it."""
         self._store, self._known = store, known
         self._environment = environment
-        self._meter = meter
-        self._last_commit = time.monotonic()
+        self._meter, self._clock = meter, clock
+        self._last_commit = clock()
         self._new: list[NewPicture] = []
         self._vectors: list[np.ndarray] = []
         self._copies: list[KnownPicture] = []
@@ -80,7 +81,7 @@ class RowWriter:
     def commit_if_due(self) -> None:
         """Commit if there is enough, or if the last commit was long ago."""
         held = len(self._new) + len(self._copies)
-        if held >= ROWS_A_COMMIT or time.monotonic() - self._last_commit >= SECONDS_A_COMMIT:
+        if held >= ROWS_A_COMMIT or self._clock() - self._last_commit >= SECONDS_A_COMMIT:
             self.commit()
 
     def commit(self) -> None:
@@ -91,7 +92,7 @@ class RowWriter:
             self._store_rows(tables)
         append_failures(self._store.folder, self._unreadable)
         self._new, self._vectors, self._copies, self._unreadable = [], [], [], []
-        self._last_commit = time.monotonic()
+        self._last_commit = self._clock()
 
     def _count(self, place: rows.Place, files: int) -> None:
         self._meter.done += files

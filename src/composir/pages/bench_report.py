@@ -19,8 +19,8 @@ from composir.errors import ImageReadError
 from composir.pages.charts import Bars, Curve, aspect_bars, recall_curve
 from composir.pages.rendering import Pictures, render
 
-DEPTH, EACH = 10, 4
-"""A query counts as answered when a target is among the first so many hits; a group shows four."""
+DEPTH = 10
+"""A query counts as answered when a target is among this many hits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def depth_of(task: TaskResult) -> int:
 
 
 def choose(
-    results: Sequence[Result], methods: Sequence[str], number: int, *, seed: int = 0
+    results: Sequence[Result], methods: Sequence[str], number: int, *, seed: int = 0, each: int = 4
 ) -> tuple[Group, ...]:
     """Choose queries of one task."""
     ranks = np.stack([best_rank(result.tasks[number]) for result in results])
@@ -66,19 +66,19 @@ def choose(
     best = order[0]
     rng = np.random.default_rng(seed)
     shown = tuple(order[:2])
-    groups = [_contrast(ranks, methods, one, two, depth) for one, two in _pairs(order)]
+    groups = [_contrast(ranks, methods, one, two, depth, each) for one, two in _pairs(order)]
     groups += [
-        Group("Typical", "drawn at random", _drawn(np.ones_like(ranks[0]) > 0, rng), shown),
+        Group("Typical", "drawn at random", _drawn(np.ones_like(ranks[0]) > 0, rng, each), shown),
         Group(
             f"Best of {methods[best]}",
             "a target came first; drawn at random among those",
-            _drawn(ranks[best] == 1, rng),
+            _drawn(ranks[best] == 1, rng, each),
             shown,
         ),
         Group(
             f"Worst of {methods[best]}",
             "the best target came last of all queries",
-            tuple(np.argsort(-ranks[best], kind="stable")[:EACH].tolist()),
+            tuple(np.argsort(-ranks[best], kind="stable")[:each].tolist()),
             shown,
         ),
     ]
@@ -102,10 +102,11 @@ def _contrast(
     one: int,
     two: int,
     depth: int,
+    each: int,
 ) -> Group:
     alone = np.flatnonzero((ranks[one] <= depth) & (ranks[two] > depth))
     order = np.lexsort((alone, -ranks[two][alone], ranks[one][alone]))
-    rows = tuple(alone[order[:EACH]].tolist())
+    rows = tuple(alone[order[:each]].tolist())
     return Group(
         f"{methods[one]} got, {methods[two]} did not",
         f"{len(alone):,} queries have a target in the first {depth} with the one and not with the "
@@ -115,9 +116,9 @@ def _contrast(
     )
 
 
-def _drawn(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, ...]:
+def _drawn(mask: NDArray[np.bool_], rng: np.random.Generator, each: int) -> tuple[int, ...]:
     rows = np.flatnonzero(mask)
-    return tuple(sorted(rng.permutation(rows)[:EACH].tolist()))
+    return tuple(sorted(rng.permutation(rows)[:each].tolist()))
 
 
 def alone_counts(results: Sequence[Result], number: int) -> NDArray[np.int64]:

@@ -92,9 +92,9 @@ def list_training_images(spec: Images, log: Callable[[str], None]) -> list[Train
     return images
 
 
-def is_dev(name: str, share: float) -> bool:
+def is_dev(name: str, share: float, salt: str = "dev") -> bool:
     """Whether an image belongs to the dev part: by its name's hash, whatever else is there."""
-    digest = hashlib.sha256(f"dev/{name}".encode()).digest()
+    digest = hashlib.sha256(f"{salt}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2.0**64
 
 

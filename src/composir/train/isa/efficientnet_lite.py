@@ -223,10 +223,10 @@ def fold_batch_norm(state: Mapping[str, Tensor], trunk: EfficientNetLite) -> dic
     return folded
 
 
-def scaled_channels(channels: int, width: float) -> int:
+def scaled_channels(channels: int, width: float, divisor: int = 8) -> int:
     """Scale a channel count, rounded to a multiple of eight, never down by more than a tenth."""
-    rounded = max(8, int(channels * width + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels * width else rounded
+    rounded = max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels * width else rounded
 
 
 def _repeats(index: int, spec: LiteSpec) -> int:
