@@ -24,10 +24,11 @@ from held_out import write_held_out
 from composir.compose.blend import BlendWeights
 from composir.model import Model, load_model
 from composir.train.blend import choose_weights
+from composir.train.blend_trials import BlendTrials
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.recipe import train_composing
-from composir.train.composing.task import ComposeConfig
 from composir.train.config import read_config
-from composir.train.dev_set import BlendTrials, DevSet, composer_terms, open_dev_set
+from composir.train.dev_set import DevSet, composer_terms, open_dev_set
 from composir.train.isa.recipe import IsaConfig, train_isa
 from composir.train.mapping.recipe import MapConfig, train_map
 

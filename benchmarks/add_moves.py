@@ -19,7 +19,7 @@ from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.model import Model, load_model
-from composir.train.composing.recipe import fit_moves
+from composir.train.composing.picture_moves import fit_moves
 from composir.train.composing.triplet_files import TrainingTriplet, read_all
 
 MOVES = "moves.npy"

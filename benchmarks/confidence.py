@@ -23,7 +23,7 @@ from confidence_report import curves, report
 from mini_recipe import describe
 
 from composir.encode.feature_store import FeatureStore
-from composir.foundation.fitting import coefficients
+from composir.foundation.calibration import coefficients
 from composir.model import Bundle, load_model
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,13 +19,14 @@ from confidence_queries import (
 )
 from PIL import Image
 
-from composir.bench.vectors import encode_pictures
+from composir.bench.encode import encode_pictures
 from composir.compose import composer_names, load_composer
 from composir.compose.base import ComposedQueries, QueryBatch
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
-from composir.foundation.fitting import Numbers, logistic
-from composir.gallery.confidence import FIRST, ConfidenceCalibration, expected_best, standout
+from composir.foundation.calibration import Numbers, logistic
+from composir.gallery.confidence import ConfidenceCalibration, expected_best, standout
+from composir.gallery.opinion import FIRST
 from composir.images import read_image
 from composir.model import Model
 from composir.types import FloatArray

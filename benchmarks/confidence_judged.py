@@ -16,7 +16,7 @@ from confidence_fit import (
 )
 from numpy.typing import NDArray
 
-from composir.foundation.fitting import Numbers, chosen_limits
+from composir.foundation.calibration import Numbers, chosen_limits
 from composir.gallery.confidence import ConfidenceCalibration, Judge
 
 BEFORE = {

@@ -19,7 +19,7 @@ import numpy as np
 from mini_recipe import read_corpus
 from numpy.typing import NDArray
 
-from composir.bench.vectors import encode_pictures
+from composir.bench.encode import encode_pictures
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.model import Model

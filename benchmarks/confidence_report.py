@@ -17,7 +17,7 @@ from confidence_judged import (
 )
 from numpy.typing import NDArray
 
-from composir.foundation.fitting import GOOD_SHARE, POOR_SHARE, Numbers, auc, coefficients
+from composir.foundation.calibration import GOOD_SHARE, POOR_SHARE, Numbers, auc, coefficients
 from composir.gallery.confidence import ConfidenceCalibration
 
 BINS = 10

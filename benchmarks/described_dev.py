@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from composir.compose.blend import FUNCTION_WORDS
+from composir.compose.description import FUNCTION_WORDS
 
 SOURCES = ("flickr8k-train", "scenes", "garments")
 MOST_QUERIES = 300

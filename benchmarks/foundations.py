@@ -33,7 +33,7 @@ import torch
 from random_checkpoints import ARCHITECTURES, write_checkpoint
 from transformers import AutoModel
 
-from composir.foundation import export, families, importer
+from composir.foundation import families, importer, quantise
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.transformers_code import quiet
 from composir.model import Model, load_model
@@ -202,7 +202,7 @@ def add(checkpoint: Path, bundle: Path, form: str) -> Made:
 def import_it(checkpoint: Path, bundle: Path, form: str) -> Made:
     """As `composir models add`, with int8 whatever its gate says."""
     begun = time.perf_counter()
-    export.GATE = 0.0
+    quantise.GATE = 0.0
     how: Any = {"quantise": "int8"} if form == "int8" else {}
     importer.import_model(checkpoint, bundle, name=f"{checkpoint.parent.name}-{form}", **how)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -21,7 +21,8 @@ from composir.bench.metrics import CRITERION
 from composir.bench.tune import Settings, parse_grid, tried
 from composir.model import Model, load_model
 from composir.train.blend import choose_weights
-from composir.train.dev_set import BlendTrials, DevSet, composer_terms, open_dev_set
+from composir.train.blend_trials import BlendTrials
+from composir.train.dev_set import DevSet, composer_terms, open_dev_set
 
 ROOT = Path(__file__).resolve().parents[1]
 GRIDS = {

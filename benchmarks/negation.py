@@ -41,16 +41,17 @@ from PIL import Image
 from quality import ROOT
 from real_edits import kept_apart
 
+from composir.bench.encode import encode_pictures
 from composir.bench.evaluation import VectorSource, load_tasks, prepare
+from composir.bench.memo import remembering_texts
 from composir.bench.protocol import compose, outcomes, rank
 from composir.bench.significance import bootstrap
 from composir.bench.task import LoadOptions
-from composir.bench.tune import remembering_texts
-from composir.bench.vectors import encode_pictures
 from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
-from composir.compose.negation import read_negation, understand
+from composir.compose.negation import read_negation
 from composir.compose.sphere import normalised
+from composir.compose.understand import understand
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.images import read_image

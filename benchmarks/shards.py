@@ -31,7 +31,7 @@ from exact_search import FreeModel, fill
 from index_throughput import make_pictures
 
 from composir import Gallery
-from composir.gallery.manifest import identity_of
+from composir.gallery.origin import identity_of
 from composir.gallery.shards import MergeReport, Shard, merge_shards
 from composir.gallery.shards.shard import ShardPlan, ShardRecord, place_of
 

@@ -27,7 +27,8 @@ from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind
 from composir.errors import TrainingError
-from composir.foundation.text_tower import AppearancePart, TextTower
+from composir.foundation.appearance import AppearancePart
+from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 from composir.train.loop import LoopConfig, ParameterGroup, train

@@ -24,7 +24,8 @@ from composir.model import Bundle, Model
 from composir.model.bundle import Manifest, Source, save_manifest
 from composir.train.composer_export import export_text, export_tower
 from composir.train.config import as_dict
-from composir.train.graph_weights import graph_costs, quantise_rows
+from composir.train.graph_costs import graph_costs
+from composir.train.graph_weights import quantise_rows
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 
 MAX_TOKENS = 128

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.text_tower import AppearancePart
+from composir.foundation.appearance import AppearancePart
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
 

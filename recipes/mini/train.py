@@ -6,7 +6,7 @@ Four stages. *heads*: both towers frozen, features cached and pooled, minutes. *
 stages above the cache and the last text blocks are trained together with the heads. *attributes*:
 the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
 of vectors. *appearance*: with both towers finished, a second part of the pictures' vectors learns
-what texts do not say (`composir.foundation.text_tower`). Each stage resumes from its
+what texts do not say (`composir.foundation.appearance`). Each stage resumes from its
 checkpoint; caches are shared by all runs.
 """
 
@@ -39,9 +39,10 @@ from composir.data.outputs import check_own_folder
 from composir.errors import ComposirError
 from composir.foundation.text_tower import TextTower
 from composir.model.bundle import Manifest
-from composir.train.config import CONFIG, claim, read_config
+from composir.train.config import read_config
 from composir.train.isa.efficientnet_lite import EfficientNetLite, load_efficientnet_lite
 from composir.train.loop import train
+from composir.train.run_folder import CONFIG, claim
 
 Say: TypeAlias = Callable[[str], None]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from composir.images.preprocess import PreprocessSpec
-from composir.model.catalogue import models_folder
+from composir.model.installed import models_folder
 from composir.model.joint.endpoint import ATTEMPTS
-from composir.model.joint.joint_bundle import WORDS
 from composir.model.joint.joint_model import PADDING
+from composir.model.joint.probe import WORDS
 from tests.e2e.commands import composir, paint, paint_all
 from tests.joint_stub import Reply, Stub, fails, joint_endpoint
 from tests.tiny_bundle import make_bundle, make_composer

@@ -14,7 +14,7 @@ import pytest
 from composir.errors import ModelError
 from composir.model import PACKAGED, Bundle
 from composir.model.bundle import Manifest
-from composir.model.catalogue import models_folder
+from composir.model.installed import models_folder
 from composir.model.sources import Repository
 from tests.e2e.commands import composir, paint_all
 from tests.tiny_bundle import make_bundle, make_composer

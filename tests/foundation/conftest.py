@@ -29,5 +29,5 @@ def imported(
     with pytest.MonkeyPatch.context() as patch:
         from tests.foundation.imported import Imported
 
-        patch.setattr("composir.foundation.export.GATE", 1.1)  # no graph can be as good as that
+        patch.setattr("composir.foundation.quantise.GATE", 1.1)  # no graph can be as good as that
         yield Imported(request.param, tmp_path_factory.mktemp(request.param))

@@ -7,7 +7,8 @@ from pathlib import Path
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.families import family_named, family_of
 from composir.foundation.importer import import_model
-from composir.foundation.transformers_code import Reference, quiet
+from composir.foundation.parts import Reference
+from composir.foundation.transformers_code import quiet
 from composir.model import load_model
 from tests.foundation.checkpoints import WRITERS
 

@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from composir.foundation import export
-from composir.foundation.transformers_code import Parts, quiet
-from composir.model.catalogue import models_folder
+from composir.foundation.parts import Parts
+from composir.foundation.transformers_code import quiet
+from composir.model.installed import models_folder
 from tests.e2e.commands import composir
 from tests.foundation.checkpoints import write_clip
 from tests.foundation.test_families import FAULTS

@@ -20,7 +20,8 @@ from tokenizers import Tokenizer
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.families import family_named, family_of
-from composir.foundation.transformers_code import Parts, Reference, quiet
+from composir.foundation.parts import Parts, Reference
+from composir.foundation.transformers_code import quiet
 from composir.model.framing import Framing
 from tests.foundation.checkpoints import WRITERS, write_clip, write_open_clip, write_siglip
 

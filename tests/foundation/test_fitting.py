@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from composir.foundation.calibration import auc, chosen_limits, logistic
 from composir.foundation.fitting import (
     Sample,
     SampleQuery,
-    auc,
-    chosen_limits,
     copies,
     copy_limit,
     fit_settings,
-    logistic,
     read_sample,
 )
 from composir.gallery.confidence import ConfidenceCalibration, Judge

@@ -22,8 +22,9 @@ from composir.errors import ModelError
 from composir.foundation import export, importer
 from composir.foundation.importer import import_model
 from composir.foundation.parity import Parity, gallery
+from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTowerSpec, load_text_tower
-from composir.foundation.transformers_code import Parts, quiet
+from composir.foundation.transformers_code import quiet
 from composir.gallery.confidence import Kind, calibration_of
 from composir.model import load_model
 from tests.foundation.checkpoints import write_clip
@@ -157,10 +158,10 @@ def test_int8_that_keeps_rankings_takes_the_graphs_place(
 ) -> None:
     import shutil
 
-    from composir.foundation.export import quantised_graphs
+    from composir.foundation.quantise import quantised_graphs
 
     folder = shutil.copytree(imported.model.bundle.folder, tmp_path / "copy")
-    monkeypatch.setattr("composir.foundation.export.GATE", 0.0)
+    monkeypatch.setattr("composir.foundation.quantise.GATE", 0.0)
     before = imported.model.encode_texts(TEXTS)
     told = quantised_graphs(load_model(folder), lambda _line: None)
     assert all(cost["kept"] for cost in told.values())

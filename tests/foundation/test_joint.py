@@ -20,12 +20,13 @@ import torch
 
 from composir.errors import MissingExtraError, ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.model.catalogue import models_folder, open_model
+from composir.model.catalogue import open_model
+from composir.model.hub import fetch
+from composir.model.installed import models_folder
 from composir.model.joint import making
-from composir.model.joint.joint_bundle import probe
 from composir.model.joint.joint_model import PADDING
 from composir.model.joint.local import LocalBackend
-from composir.model.sources import fetch
+from composir.model.joint.probe import probe
 from composir.types import FloatArray
 from tests.e2e.commands import composir, paint_all
 from tests.foundation.checkpoints import write_clip

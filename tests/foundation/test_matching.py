@@ -15,9 +15,11 @@ import torch
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.families import blip
-from composir.foundation.image_tower import ImageTower, normalised, save_weights
+from composir.foundation.image_tower import ImageTower, normalised
+from composir.foundation.parts import Parts
 from composir.foundation.text_tower import MatchingEncoder, load_matching_encoder
-from composir.foundation.transformers_code import Parts, quiet
+from composir.foundation.transformers_code import quiet
+from composir.foundation.weights import save_weights
 from tests.foundation.checkpoints import write_blip
 
 pytestmark = pytest.mark.torch

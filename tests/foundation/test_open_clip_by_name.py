@@ -17,7 +17,7 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint
 from composir.foundation.families import family_of, open_clip
 from composir.foundation.transformers_code import quiet
-from composir.model import sources
+from composir.model import hub
 from tests.e2e.commands import composir, paint_all
 from tests.foundation.checkpoints import write_mobileclip, write_open_clip
 from tests.hub import Hub, serving
@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(proxy.upper(), raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "home"))
-    fetch = sources.fetch
+    fetch = hub.fetch
     with serving() as endpoint:
         settings: dict[str, Any] = {"endpoint": endpoint, "cache_dir": tmp_path / "hub"}
 

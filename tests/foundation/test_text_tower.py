@@ -12,12 +12,12 @@ pytest.importorskip("torch", reason="needs the train extra")
 import torch
 
 from composir.errors import ModelError
-from composir.foundation.image_tower import save_weights
 from composir.foundation.text_tower import (
     TextTower,
     TextTowerSpec,
     load_text_tower,
 )
+from composir.foundation.weights import save_weights
 
 pytestmark = pytest.mark.torch
 

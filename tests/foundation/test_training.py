@@ -18,7 +18,8 @@ import onnx
 import torch
 
 from composir.compose import QueryBatch, open_trained
-from composir.foundation.export import MIN_BYTES, quantised_graphs
+from composir.foundation.export import MIN_BYTES
+from composir.foundation.quantise import quantised_graphs
 from composir.model import load_model
 from composir.model.bundle import save_manifest
 from composir.train.composer_export import export_adapted_text
@@ -113,7 +114,7 @@ def test_an_adapted_text_encoder_computes_as_the_bundle_does_and_borrows_from_it
 ) -> None:
     folder = shutil.copytree(imported.model.bundle.folder, tmp_path / "bundle")
     if arithmetic == "int8":
-        monkeypatch.setattr("composir.foundation.export.GATE", 0.0)
+        monkeypatch.setattr("composir.foundation.quantise.GATE", 0.0)
         quantised_graphs(load_model(folder), lambda _line: None)
         save_manifest(folder, imported.manifest.model_dump(exclude={"schema_version", "files"}))
     foundation = FrozenFoundation.load(folder)

@@ -10,7 +10,7 @@ import described_dev
 import pytest
 
 import composir
-from composir.compose.lexicon import read_exchanges
+from composir.compose.exchanges import read_exchanges
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(composir.__file__).parent

@@ -26,7 +26,7 @@ from composir.device.client.wire import pack, unpack
 from composir.device.query_export import export_query_side
 from composir.gallery import Gallery
 from composir.gallery.store import Store
-from composir.serve import engine
+from composir.serve import uploads
 from composir.serve.settings import Limits, ServeSettings
 from composir.types import FloatArray
 from tests.e2e.commands import paint, paint_all
@@ -315,7 +315,7 @@ def test_a_full_disk_while_adding(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise full
 
     with live(gallery, ServeSettings(uploads=tmp_path / "added")) as client:
-        places: list[tuple[object, str]] = [(engine, "replaced_atomically"), (Store, "append")]
+        places: list[tuple[object, str]] = [(uploads, "replaced_atomically"), (Store, "append")]
         for place, name in places:
             with monkeypatch.context() as patch:
                 patch.setattr(place, name, no_room)

@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 
 from composir.foundation.export import TEXT_GRAPH, TEXT_TOWER
-from composir.foundation.image_tower import save_weights
 from composir.foundation.text_tower import TextTower, TextTowerSpec
+from composir.foundation.weights import save_weights
 from composir.model import Model, load_model
 from composir.model.bundle import MANIFEST_NAME, save_manifest
 from composir.train.composer_export import export_text

@@ -28,12 +28,12 @@ from settings import AppearanceConfig  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import BundleError, TrainingError  # noqa: E402
-from composir.foundation.text_tower import AppearancePart, text_aligned_part  # noqa: E402
+from composir.foundation.appearance import AppearancePart, text_aligned_part  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
+from composir.train.isa.batches import Batches  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
-from composir.train.isa.picture_bank import Batches  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402

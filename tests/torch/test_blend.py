@@ -18,7 +18,7 @@ from composir.compose.base import ComposedQueries
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.sphere import normalised
 from composir.errors import BenchError, TrainingError
-from composir.train import dev_set as trials_module
+from composir.train import blend_trials
 from composir.train.blend import (
     TERMS,
     VALUES,
@@ -28,7 +28,8 @@ from composir.train.blend import (
     choose_weights,
     parse_fixed,
 )
-from composir.train.dev_set import BlendTrials, DevSet
+from composir.train.blend_trials import BlendTrials
+from composir.train.dev_set import DevSet
 from composir.types import FloatArray
 from tests.unit.bench.makers import make_task
 
@@ -136,8 +137,8 @@ def asked_directly(dev: DevSet, made: Terms, weights: BlendWeights) -> list[floa
 def test_a_trial_ranks_as_a_query_of_its_vector(
     most: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials_module, "_AT_ONCE", 3 * COUNT)
-    monkeypatch.setattr(trials_module, "_MOST_KEPT", kept)
+    monkeypatch.setattr(blend_trials, "_AT_ONCE", 3 * COUNT)
+    monkeypatch.setattr(blend_trials, "_MOST_KEPT", kept)
     draw = np.random.default_rng(most)
     dev = dev_set(unit(0))
     queries = [

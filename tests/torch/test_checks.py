@@ -13,7 +13,7 @@ from settings import MiniConfig
 
 from composir.errors import TrainingError
 from composir.train.baselines.text_only import TextMapConfig
-from composir.train.composing.task import ComposeConfig
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.config import read_config
 from composir.train.isa.recipe import IsaConfig
 from composir.train.mapping.recipe import MapConfig

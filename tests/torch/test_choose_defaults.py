@@ -15,7 +15,8 @@ from composir.bench.vectors import VectorTable
 from composir.compose.blend import BlendWeights, Terms
 from composir.model import Model
 from composir.train.blend import choose_weights
-from composir.train.dev_set import BlendTrials, DevSet
+from composir.train.blend_trials import BlendTrials
+from composir.train.dev_set import DevSet
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import make_task
 

@@ -14,9 +14,9 @@ from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train import loop  # noqa: E402
 from composir.train.composing.adapters import AdaptedTower, AdapterConfig  # noqa: E402
-from composir.train.config import claim  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.run import COMPOSER, RunConfig  # noqa: E402
+from composir.train.run_folder import claim  # noqa: E402
 from composir.train.sentences import encode_sentences  # noqa: E402
 from composir.train.workers import CPU, open_workers, training_device  # noqa: E402
 from tests.e2e.commands import composir  # noqa: E402

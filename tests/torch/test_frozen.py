@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
-from composir.compose.trained import filled  # noqa: E402
+from composir.compose.template import filled  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.frozen import FrozenFoundation, load_text_tower  # noqa: E402

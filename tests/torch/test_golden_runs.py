@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 from composir.train.baselines.text_only import TextMapConfig, train_text_map  # noqa: E402
+from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
-from composir.train.composing.task import ComposeConfig  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from composir.train.isa.recipe import IsaConfig, train_isa  # noqa: E402
 from composir.train.loop import METRICS  # noqa: E402

@@ -35,7 +35,7 @@ def graph(tmp_path: Path) -> Path:
 
 
 def test_parameters_operations_and_bytes(graph: Path) -> None:
-    from composir.train.graph_weights import graph_costs
+    from composir.train.graph_costs import graph_costs
 
     costs = graph_costs(graph, {"length": 8})
 
@@ -46,7 +46,7 @@ def test_parameters_operations_and_bytes(graph: Path) -> None:
 
 
 def test_twice_as_large_costs_twice(graph: Path) -> None:
-    from composir.train.graph_weights import graph_costs
+    from composir.train.graph_costs import graph_costs
 
     small, large = (graph_costs(graph, {"length": side}).query_flops for side in (8, 16))
     assert small is not None
@@ -54,7 +54,7 @@ def test_twice_as_large_costs_twice(graph: Path) -> None:
 
 
 def test_an_open_axis_is_asked_for(graph: Path) -> None:
-    from composir.train.graph_weights import graph_costs
+    from composir.train.graph_costs import graph_costs
 
     with pytest.raises(TrainingError, match="how large length of pixels is"):
         graph_costs(graph)

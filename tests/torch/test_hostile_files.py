@@ -14,10 +14,11 @@ from corpus import SOURCES, read_corpus
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
-from composir.train.composing.step_losses import anchor_texts
+from composir.train.composing.anchors import anchor_texts
 from composir.train.composing.triplet_files import read_triplets
-from composir.train.config import claim, read_config
+from composir.train.config import read_config
 from composir.train.loop import CHECKPOINT, LoopConfig, ParameterGroup, train
+from composir.train.run_folder import claim
 from composir.train.steering import read_phrases
 from tests.hostile import json_variants, refusals, text_variants
 

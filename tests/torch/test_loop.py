@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from torch import Tensor, nn  # noqa: E402
 
 from composir.errors import MissingExtraError, TrainingError  # noqa: E402
-from composir.train import config as config_module  # noqa: E402
+from composir.train import run_folder  # noqa: E402
 from composir.train.config import Rate, Settings  # noqa: E402
 from composir.train.loop import (  # noqa: E402
     CHECKPOINT,
@@ -79,12 +79,12 @@ class RateSettings(Settings):
 def test_a_run_writes_nothing_into_a_folder_that_another_run_took_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    config_module.claim(tmp_path, RateSettings(rate=0.1))
+    run_folder.claim(tmp_path, RateSettings(rate=0.1))
     task = Regression()
     usual = task.loss
 
     def taken_over() -> None:
-        (tmp_path / config_module.CONFIG).write_text('{"rate": 0.5}')
+        (tmp_path / run_folder.CONFIG).write_text('{"rate": 0.5}')
 
     def loss(at: int) -> Tensor:
         if at == step:
@@ -96,7 +96,7 @@ def test_a_run_writes_nothing_into_a_folder_that_another_run_took_over(
         taken_over()
     with pytest.raises(TrainingError, match="taken over by a run of another configuration"):
         train(task, CONFIG, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [config_module.CONFIG]
+    assert [path.name for path in tmp_path.iterdir()] == [run_folder.CONFIG]
 
 
 def test_another_seed_gives_another_run(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the train extra")
 
-from composir.data.datasets import read_captions
+from composir.data.captions import read_captions
 from composir.errors import ComposirError, OutputError
 from composir.train.blend import choose_blend
-from composir.train.composing.step_losses import anchor_texts
+from composir.train.composing.anchors import anchor_texts
+from composir.train.composing.text_rows import read_text_triplets
 from composir.train.composing.triplet_files import read_triplets
-from composir.train.composing.triplet_split import read_text_triplets
 from composir.train.gallery_features import gallery_features
 from composir.train.source_pictures import training_images
 from composir.train.steering import read_phrases

@@ -10,16 +10,8 @@ from pathlib import Path
 import pytest
 
 from composir.errors import OutputError, TrainingError
-from composir.train.config import (
-    CONFIG,
-    LEFT_OUT,
-    MODEL,
-    Rate,
-    Settings,
-    Texts,
-    claim,
-    refuse_taken_over,
-)
+from composir.train.config import Rate, Settings, Texts
+from composir.train.run_folder import CONFIG, LEFT_OUT, MODEL, claim, refuse_taken_over
 
 
 class RateSettings(Settings):

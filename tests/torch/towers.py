@@ -11,8 +11,9 @@ from image_tower import ImageTower
 from minilm import tower_spec
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from composir.foundation.appearance import AppearancePart
 from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_VALUES
-from composir.foundation.text_tower import AppearancePart, TextTower
+from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import save_manifest
 from composir.train.isa.efficientnet_lite import (

@@ -13,14 +13,15 @@ from PIL import Image
 from composir.compose import QueryBatch, open_trained
 from composir.compose.trained import ComposerManifest
 from composir.model import Model, load_model
+from composir.train.baselines.pic2word import train_pic2word
 from composir.train.baselines.text_only import TextMapConfig, TextObjective, train_text_map
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.recipe import train_composing
-from composir.train.composing.task import ComposeConfig
 from composir.train.config import read_config
 from composir.train.isa.recipe import IsaConfig, train_isa
 from composir.train.loop import LoopConfig
 from composir.train.mapping.mapper import MapperConfig
-from composir.train.mapping.recipe import MapConfig, train_map, train_pic2word
+from composir.train.mapping.recipe import MapConfig, train_map
 from composir.train.mapping.task import MapObjective
 from composir.train.source_pictures import PictureSources
 from composir.train.steering import SteeringConfig

@@ -1,8 +1,4 @@
-"""Puts results side by side: those on the same queries are tested in pairs against the first.
-
-The composition gap are the queries that neither `image` nor `text` finds alone: what one of them
-finds needs no composing, so a method is worth most on the rest.
-"""
+"""Puts results side by side: those on the same queries are tested in pairs against the first."""
 
 from __future__ import annotations
 
@@ -12,18 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.bench.metrics import metric_label, parse_metric
+from composir.bench.estimates import Figure, estimated, together
+from composir.bench.gap import unanswered
 from composir.bench.results import Header, Result, TaskResult
-from composir.bench.significance import (
-    Figure,
-    Groups,
-    Outcomes,
-    PairedTest,
-    estimated,
-    holm,
-    paired_test,
-    together,
-)
+from composir.bench.significance import Groups, Outcomes, PairedTest, holm, paired_test
 from composir.errors import BenchError
 
 MEAN = "mean"
@@ -247,32 +235,3 @@ def _names(results: Sequence[Result]) -> tuple[str, ...]:
         f"{name} [{fingerprint[:8]}]" if fingerprint and len(composers[name]) > 1 else name
         for name, fingerprint in zip(names, made, strict=True)
     )
-
-
-ALONE = ("image", "text")
-"""The composers that use one part of a query."""
-_FOUND_OR_NOT = {"recall", "recall_subset"}
-
-
-def unanswered(
-    composers: Sequence[str], tasks: Sequence[TaskResult]
-) -> tuple[str, NDArray[np.bool_]] | None:
-    """Which queries `image` and `text` both leave unanswered.
-
-    Args:
-        composers: Names of the methods' composers.
-        tasks: One task's outcomes of each, on the same queries.
-
-    Returns:
-        What they are, in words, and (n,) bool; None where one of the two was not run, where no
-        metric says whether a query was answered, or where no query is left.
-    """
-    names = (tasks[0].headline, *tasks[0].metrics)
-    metric = next((name for name in names if parse_metric(name)[0] in _FOUND_OR_NOT), None)
-    if metric is None or not set(ALONE) <= set(composers):
-        return None
-    alone = [tasks[composers.index(name)].outcomes([metric])[:, 0] for name in ALONE]
-    left = np.max(alone, axis=0) == 0
-    share = f"{left.sum():,} of {len(left):,} queries ({100 * left.mean():.1f} %)"
-    told = f"composition gap: {share} that neither {' nor '.join(ALONE)} answers"
-    return (f"{told} ({metric_label(metric)})", left) if left.any() else None

@@ -15,6 +15,7 @@ from PIL import Image
 
 from composir.bench.datasets import find_dataset
 from composir.bench.efficiency import Efficiency, measure
+from composir.bench.encode import encode_pictures, openers
 from composir.bench.protocol import Rankings, compose, rank
 from composir.bench.results import (
     Header,
@@ -30,14 +31,12 @@ from composir.bench.results import (
 from composir.bench.task import BenchTask, Dataset, LoadOptions, without_images
 from composir.bench.vectors import (
     VectorTable,
-    encode_pictures,
     first_ten,
     load_vectors,
-    openers,
 )
 from composir.compose import load_composer
 from composir.compose.base import ComposedQueries, Composer
-from composir.data.schema import Problem, summarised
+from composir.data.problems import Problem, summarised
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.errors import BenchError, DatasetError
@@ -45,6 +44,7 @@ from composir.model.base import EmbeddingModel
 
 Progress = Callable[[int, int], None]
 _PACKAGES = ("composir", "numpy", "onnxruntime", "pillow", "tokenizers")
+PRECOMPUTED = "precomputed"
 ALLOW_MISSING = (
     "--allow-missing drops the queries that need such images and marks the score as partial."
 )
@@ -222,7 +222,7 @@ def evaluate(
         costs: Whether to measure what a query costs.
     """
     tasks: list[TaskResult] = []
-    measured, drawn = Efficiency(), {"seed": setup.seed, "resamples": setup.resamples}
+    measured = Efficiency()
     for part in prepared:
         composed = _composed(part, setup, composer)
         rankings = rank(part.task, composed, part.table.rows(part.task.gallery, part.task.name))
@@ -231,11 +231,11 @@ def evaluate(
             measured = measure(part.task, model, own, part.table.by_id(), part.openers, composed)
         if rankings_of:
             rankings_of(part.task, rankings)
-        tasks.append(task_result(part.task, rankings, part.partial, **drawn))
+        tasks.append(_scored(part, rankings, setup))
     return Result(
         header=_header(prepared, setup, model, composer, tuning),
         tasks=tuple(tasks),
-        mean=mean_figures(tasks, **drawn),
+        mean=mean_figures(tasks, seed=setup.seed, resamples=setup.resamples),
         efficiency=measured,
     )
 
@@ -251,6 +251,12 @@ def _composed(part: PreparedTask, setup: Setup, composer: Composer | None) -> Co
         part.table.by_id(),
         part.openers,
         read_negation=setup.read_negation,
+    )
+
+
+def _scored(part: PreparedTask, rankings: Rankings, setup: Setup) -> TaskResult:
+    return task_result(
+        part.task, rankings, part.partial, seed=setup.seed, resamples=setup.resamples
     )
 
 

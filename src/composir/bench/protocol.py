@@ -26,7 +26,7 @@ from composir.bench.metrics import (
 from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import ComposedQueries, Composer, QueryBatch
 from composir.compose.negation import read_negation as read_negation_of
-from composir.compose.trained import without_reference
+from composir.compose.template import without_reference
 from composir.compose.unwanted import Unwanted
 from composir.errors import BenchError
 from composir.types import FloatArray

@@ -15,17 +15,11 @@ from pydantic import (
 )
 
 from composir.bench.efficiency import Efficiency
-from composir.bench.metrics import Packed, parse_metric
+from composir.bench.estimates import AspectFigure, Figure, Record, estimated, numbered, together
+from composir.bench.metrics import parse_metric
+from composir.bench.packed import Packed
 from composir.bench.protocol import Rankings, outcomes
-from composir.bench.significance import (
-    AspectFigure,
-    Figure,
-    Groups,
-    Record,
-    estimated,
-    numbered,
-    together,
-)
+from composir.bench.significance import Groups
 from composir.bench.task import BenchTask
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from composir.bench.protocol import Rankings
 from composir.bench.task import BenchTask
+from composir.data.fields import Text
 from composir.data.files import read_regular
 from composir.data.outputs import check_folder, inside, write_inside
-from composir.data.schema import Text, as_row
+from composir.data.schema import as_row
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import BenchError, OutputError
 

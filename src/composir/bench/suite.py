@@ -19,6 +19,7 @@ from composir.bench.evaluation import (
     load_tasks,
     prepare,
 )
+from composir.bench.memo import SharedComposers
 from composir.bench.protocol import Rankings
 from composir.bench.results import RESULT, Result, Setup, Tuning, load_result
 from composir.bench.submission import (
@@ -28,7 +29,7 @@ from composir.bench.submission import (
     write_files,
 )
 from composir.bench.task import BenchTask, Dataset, LoadOptions, check_name
-from composir.bench.tune import SharedComposers, Tuned, apply_tuned
+from composir.bench.tune import Tuned, apply_tuned
 from composir.bench.vectors import VectorTable, load_vectors
 from composir.compose import parse_composer
 from composir.data.outputs import check_file

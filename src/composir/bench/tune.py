@@ -6,105 +6,39 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from composir.bench.evaluation import PreparedTask
+from composir.bench.memo import SharedComposers
 from composir.bench.metrics import CRITERION
 from composir.bench.protocol import compose, outcomes, rank, ranks_whole_gallery
 from composir.bench.results import Tuning
-from composir.bench.significance import Record
 from composir.bench.task import BenchQuery, BenchTask
-from composir.compose import load_composer
-from composir.compose.base import ComposedQueries, Composer, QueryBatch
-from composir.compose.blend import Terms
-from composir.compose.spliced import SplicedComposer
+from composir.compose.base import Composer
 from composir.data.outputs import OutputKind, write_file
 from composir.data.schema import read_model
 from composir.errors import BenchError
-from composir.model.base import EmbeddingModel, SplicingModel
-from composir.types import FloatArray
-
-
-class _TextMemo:
-    def __init__(self, model: EmbeddingModel) -> None:
-        self._model = model
-        self._known: dict[str, FloatArray] = {}
-
-    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known.update(zip(new, self._model.encode_texts(new), strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-    @property
-    def splicing(self) -> SplicingModel | None:
-        """Itself, so that trained composers too ask for texts here."""
-        return None if self._model.splicing is None else cast(SplicingModel, self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-
-def remembering_texts(model: EmbeddingModel) -> EmbeddingModel:
-    """Wrap a model: equal texts are encoded once, everything else is the model's own."""
-    return cast(EmbeddingModel, _TextMemo(model))
-
-
-Chosen: TypeAlias = Mapping[str, float | int | str]
-_Known: TypeAlias = dict[tuple[object, ...], Terms]
-
-
-class _TermsMemo:
-    """A trained composer that shares what its blend is made of with others of its kind."""
-
-    def __init__(self, composer: SplicedComposer, known: _Known) -> None:
-        self._composer = composer
-        self._known = known
-
-    def compose(self, batch: QueryBatch) -> ComposedQueries:
-        images = None if batch.images is None else tuple(batch.images)
-        vectors = None if batch.image_vectors is None else batch.image_vectors.tobytes()
-        key = (batch.texts, images, vectors)
-        if key not in self._known:
-            self._known[key] = self._composer.terms(batch).remembered()
-        return self._composer.compose_terms(self._known[key], batch)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._composer, name)
-
-
-class SharedComposers:
-    """Composers of one model that encode each text, and each sentence of theirs, once for all."""
-
-    def __init__(self, model: EmbeddingModel) -> None:
-        """Remember nothing yet."""
-        self._model = remembering_texts(model)
-        self._known: dict[str, _Known] = {}
-
-    def __call__(self, name: str, settings: Chosen) -> Composer:
-        """The composer of a name with some settings; takes what `load_composer` takes."""
-        composer = load_composer(name, self._model, **settings)
-        if not isinstance(composer, SplicedComposer):
-            return composer
-        return cast(Composer, _TermsMemo(composer, self._known.setdefault(name, {})))
-
+from composir.model.base import EmbeddingModel
 
 TUNED = OutputKind("tuned settings", (".json",), (rb'\{\s*"format": ?"composir-bench-tuned"',))
 Settings = dict[str, float | int | str]
 _MOST_TRIALS = 2_000
 
 
-class Trial(Record):
+class Trial(BaseModel):
     """One point of the grid and its score in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: Settings
     score: float
 
 
-class Tuned(Record):
+class Tuned(BaseModel):
     """What `composir bench tune` found, and on what.
 
     Attributes:
@@ -118,6 +52,8 @@ class Tuned(Record):
         keys: Digests of the queries tuned on, so that a report on any of them can be refused.
         trials: The whole grid.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["composir-bench-tuned"] = "composir-bench-tuned"
     version: Literal[1] = 1

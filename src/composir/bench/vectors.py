@@ -1,25 +1,19 @@
-"""Vectors of a benchmark's images by id, encoded or from a file; and the images, opened."""
+"""Vectors of a benchmark's images by id, as `encode` makes them or a file holds them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from composir.bench.task import refuse_duplicates
 from composir.data.untrusted_arrays import ArrayFaultError, read_arrays
-from composir.encode.encoders import Progress, encode_images, image_encoder
-from composir.encode.feature_store import FeatureStore
-from composir.encode.image_files import ImageFile
-from composir.errors import DatasetError, ImageReadError
-from composir.model.base import EmbeddingModel
+from composir.errors import DatasetError
 from composir.types import FloatArray
 
 
@@ -119,58 +113,3 @@ def _check_kinds(path: Path, ids: NDArray[Any], matrix: NDArray[Any]) -> None:
             f"{path}: `matrix` holds values of type {matrix.dtype}; they must be real numbers, "
             f"e.g. float32"
         )
-
-
-def encode_pictures(
-    model: EmbeddingModel,
-    pictures: Mapping[str, ImageFile],
-    *,
-    cache: FeatureStore | None = None,
-    progress: Progress | None = None,
-    unreadable: dict[str, str] | None = None,
-) -> VectorTable:
-    """Encode images with the gallery side of a model.
-
-    Args:
-        model: The model.
-        pictures: By id.
-        cache: Where vectors are kept; None encodes everything anew.
-        progress: Called with (done, total) images.
-        unreadable: Gets the reason of each picture that cannot be read, by id; None: the first of
-            them is an error.
-
-    Raises:
-        DatasetError: If a picture cannot be read and `unreadable` is None.
-        CacheError: If the cache cannot be used.
-    """
-    ids, files = tuple(pictures), list(pictures.values())
-
-    def refuse(place: int, reason: str) -> None:
-        if unreadable is None:
-            raise _unread(ids[place], files[place], reason)
-
-    encoder = image_encoder(model)
-    found = encode_images(files, encoder, cache, progress=progress, failed=refuse)
-    if unreadable is not None:
-        unreadable.update({ids[place]: reason for place, reason in found.failures.items()})
-    kept = tuple(ids[place] for place in found.kept)
-    return VectorTable(kept, np.asarray(found.rows[0]), f"images, encoded by {model.name}")
-
-
-def openers(pictures: Mapping[str, ImageFile]) -> dict[str, Callable[[], Image.Image]]:
-    """Functions that open each picture, for composers with an image encoder of their own.
-
-    They raise DatasetError, which names the picture, if its file cannot be read.
-    """
-    return {name: partial(_open_named, name, picture) for name, picture in pictures.items()}
-
-
-def _open_named(name: str, picture: ImageFile) -> Image.Image:
-    try:
-        return picture.open()
-    except ImageReadError as error:
-        raise _unread(name, picture, error) from error
-
-
-def _unread(name: str, picture: ImageFile, reason: object) -> DatasetError:
-    return DatasetError(f"image {name!r}, {picture.path}: {reason}")

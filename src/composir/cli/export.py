@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from composir.device.query_export import Export
     from composir.gallery import Gallery
     from composir.scale.upload import UploadReport
-    from composir.serve.page_export import PageExport
 
 app = typer.Typer(
     name="export",
@@ -78,7 +77,7 @@ def _export(opened: Gallery, to: str, show: Callable[[int, int], None]) -> Uploa
 
         with closing(open_store(to)) as store:
             return upload(opened, store, show)
-    from composir.scale.upload import write_parquet
+    from composir.scale.vector_table import write_parquet
 
     return write_parquet(opened, Path(to), show)
 
@@ -138,7 +137,10 @@ def page(
     if as_json:
         print_json(asdict(written))
         return
-    _print_sizes(written, f", with {written.images:,} pictures")
+    for name, size in written.sizes.items():
+        echo(f"{file_size(size):>10}  {printable(str(written.folder / name))}")
+    total = sum(written.sizes.values())
+    echo(f"{file_size(total):>10}  in all, with {written.images:,} pictures")
     echo(f"try it: python -m http.server --directory {shlex.quote(str(written.folder))}")
 
 
@@ -155,14 +157,10 @@ def _trained(name: str, model: str | None) -> SplicedComposer:
     return composer
 
 
-def _print_sizes(written: Export | PageExport, what: str = "") -> None:
+def _print(written: Export, composer: SplicedComposer) -> None:
     for name, size in written.sizes.items():
         echo(f"{file_size(size):>10}  {printable(str(written.folder / name))}")
-    echo(f"{file_size(sum(written.sizes.values())):>10}  in all{what}")
-
-
-def _print(written: Export, composer: SplicedComposer) -> None:
-    _print_sizes(written)
+    echo(f"{file_size(sum(written.sizes.values())):>10}  in all")
     for encoding, length in written.message_bytes.items():
         shown = "too long" if length is None else f"{length:,} bytes"
         echo(f"a query as {encoding}: {shown}, and its words")

@@ -15,7 +15,7 @@ from composir.cli.terminal import agree, as_document, echo, note, print_json, pr
 from composir.errors import GalleryError
 
 if TYPE_CHECKING:
-    from composir.gallery.upkeep import ForgetReport
+    from composir.gallery.forget import ForgetReport
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 

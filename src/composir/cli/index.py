@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
-from composir.cli.merge import (
-    chosen_part,
-    failure_lines,
-    index_in_parts,
-    index_notes,
-    print_report,
-    told_changes,
-)
+from composir.cli.index_notes import failure_lines, index_notes, print_report, told_changes
+from composir.cli.merge import chosen_part, index_in_parts
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,

@@ -37,7 +37,8 @@ def resolve_model(name: str | None, compute: Compute) -> EmbeddingModel:
 
 def gallery_model(folder: Path, model: str | None, compute: Compute) -> EmbeddingModel:
     """The model for a gallery, perhaps missing yet: as named, else its own, else the default."""
-    from composir.gallery.manifest import is_gallery, load_origin, read_manifest
+    from composir.gallery.manifest import is_gallery, read_manifest
+    from composir.gallery.origin import load_origin
 
     if model is not None or not is_gallery(folder):
         return resolve_model(model, compute)

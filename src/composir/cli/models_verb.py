@@ -21,11 +21,12 @@ from composir.cli.terminal import (
     print_json,
     printable,
 )
-from composir.data.outputs import user_folder
+from composir.data.places import user_folder
 from composir.errors import BundleError, GalleryError, ModelError
 
 if TYPE_CHECKING:
-    from composir.model.listing import CheckedModel, ModelEntry
+    from composir.model.checking import CheckedModel
+    from composir.model.listing import ModelEntry
 
 
 class Quantise(Enum):
@@ -127,7 +128,7 @@ def models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     """List models: packaged, added, and known ones that you can add."""
     if ctx.invoked_subcommand is not None:
         return
-    from composir.model.catalogue import models_folder
+    from composir.model.installed import models_folder
     from composir.model.listing import list_models
 
     found = list_models()
@@ -175,7 +176,8 @@ def add(
     """
     from composir.model.adding import add_model
     from composir.model.listing import bundle_entry
-    from composir.model.sources import Wishes, parse_source
+    from composir.model.sources import parse_source
+    from composir.model.wishes import Wishes
 
     found = parse_source(source)
     wishes = Wishes(
@@ -207,7 +209,8 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Remove an added model; its galleries stay, but cannot be searched without it."""
-    from composir.model.catalogue import added_folder, remove_model
+    from composir.model.catalogue import added_folder
+    from composir.model.installed import remove_model
 
     folder = added_folder(name)
     galleries = galleries_of(folder)
@@ -233,7 +236,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Verify every file of a model, and compare its outputs with the original's."""
-    from composir.model.listing import check_model
+    from composir.model.checking import check_model
 
     checked = check_model(name, against, say=lambda line: note(printable(line)))
     if as_json:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.data.outputs import check_folder, user_folder, writable_user_folder
+from composir.data.outputs import check_folder
+from composir.data.places import user_folder, writable_user_folder
 from composir.errors import ComposirError, OutputError
 
 if TYPE_CHECKING:

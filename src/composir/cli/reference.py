@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from composir.data.files import UnreadableStreamError, read_at_most, read_regular, within
+from composir.data.files import read_regular
+from composir.data.streams import UnreadableStreamError, read_at_most, within
 from composir.errors import QueryError
 from composir.references import LARGEST_FILE, NamedImage
 

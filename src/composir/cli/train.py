@@ -83,8 +83,8 @@ def compose(
     OUT/composer-NAME the others. Stop it at any time: the same command resumes from the last
     checkpoint.
     """
+    from composir.train.composing.compose_config import ComposeConfig
     from composir.train.composing.recipe import train_composing
-    from composir.train.composing.task import ComposeConfig
 
     files = {"triplets": triplets, "text_triplets": text_triplets}
     chosen = _assigned(model, device=device, **files, start=start) + (assignments or [])
@@ -181,15 +181,15 @@ def baseline(
     assignments: Set = None,
 ) -> None:
     """Train a published baseline: pic2word from pictures, text-map from captions."""
-    from composir.train.baselines import text_only
-    from composir.train.mapping.recipe import PIC2WORD_PRESET, MapConfig, train_pic2word
+    from composir.train.baselines import pic2word, text_only
+    from composir.train.mapping.recipe import MapConfig
 
     chosen = _mapping(model, data, images, captions, dev, device) + (assignments or [])
     if name == "text-map":
         settings = [*text_only.PRESET, *chosen]
         _train(text_only.train_text_map, text_only.TextMapConfig, out, config, settings)
     else:
-        _train(train_pic2word, MapConfig, out, config, [*PIC2WORD_PRESET, *chosen])
+        _train(pic2word.train_pic2word, MapConfig, out, config, [*pic2word.PRESET, *chosen])
 
 
 @app.command(epilog="`composir train blend runs/isa/composer --dev my-dev/`")
@@ -263,7 +263,7 @@ def _train(
 def _resumable(out: Path) -> Iterator[None]:
     """Refuse a folder of other things before anything is read; say on Ctrl-C how to go on."""
     from composir.data.outputs import check_own_folder
-    from composir.train.config import CONFIG
+    from composir.train.run_folder import CONFIG
 
     check_own_folder(out, {CONFIG}, "--out")
     try:

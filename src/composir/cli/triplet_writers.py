@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from composir.cli.terminal import is_asked_by_people, note, printable
-from composir.data.outputs import writable_user_folder
+from composir.data.places import writable_user_folder
 from composir.errors import ComposirError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from composir.cli.triplet_writers import (
     describe_usage,
     language_model_writer,
 )
-from composir.data.schema import Problem, summarised
+from composir.data.problems import Problem, summarised
 from composir.errors import DatasetError
 from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
@@ -280,16 +280,23 @@ def edit(
             metavar="FOLDER", exists=True, help="Data set folder whose gallery is used; repeatable."
         ),
     ] = None,
-    out: options.Out,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="New data set; an unfinished run there is resumed."),
+    ],
     count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
-    seed: options.Seed = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed: the same one gives the same triplets."),
+    ] = 0,
 ) -> None:
     """Make triplets from edited copies of any pictures: no captions, no labels.
 
     A recoloured, darkened, multiplied or drawn copy differs in exactly what the words say.
     """
     from composir.images.scan import scan
-    from composir.triplets.edited import EditSettings, Regions, make_edited
+    from composir.triplets.edited import EditSettings, make_edited
+    from composir.triplets.region_edits import Regions
     from composir.triplets.source import read_data_set
     from composir.types import Failure
 

@@ -28,7 +28,7 @@ COMPOSERS: dict[str, str] = {
     "slerp": "composir.compose.arithmetic:Slerp",
     "product": "composir.compose.arithmetic:Product",
     "replace": "composir.compose.replace:Replace",
-    "direction": "composir.compose.arithmetic:Direction",
+    "direction": "composir.compose.direction:Direction",
     "joint": "composir.compose.joint:Joint",
 }
 
@@ -70,7 +70,7 @@ def load_composer(
 
 def _opened(chosen: str, folder: Path, model: EmbeddingModel) -> SplicedComposer:
     """A trained composer; one that was given as a folder says so in its name."""
-    from composir.compose.trained import called
+    from composir.compose.called import called
 
     opened, packaged = open_trained(folder, model), packaged_composers(model)
     if chosen in packaged:

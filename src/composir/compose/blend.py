@@ -5,7 +5,7 @@ modification's:
 
     query = normalise(sentence q + direction (q - s) + image v + text t + exchange c + learned m)
 
-A text that describes all of what is asked for (d, from 0 to 1, `described_share`) is summed
+A text that describes all of what is asked for (d, from 0 to 1, `compose.description`) is summed
 with the reference instead:
 
     query = normalise((1 - d) (the above) + d (v + description t))
@@ -14,27 +14,20 @@ Plain composing is `sentence` alone. `direction` and `image` are the arithmetic 
 methods, section 3): what the words change is moved to where the reference really is, which keeps
 what pseudo-words lose of it. So are c, what the words replace, and m, the way that pictures move
 (`compose.changes`). Weights are chosen on dev splits.
-
-"In red" names a change and leaves the rest to the reference. "A short patterned skirt and a light
-sleeveless top" leaves little to it: arithmetic of changes goes wrong there, and a plain sum of the
-reference and the text finds more. What tells them apart is how much a text says, counted in words
-that carry content. [ours]
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from composir.compose.negation_words import word_set
 from composir.compose.sphere import normalised
-from composir.data.function_words import COMMON
-from composir.data.schema import ManifestPart, first_problem
+from composir.data.fields import ManifestPart
+from composir.data.schema import first_problem
 from composir.errors import QueryError
 from composir.types import FloatArray
 
@@ -181,31 +174,3 @@ def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
         (weights.text, terms.text),
         *((weight, term) for weight, term in changes if term is not None),
     ]
-
-
-CHANGE, DESCRIPTION = 4, 7
-"""Words of content that a change has at most, and a description at least; between them, partly."""
-
-_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-FUNCTION_WORDS = COMMON | word_set(
-    "all change changed give like made make makes more only put same show take turn turned"
-)
-"""Words that say nothing of a picture, and verbs that only ask for a change."""
-
-
-def content_words(text: str) -> int:
-    """How many words of a text carry content."""
-    return sum(word.lower() not in FUNCTION_WORDS for word in _WORD.findall(text))
-
-
-def described_share(texts: Sequence[str]) -> FloatArray:
-    """How far texts describe all of what is asked for, (n, 1) float32, 0 to 1."""
-    counts = np.array([[content_words(text)] for text in texts], dtype=np.float32)
-    share = (counts - CHANGE) / np.float32(DESCRIPTION - CHANGE)
-    return np.asarray(np.clip(share, 0.0, 1.0))
-
-
-def described_if_any(texts: Sequence[str]) -> Callable[[], FloatArray] | None:
-    """The shares of a batch, for `compose.blend`; None where every text names a change."""
-    shares = described_share(texts)
-    return (lambda: shares) if shares.any() else None

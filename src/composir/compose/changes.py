@@ -2,7 +2,7 @@
 
 The difference of two phrases ("red" less "blue") is the way that texts know. Which way pictures
 move when a phrase comes true of them is learned from triplets: the mean difference of target and
-reference by phrase, smooth over phrases that mean the same (`fit_moves` in training). Texts
+reference by phrase, smooth over phrases that mean the same (`train.composing.picture_moves`). Texts
 know nothing of a vector's appearance part and little of number and pattern; pictures do. [ours]
 """
 
@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, ValidationError
 
-from composir.compose.lexicon import Exchange, read_exchanges
-from composir.compose.replace import shares, unlisted_changes
-from composir.compose.unwanted import PhraseVectors
-from composir.data.schema import ManifestPart, first_problem
+from composir.compose.exchanges import Exchange, read_exchanges
+from composir.compose.retrieved import PhraseVectors
+from composir.compose.unlisted import shares, unlisted_changes
+from composir.data.fields import ManifestPart
+from composir.data.schema import first_problem
 from composir.data.untrusted_arrays import read_array
 from composir.errors import BundleError
 from composir.model.base import EmbeddingModel
@@ -37,7 +38,7 @@ class PhraseSpace(ManifestPart):
         temperature: At which a picture is taken to fit phrases, of cosines.
         sharpness: Of the likeness of phrases, by which what was learned of one holds for another.
         nearness: Temperature at which texts of no phrase are taken to be of groups; 0 for none.
-        drawn: How far what such texts ask for is drawn to phrases; see `compose.replace`.
+        drawn: How far what such texts ask for is drawn to phrases; see `compose.unlisted`.
     """
 
     temperature: float = Field(default=0.05, gt=0.0, allow_inf_nan=False)

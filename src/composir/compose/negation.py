@@ -24,13 +24,11 @@ English only; tables of words are in `negation_words`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from composir.compose import negation_words as table
 from composir.compose.negation_scope import Scope, begins_negation
 from composir.compose.negation_tokens import Tokens, bare
-from composir.errors import QueryError
-from composir.types import Query
 
 _MINUS_WORD = re.compile(r"[-\u2212][^\W\d_][\w'-]*\W*")
 _LESS = re.compile(r"([a-z]{2,})(-?)less")
@@ -312,26 +310,3 @@ def _plural(stem: str) -> str:
     if stem.endswith("y") and stem[-2:-1] not in "aeiou":
         return stem[:-1] + "ies"
     return stem + "s"
-
-
-def understand(query: Query) -> tuple[Query, tuple[str, ...]]:
-    """Read the negations in a query's words, unless it is literal."""
-    if query.literal:
-        return query, ()
-    reading = read_negation(query.text)
-    notices = tuple(
-        f"the negation {word!r} was not understood and is read like any other word; "
-        "say what must not be there with --not (negatives)"
-        for word in reading.unclear
-    )
-    if not reading.negatives:
-        return replace(query, literal=True), notices
-    beside_image = query.image is not None or query.from_device
-    wanted = "" if beside_image and says_nothing(reading.wanted) else reading.wanted
-    if not beside_image and not wanted.replace("*", " ").strip():
-        raise QueryError(
-            f"{query.text!r} only says what must not be there: say what to look for too, e.g. "
-            f"'a photo, {query.text}', or give an image"
-        )
-    negatives = tuple(dict.fromkeys((*query.negatives, *reading.negatives)))
-    return replace(query, text=wanted, negatives=negatives, literal=True), notices

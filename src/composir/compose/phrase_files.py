@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composir.compose.replace import phrase_groups
+from composir.compose.unlisted import phrase_groups
 from composir.model import Model
 from composir.model.known_texts import KnownTexts, write_known
 

@@ -3,28 +3,29 @@
 References become pseudo-words (`query_side`), pseudo-words and the modification become sentences
 (`template`), the text encoder reads them, and their vectors are blended (`blend`). What kinds there
 are is said in `trained`.
-
-Sentences of a query are read in one run of the text graph where that can be: a reference with words
-needs up to three, and on a CPU a run takes its time whether it reads one or three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
-from composir.compose.blend import BlendWeights, Terms, blend, described_if_any
+from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.changes import Changes, PhraseSpace, PictureMoves
+from composir.compose.description import described_if_any
+from composir.compose.readings import Readings
+from composir.compose.retrieved import PhraseVectors
+from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
-from composir.compose.trained import ComposerFolder, QueryCosts, filled, without_reference
-from composir.compose.unwanted import PhraseVectors, unwanted_directions
+from composir.compose.trained import ComposerFolder, QueryCosts
+from composir.compose.unwanted import unwanted_directions
 from composir.errors import QueryError
-from composir.lazy import Once
 from composir.model.base import SentenceBatch, SplicingEncoder, SplicingModel
+from composir.model.once import Once
 from composir.types import FloatArray
 
 _FLOAT16 = 2
@@ -219,7 +220,7 @@ class SplicedComposer:
 
     def _read_alone(self, batch: SentenceBatch) -> FloatArray:
         if batch.pseudo_words is None:
-            # The model may remember vectors of texts (`bench.tune`).
+            # The model may remember vectors of texts (`bench.memo`).
             return self.model.encode_texts(batch.templates)
         encoder = self.composed_texts() if batch.adapted else self.plain_texts()
         return encoder.encode_spliced(batch.templates, batch.pseudo_words)[0]
@@ -258,32 +259,3 @@ def changes_of(folder: ComposerFolder, model: SplicingModel) -> Changes:
     if name:
         learned = PictureMoves.load(folder.file(name), model.dimension, space.sharpness)
     return Changes(PhraseVectors(model), learned, space)
-
-
-class Readings:
-    """Vectors of a batch's sentences by name, read when they are asked for."""
-
-    def __init__(
-        self,
-        read: Callable[[Sequence[SentenceBatch]], Sequence[FloatArray]],
-        sentences: Mapping[str, Callable[[], SentenceBatch]],
-        together: Collection[str],
-    ) -> None:
-        """Prepare; nothing is read yet.
-
-        Args:
-            read: Encodes several kinds of sentences at once.
-            sentences: Each kind, by name.
-            together: Names of those that will be asked for.
-        """
-        self._read, self._sentences, self._together = read, sentences, together
-        self._vectors: dict[str, FloatArray] = {}
-
-    def __call__(self, name: str) -> FloatArray:
-        """The vectors of one kind, (n, D) float32, unit norm."""
-        if name not in self._vectors:
-            asked = {name, *self._together} - self._vectors.keys()
-            names = [known for known in self._sentences if known in asked]
-            vectors = self._read([self._sentences[one]() for one in names])
-            self._vectors.update(zip(names, vectors, strict=True))
-        return self._vectors[name]

@@ -12,8 +12,8 @@ from PIL import Image
 from composir.compose.base import QueryBatch
 from composir.compose.trained import ComposerFolder
 from composir.errors import ModelError, QueryError
-from composir.lazy import once_property
 from composir.model.base import SplicingModel
+from composir.model.once import once_property
 from composir.model.sessions import check_graph, checked_vectors, open_session, run_graph
 from composir.types import FloatArray, PixelArray
 

@@ -3,15 +3,11 @@
 It belongs to one model: the vectors it aims at are those of the gallery encoder, and its tokens are
 read by the text encoder that it was trained against. Both are recorded and checked, so that a
 composer of another model is refused instead of giving noise.
-
-A modification may itself say where the reference stands, with a `*` that stands alone: "a cartoon
-of *" (the notation of Pic2Word, arXiv 2302.03084).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -19,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from composir.compose.blend import BlendWeights
-from composir.data.schema import ManifestPart
+from composir.compose.template import TEXT, check_template
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import COMPOSER_MANIFEST, MOST_WIDTH, Source
@@ -30,11 +27,8 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
-from composir.model.text_encoder import PLACEHOLDER
-from composir.names import NAME_PATTERN, printable
+from composir.names import NAME_PATTERN
 
-TEXT = "{text}"
-_STAR = re.compile(r"(?<!\S)\*(?![^\s.,;:!?])")
 MANIFEST_NAME = COMPOSER_MANIFEST
 SCHEMA = 1
 
@@ -51,32 +45,9 @@ Kind: TypeAlias = Literal["sentence", "pseudo_word", "adapted"]
 - `adapted`: the second stage of Map-to-Compose. The text encoder itself has learnt to compose:
   composed sentences alone go through it with adapters; the reference's own sentence and
   modifications are read with adapters off, by the same graph where it can switch them
-  (`model.sessions`); words without a reference, and negatives, by the model's own graph.
+  (`model.text_graph`); words without a reference, and negatives, by the model's own graph.
 """
 QueryInput: TypeAlias = Literal["pixels", "patch_tokens", "vector"]
-
-
-def check_template(template: str) -> None:
-    """Refuse a template without exactly one place for pseudo-words."""
-    if template.count(PLACEHOLDER) != 1:
-        raise ValueError(f"a template needs exactly one {PLACEHOLDER}: {template!r}")
-
-
-def filled(template: str, text: str) -> str:
-    """Put a modification into a template, whose `{}` stays."""
-    harmless = text.replace(PLACEHOLDER, "{ }")
-    if _STAR.search(harmless):
-        first = _STAR.sub(PLACEHOLDER, harmless, count=1)
-        return _STAR.sub("it", first)
-    return template.replace(TEXT, harmless)
-
-
-def without_reference(text: str) -> str:
-    """A modification without the `*` that stands for the reference, for encoders of words alone."""
-    if not _STAR.search(text):
-        return text
-    words = _STAR.sub("", re.sub(r"(?<!\S)of \*(?![^\s.,;:!?])", "", text))
-    return " ".join(words.split()).strip(" ,")
 
 
 class TrainedFor(ManifestPart):
@@ -254,27 +225,3 @@ def save_composer(
     manifest = ComposerManifest(schema_version=SCHEMA, files={**files, **elsewhere}, **fields)
     write_manifest(folder / MANIFEST_NAME, manifest)
     return manifest
-
-
-_RUN_PART = "composer"
-
-
-def called(composer: ComposerFolder, packaged: Mapping[str, Path], taken: frozenset[str]) -> str:
-    """Name of a composer that was given as a folder.
-
-    Training gives names like `compose` to whoever says no other, so the run tells them apart.
-    """
-    name = composer.manifest.name
-    if name in packaged and ComposerFolder.load(packaged[name]).fingerprint == composer.fingerprint:
-        return name
-    run = _run(composer.folder)
-    return name if run == name and name not in taken else printable(f"{run}/{name}")
-
-
-def _run(folder: Path) -> str:
-    """The run folder's name, and which of its composers it is where there are several."""
-    place = folder.expanduser().absolute()
-    which, dash, part = place.name.partition("-")
-    if which != _RUN_PART or not place.parent.name:
-        return place.name
-    return f"{place.parent.name}/{part}" if dash else place.parent.name

@@ -18,7 +18,7 @@ from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
 from composir.data.files import absolute, read_regular
-from composir.data.outputs import user_folder, writable_user_folder
+from composir.data.places import user_folder, writable_user_folder
 
 NONCE_HEADER = "X-Composir-Nonce"
 PROOF_HEADER = "X-Composir-Proof"

@@ -18,7 +18,7 @@ from fnmatch import translate
 from pathlib import Path
 from posixpath import normpath
 
-from composir.data.remote_paths import lies_below
+from composir.data.volumes import lies_below
 from composir.errors import GalleryError
 
 

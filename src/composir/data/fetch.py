@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from composir.data.files import read_at_most, too_large, within
+from composir.data.streams import read_at_most, too_large, within
 from composir.errors import ComposirError
 
 MOST_REDIRECTS = 5

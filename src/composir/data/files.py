@@ -1,23 +1,16 @@
-"""Files on disk: read only where they are regular, written so that no reader sees a half.
-
-Locks of the operating system die with their process, in whatever way it ends.
-"""
+"""Files on disk: read only where they are regular, written so that no reader sees a half."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
-from typing import IO, Any, BinaryIO, Protocol, TypeVar
+from typing import IO, BinaryIO
 from uuid import uuid4
-
-from composir.errors import ComposirError
 
 TEMPORARY_PREFIX = ".composir-tmp-"
 READ_LIMIT = 1 << 30
@@ -157,98 +150,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-T = TypeVar("T")
-_CHUNK = 1 << 20
-_SECONDS_A_LOOK = 0.2  # waiting in short slices, so that Ctrl-C is heard on every system
-
-
-class UnreadableStreamError(ComposirError):
-    """A pipe or a connection that gave no usable bytes; the message is the reason alone."""
-
-    code = "unreadable-stream"
-
-
-class Readable(Protocol):
-    """Whatever gives bytes."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """At most so many bytes; none at the end."""
-
-
-def read_at_most(stream: Readable, limit: int) -> bytes:
-    """Read to the end."""
-    parts: list[bytes] = []
-    left = limit + 1
-    while left > 0 and (part := stream.read(min(left, _CHUNK))):
-        parts.append(part)
-        left -= len(part)
-    if left <= 0:
-        raise UnreadableStreamError(too_large(limit))
-    return b"".join(parts)
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do something that may wait for others for ever, and give up in time.
-
-    Args:
-        seconds: How long to wait for it.
-        work: What to do, in a thread of its own; one that is given up dies with the process.
-    """
-    done, outcome = Event(), dict[str, Any]()
-
-    def run() -> None:
-        try:
-            outcome["value"] = work()
-        except BaseException as error:
-            outcome["error"] = error
-        finally:
-            done.set()
-
-    Thread(target=run, daemon=True, name="composir-waiting").start()
-    waited = 0.0
-    while not done.wait(min(_SECONDS_A_LOOK, seconds)):
-        waited += min(_SECONDS_A_LOOK, seconds)
-        if waited >= seconds:
-            raise UnreadableStreamError(f"nothing more came for it within {seconds:g} seconds")
-    if "error" in outcome:
-        raise outcome["error"]
-    value: T = outcome["value"]
-    return value
-
-
-def too_large(limit: int) -> str:
-    """The reason why more than so many bytes are refused."""
-    return f"it is larger than {limit >> 20} MB" if limit >> 20 else f"it is over {limit} bytes"
-
-
-_WINDOWS_OFFSET = 1 << 30  # beyond any text, so that others may read what is in the file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _locked(handle: int) -> bool:
-        os.lseek(handle, _WINDOWS_OFFSET, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(handle, 0, os.SEEK_SET)
-        return True
-else:
-    import fcntl
-
-    def _locked(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def try_lock(handle: int) -> bool:
-    """Lock an open file, unless another open file has it locked; whether it is locked now."""
-    return _locked(handle)

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composir.data.files import open_regular
+from composir.data.parquet import read_table as read_arrow
 from composir.data.untrusted_json import LINES_LIMIT, MOST_LINE, JsonFaultError, decode_json
-from composir.errors import ComposirError, DatasetError
+from composir.errors import DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
 
 KEY_COLUMNS = (
     "file",
@@ -180,7 +179,7 @@ def mended(value: Any) -> Any:
 
 def read_parquet(path: Path) -> Table:
     """Read a Parquet file."""
-    table = parquet_table(path, DatasetError)
+    table = read_arrow(path, DatasetError)
     return Table(arrow_columns(path, table), range(1, table.num_rows + 1), is_text=False)
 
 
@@ -254,61 +253,3 @@ def _not_unicode(path: Path, error: UnicodeDecodeError) -> DatasetError:
         f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}: {error.reason}); "
         "save it as UTF-8"
     )
-
-
-MOST_ROWS = 50_000_000
-MOST_COLUMNS = 10_000
-MOST_TABLE = 1 << 31
-"""Bytes of a table in memory; a value that repeats takes next to nothing in the file."""
-_ROWS_AT_ONCE = 4096
-
-
-def column_names(path: Path, error: type[ComposirError]) -> list[str]:
-    """Names of a Parquet file's columns."""
-    with _opened_parquet(path, error) as table:
-        return list(table.schema_arrow.names)
-
-
-def parquet_table(
-    path: Path, error: type[ComposirError], columns: Sequence[str] | None = None
-) -> pa.Table:
-    """Read a Parquet file."""
-    with _opened_parquet(path, error) as table:
-        return _bounded(path, table, error, columns)
-
-
-@contextmanager
-def _opened_parquet(path: Path, error: type[ComposirError]) -> Iterator[ParquetFile]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with open_regular(path) as file, pq.ParquetFile(file) as table:
-            yield table
-    except pa.ArrowException as fault:
-        raise error(f"{path} is no readable Parquet table: {fault}") from fault
-    except OSError as fault:
-        raise error(f"{path} cannot be read ({fault.strerror or fault})") from fault
-
-
-def _bounded(
-    path: Path, table: ParquetFile, error: type[ComposirError], columns: Sequence[str] | None
-) -> pa.Table:
-    import pyarrow as pa
-
-    held = table.metadata
-    if held.num_rows > MOST_ROWS or held.num_columns > MOST_COLUMNS:
-        raise error(
-            f"{path}: {held.num_rows:,} rows and {held.num_columns:,} columns; at most "
-            f"{MOST_ROWS:,} and {MOST_COLUMNS:,} are read"
-        )
-    batches, total = [], 0
-    for batch in table.iter_batches(_ROWS_AT_ONCE, columns=columns):
-        total += batch.nbytes
-        if total > MOST_TABLE:
-            raise error(f"{path}: unpacks to more than {MOST_TABLE >> 30} GiB; split it")
-        batches.append(batch)
-    schema = table.schema_arrow
-    if columns is not None:
-        schema = pa.schema([schema.field(name) for name in columns])
-    return pa.Table.from_batches(batches, schema)

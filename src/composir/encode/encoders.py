@@ -1,10 +1,8 @@
-"""Pictures and texts to rows of an encoder: what is known is read, the rest computed and kept."""
+"""Pictures to rows of an encoder: what is known is read, the rest is computed and kept."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,10 +13,10 @@ from numpy.typing import NDArray
 from composir.encode.feature_store import FeatureStore, Memory
 from composir.encode.image_files import ImageFile, read_pixels
 from composir.encode.stored import RowKind, StoredRows
+from composir.encode.stream import decoded
 from composir.images.preprocess import PreprocessSpec
 from composir.model.base import EmbeddingModel
-from composir.model.sessions import default_threads
-from composir.types import FloatArray, PixelArray
+from composir.types import PixelArray
 
 BATCH = 32
 
@@ -136,86 +134,3 @@ def _fill(
         done += len(places)
         if progress:
             progress(done, len(keys))
-
-
-def decoded(
-    pictures: Sequence[ImageFile],
-    places: Sequence[int],
-    read: Callable[[ImageFile], PixelArray | str],
-    batch: int,
-) -> Iterator[tuple[Sequence[int], list[PixelArray | str]]]:
-    """Batches of decoded pictures; at most two of them are in memory.
-
-    Args:
-        pictures: All pictures.
-        places: Which of them, in order.
-        read: Gives pixels, or the reason why there are none; called from threads.
-        batch: Most pictures at once.
-    """
-    batches = [places[start : start + batch] for start in range(0, len(places), batch)]
-    with ThreadPoolExecutor(default_threads()) as pool:
-
-        def begin(number: int) -> list[Future[PixelArray | str]]:
-            chosen = batches[number] if number < len(batches) else ()
-            return [pool.submit(read, pictures[place]) for place in chosen]
-
-        ahead = begin(0)
-        try:
-            for number, chosen in enumerate(batches):
-                now = [picture.result() for picture in ahead]
-                ahead = begin(number + 1)
-                yield chosen, now
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-TEXTS_AT_ONCE = 256
-_PROBE = "a red bicycle beside two dogs on a wooden bridge, seen from above"
-
-
-def encode_texts(
-    texts: Sequence[str],
-    model: EmbeddingModel,
-    store: FeatureStore | None = None,
-    *,
-    progress: Progress | None = None,
-    batch: int = TEXTS_AT_ONCE,
-) -> FloatArray:
-    """Encode texts, each once; a stopped run goes on where it was.
-
-    Args:
-        texts: n texts.
-        model: Encodes them.
-        store: Where vectors are kept; None keeps nothing.
-        progress: Told after every batch.
-        batch: Texts between two writes.
-
-    Returns:
-        (n, D) float32, unit norm.
-    """
-    keeper = store or Memory()
-    side = _text_side(model) if store else ""
-    kind = RowKind("texts", side, (model.dimension,), is_unit=True)
-    keys = {text: _key(text) for text in texts}
-    with keeper.filling(kind):
-        known = keeper.known(kind, keys.values())
-        todo = [text for text, key in keys.items() if key not in known]
-        for start in range(0, len(todo), batch):
-            part = todo[start : start + batch]
-            vectors = model.encode_texts(part)
-            keeper.put(kind, dict(zip((keys[text] for text in part), vectors, strict=True)))
-            if progress:
-                progress(len(keys) - len(todo) + start + len(part), len(keys))
-    return np.asarray(keeper.rows(kind, [keys[text] for text in texts]))
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _text_side(model: EmbeddingModel) -> str:
-    """Identifies a text side, which fingerprints leave out: by its graph, or by what it answers."""
-    if model.splicing is not None:
-        return f"texts {model.fingerprint} {model.splicing.text_checksum}"
-    answer = np.round(model.encode_texts([_PROBE])[0].astype(np.float64), 3)
-    return f"texts {model.fingerprint} {hashlib.sha256(answer.tobytes()).hexdigest()}"

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.data.files import try_lock
+from composir.data.file_lock import try_lock
 from composir.data.outputs import inside, open_inside
 from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind, StoredRows

@@ -1,19 +1,13 @@
-"""What each phrase changed: the query composed without it, and the ranking that this gives.
-
-The rule for phrases, simple on purpose: one ends at a comma, semicolon or full stop, and before a
-word that joins or places things (`and`, `but`, `with`, `without`, `instead`, `in`, `on`, `at`,
-...). Such words in a row stay together, so "and in front" is one phrase. It knows English words
-only; a text of another language is split at its commas.
-"""
+"""What each phrase changed: the query composed without it, and the ranking that this gives."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Wrapper
 from composir.errors import QueryError
+from composir.explain.phrases import shown, split_phrases, without
 from composir.gallery import Gallery
 from composir.types import Hit, Missing, Query, SearchResult
 
@@ -165,49 +159,3 @@ def _cosine(one: ComposedQueries, other: ComposedQueries) -> float | None:
     if one.vectors.shape != other.vectors.shape:
         return None
     return float((one.vectors * other.vectors).sum(axis=-1).mean())
-
-
-_JOINING = frozenset({"and", "but", "or", "plus"})
-_PLACING = frozenset(
-    {"about", "above", "across", "after", "against", "along", "among", "around", "at", "before"}
-    | {"behind", "below", "beneath", "beside", "between", "by", "during", "for", "from", "in"}
-    | {"inside", "instead", "into", "near", "next", "off", "on", "onto", "outside", "over"}
-    | {"through", "toward", "towards", "under", "wearing", "while", "with", "within", "without"}
-)
-_ENDS = (",", ";", ".", "，", "、", "。", "；")
-_UNSPACED = re.compile("(?<=[，、。；])")  # writing that leaves no space after its commas
-
-
-def split_phrases(text: str) -> tuple[str, ...]:
-    """Split a modification text."""
-    phrases: list[list[str]] = []
-    for word in _UNSPACED.sub(" ", text).split():
-        if not phrases or _begins(word, phrases[-1]):
-            phrases.append([])
-        phrases[-1].append(word)
-    return tuple(" ".join(words) for words in phrases)
-
-
-def without(phrases: Sequence[str], left_out: int) -> str:
-    """The text without one phrase."""
-    rest = [phrase for index, phrase in enumerate(phrases) if index != left_out]
-    words = " ".join(rest).split()
-    while words and _bare(words[0]) in _JOINING:
-        words = words[1:]
-    return " ".join(words).rstrip(",;，、 ")
-
-
-def shown(phrase: str) -> str:
-    """A phrase for people: without the punctuation at its end."""
-    return phrase.rstrip(",;.，、。 ") or phrase
-
-
-def _begins(word: str, before: Sequence[str]) -> bool:
-    if before[-1].endswith(_ENDS):
-        return True
-    opens = _bare(word) in _JOINING | _PLACING
-    return opens and any(_bare(other) not in _JOINING | _PLACING for other in before)
-
-
-def _bare(word: str) -> str:
-    return word.strip(",;.!?").lower()

@@ -2,105 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from composir.compose.base import Composer, QueryBatch
-from composir.compose.spliced import SplicedComposer
-from composir.documents import confidence_document, query_document, understood_document
-from composir.explain.effects import FIRST, WINDOW, ExplainSettings, PhraseEffect, PhraseTrial
-from composir.images.preprocess import PreprocessSpec
-from composir.model.base import EmbeddingModel
-from composir.types import FloatArray, Hit, SearchResult
+from composir.compose import Composer
+from composir.explain.effects import FIRST, ExplainSettings, PhraseEffect, PhraseTrial
+from composir.explain.looks import Looks, look_at
+from composir.types import SearchResult
 
 if TYPE_CHECKING:
     from composir.gallery import Gallery
     from composir.gallery.reference import OpenedReference
-
-
-WORDS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLook:
-    """One pseudo-word of the sentence that stands for the reference.
-
-    Attributes:
-        norm: Its length; those of real words are alike, so one that is far off stands out.
-        words: Words of the vocabulary whose embeddings are nearest, nearest first; `##` begins a
-            piece of a word.
-        attention: (h, w) float32, where it looked, 1 in sum; None where the composer does not tell.
-    """
-
-    norm: float
-    words: tuple[str, ...]
-    attention: FloatArray | None
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """The sentence of a reference, or why there is none.
-
-    Attributes:
-        tokens: Its pseudo-words, in order.
-        note: What readers should know, e.g. that the composer has no tokens.
-        spec: How the picture was laid out for the encoder that attended.
-    """
-
-    tokens: tuple[TokenLook, ...] = ()
-    note: str = ""
-    spec: PreprocessSpec | None = None
-
-
-def look_at(references: Sequence[Image.Image], composer: Composer, model: EmbeddingModel) -> Looks:
-    """Find out what a composer made of a reference."""
-    if not references:
-        return Looks(note="The query has no reference image, so there are no tokens of it.")
-    if len(references) > 1:
-        return Looks(
-            note=f"The query is the average of {len(references)} references, each with tokens of "
-            "its own; to see those, ask with one reference."
-        )
-    if not isinstance(composer, SplicedComposer):
-        instead = "" if model.joint else " A trained composer does, e.g. --composer isa."
-        return Looks(
-            note=f"The composer {composer.name} works on whole vectors: it makes no tokens that "
-            f"could be shown.{instead}"
-        )
-    opened: Callable[[], Image.Image] = lambda: references[0]  # noqa: E731
-    batch = QueryBatch(("",), image_vectors=model.encode_images(references), images=(opened,))
-    found = composer.tokens(batch)
-    words = composer.model.texts.nearest_words(found.words[0], WORDS)
-    maps = [None] * len(words) if found.attention is None else list(found.attention[0])
-    tokens = tuple(
-        TokenLook(float(np.linalg.norm(word)), tuple(near), attention)
-        for word, near, attention in zip(found.words[0], words, maps, strict=True)
-    )
-    note = "" if found.attention is not None else "This composer does not tell where it looked."
-    return Looks(tokens, note, composer.folder.manifest.preprocess or model.image_spec)
-
-
-def strongest_place(attention: FloatArray) -> str:
-    """Where an attention map is strongest, in words, e.g. `upper left`."""
-    row, column = np.unravel_index(int(attention.argmax()), attention.shape)
-    down = ("upper", "middle", "lower")[_third(int(row), attention.shape[0])]
-    across = ("left", "centre", "right")[_third(int(column), attention.shape[1])]
-    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
-
-
-def spread(attention: FloatArray) -> float:
-    """Share of the picture that it looks at, 0 to 1: e to the entropy, over the positions."""
-    shares = np.maximum(attention.ravel() / max(float(attention.sum()), 1e-12), 1e-12)
-    return float(np.exp(-(shares * np.log(shares)).sum()) / shares.size)
-
-
-def _third(index: int, count: int) -> int:
-    return min(2, int(3 * (index + 0.5) / count))
-
 
 _REFERENCE_SIDE = 480
 
@@ -189,59 +102,3 @@ def _shown_ids(result: SearchResult, effects: tuple[PhraseEffect, ...]) -> list[
     hits = [*result.hits[:FIRST], *(move.hit for effect in effects for move in effect.moves)]
     hits += [hit for effect in effects for hit in effect.arrivals]
     return list(dict.fromkeys(hit.id for hit in hits))
-
-
-FORMAT = "composir-explanation"
-VERSION = 1
-
-
-def as_document(explanation: Explanation) -> dict[str, Any]:
-    """An explanation in types that JSON knows."""
-    result = explanation.result
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "query": query_document(result.query),
-        "understood": understood_document(result),
-        "notices": list(result.notices),
-        "composer": {"name": result.composer, "settings": dict(explanation.settings)},
-        "confidence": confidence_document(result.confidence),
-        "hits": [{"rank": hit.rank, "score": hit.score, **_hit(hit)} for hit in result.hits],
-        "phrases": [_effect(effect) for effect in explanation.effects],
-        "ranks_known_up_to": WINDOW,
-        "tokens": [_token(index, look) for index, look in enumerate(explanation.looks.tokens, 1)],
-        "tokens_note": explanation.looks.note,
-    }
-
-
-def _hit(hit: Hit) -> dict[str, Any]:
-    return {"id": hit.id, "path": str(hit.path)}
-
-
-def _effect(effect: PhraseEffect) -> dict[str, Any]:
-    return {
-        "phrase": effect.phrase,
-        "negative": effect.negative,
-        "rest": effect.rest,
-        "skipped": effect.skipped,
-        "cosine": effect.cosine,
-        "moves": [
-            {"rank": move.hit.rank, "rank_without": move.rank, **_hit(move.hit)}
-            for move in effect.moves
-        ],
-        "arrivals": [{"rank_without": hit.rank, **_hit(hit)} for hit in effect.arrivals],
-    }
-
-
-def _token(number: int, look: TokenLook) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "token": number,
-        "norm": look.norm,
-        "nearest_words": list(look.words),
-        "attention": None,
-    }
-    if look.attention is not None:
-        document["attention"] = look.attention.tolist()
-        document["strongest"] = strongest_place(look.attention)
-        document["spread"] = spread(look.attention)
-    return document

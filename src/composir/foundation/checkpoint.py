@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from composir.errors import ModelError
-from composir.foundation.image_tower import saved_weights
 from composir.foundation.preprocessing import spec_from_processor
+from composir.foundation.weights import saved_weights
 from composir.images.preprocess import PreprocessSpec
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import ModelError
-from composir.foundation.image_tower import WeightSource, normalised
+from composir.foundation.image_tower import normalised
 from composir.foundation.transformer import attention
+from composir.foundation.weights import WeightSource
 
 _HEAD_WIDTH = 32
 _NORM_EPSILON = 1e-5

@@ -18,10 +18,11 @@ from composir.data.files import TEMPORARY_PREFIX
 from composir.errors import ModelError
 from composir.foundation import export, families
 from composir.foundation.checkpoint import Checkpoint
-from composir.foundation.export import quantised_graphs
 from composir.foundation.fitting import fit_settings, read_sample
 from composir.foundation.parity import Parity, measure
-from composir.foundation.transformers_code import Parts, quiet
+from composir.foundation.parts import Parts
+from composir.foundation.quantise import quantised_graphs
+from composir.foundation.transformers_code import quiet
 from composir.model import Model
 from composir.model.bundle import Bundle, Manifest, save_manifest
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from composir.data.schema import ManifestPart
+from composir.data.fields import ManifestPart
 from composir.errors import ModelError
-from composir.foundation.transformers_code import Reference
+from composir.foundation.parts import Reference
 from composir.images.preprocess import PreprocessSpec
 from composir.types import FloatArray, PixelArray
 

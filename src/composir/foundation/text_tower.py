@@ -2,18 +2,10 @@
 
 Takes word embeddings instead of token ids, so that pseudo-words can stand among real ones, and the
 place of the end-of-text token, which embeddings do not tell.
-
-[ours] Trained against texts alone, a tower forgets whatever no caption tells apart: which of two
-hundred black shirts this is. A composed query asks for just that, "this one, but in brown". So a
-gallery vector may be two parts side by side, `[m ; w u] / sqrt(1 + w^2)`: the meaning `m`, which
-texts are compared with, and the appearance `u`, a linear map of the trunk's averaged features.
-Vectors of texts end in zeros there: their cosines to all pictures shrink by the same factor, so
-that no order of a search by words changes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -25,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.errors import ModelError
-from composir.foundation.image_tower import fill, saved_weights
 from composir.foundation.transformer import Block, CrossAttention, attention_bias
+from composir.foundation.weights import fill, saved_weights
 
 Pooling: TypeAlias = Literal["eot", "last", "cls", "mean"]
 _WIDTH = "crossings.0.key_value.weight"
@@ -53,7 +45,7 @@ class TextTowerSpec:
             others normalise what goes into each part, and the last states.
         correction: Hidden width of a perceptron beside that map, on its own scale; 0 for none.
         appearance: Width of what gallery vectors keep of a picture beside what texts say of it
-            (`AppearancePart`): texts have zeros there. Not counted in `dimension`.
+            (`foundation.appearance`): texts have zeros there. Not counted in `dimension`.
     """
 
     dimension: int
@@ -245,34 +237,3 @@ def load_matching_encoder(path: Path, tower: TextTower) -> MatchingEncoder:
     if _WIDTH not in state:
         raise ModelError(problem)
     return fill(MatchingEncoder(tower, seen=state[_WIDTH].shape[1]), state, problem)
-
-
-class AppearancePart(nn.Module):
-    """`u = normalise(W mean(f) + b)` of the trunk's feature map `f`, of the weight `w`."""
-
-    def __init__(self, channels: int, width: int, weight: float) -> None:
-        super().__init__()
-        self.project = nn.Linear(channels, width)
-        self.weight = weight
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Averaged features (n, channels) to `u` (n, width), unit norm."""
-        return functional.normalize(self.project(pooled), dim=-1)
-
-    def beside(self, meaning: Tensor, pooled: Tensor) -> Tensor:
-        """The whole vector, (n, D): `meaning` (n, Dm) and `u`, both of unit norm, side by side."""
-        joined = torch.cat([meaning, self.weight * self(pooled)], dim=-1)
-        return joined / math.sqrt(1.0 + self.weight**2)
-
-
-def text_aligned_part(vectors: Tensor, width: int) -> Tensor:
-    """Vectors as texts see them: unit norm without their last `width` coordinates, zeros there.
-
-    Args:
-        vectors: (n, D).
-        width: Of the appearance part; with 0 the vectors come back as they are.
-    """
-    if not width:
-        return vectors
-    meaning = functional.normalize(vectors[:, :-width], dim=-1)
-    return torch.cat([meaning, torch.zeros_like(vectors[:, -width:])], dim=-1)

@@ -1,21 +1,19 @@
-"""What a family's reader hands over, and what is asked of transformers to compare it with."""
+"""What is asked of transformers: a config's defaults, and its own encoders to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import CONFIG, Checkpoint
-from composir.foundation.text_tower import MatchingEncoder, TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.lazy import imported
 from composir.types import FloatArray
@@ -164,51 +162,3 @@ def _unit(features: Any) -> FloatArray:
     pooled: Tensor = getattr(features, "pooler_output", features)
     vectors: FloatArray = functional.normalize(pooled.float(), dim=-1).numpy()
     return vectors
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A dual encoder, taken apart.
-
-    Attributes:
-        family: Name of the family's reader.
-        text: The text tower, in evaluation mode.
-        image: The image tower, likewise: (n, s, s, 3) uint8 pixels to vectors and patch tokens.
-        words: (vocabulary, Dw) float32, the table of word embeddings.
-        tokenizer: Content of a `tokenizer.json`.
-        framing: Fields of the bundle's `Framing`.
-        preprocess: How pictures become input.
-        licence: Of the weights, as their card states it; None where it states none.
-        matching: Tells whether a sentence and a picture belong together, where the model can.
-    """
-
-    family: str
-    text: TextTower
-    image: nn.Module
-    words: Tensor
-    tokenizer: str
-    framing: Mapping[str, Any]
-    preprocess: PreprocessSpec
-    licence: str | None
-    matching: MatchingEncoder | None = None
-
-
-class Reference(Protocol):
-    """A family's own code over a checkpoint."""
-
-    @property
-    def code(self) -> str:
-        """Whose code it is, for people."""
-
-    @property
-    def own_pixels(self) -> bool:
-        """Whether `pixels` are the family's own, so that they can be compared."""
-
-    def texts(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of texts, (n, D) float32, unit norm."""
-
-    def pixels(self, images: Sequence[Image.Image]) -> FloatArray:
-        """RGB pictures as the family's processor gives them, (n, 3, s, s) float32, normalised."""
-
-    def pictures(self, pixels: FloatArray) -> FloatArray:
-        """Vectors of what `pixels` gives, (n, D) float32, unit norm."""

@@ -24,16 +24,17 @@ from composir.encode.feature_store import FeatureStore as Vectors
 from composir.encode.image_files import ImageFile
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
-from composir.gallery.departed import Presence, Whereabouts
 from composir.gallery.disk_errors import clear_disk_errors
-from composir.gallery.manifest import identity_of, other_table, read_manifest
+from composir.gallery.manifest import other_table, read_manifest
 from composir.gallery.metadata import finish_widening
+from composir.gallery.origin import identity_of
+from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock
 from composir.images.containers import container_of
 from composir.model.base import EmbeddingModel
-from composir.model.device import USUAL_BATCH, batch_for
+from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import FloatArray
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ class Searchable:
 
 def steps(query: Query, model: EmbeddingModel, composer: Composer) -> list[Step]:
     """What a query will need for sure, in parts that can be opened side by side."""
-    from composir.compose.negation import understand
+    from composir.compose.understand import understand
     from composir.gallery.reference import needs_vectors
 
     asked, _ = understand(query)

@@ -15,7 +15,6 @@ from composir.errors import BundleMismatchError, ImageNotFoundError
 from composir.gallery.approximate import ApproximateRanker
 from composir.gallery.composers import Searchable
 from composir.gallery.confidence import ConfidenceCalibration
-from composir.gallery.departed import Absentees, Whereabouts
 from composir.gallery.disk_errors import VersionGoneError, clear_disk_errors
 from composir.gallery.failures import read_failures
 from composir.gallery.lookup import (
@@ -26,8 +25,10 @@ from composir.gallery.lookup import (
     sampled_images,
     stored_thumbnails,
 )
-from composir.gallery.manifest import load_origin, read_manifest
+from composir.gallery.manifest import read_manifest
 from composir.gallery.matrix import MatrixDamagedError, load_matrix
+from composir.gallery.origin import load_origin
+from composir.gallery.presence import Absentees, Whereabouts
 from composir.gallery.ranking import CODED_FROM, ExactRanker, Ranker
 from composir.gallery.rows import vectors_of
 from composir.gallery.store import EXACT_LIMIT, Store

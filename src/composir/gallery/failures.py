@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from composir.data.fields import Text, Whole
 from composir.data.files import open_regular
 from composir.data.outputs import open_inside, write_inside
 from composir.data.remote_paths import as_path
-from composir.data.schema import Text, Whole, as_row
+from composir.data.schema import as_row
 from composir.data.untrusted_json import LINES_LIMIT, decode_json
 from composir.errors import DatasetError, GalleryError
 from composir.types import Failure

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, get_args
 
 from composir.compose.base import Composer
 from composir.data.files import absolute
-from composir.data.outputs import GALLERY_MANIFEST
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.remote_paths import is_remote, root_path
 from composir.errors import GalleryError, QueryError
 from composir.gallery.contents import GalleryContents
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME
-from composir.gallery.manifest import TABLE_NAME, identity_of, read_manifest
+from composir.gallery.manifest import TABLE_NAME, read_manifest
+from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.remains import CACHE_NAME
 from composir.gallery.store import Store
@@ -26,8 +27,8 @@ from composir.model.base import EmbeddingModel
 from composir.types import IndexReport, Missing, Query, SearchResult, SortOrder, check_query
 
 if TYPE_CHECKING:
+    from composir.gallery.forget import ForgetReport
     from composir.gallery.rerank import Reranker
-    from composir.gallery.upkeep import ForgetReport
 
 NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME})
 """All that lies in a gallery's folder."""
@@ -140,7 +141,7 @@ class Gallery(GalleryContents):
             GalleryBusyError: If another process is indexing the gallery.
             OutputError: If there are links in the gallery's folder, which would lead elsewhere.
         """
-        from composir.gallery.upkeep import Forgetting
+        from composir.gallery.forget import Forgetting
 
         wanted = [root_path(path) for path in paths]
         with clear_disk_errors(self.path, writing=True), index_lock(self.path):

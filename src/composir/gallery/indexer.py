@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from composir.data.excludes import Excludes
-from composir.data.remote_paths import as_path, is_remote, lies_below, volume_of
+from composir.data.remote_paths import as_path, is_remote
+from composir.data.volumes import lies_below, volume_of
 from composir.errors import ComposirError, GalleryError, ModelError
 from composir.gallery import rows
 from composir.gallery.departed import (
@@ -31,9 +32,10 @@ from composir.gallery.failures import (
     write_failures,
 )
 from composir.gallery.known import ContentSet, KnownFiles
-from composir.gallery.manifest import GalleryManifest, RootFacts, identity_of
+from composir.gallery.manifest import GalleryManifest, RootFacts
 from composir.gallery.members import MemberScan
 from composir.gallery.metadata import apply_metadata, finish_widening
+from composir.gallery.origin import identity_of
 from composir.gallery.pipeline import Pipeline
 from composir.gallery.progress import ProgressMeter
 from composir.gallery.reader import FileReader
@@ -42,7 +44,7 @@ from composir.gallery.writer import RowWriter
 from composir.images.remote_scan import scan_stores
 from composir.images.scan import INDEXED, FoundFile, ScanNotes, scan
 from composir.model.base import EmbeddingModel
-from composir.model.device import USUAL_BATCH, batch_for
+from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import Failure, FloatArray, IndexReport, PixelArray
 
 if TYPE_CHECKING:

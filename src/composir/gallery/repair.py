@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composir.data.files import TEMPORARY_PREFIX, absolute, open_regular
-from composir.data.outputs import GALLERY_MANIFEST, inside
+from composir.data.outputs import inside
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.remote_paths import as_path
 from composir.data.untrusted_json import decode_json
 from composir.errors import BundleMismatchError, GalleryDamagedError, GalleryError
@@ -28,12 +29,12 @@ from composir.gallery.manifest import (
     BundleIdentity,
     GalleryManifest,
     has_lost_manifest,
-    identity_of,
     is_gallery,
     read_manifest,
     table_of,
 )
 from composir.gallery.metadata import finish_widening
+from composir.gallery.origin import identity_of
 from composir.gallery.salvage import Salvage
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.gallery.upkeep import index_lock

@@ -15,11 +15,12 @@ import numpy as np
 from PIL import Image
 
 from composir.compose.base import ComposedQueries, Composer, QueryBatch, Traits
-from composir.compose.negation import understand
+from composir.compose.understand import understand
 from composir.errors import EmptyGalleryError, QueryError
-from composir.gallery.confidence import FIRST, ConfidenceCalibration, Opinion, compose_words
-from composir.gallery.departed import Absentees
+from composir.gallery.confidence import ConfidenceCalibration
 from composir.gallery.duplicates import NearDuplicateRule
+from composir.gallery.opinion import FIRST, Opinion, compose_words
+from composir.gallery.presence import Absentees
 from composir.gallery.ranking import MOST_DATED, Candidate, Ranker, by_date
 from composir.gallery.reference import EncodedReference, encoded_references
 from composir.model.base import EmbeddingModel

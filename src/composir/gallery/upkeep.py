@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.data.files import remove_abandoned, try_lock
-from composir.data.outputs import GALLERY_MANIFEST, open_inside, refuse_links
-from composir.data.remote_paths import as_path, lies_below
+from composir.data.file_lock import try_lock
+from composir.data.files import remove_abandoned
+from composir.data.outputs import open_inside, refuse_links
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.untrusted_json import read_json
 from composir.errors import DatasetError, GalleryBusyError, GalleryError
 from composir.gallery import manifest as manifests
 from composir.gallery.disk_errors import clear_disk_errors, damaged
-from composir.gallery.failures import read_failures, write_failures
 from composir.gallery.manifest import BundleIdentity, GalleryManifest
 from composir.gallery.matrix import forget_matrices
 from composir.gallery.remains import CACHE_NAME, CONTENTS_NAME, remove_other_tables
@@ -27,7 +26,6 @@ from composir.gallery.store import Store
 
 if TYPE_CHECKING:
     from composir.gallery.sidecar import SidecarTable
-
 
 LOCK_NAME = "index.lock"
 _MOST_BYTES = 4096
@@ -114,70 +112,3 @@ def _who(path: Path, folder: Path) -> str:
         f"the gallery {folder} is being indexed by {who}; "
         "wait until it has finished, or stop it. Searching goes on meanwhile"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetReport:
-    """What a gallery forgets, or would forget.
-
-    Attributes:
-        images: Pictures.
-        failures: Files that could not be read.
-        roots: Indexed folders, with the patterns remembered with them.
-        covered_by: Indexed folders around those that are forgotten: the next run over them brings
-            back what is still there.
-        total: Pictures left in the gallery.
-    """
-
-    images: int
-    failures: int
-    roots: tuple[Path, ...]
-    covered_by: tuple[Path, ...]
-    total: int
-
-
-class Forgetting:
-    """What lies at or below some paths in a gallery."""
-
-    def __init__(self, store: Store, manifest: GalleryManifest, paths: Sequence[Path]) -> None:
-        self._store, self._manifest = store, manifest
-        self._wanted = [str(path) for path in paths]
-        self._known: set[str] = set()
-        rows = store.stream_rows(["id"])
-        self._ids = [row["id"] for path, row in rows if self._is_below(str(path))]
-        self._failures = read_failures(store.folder)
-        self._failed = {path for path in self._failures if self._is_below(path)}
-        self._roots = {root for root in manifest.roots if self._is_below(root)}
-        unknown = [path for path in self._wanted if path not in self._known]
-        if unknown:
-            raise GalleryError(
-                f"the gallery {store.folder} knows nothing of {', '.join(unknown)}; nothing was "
-                f"forgotten. Folders that it knows: {', '.join(manifest.roots) or 'none'}"
-            )
-
-    def report(self) -> ForgetReport:
-        """What it comes to."""
-        covering = [
-            root
-            for root in self._manifest.roots
-            if root not in self._roots and any(lies_below(path, root) for path in self._wanted)
-        ]
-        return ForgetReport(
-            len(self._ids),
-            len(self._failed),
-            tuple(as_path(root) for root in self._manifest.roots if root in self._roots),
-            tuple(map(as_path, covering)),
-            len(self._store) - len(self._ids),
-        )
-
-    def carry_out(self) -> GalleryManifest:
-        """Forget it; the manifest that is to be written when the store has been tidied."""
-        self._store.drop(self._ids)
-        kept = {path: entry for path, entry in self._failures.items() if path not in self._failed}
-        write_failures(self._store.folder, kept)
-        return self._manifest.without_roots(self._roots)
-
-    def _is_below(self, path: str) -> bool:
-        above = [wanted for wanted in self._wanted if lies_below(path, wanted)]
-        self._known.update(above)
-        return bool(above)

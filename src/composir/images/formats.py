@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from composir.errors import ImageReadError, MissingExtraError
-from composir.images.cost import refuse_tag_flood, webp_canvas
+from composir.images.headers import refuse_tag_flood, webp_canvas
 from composir.images.raw import RAW_SUFFIXES, is_raw_tiff, preview
 
 HEAD_BYTES = 64

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from composir.data.schema import ManifestPart
+from composir.data.fields import ManifestPart
 from composir.errors import ImageReadError
 from composir.images.resampling import REDUCING_GAP, model_input, window
 from composir.types import PixelArray

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import BinaryIO, cast
 
 from composir.errors import ImageReadError
-from composir.images.tiff_tags import Directory, ExifFacts, TiffReader, read_at, read_exif
+from composir.images.exif import ExifFacts, read_exif
+from composir.images.tiff_tags import Directory, TiffReader, read_at
 
 RAW_SUFFIXES = (
     *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".orf"),

@@ -6,18 +6,12 @@ decoded; all threads together stay within one budget (`bounds`), and what may ex
 take long is decoded in a process of its own (`bounded`). Animations and multi-page files give their
 first picture. Pillow's settings are not changed; warnings of its own modules, and no others, are
 silenced while any thread reads (before Python 3.14 there are no filters for one thread).
-
-A PNG is read again without the chunks that say nothing about its pixels: Pillow refuses a whole
-file for one chunk of text, XMP or colour profile that is damaged or unpacks to more than a
-megabyte.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,9 +31,10 @@ from composir.images.cost import (
     result_bytes,
     shrinkage,
 )
+from composir.images.exif import ExifFacts, read_exif
 from composir.images.formats import HEAD_BYTES, PictureFormat, check_format, quiet_pillow, recognise
+from composir.images.png_chunks import without_metadata
 from composir.images.raw import raw_facts
-from composir.images.tiff_tags import ExifFacts, read_at, read_exif
 from composir.types import DecodedImage, ImageInput
 
 _MAX_FILE_BYTES = 1 << 29
@@ -273,50 +268,3 @@ def _check_length(length: int) -> None:
         raise ImageTooLargeError(
             f"file of {length / 2**20:,.0f} MiB is too large (at most {_MAX_FILE_BYTES >> 20} MiB)"
         )
-
-
-_SIGNATURE_BYTES = 8
-_MAX_CHUNKS = 1 << 16
-_MAX_METADATA_BYTES = 1 << 20
-_TRANSPARENCY, _PROFILE, _EXIF = b"tRNS", b"iCCP", b"eXIf"
-
-
-def without_metadata(stream: BinaryIO) -> BinaryIO | None:
-    """The same PNG in memory with nothing but what is needed; None where nothing can be left out.
-
-    A sound profile and EXIF of usual size are kept.
-    """
-    kept, is_shorter = [read_at(stream, 0, _SIGNATURE_BYTES)], False
-    place = _SIGNATURE_BYTES
-    for _ in range(_MAX_CHUNKS):
-        head = read_at(stream, place, 8)
-        if len(head) < 8:
-            break
-        length, name = struct.unpack(">L4s", head)
-        if _is_needed(stream, place, length, name):
-            kept.append(read_at(stream, place, 12 + length))
-        else:
-            is_shorter = True
-        place += 12 + length
-    return io.BytesIO(b"".join(kept)) if is_shorter else None
-
-
-def _is_needed(stream: BinaryIO, place: int, length: int, name: bytes) -> bool:
-    is_critical = not name[0] & 0x20  # its first letter is a capital
-    if is_critical or name == _TRANSPARENCY:
-        return True
-    if name not in {_PROFILE, _EXIF} or length > _MAX_METADATA_BYTES:
-        return False
-    body, checksum = read_at(stream, place + 8, length), read_at(stream, place + 8 + length, 4)
-    if checksum != struct.pack(">L", zlib.crc32(name + body)):
-        return False
-    return name == _EXIF or _unpacks(body.partition(b"\0")[2][1:])
-
-
-def _unpacks(packed: bytes) -> bool:
-    unpacker = zlib.decompressobj()
-    try:
-        unpacker.decompress(packed, _MAX_METADATA_BYTES)
-    except zlib.error:
-        return False
-    return unpacker.eof

@@ -14,7 +14,7 @@ from typing import Any
 
 from composir.data.excludes import Excludes, RootPatterns
 from composir.data.object_store import Entry, check_address, list_folder, name_in_store
-from composir.data.outputs import GALLERY_MANIFEST
+from composir.data.places import GALLERY_MANIFEST
 from composir.data.remote_paths import RemotePath
 from composir.images.scan import INDEXED, FoundFile, ScanNotes, is_left_out, suffix
 from composir.types import Failure

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from composir.data.excludes import Excludes, RootPatterns
-from composir.data.outputs import GALLERY_MANIFEST
-from composir.data.remote_paths import Volume, device_of, lies_below
+from composir.data.places import GALLERY_MANIFEST
+from composir.data.volumes import Volume, device_of, lies_below
 from composir.errors import GalleryError
 from composir.images.containers import CONTAINERS, Member
 from composir.images.formats import PICTURE_SUFFIXES

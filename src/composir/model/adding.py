@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 from composir.errors import LicenceError, ModelError
 from composir.lazy import imported
 from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle, Manifest
-from composir.model.catalogue import (
-    PACKAGED,
-    installed_folders,
-    is_bundle,
-    is_name,
-    load_named,
-    new_model,
-    open_bundle,
-)
+from composir.model.catalogue import PACKAGED, is_bundle, load_named, open_bundle
 from composir.model.checked_files import write_manifest
-from composir.model.joint.joint_bundle import EndpointAddress
+from composir.model.hub import fetch
+from composir.model.installed import installed_folders, is_name, new_model
+from composir.model.joint.address import EndpointAddress
 from composir.model.licence import commercial_use
-from composir.model.sources import ModelSource, Repository, Wishes, fetch
+from composir.model.sources import ModelSource, Repository
+from composir.model.wishes import Wishes
 
 if TYPE_CHECKING:
     from composir.model.joint.joint_bundle import JointBundle

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, PositiveInt, model_validator
 
-from composir.data.schema import ManifestPart
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError
 from composir.images.preprocess import PreprocessSpec
 from composir.model.checked_files import (

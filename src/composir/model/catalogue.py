@@ -1,39 +1,21 @@
-"""Named models: one name, one folder. Packaged ones come first, then those that a user added.
-
-Models that a user has added are folders below the user data folder, `models/NAME`. A new one is
-built beside its place and moved there when it is whole, so a name is a whole bundle or nothing.
-"""
+"""Named models: one name, one folder. Packaged ones come first, then those that a user added."""
 
 from __future__ import annotations
 
-import errno
-import re
-import shutil
-import time
-import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from composir.data.files import TEMPORARY_PREFIX
-from composir.data.outputs import inside, user_folder, writable_user_folder
 from composir.errors import BundleError, ModelError, ModelNotFoundError
 from composir.model.bundle import JOINT_NAME, MANIFEST_NAME, Bundle
 from composir.model.device import CPU, Device, find_device
 from composir.model.model import Model
 from composir.model.sessions import check_threads
-from composir.names import NAME_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from composir.model.base import EmbeddingModel
     from composir.model.joint.joint_bundle import JointBundle
-
 
 DEFAULT_MODEL = "mini"
 PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "mini"}
@@ -146,6 +128,7 @@ def named_folder(name: str) -> Path | None:
     packaged = PACKAGED.get(name)
     if packaged is not None:
         return packaged
+    from composir.model.installed import is_name, models_folder
 
     folder = models_folder() / name if is_name(name) else None
     return folder if folder is not None and folder.is_dir() else None
@@ -153,11 +136,15 @@ def named_folder(name: str) -> Path | None:
 
 def named_folders() -> dict[str, Path]:
     """Folders of all packaged and added models, by name; added ones may be damaged."""
+    from composir.model.installed import installed_folders
+
     return {**installed_folders(), **PACKAGED}
 
 
 def added_folder(name: str) -> Path:
     """The folder of a model that a user added; it may be damaged."""
+    from composir.model.installed import installed_folders
+
     if name in PACKAGED:
         raise ModelError(f"{name} is packaged with composir, and stays with it")
     added = installed_folders()
@@ -190,6 +177,7 @@ def load_named(name: str, folder: Path) -> Bundle | JointBundle:
 
 
 def _not_found(name: str) -> str:
+    from composir.model.known_models import known_model
 
     if Path(name).name != name:  # a path
         return (
@@ -203,108 +191,3 @@ def _not_found(name: str) -> str:
         f"no model named {name}: here there are {', '.join(sorted(named_folders()))}; composir "
         "models lists what can be added; or give the path of a bundle folder"
     )
-
-
-_FOLDER = "models"
-_DISK_REFUSES = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_ABANDONED_SECONDS = 24 * 3600.0  # a large model takes its time to be made
-
-
-def is_name(text: str) -> bool:
-    """Whether a model may be called so."""
-    return re.fullmatch(NAME_PATTERN, text) is not None
-
-
-def models_folder() -> Path:
-    """Where added models lie; it may be missing yet."""
-    return user_folder() / _FOLDER
-
-
-def installed_folders() -> dict[str, Path]:
-    """Folders of the added models, by name, in order of their names; they may be damaged."""
-    folder = models_folder()
-    if not folder.is_dir():
-        return {}
-    found = (path for path in folder.iterdir() if is_name(path.name) and path.is_dir())
-    return {path.name: path for path in sorted(found)}
-
-
-@contextmanager
-def new_model(name: str) -> Iterator[Path]:
-    """A folder to build a model in, which becomes the model `name` where the block ends well."""
-    folder = writable_user_folder() / _FOLDER
-    building = folder / f"{TEMPORARY_PREFIX}{uuid4().hex}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        building.mkdir()
-        yield building
-        _put_in_place(building, inside(folder, name))
-    except OSError as error:
-        if error.errno not in _DISK_REFUSES:
-            raise
-        raise ModelError(
-            f"the model {name} cannot be written into {folder}: {error.strerror}; nothing was added"
-        ) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def remove_model(name: str) -> None:
-    """Remove an added model: at once, so that a removal that is killed leaves no half of it."""
-    folder = models_folder()
-    going = folder / f"{TEMPORARY_PREFIX}{uuid4().hex}"
-    inside(folder, name).rename(going)
-    shutil.rmtree(going, ignore_errors=True)
-
-
-def _put_in_place(building: Path, place: Path) -> None:
-    if place.exists():  # a rename would replace an empty folder, or fail in its own words
-        raise ModelError(f"{place} is there by now: another process has added a model of that name")
-    building.rename(place)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """What processes left that were killed, told by its age."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path)
-
-
-PREFIX = "open_clip:"
-_TABLE = tomllib.loads((files("composir.model") / "known_models.toml").read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A published model.
-
-    Attributes:
-        name: What it is called here once it is added.
-        source: What `composir models add` takes.
-        family: Whose architecture and preprocessing it has.
-        width: D, width of its vectors.
-        licence: Of the weights, as published.
-        good_for: When to take it.
-        parameters: Of both towers, in millions; None where that is not published.
-    """
-
-    name: str
-    source: str
-    family: str
-    width: int
-    licence: str
-    good_for: str
-    parameters: int | None = None
-
-
-KNOWN: tuple[KnownModel, ...] = tuple(KnownModel(**row) for row in _TABLE["model"])
-REPOSITORIES: Mapping[str, str] = _TABLE["open_clip"]
-"""Repositories of the hub, by what open_clip calls `ARCHITECTURE/TAG`."""
-
-
-def known_model(name_or_source: str) -> KnownModel | None:
-    """The known model of a name or a source, or None; a source's revision does not matter."""
-    wanted = name_or_source.partition("@")[0].casefold()
-    return next((one for one in KNOWN if wanted in {one.name, one.source.casefold()}), None)

@@ -16,8 +16,9 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, Field
 
+from composir.data.fields import ManifestPart
 from composir.data.outputs import write_inside
-from composir.data.schema import ManifestPart, fitting
+from composir.data.schema import fitting
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_json
 from composir.errors import BundleError
 from composir.names import NAME_PATTERN

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from composir.data.schema import ManifestPart
+from composir.data.fields import ManifestPart
 
 _TokenId: TypeAlias = Annotated[int, Field(ge=0)]
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)

@@ -16,11 +16,10 @@ from PIL import Image
 
 from composir.errors import ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.lazy import once_property
 from composir.model.bundle import Bundle
-from composir.model.device import (
-    CPU,
-    Device,
+from composir.model.device import CPU, Device
+from composir.model.once import once_property
+from composir.model.pace import (
     Pace,
     best_pace,
     known_pace,

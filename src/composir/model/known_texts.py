@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from composir.data.fields import ManifestPart
 from composir.data.outputs import write_inside
-from composir.data.schema import ManifestPart
 from composir.data.untrusted_arrays import read_array
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
 from composir.errors import BundleError

@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 
 from composir.images.preprocess import PreprocessSpec
-from composir.lazy import once_property
 from composir.model.bundle import Bundle, Manifest
 from composir.model.device import Device
 from composir.model.image_encoder import ImageEncoder
 from composir.model.of_bundle import ModelOfBundle
+from composir.model.once import once_property
 from composir.model.text_encoder import TextEncoder
 from composir.types import FloatArray, PixelArray
 

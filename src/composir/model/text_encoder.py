@@ -12,7 +12,7 @@ from composir.model.base import SentenceBatch
 from composir.model.bundle import Bundle
 from composir.model.device import Device
 from composir.model.framing import Framing, dropped
-from composir.model.sessions import TextGraph
+from composir.model.text_graph import TextGraph
 from composir.model.vocabulary import Vocabulary
 from composir.types import FloatArray
 

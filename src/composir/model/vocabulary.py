@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from composir.data.untrusted_arrays import read_array
 from composir.data.untrusted_json import read_text
 from composir.errors import BundleError
-from composir.lazy import once_property
 from composir.model.bundle import Bundle
 from composir.model.framing import Framing
+from composir.model.once import once_property
 from composir.types import FloatArray
 
 if TYPE_CHECKING:

@@ -6,127 +6,19 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from composir.bench.compare import Section
-from composir.bench.metrics import ABSENT, Ranks, metric_label
+from composir.bench.metrics import ABSENT, metric_label
 from composir.bench.report import figures
-from composir.bench.results import Result, TaskResult
+from composir.bench.report.samples import Group, alone_counts, best_rank, choose, depth_of
+from composir.bench.results import Result
 from composir.bench.task import BenchQuery, BenchTask
 from composir.errors import ImageReadError
 from composir.pages.charts import Bars, Curve, aspect_bars, recall_curve
-from composir.pages.rendering import Pictures, render
-
-DEPTH = 10
-"""A query counts as answered when a target is among this many hits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Queries shown under one heading.
-
-    Attributes:
-        title: For people.
-        note: One sentence.
-        rows: Places of the queries in the task.
-        methods: Which methods' hits are shown.
-    """
-
-    title: str
-    note: str
-    rows: tuple[int, ...]
-    methods: tuple[int, ...]
-
-
-def best_rank(task: TaskResult) -> Ranks:
-    """(n,) rank of the best target that counts; the subset's where the gallery is not ranked."""
-    rankings = task.rankings()
-    ranks = rankings.ranks if rankings.primary is None else rankings.primary
-    if ranks.shape[1] == 0:
-        ranks = rankings.subset if rankings.subset is not None else ranks
-    if ranks.shape[1] == 0:
-        return np.full(task.queries, np.iinfo(np.int64).max)
-    return np.asarray(ranks.min(axis=1))
-
-
-def depth_of(task: TaskResult) -> int:
-    """How many hits count as found: ten, or one where little is ranked."""
-    return DEPTH if task.ranks.shape[1] and task.gallery > 2 * DEPTH else 1
-
-
-def choose(
-    results: Sequence[Result], methods: Sequence[str], number: int, *, seed: int = 0, each: int = 4
-) -> tuple[Group, ...]:
-    """Choose queries of one task."""
-    ranks = np.stack([best_rank(result.tasks[number]) for result in results])
-    depth = depth_of(results[0].tasks[number])
-    order = _by_score(results, number)
-    best = order[0]
-    rng = np.random.default_rng(seed)
-    shown = tuple(order[:2])
-    groups = [_contrast(ranks, methods, one, two, depth, each) for one, two in _pairs(order)]
-    groups += [
-        Group("Typical", "drawn at random", _drawn(np.ones_like(ranks[0]) > 0, rng, each), shown),
-        Group(
-            f"Best of {methods[best]}",
-            "a target came first; drawn at random among those",
-            _drawn(ranks[best] == 1, rng, each),
-            shown,
-        ),
-        Group(
-            f"Worst of {methods[best]}",
-            "the best target came last of all queries",
-            tuple(np.argsort(-ranks[best], kind="stable")[:each].tolist()),
-            shown,
-        ),
-    ]
-    return tuple(group for group in groups if group.rows)
-
-
-def _by_score(results: Sequence[Result], number: int) -> list[int]:
-    headline = results[0].tasks[number].headline
-    scores = [result.tasks[number].outcomes([headline]).mean() for result in results]
-    return sorted(range(len(scores)), key=lambda method: -scores[method])
-
-
-def _pairs(order: Sequence[int]) -> list[tuple[int, int]]:
-    """The two best methods, both ways."""
-    return [(order[0], order[1]), (order[1], order[0])] if len(order) > 1 else []
-
-
-def _contrast(
-    ranks: NDArray[np.int64],
-    methods: Sequence[str],
-    one: int,
-    two: int,
-    depth: int,
-    each: int,
-) -> Group:
-    alone = np.flatnonzero((ranks[one] <= depth) & (ranks[two] > depth))
-    order = np.lexsort((alone, -ranks[two][alone], ranks[one][alone]))
-    rows = tuple(alone[order[:each]].tolist())
-    return Group(
-        f"{methods[one]} got, {methods[two]} did not",
-        f"{len(alone):,} queries have a target in the first {depth} with the one and not with the "
-        f"other; the clearest are shown",
-        rows,
-        (one, two),
-    )
-
-
-def _drawn(mask: NDArray[np.bool_], rng: np.random.Generator, each: int) -> tuple[int, ...]:
-    rows = np.flatnonzero(mask)
-    return tuple(sorted(rng.permutation(rows)[:each].tolist()))
-
-
-def alone_counts(results: Sequence[Result], number: int) -> NDArray[np.int64]:
-    """(methods, methods): queries that the row's method answered and the column's did not."""
-    depth = depth_of(results[0].tasks[number])
-    found = np.stack([best_rank(result.tasks[number]) <= depth for result in results])
-    return np.asarray((found[:, None] & ~found[None]).sum(axis=2), dtype=np.int64)
-
+from composir.pages.embedded import Pictures
+from composir.pages.rendering import render
+from composir.pages.series import series_style
 
 _SIDE = 108
 _QUALITY = 72
@@ -309,26 +201,3 @@ def _jpeg(task: BenchTask, name: str) -> bytes | None:
 
 def _rank_text(rank: int) -> str:
     return "not ranked" if rank == ABSENT else f"first target at {rank:,}"
-
-
-# Steps of the golden angle keep the hues of neighbours apart, however many there are.
-_GOLDEN_ANGLE, _FIRST_HUE = 137.508, 211.0
-# Hues come close to earlier ones after eight steps; another lightness tells them apart.
-_PERIOD = 8
-_LIGHT, _DARK = ((75, 34), (38, 38), (85, 22)), ((85, 71), (60, 58), (90, 85))
-
-
-def series_style(count: int) -> str:
-    """Style rules of the classes `s` (lines), `f` (bars) and `b` (swatches), numbered from 0."""
-    numbers = range(count)
-    classes = (("s", "stroke"), ("f", "fill"), ("b", "background"))
-    rules = (f".{c}{n}{{{what}:var(--c{n})}}" for n in numbers for c, what in classes)
-    pairs = (f"light-dark({_colour(n, _LIGHT)}, {_colour(n, _DARK)})" for n in numbers)
-    colours = ";".join(f"--c{n}:{pair}" for n, pair in enumerate(pairs))
-    return f":root{{{colours}}}{''.join(rules)}\n"
-
-
-def _colour(number: int, shades: tuple[tuple[int, int], ...]) -> str:
-    hue = (_FIRST_HUE + _GOLDEN_ANGLE * number) % 360
-    saturation, lightness = shades[number // _PERIOD % len(shades)]
-    return f"hsl({hue:.0f} {saturation}% {lightness}%)"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from composir.bench.estimates import AspectFigure
 from composir.bench.metrics import recall
 from composir.bench.results import Result
-from composir.bench.significance import AspectFigure
 
 _TICKS = (1, 2, 5, 10, 20, 50, 100)
 _STEPS = (2, 5, 10, 20)

@@ -20,7 +20,8 @@ from composir.errors import StoreError
 from composir.gallery.expressions import Expression, Kind
 from composir.gallery.filters import LanceSql
 from composir.gallery.rows import vector_column, vectors_of
-from composir.scale.served_store import Inventory, StoredRow, row_vectors
+from composir.scale.served_ranker import row_vectors
+from composir.scale.served_store import Inventory, StoredRow
 from composir.types import FloatArray
 
 if TYPE_CHECKING:

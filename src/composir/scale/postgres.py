@@ -20,7 +20,8 @@ from psycopg import sql
 from composir.errors import StoreError
 from composir.gallery import expressions as tree
 from composir.gallery.expressions import Expression, Kind
-from composir.scale.served_store import Inventory, StoredRow, row_vectors
+from composir.scale.served_ranker import row_vectors
+from composir.scale.served_store import Inventory, StoredRow
 from composir.types import FloatArray
 
 _TABLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")

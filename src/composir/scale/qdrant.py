@@ -20,7 +20,8 @@ from qdrant_client.http.exceptions import ApiException
 from composir.errors import FilterError, StoreError
 from composir.gallery import expressions as tree
 from composir.gallery.expressions import Expression, Kind
-from composir.scale.served_store import Inventory, StoredRow, row_vectors
+from composir.scale.served_ranker import row_vectors
+from composir.scale.served_store import Inventory, StoredRow
 from composir.types import FloatArray
 
 _PORT = 6333

@@ -9,10 +9,12 @@ from typing import Unpack
 from composir.compose.base import Composer
 from composir.errors import BundleMismatchError, QueryError, StoreError
 from composir.gallery.composers import Searchable
-from composir.gallery.manifest import BundleIdentity, load_origin
+from composir.gallery.manifest import BundleIdentity
+from composir.gallery.origin import load_origin
 from composir.gallery.search import SearchSettings, answer
 from composir.model.base import EmbeddingModel
-from composir.scale.served_store import ServedRanker, ServedStore, answering
+from composir.scale.served_ranker import ServedRanker
+from composir.scale.served_store import ServedStore, answering
 from composir.types import HitOptions, Missing, Query, SearchResult, check_query
 
 

@@ -93,7 +93,7 @@ def make_assistant_server(
     ) -> dict[str, Any]:
         """Tell why the hits of a search are what they are: what each phrase changed."""
         from composir.explain import ExplainSettings, explain_search
-        from composir.explain.explanation import as_document
+        from composir.explain.document import as_document
 
         with _told():
             query = _query(gallery, text, image, negatives)

@@ -69,7 +69,7 @@ def search(query: Query, **options: Unpack[SearchArguments]) -> ApiCall[SearchRe
     """Ask for hits."""
 
     def read(content: bytes) -> SearchResult:
-        return read_result(parsed(content), query)  # type: ignore[arg-type]
+        return read_result(_object(content), query)  # type: ignore[arg-type]
 
     return ApiCall("POST", "/v1/search", read, request(query, **options))
 
@@ -115,6 +115,10 @@ def image_bytes(image: ReferenceImage) -> bytes:
 
 def parsed(content: bytes) -> dict[str, Any]:
     """A document as it is."""
+    return _object(content)
+
+
+def _object(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -127,7 +131,7 @@ def parsed(content: bytes) -> dict[str, Any]:
 def failure(status: int, content: bytes) -> ComposirError:
     """The error that a problem tells of: of the same kind as the library raises."""
     try:
-        document = parsed(content)
+        document = _object(content)
         code, detail = str(document["code"]), str(document["detail"])
     except (RemoteError, KeyError):
         return RemoteError(f"the server answered with status {status}")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from composir.compose.blend import CHANGE, DESCRIPTION, FUNCTION_WORDS
+from composir.compose.description import CHANGE, DESCRIPTION, FUNCTION_WORDS
 from composir.compose.spliced import SplicedComposer
 from composir.data.outputs import check_own_folder, write_inside
 from composir.device.query_export import card

@@ -17,9 +17,10 @@ from composir.compose.trained import ComposerFolder, ComposerManifest, save_comp
 from composir.data.outputs import refuse_links
 from composir.errors import TrainingError
 from composir.model import Model
+from composir.train.blend_trials import BlendTrials
 from composir.train.card import blend_line, replace_blend
 from composir.train.config import BlendWeight, Settings
-from composir.train.dev_set import BlendTrials, DevSet, composer_terms
+from composir.train.dev_set import DevSet, composer_terms
 
 if TYPE_CHECKING:
     from torch import Tensor

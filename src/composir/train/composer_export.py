@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from composir.errors import TrainingError
-from composir.foundation.export import quantised
-from composir.model.sessions import PLACE, SWITCH, open_session
+from composir.foundation.quantise import quantised
+from composir.model.sessions import open_session
+from composir.model.text_graph import PLACE, SWITCH
 from composir.train.graph_weights import arithmetic_of, quantise_weights, share_initializers
 from composir.types import FloatArray
 

@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from composir.errors import TrainingError
 from composir.foundation import text_tower
-from composir.foundation.text_tower import TextTower, TextTowerSpec, text_aligned_part
+from composir.foundation.appearance import text_aligned_part
+from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.model import Model, load_model
 from composir.model.bundle import Bundle
 from composir.model.catalogue import DEFAULT_MODEL

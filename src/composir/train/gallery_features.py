@@ -25,6 +25,7 @@ from composir.types import FloatArray
 
 HalfArray: TypeAlias = NDArray[np.float16]
 PictureFile: TypeAlias = Path | ImageFile
+TEXTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)

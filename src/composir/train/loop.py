@@ -23,7 +23,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from composir.errors import TrainingError
-from composir.train.config import Between, Every, Settings, Share, Steps, Weight, refuse_taken_over
+from composir.train.config import Between, Every, Settings, Share, Steps, Weight
 from composir.train.run_checkpoint import (
     Curves,
     Watch,
@@ -31,6 +31,7 @@ from composir.train.run_checkpoint import (
     check_optimiser,
     load_checkpoint,
 )
+from composir.train.run_folder import refuse_taken_over
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"

@@ -22,15 +22,15 @@ import torch
 from pydantic import Field
 
 from composir.compose.trained import ComposerFolder, ComposerManifest
-from composir.data.schema import log_skipped
+from composir.data.problems import log_skipped
 from composir.data.untrusted_json import MANIFEST_LIMIT, read_text
-from composir.encode.encoders import encode_texts
+from composir.encode.texts import encode_texts
 from composir.errors import TrainingError
 from composir.model import Model
 from composir.model.bundle import Source
 from composir.model.catalogue import DEFAULT_MODEL
 from composir.train.blend import choose_blend, record_choice
-from composir.train.config import MODEL, File, Name, Seed, Settings, as_dict, claim
+from composir.train.config import File, Name, Seed, Settings, as_dict
 from composir.train.dev_set import DevSet, Progress, open_dev_set
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import (
@@ -39,8 +39,9 @@ from composir.train.gallery_features import (
     feature_store,
     gallery_features,
 )
-from composir.train.graph_weights import graph_costs
+from composir.train.graph_costs import graph_costs
 from composir.train.loop import LoopConfig, LoopOptions, TrainingTask, train
+from composir.train.run_folder import MODEL, claim
 from composir.train.workers import DeviceName, Workers, open_workers
 from composir.types import FloatArray
 

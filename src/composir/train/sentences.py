@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from composir.compose.trained import TEXT, filled
+from composir.compose.template import TEXT, filled
 from composir.errors import QueryError, TrainingError
 from composir.model.framing import Framing
 from composir.model.text_encoder import PLACEHOLDER

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
-from composir.data.datasets import CAPTION_COLUMNS, GALLERY, match_captions, read_captions
+from composir.data.captions import CAPTION_COLUMNS, match_captions, read_captions
+from composir.data.datasets import GALLERY
 from composir.data.files import check_regular
-from composir.data.schema import log_skipped
-from composir.data.tables import column_names, parquet_table
+from composir.data.parquet import column_names, read_table
+from composir.data.problems import log_skipped
 from composir.encode.image_files import ImageFile
 from composir.errors import TrainingError
 from composir.images.containers.tar_shards import TarShard
@@ -169,7 +170,7 @@ def _paths_of(table: Path) -> list[str]:
             f"{table} has no column of paths: it has {', '.join(columns)}; name one of them "
             f"{', '.join(PATH_COLUMNS)}"
         )
-    values = parquet_table(table, TrainingError, [column])[column].to_pylist()
+    values = read_table(table, TrainingError, [column])[column].to_pylist()
     return [str(value) for value in values if value]
 
 

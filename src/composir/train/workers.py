@@ -2,19 +2,14 @@
 
 Several GPUs run through `accelerate launch --num_processes N "$(command -v composir)" train isa`;
 each process then encodes its slice of every batch, and all see the same gathered batch.
-
-Gradients are accumulated with the contrast of the whole batch (GradCache, arXiv 2101.06983), which
-needs every row's encoding at once, but not every row's activations: chunks are encoded without
-gradients, the loss gives the gradient of each encoding, and chunks are encoded again, one at a
-time, to carry those gradients into the weights. The sum equals the whole batch's gradient.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +17,29 @@ from torch import Tensor, nn
 from composir.errors import MissingExtraError, TrainingError
 
 CPU = torch.device("cpu")
+
+
+class Workers(Protocol):
+    """The processes of one training run.
+
+    Attributes:
+        rank: This one's number, from 0; 0 writes files.
+        count: How many there are.
+        device: This one's.
+    """
+
+    rank: int
+    count: int
+    device: torch.device
+
+    def main_first(self) -> AbstractContextManager[Any]:
+        """Process 0 runs what is within before the others do, e.g. to fill a cache."""
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Join everyone's rows by rank, without gradient; all have the same number of rows."""
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its sum over the processes."""
 
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -42,31 +60,25 @@ def training_device(name: DeviceName = "auto") -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if found and name != "cpu" else CPU
 
 
-class Workers:
-    """The processes of one training run: this one alone.
-
-    Attributes:
-        rank: This one's number, from 0; 0 writes files.
-        count: How many there are.
-        device: This one's.
-    """
+class OneWorker:
+    """This process alone."""
 
     def __init__(self, device: torch.device = CPU) -> None:
         self.rank, self.count, self.device = 0, 1, device
 
     def main_first(self) -> AbstractContextManager[Any]:
-        """Process 0 runs what is within before the others do, e.g. to fill a cache."""
+        """There is nobody to wait for."""
         return nullcontext()
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Join everyone's rows by rank, without gradient; all have the same number of rows."""
+        """The rows themselves."""
         return rows
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over the processes."""
+        """Nothing to add."""
 
 
-class AccelerateWorkers(Workers):
+class AccelerateWorkers:
     """The processes that `accelerate launch` has started."""
 
     def __init__(self, device: DeviceName = "auto") -> None:
@@ -101,7 +113,7 @@ def open_workers(device: DeviceName = "auto") -> Workers:
     """Several processes where a launcher started several, else this one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return AccelerateWorkers(device)
-    return Workers(training_device(device))
+    return OneWorker(training_device(device))
 
 
 def own_slice(rows: int, workers: Workers) -> slice:
@@ -112,65 +124,3 @@ def own_slice(rows: int, workers: Workers) -> slice:
             f"a batch of {rows} cannot be shared by {workers.count} processes: make it a multiple"
         )
     return slice(workers.rank * share, (workers.rank + 1) * share)
-
-
-Chunk = TypeVar("Chunk")
-Encodings: TypeAlias = tuple[Tensor, ...]
-
-
-def backward_in_chunks(
-    encode: Callable[[Chunk], Encodings],
-    chunks: Sequence[Chunk],
-    contrast: Callable[..., Tensor],
-    workers: Workers | None = None,
-) -> Tensor:
-    """Add the gradients of a batch's loss to all weights that `encode` uses.
-
-    Random draws of `encode` (dropout) are the same in both passes.
-    """
-    together = workers or Workers()
-    draws, parts = [], []
-    for chunk in chunks:
-        draws.append(_random_state())
-        with torch.no_grad():
-            parts.append(encode(chunk))
-    own = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-    whole = [together.gather(tensor).detach().requires_grad_() for tensor in own]
-    loss = contrast(*whole)
-    loss.backward()  # type: ignore[no-untyped-call]
-    gradients = [_own_gradient(w, o, together.rank) for w, o in zip(whole, own, strict=True)]
-    after = _random_state()
-    done = [0] * len(own)
-    for chunk, draw in zip(chunks, draws, strict=True):
-        _restore(draw)
-        done = _carry(encode(chunk), gradients, done)
-    _restore(after)
-    return loss.detach()
-
-
-def _own_gradient(whole: Tensor, own: Tensor, rank: int) -> Tensor:
-    gradient = torch.zeros_like(whole) if whole.grad is None else whole.grad
-    return gradient[rank * len(own) : (rank + 1) * len(own)]
-
-
-def _carry(encodings: Encodings, gradients: Sequence[Tensor], done: Sequence[int]) -> list[int]:
-    """Backward through one chunk; how many rows of each tensor are done then."""
-    reached = [at + len(tensor) for at, tensor in zip(done, encodings, strict=True)]
-    pairs = [
-        (tensor, gradient[at:to])
-        for tensor, gradient, at, to in zip(encodings, gradients, done, reached, strict=True)
-        if tensor.requires_grad
-    ]
-    torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
-    return reached
-
-
-def _random_state() -> tuple[Tensor, Sequence[Tensor]]:
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
-    return torch.get_rng_state(), gpus
-
-
-def _restore(state: tuple[Tensor, Sequence[Tensor]]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1]:
-        torch.cuda.set_rng_state_all(list(state[1]))

@@ -7,19 +7,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from composir.data.datasets import (
+from composir.data.captions import (
     CAPTION_COLUMNS,
-    GALLERY,
     CaptionRow,
-    DatasetFolder,
-    DatasetImage,
     match_captions,
-    no_split,
     read_captions,
-    splits_of,
     texts_of,
 )
-from composir.data.schema import FileRow, Name, Problem, as_row, summarised
+from composir.data.datasets import GALLERY, DatasetFolder, DatasetImage, no_split, splits_of
+from composir.data.fields import FileRow, Name
+from composir.data.problems import Problem, summarised
+from composir.data.schema import as_row
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines
 from composir.errors import DatasetError
 from composir.images.scan import scan

@@ -6,7 +6,6 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def recipe_of(
         "model": model.name,
         "model_fingerprint": model.fingerprint,
         "writer": dict(writer.settings),
-        **asdict(settings),
+        **settings.as_dict(),
     }
 
 

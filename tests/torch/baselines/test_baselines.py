@@ -12,6 +12,7 @@ pytest.importorskip("onnx", reason="needs the train extra")
 from composir.compose import QueryBatch, open_trained  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
+from composir.train.baselines.pic2word import PRESET, train_pic2word  # noqa: E402
 from composir.train.baselines.text_only import (  # noqa: E402  # noqa: E402  # noqa: E402
     GAP,
     TextMapConfig,
@@ -26,11 +27,7 @@ from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
 from composir.train.mapping.mapper import Mapper, MapperConfig  # noqa: E402
-from composir.train.mapping.recipe import (  # noqa: E402
-    PIC2WORD_PRESET,
-    MapConfig,
-    train_pic2word,
-)
+from composir.train.mapping.recipe import MapConfig  # noqa: E402
 from composir.train.source_pictures import PictureSources  # noqa: E402
 from tests.torch.mapping.data import write_data_set, write_queries  # noqa: E402
 from tests.torch.towers import make_bundle  # noqa: E402
@@ -66,7 +63,7 @@ def test_pic2word_is_a_mapper_of_vectors_named_so(bundle: Path, tmp_path: Path) 
     own = write_data_set(tmp_path / "own")
     asked = [f'model="{bundle}"', f'sources.data=["{own}"]', f'cache="{tmp_path / "cache"}"']
     small = ["mapper.width=32", "objective.batch=6", "loop.steps=2", "loop.warmup=1"]
-    config = read_config(MapConfig, None, [*PIC2WORD_PRESET, *asked, *small])
+    config = read_config(MapConfig, None, [*PRESET, *asked, *small])
     manifest = train_pic2word(config, tmp_path / "run", lambda _: None)
     model = load_model(bundle)
     vectors = model.encode_texts(["a dog", "a lamp"])

@@ -22,14 +22,11 @@ from composir.compose.trained import (  # noqa: E402
 )
 from composir.errors import ComposirError, ModelError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
+from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
-from composir.train.composing.task import ComposeConfig  # noqa: E402
-from composir.train.config import (  # noqa: E402
-    LEFT_OUT,
-    claim,
-    read_config,
-)
+from composir.train.config import read_config  # noqa: E402
 from composir.train.loop import CHECKPOINT  # noqa: E402
+from composir.train.run_folder import LEFT_OUT, claim  # noqa: E402
 from tests.torch.composing.tiny_rows import write_lines  # noqa: E402
 from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,

@@ -24,13 +24,13 @@ from composir.train.composing.frozen_inputs import (  # noqa: E402
     freeze_triplets,
     index_triplets,
 )
-from composir.train.composing.mining import (  # noqa: E402
+from composir.train.composing.frozen_triplets import (  # noqa: E402
     FrozenTriplets,
     IndexedTriplets,
-    MiningConfig,
     ranks,
     recalls,
 )
+from composir.train.composing.mining import MiningConfig  # noqa: E402
 from composir.train.composing.task import (  # noqa: E402
     WATCHED,
     ComposingConfig,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from composir.errors import TrainingError
-from composir.train.composing.mining import NONE, HardNegatives, IndexedTriplets, MiningConfig
+from composir.train.composing.frozen_triplets import IndexedTriplets
+from composir.train.composing.mining import NONE, HardNegatives, MiningConfig
 from composir.types import FloatArray
 
 CONFIG = MiningConfig(reference=1, neighbours=2, text=2, shown=1, pool=4, hardest=3)

@@ -15,9 +15,9 @@ from composir.compose.blend import BlendWeights  # noqa: E402
 from composir.compose.trained import ComposerFolder, save_composer  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import save_manifest  # noqa: E402
-from composir.train.composing.comparison_table import COMPOSE  # noqa: E402
+from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
+from composir.train.composing.packaged import COMPOSE  # noqa: E402
 from composir.train.composing.recipe import train_composing  # noqa: E402
-from composir.train.composing.task import ComposeConfig  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
 from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,

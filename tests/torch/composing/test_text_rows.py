@@ -11,9 +11,9 @@ pytest.importorskip("torch", reason="needs the train extra")
 
 from composir.errors import DatasetError, TrainingError
 from composir.train.composing.text_batches import TextBatches
+from composir.train.composing.text_rows import read_text_triplets, split_texts, text_subset
 from composir.train.composing.triplet_files import read_triplets
-from composir.train.composing.triplet_split import read_text_triplets, split_texts, text_subset
-from composir.triplets.text_triplets import TextTriplet
+from composir.triplets.caption_edits import TextTriplet
 from tests.torch.composing.tiny_rows import write_lines
 
 ROW = {"reference": "a red dog", "text": "in blue", "target": "a blue dog", "edit": "colour: x"}

@@ -17,19 +17,21 @@ from composir.compose.trained import ComposerFolder, ComposerManifest  # noqa: E
 from composir.errors import ComposirError, TrainingError  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.model.sessions import open_session  # noqa: E402
+from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
 from composir.train.composing.query_tokens import ModalityGap, TextReader  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
-from composir.train.composing.task import ComposeConfig, ComposingTask  # noqa: E402
-from composir.train.composing.text_batches import (  # noqa: E402
+from composir.train.composing.task import ComposingTask  # noqa: E402
+from composir.train.composing.text_batches import (  # noqa: E402  # noqa: E402
     TextBatchConfig,
     TextBatches,
     TextTraining,
     TextVectors,
 )
-from composir.train.config import LEFT_OUT, read_config  # noqa: E402
+from composir.train.config import read_config  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.loop import CHECKPOINT, METRICS  # noqa: E402
-from composir.triplets.text_triplets import TextTriplet  # noqa: E402
+from composir.train.run_folder import LEFT_OUT  # noqa: E402
+from composir.triplets.caption_edits import TextTriplet  # noqa: E402
 from tests.torch.composing.test_composing_recipe import SMALL, composed  # noqa: E402
 from tests.torch.composing.tiny_start import (  # noqa: E402
     make_model,

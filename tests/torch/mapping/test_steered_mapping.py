@@ -116,13 +116,12 @@ def test_a_batch_too_small_for_its_share_goes_unsteered(foundation: FrozenFounda
 
 def test_pic2word_is_not_steered(tmp_path: Path) -> None:
     from composir.errors import TrainingError
+    from composir.train.baselines.pic2word import PRESET, train_pic2word
     from composir.train.config import read_config
-    from composir.train.mapping.recipe import PIC2WORD_PRESET, MapConfig, train_pic2word
+    from composir.train.mapping.recipe import MapConfig
 
-    made = read_config(MapConfig, None, PIC2WORD_PRESET)
+    made = read_config(MapConfig, None, PRESET)
     assert made.objective.steering.phrase_weight == 0.0
-    changed = read_config(
-        MapConfig, None, (*PIC2WORD_PRESET, "objective.steering.phrase_weight=1.0")
-    )
+    changed = read_config(MapConfig, None, (*PRESET, "objective.steering.phrase_weight=1.0"))
     with pytest.raises(TrainingError, match=r"objective\.steering"):
         train_pic2word(changed, tmp_path / "run", lambda _: None)

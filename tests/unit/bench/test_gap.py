@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from composir.bench.compare import unanswered
+from composir.bench.gap import unanswered
 from composir.bench.results import TaskResult
 
 

@@ -13,13 +13,15 @@ from rich.console import Console
 
 from composir.bench.compare import Section, sections
 from composir.bench.efficiency import Efficiency
+from composir.bench.estimates import AspectFigure
 from composir.bench.report.figures import efficiency_row
+from composir.bench.report.samples import alone_counts, choose
 from composir.bench.report.terminal import print_sections
 from composir.bench.report.text_files import to_csv, to_markdown
-from composir.bench.significance import AspectFigure
 from composir.bench.suite import Plan, RunOutput, parse_method, run_plan
-from composir.pages.bench_report import alone_counts, bench_report, choose, series_style
+from composir.pages.bench_report import bench_report
 from composir.pages.charts import aspect_bars, recall_curve
+from composir.pages.series import series_style
 from tests.fakes import ColourModel
 from tests.unit.bench.makers import QUERIES, write_folder
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from composir.bench.compare import compared, sections
-from composir.bench.metrics import Packed
+from composir.bench.packed import Packed
 from composir.bench.rerun import differences, rerun
 from composir.bench.results import Result, load_result
 from composir.bench.suite import (

@@ -11,6 +11,7 @@ import pytest
 
 from composir.bench.compare import sections
 from composir.bench.evaluation import VectorSource, load_tasks, prepare
+from composir.bench.memo import SharedComposers, remembering_texts
 from composir.bench.report.text_files import to_csv
 from composir.bench.rerun import differences, rerun
 from composir.bench.suite import (
@@ -21,7 +22,7 @@ from composir.bench.suite import (
     run_plan,
 )
 from composir.bench.task import LoadOptions
-from composir.bench.tune import SharedComposers, remembering_texts, tune
+from composir.bench.tune import tune
 from composir.compose import QueryBatch, load_composer
 from composir.compose.blend import Terms
 from composir.compose.spliced import SplicedComposer

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from composir.bench.vectors import encode_pictures, load_vectors
+from composir.bench.encode import encode_pictures
+from composir.bench.vectors import load_vectors
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import CropBox, ImageFile
 from composir.errors import DatasetError

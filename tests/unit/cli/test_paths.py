@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from composir.cli.paths import default_gallery, writable_default_gallery
-from composir.data.outputs import data_folder, user_folder, writable_user_folder
+from composir.data.places import data_folder, user_folder, writable_user_folder
 from composir.errors import ComposirError
 
 HOME = Path("/home/ada")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from composir.compose.changes import Changes, PhraseSpace, PictureMoves, asked_phrases, likeness
-from composir.compose.unwanted import PhraseVectors
+from composir.compose.retrieved import PhraseVectors
 from composir.errors import BundleError
-from composir.train.composing.recipe import fit_moves
+from composir.train.composing.picture_moves import fit_moves
 from composir.types import FloatArray
 from tests.fakes import ColourModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from composir.compose.blend import content_words, described_if_any, described_share
+from composir.compose.description import content_words, described_if_any, described_share
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from composir.compose.lexicon import (
-    Lexicon,
-    exchanged,
-    packaged_lexicon,
-    read_exchanges,
-    read_instead,
-)
+from composir.compose.exchanges import read_exchanges, read_instead
+from composir.compose.lexicon import Lexicon, exchanged, packaged_lexicon
 
 LEXICON = packaged_lexicon()
 

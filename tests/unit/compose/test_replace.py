@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from composir.compose import QueryBatch, load_composer
+from composir.compose.retrieved import PhraseVectors, nearest_things, packaged_things
 from composir.compose.sphere import normalised
-from composir.compose.unwanted import EVERYDAY, PhraseVectors, nearest_things, packaged_things
+from composir.compose.unwanted import EVERYDAY
 from composir.errors import QueryError
 from composir.types import FloatArray
 from tests.fakes import ColourModel
@@ -208,7 +209,7 @@ def test_only_the_matched_group_is_encoded_and_only_once() -> None:
 
 
 def test_remembered_vectors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("composir.compose.unwanted._MOST", 2)
+    monkeypatch.setattr("composir.compose.retrieved._MOST", 2)
     model = WordModel()
     encode = PhraseVectors(model)
     encode(["a", "b"])
@@ -223,7 +224,7 @@ def test_remembered_vectors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_comes_with_the_model_is_never_encoded_nor_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("composir.compose.unwanted._MOST", 2)
+    monkeypatch.setattr("composir.compose.retrieved._MOST", 2)
     model = WordModel()
     model.known_texts = dict(zip(("red", "blue"), vector_of(model, "one", "two"), strict=True))  # type: ignore[misc]
     model.asked.clear()

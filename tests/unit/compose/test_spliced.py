@@ -138,7 +138,7 @@ def test_a_switchable_encoder_reads_both_ways_and_the_models_own_stays_closed(
         opened.append(path)
         return open_session(path, *others)
 
-    monkeypatch.setattr("composir.model.sessions.open_session", opening)
+    monkeypatch.setattr("composir.model.text_graph.open_session", opening)
     text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0), switchable=True)
     fields: dict[str, Any] = {"kind": "adapted", "text_graph": "text.onnx", "switchable": True}
     settings = {"sentence": 0.0, "direction": 1.5, "image": 1.0, "text": 0.5}
@@ -168,7 +168,7 @@ def test_all_sentences_of_a_query_are_read_in_one_run(
     text_graph(tmp_path / "text.onnx", factor=(1.0, 1.0, 3.0, 1.0), switchable=True)
     fields: dict[str, Any] = {"kind": "adapted", "text_graph": "text.onnx", "switchable": True}
     folder = make_composer(tmp_path, model, **fields)
-    monkeypatch.setattr("composir.model.sessions.run_graph", counted)
+    monkeypatch.setattr("composir.model.text_graph.run_graph", counted)
     for settings, kinds in (
         ({"sentence": 1.0}, [1.0]),
         ({"sentence": 0.0, "direction": 1.0, "text": 0.5}, [0.0, 0.0, 1.0]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from composir.compose.trained import check_template, filled, without_reference
+from composir.compose.template import check_template, filled, without_reference
 
 COMPOSED = "a photo of {} that {text}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from composir.compose.negation import understand
+from composir.compose.understand import understand
 from composir.errors import QueryError
 from composir.types import Query
 

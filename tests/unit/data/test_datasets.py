@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from composir.data.datasets import DatasetFolder, no_split, splits_of
-from composir.data.schema import FileRow, Finite, Name, Number, Told, as_row
+from composir.data.fields import FileRow, Finite, Name, Number, Told
+from composir.data.schema import as_row
 from composir.errors import DatasetError, GalleryError
 
 ROWS: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ from composir.bench.suite import Plan, parse_method, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import load_tuned
 from composir.bench.vectors import load_vectors
-from composir.data.datasets import read_captions
+from composir.data.captions import read_captions
 from composir.data.tables import read_csv, read_jsonl
 from composir.encode.feature_store import INDEX, FeatureStore
 from composir.encode.stored import RowKind

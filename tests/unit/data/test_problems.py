@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composir.data.schema import Problem, summarised
+from composir.data.problems import Problem, summarised
 
 
 def test_what_is_alone_is_told_as_it_is() -> None:

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from composir.data.files import UnreadableStreamError, read_at_most, within
+from composir.data.streams import UnreadableStreamError, read_at_most, within
 
 
 class Endless(io.RawIOBase):

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from composir.bench.metrics import MOST_OUTCOMES, Packed
-from composir.data import tables
-from composir.data.tables import parquet_table
+from composir.bench.packed import MOST_OUTCOMES, Packed
+from composir.data import parquet
+from composir.data.parquet import read_table
 from composir.data.untrusted_arrays import ArrayFaultError, read_array, read_arrays
 from composir.errors import BenchError, BundleError
 from tests.hostile import array_variants, bomb, described, npy, refusals, zipped
@@ -117,13 +117,13 @@ def test_a_table_that_unpacks_to_too_much_is_refused(
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": ["x" * 1000] * 20_000}), path)
     assert path.stat().st_size < 10_000
-    assert parquet_table(path, BundleError).num_rows == 20_000
-    monkeypatch.setattr(tables, "MOST_TABLE", 1_000_000)
+    assert read_table(path, BundleError).num_rows == 20_000
+    monkeypatch.setattr(parquet, "MOST_TABLE", 1_000_000)
     with pytest.raises(BundleError, match=r"t\.parquet: unpacks to more than"):
-        parquet_table(path, BundleError)
-    monkeypatch.setattr(tables, "MOST_ROWS", 100)
+        read_table(path, BundleError)
+    monkeypatch.setattr(parquet, "MOST_ROWS", 100)
     with pytest.raises(BundleError, match="20,000 rows and 1 columns; at most 100"):
-        parquet_table(path, BundleError)
+        read_table(path, BundleError)
 
 
 def test_damaged_tables_are_refused(tmp_path: Path) -> None:
@@ -131,7 +131,5 @@ def test_damaged_tables_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2, 3]}), file)
     sound = file.getvalue()
     variants = {"empty": b"", "cut": sound[:-10], "no footer": sound[:50], "text": b"PAR1" * 100}
-    refused = refusals(
-        tmp_path / "t.parquet", variants, lambda path: parquet_table(path, BundleError)
-    )
+    refused = refusals(tmp_path / "t.parquet", variants, lambda path: read_table(path, BundleError))
     assert refused == set(variants)

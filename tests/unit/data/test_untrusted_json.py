@@ -14,7 +14,8 @@ import pytest
 from pydantic import Field
 
 from composir.data import untrusted_json
-from composir.data.schema import Text, as_row
+from composir.data.fields import Text
+from composir.data.schema import as_row
 from composir.data.untrusted_json import (
     JsonFaultError,
     decode_json,

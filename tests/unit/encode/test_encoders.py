@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from composir.encode.encoders import Encoder, decoded, encode_images, image_encoder
+from composir.encode.encoders import Encoder, encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile, read_pixels
 from composir.encode.stored import RowKind
+from composir.encode.stream import decoded
 from composir.images.preprocess import PreprocessSpec
 from composir.types import PixelArray
 from tests.fakes import ColourModel

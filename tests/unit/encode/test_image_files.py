@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from composir.bench.vectors import openers
+from composir.bench.encode import openers
 from composir.encode.image_files import CropBox, ImageFile, cut
 from composir.errors import ImageReadError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.encode.encoders import encode_texts
 from composir.encode.feature_store import FeatureStore
+from composir.encode.texts import encode_texts
 from composir.types import FloatArray
 from tests.fakes import ColourModel
 

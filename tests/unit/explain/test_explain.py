@@ -13,16 +13,13 @@ from PIL import Image
 from composir.compose import composer_names, load_composer
 from composir.errors import OutputError
 from composir.explain import Explanation, explain_search
-from composir.explain.explanation import as_document, spread, strongest_place
+from composir.explain.attention import spread, strongest_place
+from composir.explain.document import as_document
 from composir.gallery import Gallery
 from composir.images.preprocess import PreprocessSpec
 from composir.model import Model
-from composir.pages.explanation_page import (
-    check_explanation,
-    explanation_page,
-    heat_overlay,
-    write_explanation,
-)
+from composir.pages.explanation_page import check_explanation, explanation_page, write_explanation
+from composir.pages.heat_map import heat_overlay
 from composir.types import Query
 from tests.e2e.commands import paint_all
 from tests.fakes import ColourModel

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composir.explain.effects import shown, split_phrases, without
+from composir.explain.phrases import shown, split_phrases, without
 
 
 @pytest.mark.parametrize(

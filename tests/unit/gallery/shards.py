@@ -10,7 +10,8 @@ from typing import Any
 
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.indexer import IndexSettings
-from composir.gallery.manifest import GalleryManifest, identity_of
+from composir.gallery.manifest import GalleryManifest
+from composir.gallery.origin import identity_of
 from composir.gallery.shards import Shard, index_shard
 from composir.gallery.shards.shard import ShardPlan, ShardRecord, place_of
 from composir.model.base import EmbeddingModel

@@ -15,7 +15,7 @@ import lance
 import numpy as np
 import pytest
 
-from composir.data.outputs import GALLERY_MANIFEST
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import BundleMismatchError, GalleryError, OutputError, QueryError
 from composir.explain import explain_search
 from composir.gallery import Gallery, open_gallery

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from composir.data.files import read_regular
-from composir.data.remote_paths import Volume
+from composir.data.volumes import Volume
 from composir.errors import GalleryError, ImageReadError, ModelError
 from composir.gallery import Gallery, IndexProgress, reader
 from composir.gallery.manifest import RootFacts, read_manifest

@@ -16,8 +16,7 @@ from composir.errors import GalleryBusyError, GalleryError
 from composir.gallery import Gallery
 from composir.gallery import writer as writing
 from composir.gallery.manifest import read_manifest
-from composir.gallery.shards import MergeReport, Shard, merge_shards, merging
-from composir.gallery.shards import shard as shard_module
+from composir.gallery.shards import MergeReport, Shard, fragments, merge_shards, merging
 from composir.gallery.shards.shard import SHARDS_NAME, ShardRecord, place_of, read_records
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock
@@ -252,7 +251,7 @@ def test_new_pictures_alone_are_taken_as_they_are(
     known: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene(98).save(known.pictures / "new.png")
-    monkeypatch.setattr(shard_module, "_written", None)  # linked, not written: never called
+    monkeypatch.setattr(fragments, "_written", None)  # linked, not written: never called
     assert merged(known)[1].added == 1
     prices = [row["price"] for row in rows_of(known.open())]
     assert sorted(price for price in prices if price is not None) == list(range(PICTURES))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from composir.data.remote_paths import Volume
+from composir.data.volumes import Volume
 from composir.errors import QueryError
 from composir.gallery import Gallery
 from composir.gallery.manifest import RootFacts, read_manifest

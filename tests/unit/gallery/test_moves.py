@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composir.data.remote_paths import Volume
+from composir.data.volumes import Volume
 from composir.gallery import Gallery
 from composir.gallery.manifest import RootFacts, read_manifest
 from composir.types import IndexReport, Query

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from composir.data.outputs import GALLERY_MANIFEST
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import BundleError, BundleMismatchError, ModelNotFoundError
 from composir.gallery import Gallery, open_gallery
-from composir.gallery.manifest import identity_of, read_manifest
+from composir.gallery.manifest import read_manifest
+from composir.gallery.origin import identity_of
 from composir.model import load_model
 from tests.e2e.commands import paint
 from tests.fakes import ColourModel

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import composir.compose.token_graph
 import composir.model.image_encoder
-import composir.model.sessions
+import composir.model.text_graph
 from composir.cli.main import app
 from composir.compose.trained import save_composer
 from composir.errors import ModelError
@@ -25,7 +25,7 @@ from composir.types import Query
 from tests.fakes import COLOURS, ColourModel
 from tests.tiny_bundle import make_bundle, make_composer, text_graph
 
-USERS = (composir.compose.token_graph, composir.model.image_encoder, composir.model.sessions)
+USERS = (composir.compose.token_graph, composir.model.image_encoder, composir.model.text_graph)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from composir.data.excludes import Excludes
-from composir.data.remote_paths import Volume, volume_of
+from composir.data.volumes import Volume, volume_of
 from composir.errors import GalleryError
 from composir.images.scan import FoundFile, ScanNotes, scan
 

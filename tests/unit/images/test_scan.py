@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composir.data.outputs import GALLERY_MANIFEST
+from composir.data.places import GALLERY_MANIFEST
 from composir.errors import GalleryError
 from composir.images.scan import INDEXED, FoundFile, scan
 from composir.types import Failure

@@ -10,7 +10,7 @@ import pytest
 from composir.data.files import TEMPORARY_PREFIX
 from composir.errors import BundleError, ModelError
 from composir.model import PACKAGED, load_model
-from composir.model.catalogue import installed_folders, new_model
+from composir.model.installed import installed_folders, new_model
 from tests.tiny_bundle import make_bundle
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from composir.errors import ModelError
-from composir.model import listing
-from composir.model.listing import check_model
+from composir.model import checking
+from composir.model.checking import check_model
 from composir.model.model import Model
 from tests.tiny_bundle import make_bundle
 
@@ -38,9 +38,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
         "families": SimpleNamespace(family_named=reference),
         "parity": SimpleNamespace(measure=lambda _model, _reference: Parity()),
     }
-    monkeypatch.setattr(listing, "load_importer", lambda: None)
-    monkeypatch.setattr(listing, "import_module", lambda name: rooms[name.rpartition(".")[2]])
-    monkeypatch.setattr(listing, "_family", lambda _model: "clip")
+    monkeypatch.setattr(checking, "load_importer", lambda: None)
+    monkeypatch.setattr(checking, "import_module", lambda name: rooms[name.rpartition(".")[2]])
+    monkeypatch.setattr(checking, "_family", lambda _model: "clip")
     return found
 
 

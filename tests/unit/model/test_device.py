@@ -15,14 +15,8 @@ import pytest
 from composir.errors import ModelError
 from composir.model import device as devices
 from composir.model import load_model
-from composir.model.device import (
-    CPU_PROVIDER,
-    KINDS,
-    devices_here,
-    find_device,
-    try_device,
-    usual_pace,
-)
+from composir.model.device import CPU_PROVIDER, KINDS, devices_here, find_device, try_device
+from composir.model.pace import usual_pace
 from composir.model.sessions import run_graph
 
 

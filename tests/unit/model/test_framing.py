@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from composir.errors import BundleError, ModelError, QueryError
 from composir.model import Bundle, Model, load_model
 from composir.model.framing import Framing, dropped
-from composir.model.sessions import TextGraph, open_session
+from composir.model.sessions import open_session
+from composir.model.text_graph import TextGraph
 from composir.types import FloatArray
 from tests.tiny_bundle import FAMILIES, WORDS, colour_vector, make_bundle, text_graph
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from composir.errors import ModelError
-from composir.model.sources import Repository, fetch
+from composir.model.hub import fetch
+from composir.model.sources import Repository
 from tests.hub import COMMIT, FILES, Hub, serving
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from composir.compose.phrase_files import all_phrases, write_phrases
-from composir.compose.unwanted import PhraseVectors
-from composir.data.schema import ManifestPart
+from composir.compose.retrieved import PhraseVectors
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError
 from composir.model import Bundle, Model, load_model
 from composir.model.bundle import MANIFEST_NAME, save_manifest

@@ -6,7 +6,7 @@ import pytest
 
 from composir.errors import LicenceError
 from composir.model import load_model
-from composir.model.catalogue import KNOWN
+from composir.model.known_models import KNOWN
 from composir.model.licence import check_commercial, commercial_use
 
 

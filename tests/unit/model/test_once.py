@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from composir.lazy import Once, once_property
+from composir.model.once import Once, once_property
 
 
 class Slow:

@@ -9,7 +9,7 @@ import pytest
 
 from composir.gallery import Gallery
 from composir.model import load_model
-from composir.model.device import (
+from composir.model.pace import (
     Pace,
     best_pace,
     known_pace,
@@ -134,7 +134,7 @@ class Measuring(ColourModel):
 def test_only_long_runs_that_name_no_number_measure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, batch: int | None, times: int
 ) -> None:
-    monkeypatch.setattr("composir.model.device.WORTH_IT", 5)
+    monkeypatch.setattr("composir.model.pace.WORTH_IT", 5)
     scenes(tmp_path / "pictures", range(pictures))
     model = Measuring()
     gallery = Gallery.create_or_open(tmp_path / "gallery", model)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from composir.errors import ModelError
-from composir.model.catalogue import KNOWN, REPOSITORIES, KnownModel, is_name, known_model
-from composir.model.joint.joint_bundle import EndpointAddress
+from composir.model.installed import is_name
+from composir.model.joint.address import EndpointAddress
+from composir.model.known_models import KNOWN, REPOSITORIES, KnownModel, known_model
 from composir.model.sources import Repository, parse_source, suggested_name
 
 

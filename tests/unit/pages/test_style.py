@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from composir.pages.bench_report import series_style
+from composir.pages.series import series_style
 
 STYLE = files("composir.pages").joinpath("style.css").read_text(encoding="utf-8")
 TOKENS = files("composir.pages").joinpath("tokens.css").read_text(encoding="utf-8")

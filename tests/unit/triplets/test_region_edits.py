@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from composir.errors import DatasetError
-from composir.triplets.edited import EditSettings, Regions, edit_region, make_edited
+from composir.triplets.edited import EditSettings, make_edited
 from composir.triplets.edits import COLOURS
+from composir.triplets.region_edits import Regions, edit_region
 
 SIZE, BOX = 120, (40, 40, 79, 79)
 ROW = {"mask": "mask.png", "regions": {"sofa": {"value": 7}, "skin": {"value": 9}}}

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from composir.errors import DatasetError
+from composir.triplets.caption_edits import CaptionEditor, TextTriplet
 from composir.triplets.text_triplets import (
     FILE,
-    CaptionEditor,
     CaptionTexts,
-    TextTriplet,
     make_texts,
     read_caption_texts,
     text_triplets,

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from composir.data.schema import FileRow, as_row
+from composir.data.fields import FileRow
+from composir.data.schema import as_row
 from composir.data.untrusted_json import read_json
 from composir.errors import DatasetError
 

@@ -14,7 +14,8 @@ from composir.bench.task import (
     checksum,
     without_images,
 )
-from composir.data.schema import FileRow, Name, Text, as_row
+from composir.data.fields import FileRow, Name, Text
+from composir.data.schema import as_row
 from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 

@@ -12,7 +12,8 @@ from composir.bench.datasets._files import (
     read_entries,
 )
 from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
-from composir.data.schema import FileRow, Name, as_row
+from composir.data.fields import FileRow, Name
+from composir.data.schema import as_row
 from composir.encode.image_files import ImageFile
 from composir.errors import DatasetError
 

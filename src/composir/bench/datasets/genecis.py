@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from composir.bench.datasets._files import find_root, first_existing, read_entries
 from composir.bench.task import BenchQuery, BenchTask, Dataset, LoadOptions, checksum
-from composir.data.schema import FileRow, Finite, Name, Number, Text
+from composir.data.fields import FileRow, Finite, Name, Number, Text
 from composir.encode.image_files import CropBox, ImageFile
 
 _OBJECT_TASKS = {"focus_object": 1960, "change_object": 1960}

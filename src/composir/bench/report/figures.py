@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from composir.bench.compare import Cell, ReportScope, Section
 from composir.bench.efficiency import WHOLE_QUERY, Efficiency
+from composir.bench.estimates import Figure
 from composir.bench.metrics import metric_label
-from composir.bench.significance import Figure
 
 UNKNOWN = "–"
 EFFICIENCY_COLUMNS = (

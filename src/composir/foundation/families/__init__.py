@@ -9,7 +9,7 @@ from composir.foundation.checkpoint import CONFIG, Checkpoint
 from composir.lazy import imported
 
 if TYPE_CHECKING:
-    from composir.foundation.transformers_code import Parts, Reference
+    from composir.foundation.parts import Parts, Reference
 
 FAMILIES = {
     "blip": "composir.foundation.families.blip",

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import Checkpoint, frame, read_tokenizer
-from composir.foundation.image_tower import BLOCK, ImageTower, ImageTowerSpec, Names, WeightSource
+from composir.foundation.image_tower import ImageTower, ImageTowerSpec
+from composir.foundation.parts import Parts
 from composir.foundation.text_tower import MatchingEncoder, TextTower, TextTowerSpec
 from composir.foundation.transformers_code import (
-    Parts,
     TransformersReference,
     block_sizes,
     image_sizes,
     load_config,
     require_transformers,
 )
+from composir.foundation.weights import BLOCK, Names, WeightSource
 from composir.images.preprocess import PreprocessSpec
 
 _IMAGE_BLOCK: Names = {

@@ -21,16 +21,15 @@ from composir.errors import ModelError
 from composir.foundation.checkpoint import OPEN_CLIP_CONFIG, Checkpoint, read_tokenizer
 from composir.foundation.families import clip
 from composir.foundation.fastvit import FASTVITS, FastVit, fastvit_weights
-from composir.foundation.image_tower import WeightSource
 from composir.foundation.parity import to_bytes
+from composir.foundation.parts import Parts, Reference
 from composir.foundation.preprocessing import spec_from_processor
 from composir.foundation.transformers_code import (
-    Parts,
-    Reference,
     TransformersReference,
     config_from,
     require_transformers,
 )
+from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 from composir.model.framing import Framing
 from composir.types import FloatArray

@@ -9,15 +9,16 @@ from torch import Tensor
 
 from composir.errors import ModelError
 from composir.foundation.checkpoint import SETTINGS, Checkpoint, frame, read_tokenizer
-from composir.foundation.image_tower import ImageTower, ImageTowerSpec, WeightSource
+from composir.foundation.image_tower import ImageTower, ImageTowerSpec
+from composir.foundation.parts import Parts
 from composir.foundation.text_tower import TextTower, TextTowerSpec
 from composir.foundation.transformers_code import (
-    Parts,
     TransformersReference,
     block_sizes,
     image_sizes,
     load_config,
 )
+from composir.foundation.weights import WeightSource
 from composir.images.preprocess import PreprocessSpec
 
 _GEMMA = ("Gemma", "Siglip2")

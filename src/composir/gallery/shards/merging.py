@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from composir.data.files import TEMPORARY_PREFIX, absolute
-from composir.data.remote_paths import Volume, device_of, lies_below
+from composir.data.volumes import Volume, device_of, lies_below
 from composir.errors import GalleryBusyError, GalleryError
 from composir.gallery.contents import Snapshot
 from composir.gallery.disk_errors import clear_disk_errors
@@ -19,15 +19,14 @@ from composir.gallery.failures import FailedFile, read_failures, write_failures
 from composir.gallery.manifest import BundleIdentity, GalleryManifest, RootFacts, read_manifest
 from composir.gallery.metadata import finish_widening
 from composir.gallery.progress import ProgressCallback, ProgressMeter
+from composir.gallery.shards.fragments import Additions, prepare_additions
 from composir.gallery.shards.shard import (
     SHARDS_NAME,
-    Additions,
     Shard,
     ShardPlan,
     ShardRecord,
     check_agreement,
     place_of,
-    prepare_additions,
     read_record,
     read_records,
     sweep,

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from composir.data.excludes import forms
 from composir.data.files import absolute
-from composir.data.remote_paths import lies_below, root_path
+from composir.data.remote_paths import root_path
+from composir.data.volumes import lies_below
 from composir.errors import ComposirError
 from composir.gallery.contents import GalleryContents
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import read_failures
 from composir.gallery.indexer import IndexRun, IndexSettings
 from composir.gallery.known import KnownFiles
-from composir.gallery.manifest import GalleryManifest, identity_of, read_manifest
+from composir.gallery.manifest import GalleryManifest, read_manifest
+from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.rows import image_id
 from composir.gallery.shards.shard import (

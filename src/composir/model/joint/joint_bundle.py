@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
-from PIL import Image
 from pydantic import Field, model_validator
 
-from composir.data.schema import ManifestPart
+from composir.data.fields import ManifestPart
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.lazy import once_property
-from composir.model.base import Parts
 from composir.model.bundle import JOINT_NAME, ModelManifest
 from composir.model.checked_files import (
     CheckedFolder,
@@ -28,6 +21,9 @@ from composir.model.checked_files import (
     read_manifest,
     write_manifest,
 )
+from composir.model.joint.address import EndpointAddress, parse_address
+from composir.model.joint.probe import PROBES, landmarks
+from composir.model.once import once_property
 from composir.types import FloatArray
 
 PROBE_NAME = "probe.npy"
@@ -171,150 +167,3 @@ def save_joint(folder: Path, probe: FloatArray, fields: Mapping[str, Any]) -> Jo
     )
     write_manifest(folder / JOINT_NAME, manifest)
     return JointBundle.load(folder)
-
-
-_EXAMPLE = "http://127.0.0.1:8000/v1#NAME, NAME as the endpoint calls its model"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointAddress:
-    """An OpenAI-style endpoint and one of its models.
-
-    Attributes:
-        url: Its base, e.g. `http://127.0.0.1:8000/v1`.
-        model: What the endpoint calls the model.
-    """
-
-    url: str
-    model: str
-
-    @property
-    def host(self) -> str:
-        """The machine that is spoken to, with the port where one is named."""
-        return urlsplit(self.url).netloc
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is this machine: nothing leaves that."""
-        name = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return name == "localhost"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether what is sent can be read on its way."""
-        return not self.is_here and urlsplit(self.url).scheme == "http"
-
-
-def is_address(text: str) -> bool:
-    """Whether a text means an endpoint, rightly written or not."""
-    return re.match("https?://", text, re.IGNORECASE) is not None
-
-
-def parse_address(text: str) -> EndpointAddress:
-    """Read what `composir models add` is given."""
-    url, _, model = text.partition("#")
-    if "@" in url or "?" in url:
-        raise ModelError(
-            "an endpoint's address holds no user, password or query: the key comes from a variable "
-            "or file (--key-variable, --key-file)"
-        )
-    if not model.strip():
-        raise ModelError(
-            f"{text}: which of the endpoint's models? Write {_EXAMPLE}; for a model of the "
-            "hub give ORG/NAME"
-        )
-    if not all("!" <= letter <= "~" for letter in url) or not _has_host(url):
-        raise ModelError(f"{text} is no address of an endpoint; write {_EXAMPLE}")
-    return EndpointAddress(url.rstrip("/").removesuffix("/embeddings"), model.strip())
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts: SplitResult = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-WORDS = "a red bicycle in front of a white wall"
-PROBES = 4
-SAME = 0.99
-"""Cosine of two vectors of one input: arithmetic in half precision, and in batches, differs."""
-_ALIKE = 0.99999
-_SIDE = 224
-
-
-class BlindError(ModelError):
-    """An encoder leaves out a part of its input."""
-
-    code = "blind-encoder"
-
-
-def probe() -> list[Parts]:
-    """Two pictures, words, and the first picture with the words."""
-    ramp = np.linspace(0, 255, _SIDE, dtype=np.uint8)
-    falling = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], 255 - ramp[None]), axis=2)
-    stripes = np.where((np.arange(_SIDE) // 28 % 2 == 0)[:, None, None], 230, 20)
-    first = Image.fromarray(falling)
-    second = Image.fromarray(np.broadcast_to(stripes, (_SIDE, _SIDE, 3)).astype(np.uint8))
-    return [(first,), (second,), (WORDS,), (first, WORDS)]
-
-
-def check_sight(vectors: FloatArray, who: str) -> None:
-    """Refuse an encoder that leaves out a part of its input, as servers of text models do.
-
-    Args:
-        vectors: Of `probe`, (4, D) float32, unit norm.
-        who: For the message.
-    """
-    first, second, words, both = vectors
-    blind = f"{who} gives vectors, but does not look at pictures"
-    for one, other, told in (
-        (first, second, blind),
-        (both, words, f"{blind} that come with words"),
-        (both, first, f"{who} gives vectors, but does not read words that come with a picture"),
-    ):
-        if float(one @ other) > _ALIKE:
-            raise BlindError(f"{told}: a joint encoder has to take both together")
-
-
-def landmarks(vectors: FloatArray) -> list[int]:
-    """A rough mark of a space: where, and to which side, probes differ most.
-
-    It is the same for vectors that differ by rounding alone, but for rare ties, and another one for
-    nearly every other model.
-
-    Args:
-        vectors: Of `probe`, (4, D) float32.
-    """
-    apart = np.stack([vectors[0] - vectors[1], vectors[2] - vectors[0], vectors[3] - vectors[2]])
-    places = np.abs(apart).argmax(axis=1)
-    sides = np.sign(apart[np.arange(len(places)), places])
-    return [int(side * (place + 1)) for side, place in zip(sides, places, strict=True)]
-
-
-def least_cosine(one: FloatArray, other: FloatArray) -> float:
-    """The least cosine of rows of two arrays, (p, D) of unit norm."""
-    return float((one * other).sum(axis=1).min())
-
-
-def check_same(now: FloatArray, then: Sequence[FloatArray] | FloatArray, name: str) -> float:
-    """Refuse an encoder that is another one by now.
-
-    Args:
-        now: (p, D) float32, unit norm.
-        then: The same when it was added.
-        name: Of the model.
-    """
-    found = least_cosine(now, np.asarray(then))
-    if found < SAME:
-        raise ModelError(
-            f"the model {name} gives other vectors than when it was added (cosine {found:.3f}): "
-            "there is another model behind it by now, whose vectors cannot be mixed with those of "
-            "a gallery. Nothing was changed; bring the old one back, or add the new one under "
-            f"another name and index again beside: composir models add … --name {name}-new"
-        )
-    return found

@@ -12,11 +12,13 @@ from PIL import Image
 
 from composir.errors import BundleError, ModelError
 from composir.images.preprocess import PreprocessSpec
-from composir.lazy import imported, once_property
+from composir.lazy import imported
 from composir.model.base import Parts
-from composir.model.device import USUAL_BATCH
-from composir.model.joint.joint_bundle import WORDS, JointBundle, check_same, least_cosine, probe
+from composir.model.joint.joint_bundle import JointBundle
+from composir.model.joint.probe import WORDS, check_same, least_cosine, probe
 from composir.model.of_bundle import ModelOfBundle
+from composir.model.once import once_property
+from composir.model.pace import USUAL_BATCH
 from composir.types import FloatArray, PixelArray
 
 BACKENDS: dict[str, str] = {
@@ -223,7 +225,7 @@ def check_allowed(bundle: JointBundle) -> None:
 
     Whoever added it with `--allow-remote` has allowed that, and only what was added lies there.
     """
-    from composir.model.catalogue import models_folder
+    from composir.model.installed import models_folder
 
     endpoint = bundle.manifest.endpoint
     if endpoint is None or endpoint.address.is_here:

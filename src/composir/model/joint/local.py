@@ -17,9 +17,9 @@ from torch import Tensor
 
 from composir.errors import ModelError, first_line
 from composir.foundation.checkpoint import Checkpoint
-from composir.lazy import once_property
 from composir.model.base import Parts
 from composir.model.joint.joint_bundle import CHECKPOINT, JointBundle
+from composir.model.once import once_property
 from composir.types import FloatArray
 
 _POOLING = "1_Pooling/config.json"

@@ -13,20 +13,18 @@ from composir.errors import ModelError
 from composir.images.preprocess import PreprocessSpec
 from composir.lazy import imported
 from composir.model.bundle import MOST_WIDTH
-from composir.model.catalogue import KnownModel
+from composir.model.joint.address import EndpointAddress
 from composir.model.joint.joint_bundle import (
     CHECKPOINT,
-    BlindError,
     Endpoint,
-    EndpointAddress,
     Instructions,
     JointBundle,
-    check_sight,
-    probe,
     save_joint,
 )
 from composir.model.joint.joint_model import PADDING, Backend, fitted, unit_rows
-from composir.model.sources import Wishes
+from composir.model.joint.probe import BlindError, check_sight, probe
+from composir.model.known_models import KnownModel
+from composir.model.wishes import Wishes
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -142,7 +140,8 @@ def load_local() -> type[LocalBackend]:
 def _first_that_answers(
     address: EndpointAddress, wishes: Wishes, told: Instructions
 ) -> tuple[Endpoint, FloatArray, float]:
-    from composir.model.joint.endpoint import SHAPES, EndpointBackend, RefusedInputError
+    from composir.model.joint.endpoint import EndpointBackend, RefusedInputError
+    from composir.model.joint.shapes import SHAPES
 
     reasons: list[str] = []
     for shape in SHAPES:

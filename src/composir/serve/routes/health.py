@@ -9,7 +9,8 @@ from starlette.responses import Response
 from composir.data.announced import NONCE_HEADER, PROOF_HEADER, proof
 from composir.serve.counters import CONTENT_TYPE
 from composir.serve.guard import SESSION
-from composir.serve.http_problems import ClosingError, Json, Responses, problems
+from composir.serve.http_problems import ClosingError
+from composir.serve.responses import Json, Responses, problems
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import Health
 

@@ -11,26 +11,19 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from composir.data.remote_paths import is_remote, lies_below
+from composir.data.remote_paths import is_remote
+from composir.data.volumes import lies_below
 from composir.documents import plain_value
 from composir.errors import ImageNotFoundError
 from composir.gallery.lookup import IndexedImage
 from composir.images.containers import container_of, read_picture
-from composir.serve.engine import Engine, add_pictures
+from composir.serve.engine import Engine
 from composir.serve.forms import read_form, read_upload
-from composir.serve.http_problems import (
-    CHECKED,
-    IMMUTABLE,
-    InvalidRequestError,
-    Json,
-    NotAllowedError,
-    NotFoundError,
-    Responses,
-    problems,
-    with_etag,
-)
+from composir.serve.http_problems import InvalidRequestError, NotAllowedError, NotFoundError
+from composir.serve.responses import CHECKED, IMMUTABLE, Json, Responses, problems, with_etag
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import AddAnswer, DeleteAnswer, ImageDocument, ImageId, ImageList
+from composir.serve.uploads import add_pictures
 
 MOST_SAMPLE = 200
 MOST_SEED = 2**32 - 1

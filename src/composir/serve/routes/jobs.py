@@ -12,11 +12,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from composir.data.remote_paths import lies_below, root_path
+from composir.data.remote_paths import root_path
+from composir.data.volumes import lies_below
 from composir.serve.engine import Engine
 from composir.serve.forms import read_json
-from composir.serve.http_problems import Json, NotAllowedError, Responses, problems
+from composir.serve.http_problems import NotAllowedError
 from composir.serve.job_board import IndexJob
+from composir.serve.responses import Json, Responses, problems
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import IndexRequest, JobDocument, JobList
 

@@ -15,14 +15,8 @@ from composir.compose.spliced import SplicedComposer
 from composir.compose.trained import ComposerFolder
 from composir.data.files import absolute
 from composir.serve.engine import Engine
-from composir.serve.http_problems import (
-    CHECKED,
-    IMMUTABLE,
-    Json,
-    NotFoundError,
-    Responses,
-    problems,
-)
+from composir.serve.http_problems import NotFoundError
+from composir.serve.responses import CHECKED, IMMUTABLE, Json, Responses, problems
 from composir.serve.routes.state import state_of
 from composir.serve.schemas import (
     ColumnDocument,

@@ -13,7 +13,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from composir.serve.http_problems import CHECKED, IMMUTABLE, NotFoundError, with_etag
+from composir.serve.http_problems import NotFoundError
+from composir.serve.responses import CHECKED, IMMUTABLE, with_etag
 
 STATIC = Path(__file__).parents[1] / "static"
 _HINT = "composir answers at /v1/search; what it takes is told at /openapi.json\n"

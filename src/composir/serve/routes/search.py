@@ -15,7 +15,8 @@ from composir.errors import ComposirError, QueryError
 from composir.serve.asking import question, search
 from composir.serve.engine import Engine
 from composir.serve.forms import FORM_SCHEMA, read_json, read_search
-from composir.serve.http_problems import Json, problem, problems
+from composir.serve.http_problems import problem
+from composir.serve.responses import Json, problems
 from composir.serve.routes.state import State, state_of
 from composir.serve.schemas import (
     EXAMPLE_COMPOSED,
@@ -142,7 +143,7 @@ async def explain(request: Request) -> Response:
 
 def _explain(engine: Engine, asked: SearchRequest) -> dict[str, Any]:
     from composir.explain import ExplainSettings, explain_search
-    from composir.explain.explanation import as_document
+    from composir.explain.document import as_document
 
     if asked.message is not None or asked.sort != "score":
         raise QueryError("an explanation needs the picture, and hits in the order of their score")

@@ -12,21 +12,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from composir.compose.template import without_reference
 from composir.compose.token_graph import LightTokens
-from composir.compose.trained import MANIFEST_NAME, ComposerFolder, without_reference
-from composir.data.schema import Problem
+from composir.compose.trained import MANIFEST_NAME, ComposerFolder
+from composir.data.problems import Problem
 from composir.errors import TrainingError
 from composir.model import Model
-from composir.train.composing.mining import FrozenTriplets, IndexedTriplets
+from composir.train.composing.compose_config import ComposeConfig
+from composir.train.composing.frozen_triplets import FrozenTriplets, IndexedTriplets
 from composir.train.composing.query_tokens import query_tokens
-from composir.train.composing.task import ComposeConfig
-from composir.train.composing.text_batches import FrozenTexts, freeze_texts
+from composir.train.composing.text_batches import FrozenTexts
+from composir.train.composing.text_inputs import freeze_texts
+from composir.train.composing.text_rows import read_text_triplets
 from composir.train.composing.triplet_files import TrainingTriplet, TripletData, read_all
-from composir.train.composing.triplet_split import limited, read_text_triplets, split_triplets
-from composir.train.config import LEFT_OUT
+from composir.train.composing.triplet_split import limited, split_triplets
 from composir.train.frozen import FrozenFoundation
 from composir.train.gallery_features import GalleryFeatures
 from composir.train.run import COMPOSER, Run
+from composir.train.run_folder import LEFT_OUT
 from composir.types import FloatArray
 
 

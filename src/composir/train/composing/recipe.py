@@ -8,39 +8,31 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from composir.compose.changes import PhraseSpace, asked_phrases, likeness
 from composir.compose.trained import ComposerFolder, ComposerManifest
 from composir.errors import TrainingError
 from composir.model import load_model
-from composir.model.base import EmbeddingModel
 from composir.model.bundle import Source
 from composir.model.text_encoder import TextEncoder
 from composir.train.card import Card, write_composer
 from composir.train.composer_export import export_adapted_text
 from composir.train.composing.adapters import AdaptedTower
-from composir.train.composing.comparison_table import (
-    ComparisonTable,
-    compare,
-    compare_texts,
-    measure_packaged,
-    rows_beside,
-)
+from composir.train.composing.anchors import anchor_texts, text_search_cost
+from composir.train.composing.comparison_table import ComparisonTable, compare, compare_texts
+from composir.train.composing.compose_config import ComposeConfig
 from composir.train.composing.frozen_inputs import FrozenInputs, freeze_inputs, open_starts
-from composir.train.composing.step_losses import anchor_texts, text_search_cost
-from composir.train.composing.task import WATCHED, ComposeConfig, ComposingTask
+from composir.train.composing.packaged import measure_packaged, rows_beside
+from composir.train.composing.picture_moves import fit_moves
+from composir.train.composing.task import WATCHED, ComposingTask
 from composir.train.config import at_temperature
 from composir.train.loop import LoopOptions
 from composir.train.run import COMPOSER, QUERY_GRAPH, Log, Run, figures_line, public_command
-from composir.types import FloatArray
 
 STAGE, TEXT_GRAPH, TABLE, MOVES = "stage2", "text.onnx", "before_after", "moves.npy"
 KEPT = ("input", "preprocess", "tokens", "vector", "templates", "licence", "efficiency")
@@ -281,41 +273,3 @@ def _counted(training: Mapping[str, Any]) -> str:
     return f"{training['train_triplets']:,} triplets" + (
         f" and {texts:,} text triplets" if texts else ""
     )
-
-
-STEADINESS = 4.0
-"""How many triplets of a phrase weigh as much as knowing nothing of it."""
-
-
-def fit_moves(
-    texts: Sequence[str],
-    differences: FloatArray,
-    model: EmbeddingModel,
-) -> NDArray[np.float16]:
-    """Learn the moves of all phrases that triplets ask for one at a time.
-
-    A ridge regression over phrases that mean the same (`compose.changes.likeness`): few weights,
-    each a mean over all triplets that ask for its phrase, so that it holds for other pictures too.
-    A network trained by contrast on them learns what tells these very pictures apart. [ours]
-
-    Args:
-        texts: n modification texts.
-        differences: (n, D) float32, vectors of the targets less those of the references.
-        model: Gives phrases' vectors, and says how alike they are.
-
-    Returns:
-        (2, m, D): phrases and their weights, as `compose.changes.PictureMoves` reads them.
-    """
-    rows = defaultdict[str, list[int]](list)
-    for row, text in enumerate(texts):
-        asked = asked_phrases(text)
-        if len(asked) == 1:
-            rows[asked[0]].append(row)
-    if not rows:
-        return np.zeros((2, 0, differences.shape[1]), np.float16)
-    phrases = model.encode_texts(tuple(rows))
-    means = np.stack([differences[of_one].mean(axis=0) for of_one in rows.values()])
-    alike = likeness(phrases, phrases, PhraseSpace.of(model).sharpness)
-    doubt = np.diag([STEADINESS / len(of_one) for of_one in rows.values()])
-    weights = np.linalg.solve(alike + doubt, means)
-    return np.stack([phrases, weights]).astype(np.float16)

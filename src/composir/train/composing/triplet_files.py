@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from composir.data.datasets import QUERIES, DatasetFolder
+from composir.data.problems import Problem, summarised
 from composir.data.row_examples import TRIPLET_ROW
-from composir.data.schema import Problem, summarised
 from composir.data.untrusted_json import JsonFaultError, decode_json, read_lines, read_text
 from composir.errors import DatasetError
 from composir.triplets.text_triplets import FILE

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.text_tower import AppearancePart
+from composir.foundation.appearance import AppearancePart
 from composir.model.bundle import Bundle
 from composir.train.config import Between, Dropout, Settings, Temperature, Weight
 from composir.train.frozen import read_weights

@@ -12,11 +12,13 @@ from torch.nn import functional
 from composir.errors import TrainingError
 from composir.train.blend import BlendSettings, blended
 from composir.train.frozen import FrozenFoundation
+from composir.train.gradient_cache import Encodings, backward_in_chunks
+from composir.train.isa.batches import Batch, Batches
 from composir.train.isa.dev_figures import own_picture_figures, slot_figures, steering_figures
 from composir.train.isa.light_encoder import LightEncoder
 from composir.train.isa.light_vector import LightVector, light_vector_loss
 from composir.train.isa.objective import GcdConfig, LarConfig, ObjectiveConfig
-from composir.train.isa.picture_bank import Batch, Batches, PictureBank, RowNumbers
+from composir.train.isa.picture_bank import PictureBank, RowNumbers
 from composir.train.isa.token_learner import TokenLearner
 from composir.train.loop import ParameterGroup, mixed_precision
 from composir.train.losses import (
@@ -30,7 +32,7 @@ from composir.train.losses import (
 )
 from composir.train.sentences import encode_sentences
 from composir.train.steering import Phrases, PhraseSteering, steering_loss
-from composir.train.workers import Encodings, Workers, backward_in_chunks, own_slice
+from composir.train.workers import OneWorker, Workers, own_slice
 
 EVALUATION_BATCH = 128
 PHRASES_A_PICTURE = 2
@@ -70,7 +72,7 @@ class IsaTask(nn.Module):
                 f"{len(bank.train)} training images are fewer than a batch of {objective.batch}: "
                 "bring more, or lower it (--set objective.batch=32)"
             )
-        self.workers = workers or Workers(foundation.device)
+        self.workers = workers or OneWorker(foundation.device)
         self._foundation, self._bank, self._matcher = foundation, bank, matcher
         self._objective, self._blend, self._precision = objective, blend, precision
         self._dev = bank.dev[:dev_images]

@@ -27,6 +27,8 @@ from composir.train.composer_export import export_query_graph
 from composir.train.config import Between, Dropout, Heads, Length, Settings, Tokens, Width
 from composir.train.frozen import FrozenFoundation, WordLike, WordStatistics
 
+EPSILON = 1e-6
+
 
 class MapperConfig(Settings):
     """Sizes of the mapper, and what makes it robust.

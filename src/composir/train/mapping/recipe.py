@@ -1,7 +1,7 @@
 """Stage 1 of Map-to-Compose as a recipe: pictures, features, training, a composer folder.
 
-Pic2Word (Saito et al. 2023, arXiv 2302.03084) is the same recipe without injection and texts, by
-image contrast alone; all else is shared, so that a difference between the two is one of method.
+Pic2Word (`train.baselines.pic2word`) is the same recipe with a plain mapper and the image contrast
+alone.
 """
 
 from __future__ import annotations
@@ -206,32 +206,3 @@ def _texts(pictures: Sequence[SourcePicture]) -> list[str]:
     """Texts of the training pictures, then the neutral phrases; each once."""
     own = [text for p in pictures if p.split == "train" for text in p.texts]
     return list(dict.fromkeys([*own, *neutral_phrases()]))
-
-
-PIC2WORD_PRESET = (
-    "name=pic2word",
-    "mapper.injection_layers=0",
-    "mapper.tokens=1",
-    "objective.alignment=0.0",
-    "objective.negatives=0",
-    "objective.steering.phrase_weight=0",
-)
-"""Settings that make `MapConfig` Pic2Word, as `read_config` takes them."""
-
-PIC2WORD = (
-    "Pic2Word (arXiv 2302.03084): an MLP maps the reference's vector to one pseudo-word, trained "
-    "with the contrast between pictures and their sentences on pictures alone."
-)
-
-
-def train_pic2word(config: MapConfig, folder: Path, log: Log) -> ComposerManifest:
-    """Train the mapping network and write its composer."""
-    mapper, objective = config.mapper, config.objective
-    further = objective.alignment or objective.steering.phrase_weight
-    if mapper.injection_layers or mapper.tokens != 1 or further:
-        raise TrainingError(
-            "Pic2Word is one token by an MLP, trained with image contrast alone; with "
-            "mapper.injection_layers, mapper.tokens, objective.alignment or objective.steering use "
-            "`composir train map`"
-        )
-    return train_map(config, folder, log, verb="baseline pic2word", about=PIC2WORD)

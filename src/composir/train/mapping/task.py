@@ -18,8 +18,9 @@ from composir.encode.stored import StoredRows
 from composir.errors import TrainingError
 from composir.model.base import SplicingEncoder
 from composir.train.blend import BlendSettings
+from composir.train.blend_trials import BlendTrials
 from composir.train.config import Count, LearningRate, Pairs, Settings, Temperature, Texts, Weight
-from composir.train.dev_set import BlendTrials, DevSet, terms_of
+from composir.train.dev_set import DevSet, terms_of
 from composir.train.frozen import FrozenFoundation
 from composir.train.loop import ParameterGroup, drawn_rows
 from composir.train.losses import distillation_loss, relative_entropy, symmetric_contrast

@@ -15,8 +15,9 @@ from PIL import Image
 
 from composir.errors import ModelError
 from composir.model.base import Parts
+from composir.model.joint.address import parse_address
 from composir.model.joint.endpoint import ATTEMPTS, EndpointBackend, RefusedInputError, read_key
-from composir.model.joint.joint_bundle import Endpoint, parse_address
+from composir.model.joint.joint_bundle import Endpoint
 from tests.fakes import COLOURS, ColourModel
 from tests.joint_stub import Reply, Stub, fails, joint_endpoint, slowly
 

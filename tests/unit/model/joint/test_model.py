@@ -15,10 +15,11 @@ from composir.errors import BundleError, ModelError
 from composir.model import load_model, open_model
 from composir.model.base import Parts
 from composir.model.catalogue import receiver_of
-from composir.model.device import batch_for
 from composir.model.joint import joint_model as joint
-from composir.model.joint.joint_bundle import WORDS, JointBundle, landmarks, probe, save_joint
+from composir.model.joint.joint_bundle import JointBundle, save_joint
 from composir.model.joint.joint_model import JointModel, unpadded
+from composir.model.joint.probe import WORDS, landmarks, probe
+from composir.model.pace import batch_for
 from composir.types import FloatArray
 from tests.fakes import COLOURS, ColourModel
 
