@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 
+from composir.bench.estimates import Record
 from composir.bench.protocol import compose
 from composir.bench.task import BenchQuery, BenchTask
 from composir.compose.base import ComposedQueries, Composer
@@ -33,7 +33,7 @@ _STATED = ("query_parameters", "query_flops", "query_bytes")
 Openers = Mapping[str, Callable[[], Image.Image]]
 
 
-class Efficiency(BaseModel):
+class Efficiency(Record):
     """Costs of a method; None where unknown.
 
     Attributes:
@@ -45,8 +45,6 @@ class Efficiency(BaseModel):
         travel_bytes: From the device to the gallery, a query.
         gallery_ms: Milliseconds an image on the gallery side.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     query_parameters: int | None = None
     query_flops: int | None = None

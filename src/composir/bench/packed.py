@@ -6,8 +6,9 @@ import base64
 import zlib
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator
+from pydantic import NonNegativeInt, field_validator
 
+from composir.bench.estimates import Record
 from composir.bench.metrics import ABSENT, Ranks
 from composir.errors import BenchError
 
@@ -15,10 +16,8 @@ MOST_OUTCOMES = 20_000_000
 """Numbers of one array of a result file."""
 
 
-class Packed(BaseModel):
+class Packed(Record):
     """A table of non-negative whole numbers: int32, zlib, base64."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[NonNegativeInt, NonNegativeInt]
     data: str

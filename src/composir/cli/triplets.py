@@ -280,15 +280,9 @@ def edit(
             metavar="FOLDER", exists=True, help="Data set folder whose gallery is used; repeatable."
         ),
     ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(metavar="FOLDER", help="New data set; an unfinished run there is resumed."),
-    ],
+    out: options.Out,
     count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=LARGEST_SEED, help="Seed: the same one gives the same triplets."),
-    ] = 0,
+    seed: options.Seed = 0,
 ) -> None:
     """Make triplets from edited copies of any pictures: no captions, no labels.
 

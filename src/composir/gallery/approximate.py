@@ -72,7 +72,7 @@ class ApproximateRanker:
         """Rank a store that has an index; the seed chooses the sample."""
         self._store, self._seed, self._rows = store, seed, CandidateRows(store)
         self.size = len(store)
-        self._filtered = remembering(self._found)
+        self._filtered = remembering(partial(_filtered, store, seed))
 
     def rank(self, composed: ComposedQueries, where: str | None) -> ExactRanking | ProposedRanking:
         """Rank for one composed query."""
@@ -89,7 +89,7 @@ class ApproximateRanker:
         wanted = min(max(count, _FEWEST), part.size)
         found = [self._nearest(part, query, wanted) for query in queries]
         positions = np.unique(np.concatenate(found))
-        return _RowProposals(self._rows, positions, self._vectors(positions))
+        return _RowProposals(self._rows, positions, _vectors(self._store, positions))
 
     def _nearest(self, part: _Part, query: FloatArray, wanted: int) -> NDArray[np.int64]:
         """Positions near to a vector: as many as wanted, or all that the probed lists hold.
@@ -114,25 +114,28 @@ class ApproximateRanker:
 
     @cached_property
     def _whole(self) -> _Part:
-        return _Part(self.size, self._vectors(self._drawn(np.arange(self.size))))
+        drawn = _drawn(np.arange(self.size), self._seed)
+        return _Part(self.size, _vectors(self._store, drawn))
 
-    def _found(self, where: str) -> _Part:
-        from composir.gallery.filters import lance_filter, matching_positions
 
-        positions = matching_positions(self._store, where)
-        few = len(positions) <= FEW_MATCHES
-        sample = self._vectors(positions if few else self._drawn(positions))
-        return _Part(len(positions), sample, positions, lance_filter(self._store, where))
+def _filtered(store: Store, seed: int, where: str) -> _Part:
+    from composir.gallery.filters import lance_filter, matching_positions
 
-    def _drawn(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        if len(positions) <= SAMPLE:
-            return positions
-        generator = np.random.default_rng(self._seed)
-        return np.sort(generator.choice(positions, SAMPLE, replace=False))
+    positions = matching_positions(store, where)
+    sampled = positions if len(positions) <= FEW_MATCHES else _drawn(positions, seed)
+    sample = _vectors(store, sampled)
+    return _Part(len(positions), sample, positions, lance_filter(store, where))
 
-    def _vectors(self, positions: NDArray[np.int64]) -> FloatArray:
-        table = self._store.take(positions.tolist(), ["vector"])
-        return self._store.unit_vectors(table["vector"])
+
+def _drawn(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    if len(positions) <= SAMPLE:
+        return positions
+    generator = np.random.default_rng(seed)
+    return np.sort(generator.choice(positions, SAMPLE, replace=False))
+
+
+def _vectors(store: Store, positions: NDArray[np.int64]) -> FloatArray:
+    return store.unit_vectors(store.take(positions.tolist(), ["vector"])["vector"])
 
 
 class Proposals(Protocol):

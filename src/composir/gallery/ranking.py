@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -111,7 +111,10 @@ class CandidateRows:
 
 
 def remembering(found: Callable[[str], _Passed]) -> Callable[[str], _Passed]:
-    """The same, what it found for the last few filters remembered."""
+    """The same, what it found for the last few filters remembered.
+
+    A ranker gives no method of its own, which would keep it and its matrix alive in a circle.
+    """
     kept = lru_cache(_FILTERS_KEPT)(found)
     # What is no text cannot be remembered and gets its error from the parser.
     return lambda where: kept(where) if isinstance(where, Hashable) else found(where)
@@ -123,7 +126,7 @@ class ExactRanker:
     def __init__(self, store: Store, matrix: FloatArray, codes: Codes | None = None) -> None:
         """Rank a store by the matrix of its vectors, (n, D) float32, and codes of many."""
         self._store, self._matrix, self._codes = store, matrix, codes
-        self._rows, self._matching = CandidateRows(store), remembering(self._found)
+        self._rows, self._matching = CandidateRows(store), remembering(partial(_found, store))
         self.size = len(matrix)
 
     def rank(self, composed: ComposedQueries, where: str | None) -> Ranking:
@@ -148,10 +151,11 @@ class ExactRanker:
             self._rows, scores, positions, lambda chosen: self._matrix[positions[chosen]]
         )
 
-    def _found(self, where: str) -> NDArray[np.int64]:
-        from composir.gallery.filters import matching_positions
 
-        return matching_positions(self._store, where)
+def _found(store: Store, where: str) -> NDArray[np.int64]:
+    from composir.gallery.filters import matching_positions
+
+    return matching_positions(store, where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from composir.train.workers import OneWorker, Workers
+from composir.train.workers import Workers
 
 Chunk = TypeVar("Chunk")
 Encodings: TypeAlias = tuple[Tensor, ...]
@@ -29,7 +29,7 @@ def backward_in_chunks(
 
     Random draws of `encode` (dropout) are the same in both passes.
     """
-    together = workers or OneWorker()
+    together = workers or Workers()
     draws, parts = [], []
     for chunk in chunks:
         draws.append(_random_state())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,29 +17,6 @@ from torch import Tensor, nn
 from composir.errors import MissingExtraError, TrainingError
 
 CPU = torch.device("cpu")
-
-
-class Workers(Protocol):
-    """The processes of one training run.
-
-    Attributes:
-        rank: This one's number, from 0; 0 writes files.
-        count: How many there are.
-        device: This one's.
-    """
-
-    rank: int
-    count: int
-    device: torch.device
-
-    def main_first(self) -> AbstractContextManager[Any]:
-        """Process 0 runs what is within before the others do, e.g. to fill a cache."""
-
-    def gather(self, rows: Tensor) -> Tensor:
-        """Join everyone's rows by rank, without gradient; all have the same number of rows."""
-
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over the processes."""
 
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -60,25 +37,31 @@ def training_device(name: DeviceName = "auto") -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if found and name != "cpu" else CPU
 
 
-class OneWorker:
-    """This process alone."""
+class Workers:
+    """The processes of one training run: this one alone.
+
+    Attributes:
+        rank: This one's number, from 0; 0 writes files.
+        count: How many there are.
+        device: This one's.
+    """
 
     def __init__(self, device: torch.device = CPU) -> None:
         self.rank, self.count, self.device = 0, 1, device
 
     def main_first(self) -> AbstractContextManager[Any]:
-        """There is nobody to wait for."""
+        """Process 0 runs what is within before the others do, e.g. to fill a cache."""
         return nullcontext()
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows themselves."""
+        """Join everyone's rows by rank, without gradient; all have the same number of rows."""
         return rows
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Nothing to add."""
+        """Replace every gradient by its sum over the processes."""
 
 
-class AccelerateWorkers:
+class AccelerateWorkers(Workers):
     """The processes that `accelerate launch` has started."""
 
     def __init__(self, device: DeviceName = "auto") -> None:
@@ -113,7 +96,7 @@ def open_workers(device: DeviceName = "auto") -> Workers:
     """Several processes where a launcher started several, else this one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return AccelerateWorkers(device)
-    return OneWorker(training_device(device))
+    return Workers(training_device(device))
 
 
 def own_slice(rows: int, workers: Workers) -> slice:

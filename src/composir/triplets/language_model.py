@@ -109,26 +109,13 @@ class WriterSettings:
 
 @dataclass(slots=True)
 class Usage:
-    """What a run has cost so far; tokens as the endpoint counts them, else estimated."""
+    """What a run has cost or may cost; tokens as the endpoint counts them, else estimated."""
 
     requests: int = 0
     cached: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     nonsense: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a run may cost: requests at most, and tokens as estimated for these."""
-
-    requests: int
-    tokens_in: int
-    tokens_out: int
-
-    def price(self, per_million_in: float, per_million_out: float) -> float:
-        """In the currency of the prices per million tokens."""
-        return (self.tokens_in * per_million_in + self.tokens_out * per_million_out) / 1e6
 
 
 class LanguageModelWriter:
@@ -164,12 +151,13 @@ class LanguageModelWriter:
         """Whether the budget of requests is used up."""
         return self._begun >= self._settings.max_requests
 
-    def budget(self, pairs: list[Pair], images: tuple[SourceImage, ...], wanted: int) -> Budget:
-        """What making triplets may cost, estimated from the first pairs."""
+    def budget(self, pairs: list[Pair], images: tuple[SourceImage, ...], wanted: int) -> Usage:
+        """What making triplets may cost at most, estimated from the first pairs."""
         requests = min(self._settings.max_requests, -(-wanted * 4 // 3))
         sizes = [estimated_tokens(self._body(pair, images, 0)) for pair in pairs]
         mean = sum(sizes) / max(1, len(sizes))
-        return Budget(requests, round(requests * mean), requests * _TOKENS_OF_AN_ANSWER)
+        tokens_out = requests * _TOKENS_OF_AN_ANSWER
+        return Usage(requests, tokens_in=round(requests * mean), tokens_out=tokens_out)
 
     def write(
         self, pairs: list[Pair], images: tuple[SourceImage, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -46,35 +46,6 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 32, 512
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
     """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageVectors:
-    """Vectors of the pictures that could be read.
-
-    Attributes:
-        kept: Places of these pictures in the source, ascending.
-        matrix: (len(kept), D) float32, unit norm.
-        failures: The others, with reasons.
-    """
-
-    kept: tuple[int, ...]
-    matrix: FloatArray
-    failures: tuple[Failure, ...]
-
-
-def image_vectors(
-    model: EmbeddingModel,
-    images: Sequence[SourceImage],
-    cache: FeatureStore | None,
-    progress: Progress,
-) -> ImageVectors:
-    """Encode pictures with the gallery side of a model; without a cache nothing is kept."""
-    files = [ImageFile(image.file) for image in images]
-    told = partial(progress, "encoding images")
-    found = encode_images(files, image_encoder(model), cache, progress=told)
-    failures = (Failure(images[place].file, reason) for place, reason in found.failures.items())
-    return ImageVectors(tuple(found.kept.tolist()), np.asarray(found.rows[0]), tuple(failures))
 
 
 def caption_vectors(
@@ -126,10 +97,6 @@ class MakeSettings:
         """Whether such pairs are asked for."""
         return kind in (self.kinds or KINDS)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -154,10 +121,20 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class TripletMaterial:
-    """Everything that is known before the first text is written."""
+    """Everything that is known before the first text is written.
+
+    Attributes:
+        images: The n pictures that could be read.
+        matrix: (n, D) float32, unit norm.
+        failures: The others, with reasons.
+        groupings: Which columns are varied within which others.
+        seen: How well the model sees each value column.
+        captions: (n, D), mean vectors of captions; None where nothing is paired by them.
+    """
 
     images: tuple[SourceImage, ...]
-    vectors: ImageVectors
+    matrix: FloatArray
+    failures: tuple[Failure, ...]
     groupings: tuple[Grouping, ...]
     seen: Mapping[str, float]
     captions: FloatArray | None
@@ -172,15 +149,19 @@ def prepare(
     progress: Progress = _silent,
 ) -> TripletMaterial:
     """Encode pictures and captions and look at the columns."""
-    vectors = image_vectors(model, source.images, cache, progress)
-    images = tuple(source.images[place] for place in vectors.kept)
+    files = [ImageFile(image.file) for image in source.images]
+    told = partial(progress, "encoding images")
+    found = encode_images(files, image_encoder(model), cache, progress=told)
+    matrix, lost = np.asarray(found.rows[0]), found.failures.items()
+    failures = tuple(Failure(source.images[place].file, reason) for place, reason in lost)
+    images = tuple(source.images[place] for place in found.kept)
     if len(images) < 2:
-        unread = [Problem(failure.path.name, failure.reason) for failure in vectors.failures]
+        unread = [Problem(failure.path.name, failure.reason) for failure in failures]
         raise DatasetError(
             f"{source.name}: a pair needs two pictures, and {len(images)} can be read"
             + "".join(f"; {line}" for line in summarised(unread))
         )
-    groupings, seen = _groupings(images, vectors.matrix, model, settings)
+    groupings, seen = _groupings(images, matrix, model, settings)
     has_captions = any(image.captions for image in images)
     by_captions = has_captions and (settings.wants("image") or settings.wants("caption"))
     if not groupings and not by_captions:
@@ -192,7 +173,7 @@ def prepare(
     captions = None
     if has_captions and settings.wants("caption"):
         captions = caption_vectors(model, images, cache, progress)
-    return TripletMaterial(images, vectors, groupings, seen, captions)
+    return TripletMaterial(images, matrix, failures, groupings, seen, captions)
 
 
 def _groupings(
@@ -235,8 +216,7 @@ def make_triplets(
     prepared = prepare(source, model, settings, cache=cache, progress=progress)
     if ready is not None:
         ready(prepared)
-    matrix = prepared.vectors.matrix
-    sieve = Sieve(settings.filters, prepared.images, matrix, model.encode_texts)
+    sieve = Sieve(settings.filters, prepared.images, prepared.matrix, model.encode_texts)
     pairs = filter(sieve.is_worth_writing, propose(prepared, settings))
     triplets = _written(pairs, sieve, writer, prepared.images, settings.count, progress)
     if not triplets:
@@ -247,13 +227,13 @@ def make_triplets(
         prepared.groupings,
         prepared.seen,
         dict(sieve.dropped.most_common()),
-        prepared.vectors.failures,
+        prepared.failures,
     )
 
 
 def propose(prepared: TripletMaterial, settings: MakeSettings) -> Iterator[Pair]:
     """All pairs, one of each kind in turn."""
-    matrix, images, seed = prepared.vectors.matrix, prepared.images, settings.seed
+    matrix, images, seed = prepared.matrix, prepared.images, settings.seed
     below = settings.filters.max_similarity
     streams = [attribute_pairs(g, images, matrix, below, seed) for g in prepared.groupings]
     if settings.wants("image") and any(image.captions for image in images):

@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def recipe_of(
         "model": model.name,
         "model_fingerprint": model.fingerprint,
         "writer": dict(writer.settings),
-        **settings.as_dict(),
+        **asdict(settings),
     }
 
 

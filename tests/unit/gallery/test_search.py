@@ -429,6 +429,28 @@ def test_the_index_rules_out_what_exact_search_rules_out(
     assert len(set(names(found)) & set(names(exact))) >= 9
 
 
+@pytest.mark.parametrize("where", [None, "width < 12", "width <= 8"])
+def test_the_index_finds_the_rows_it_means_where_others_are_gone(
+    large: Gallery, tmp_path: Path, where: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few enough that Lance marks them as deleted and moves no row."""
+    monkeypatch.setattr("composir.gallery.approximate.FEW_MATCHES", 20)
+    for number in range(0, 30, 2):
+        (tmp_path / "many" / f"{number}.png").unlink()
+    large.index([tmp_path / "many"])
+    assert any(
+        part.metadata.deletion_file for part in Store(large.path, 16).dataset.get_fragments()
+    )
+    query = Query(text="yellow blue")
+    exact = Gallery(large.path, WideColours()).search(query, where=where)
+
+    found = large.search(query, where=where)
+
+    assert isinstance(large._snapshot().ranker, ApproximateRanker)
+    assert len(set(names(found)) & set(names(exact))) >= 9
+    assert found.hits[0].score == pytest.approx(exact.hits[0].score, abs=1e-3)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_filter_is_looked_up_once_while_the_gallery_stays_as_it_is(
     large: Gallery, exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

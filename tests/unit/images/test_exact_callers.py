@@ -14,8 +14,8 @@ from composir.errors import DatasetError
 from composir.gallery import Gallery
 from composir.images import read_image
 from composir.images.preprocess import PreprocessSpec
-from composir.triplets.make import image_vectors
-from composir.triplets.records import SourceImage
+from composir.triplets.make import MakeSettings, prepare
+from composir.triplets.records import ImageSet, SourceImage
 from composir.types import FloatArray, PixelArray
 from tests.fakes import ColourModel
 from tests.pictures import encoded
@@ -69,11 +69,10 @@ def test_the_gallery(pictures: Path, tmp_path: Path) -> None:
 
 def test_triplets(pictures: Path) -> None:
     model = ExactModel()
-    images = [SourceImage(name, pictures / name) for name in ("a.jpg", "b.png")]
-    vectors = image_vectors(model, images, None, lambda *_: None)
+    images = tuple(SourceImage(name, pictures / name) for name in ("a.jpg", "b.png"))
+    with pytest.raises(DatasetError, match=f"1 can be read; .*{REASON}"):
+        prepare(ImageSet("pictures", images, "", ""), model, MakeSettings())
     check(model, pictures)
-    assert vectors.kept == (0,)
-    assert REASON in vectors.failures[0].reason
 
 
 def test_bench(pictures: Path) -> None:

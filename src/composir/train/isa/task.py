@@ -32,7 +32,7 @@ from composir.train.losses import (
 )
 from composir.train.sentences import encode_sentences
 from composir.train.steering import Phrases, PhraseSteering, steering_loss
-from composir.train.workers import OneWorker, Workers, own_slice
+from composir.train.workers import Workers, own_slice
 
 EVALUATION_BATCH = 128
 PHRASES_A_PICTURE = 2
@@ -72,7 +72,7 @@ class IsaTask(nn.Module):
                 f"{len(bank.train)} training images are fewer than a batch of {objective.batch}: "
                 "bring more, or lower it (--set objective.batch=32)"
             )
-        self.workers = workers or OneWorker(foundation.device)
+        self.workers = workers or Workers(foundation.device)
         self._foundation, self._bank, self._matcher = foundation, bank, matcher
         self._objective, self._blend, self._precision = objective, blend, precision
         self._dev = bank.dev[:dev_images]
