@@ -89,7 +89,8 @@ def table(rates: Rates) -> str:
         "(`results/exact_search.md`), "
         f"{rates.thumbnail:,} bytes a thumbnail and {ROW} a row. No search of more",
         "than a million rows and no index run of more than 300,000 pictures was measured. A "
-        "machine has 16 cores and 64 GB; machines are those that index within a day and hold the codes.",
+        "machine has 16 cores and 64 GB; machines are those that index within a day and hold "
+        "the codes.",
         "",
         "| images | way | disk | exact pass: memory | and time | index on 2 cores "
         "| machines | gives out first |",
