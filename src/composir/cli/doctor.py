@@ -21,8 +21,8 @@ import typer
 
 from composir.cli import models
 from composir.cli.extras import EXTRAS
+from composir.cli.mirrored import gallery_folder
 from composir.cli.options import GalleryOption, JsonOption, ModelOption, ThreadsOption
-from composir.cli.paths import default_gallery
 from composir.cli.terminal import echo, file_size, print_json, printable, quiet_native_code
 from composir.errors import ComposirError, GalleryError, ModelNotFoundError
 from composir.model.device import KINDS, devices_here, try_device
@@ -256,7 +256,7 @@ def doctor(
 ) -> None:
     """Check versions, machine, model and gallery; exit with 1 if something needed is broken."""
     found: list[Check] = []
-    for check in all_checks(gallery or default_gallery(), model, threads, deep=deep):
+    for check in all_checks(gallery_folder(gallery, new=True), model, threads, deep=deep):
         found.append(check)
         if not as_json:
             _print(check)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
+from composir.cli.mirrored import gallery_folder
 from composir.cli.options import GalleryArgument, GalleryOption, JsonOption, ModelOption
-from composir.cli.paths import default_gallery
 from composir.cli.progress import stage_progress
 from composir.cli.terminal import echo, file_size, note, print_json, printable
 from composir.errors import QueryError
@@ -59,7 +59,7 @@ def vectors(*, to: Target, gallery: GalleryOption = None, as_json: JsonOption = 
     """
     from composir.gallery import open_gallery
 
-    opened = open_gallery(gallery or default_gallery())
+    opened = open_gallery(gallery_folder(gallery))
     with stage_progress() as show:
         report = _export(opened, to, lambda done, total: show("exporting", done, total))
     if as_json:
@@ -132,7 +132,7 @@ def page(
     """
     from composir.serve.page_export import export_page
 
-    opened = models.existing_gallery(gallery or default_gallery(), None, models.Compute())
+    opened = models.existing_gallery(gallery_folder(gallery), None, models.Compute())
     written = export_page(opened, out, composer=composer, limit=limit)
     if as_json:
         print_json(asdict(written))

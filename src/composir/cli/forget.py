@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from composir.cli.mirrored import changed_gallery
 from composir.cli.options import GalleryOption, JsonOption
 from composir.cli.paths import default_gallery, gallery_words
 from composir.cli.terminal import agree, as_document, echo, note, print_json, printable
@@ -40,16 +41,17 @@ def forget(
     """
     from composir.gallery import open_gallery
 
-    folder = gallery or default_gallery()
-    opened = open_gallery(folder)
-    planned = opened.forget(paths, dry_run=True)
-    told = _what(planned)
-    if not yes:
-        name = printable(str(folder))
-        agree(f"forget {told} of the gallery {name}", "nothing was forgotten", GalleryError)
-    report = opened.forget(paths)
+    place = gallery or default_gallery()
+    with changed_gallery(place, purge=True) as work:
+        opened = open_gallery(work.folder)
+        planned = opened.forget(paths, dry_run=True)
+        told = _what(planned)
+        if not yes:
+            name = printable(str(place))
+            agree(f"forget {told} of the gallery {name}", "nothing was forgotten", GalleryError)
+        report = opened.forget(paths)
     if as_json:
-        print_json({"gallery": folder.absolute(), **as_document(report)})
+        print_json({"gallery": place.absolute(), **as_document(report)})
         return
     echo(f"forgotten: {_what(report)}; {report.total:,} left")
     for line in _afterwards(report, gallery_words(gallery)):

@@ -12,6 +12,7 @@ import typer
 from composir.cli import models
 from composir.cli.index_notes import failure_lines, index_notes, print_report, told_changes
 from composir.cli.merge import chosen_part, index_in_parts
+from composir.cli.mirrored import changed_gallery, gallery_folder
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,
@@ -129,6 +130,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
     "`composir index shop/ --metadata shop.csv --column price=number:comma`\n\n"
     "`composir index ~/photos --exclude thumbs --retry-failures`\n\n"
     "`composir index s3://bucket/photos`, or any other store that fsspec knows\n\n"
+    "`composir index s3://bucket/photos --gallery s3://bucket/gallery`\n\n"
     "`composir index shards/`, or `pictures-{0000..0012}.tar`: tar, Parquet, Arrow files\n\n"
     "`composir index /data/photos --shard 3/64 --gallery G`, on another machine `--shard 4/64` and "
     "so on, then `composir merge G`\n\n"
@@ -160,38 +162,49 @@ def index(
     """
     from composir.gallery import Gallery, open_gallery
     from composir.gallery.gallery import NAMES
+    from composir.gallery.mirror_note import MIRROR_NOTE
 
     types, part = _column_types(column or (), metadata), chosen_part(shard, ray, metadata)
-    folder = gallery or writable_default_gallery()
-    load = partial(models.gallery_model, folder, model, models.Compute(threads, device))
-    encoder = load()
-    if commercial:
-        models.refuse_uncommercial(encoder)
-    models.note_receiver(encoder)
+    place, compute = gallery or writable_default_gallery(), models.Compute(threads, device)
     if part is not None:
         from composir.gallery.indexer import IndexSettings
 
+        load = partial(models.gallery_model, gallery_folder(place, new=True), model, compute)
+        encoder = _allowed(load(), commercial=commercial)
         run = IndexSettings(tuple(exclude or ()), no_exclude, retry_failures, batch_size)
-        index_in_parts(folder, (encoder, load), paths, part, run, cpus=threads, as_json=as_json)
+        index_in_parts(place, (encoder, load), paths, part, run, cpus=threads, as_json=as_json)
         return
-    before = _switched(folder, encoder) if model is not None else None
-    with withdrawn_if_refused(folder, NAMES, lambda: len(open_gallery(folder)) == 0):
-        opened = Gallery.create_or_open(folder, encoder)
-        with resumable_progress(lambda: _stopped(opened)) as show:
-            report = opened.index(
-                paths,
-                metadata=metadata,
-                columns=types,
-                exclude=tuple(exclude or ()),
-                forget_excludes=no_exclude,
-                retry_failures=retry_failures,
-                batch_size=batch_size,
-                progress=show,
-            )
+    with changed_gallery(place, new=True) as work:
+        folder = work.folder
+        loaded = models.gallery_model(folder, model, compute)
+        encoder = _allowed(loaded, commercial=commercial)
+        before = _switched(folder, encoder) if model is not None else None
+        blank = partial(withdrawn_if_refused, folder, NAMES, lambda: len(open_gallery(folder)) == 0)
+        with blank(beside={MIRROR_NOTE}):
+            opened = Gallery.create_or_open(folder, encoder)
+            with resumable_progress(lambda: _stopped(opened)) as show:
+                report = opened.index(
+                    paths,
+                    metadata=metadata,
+                    columns=types,
+                    exclude=tuple(exclude or ()),
+                    forget_excludes=no_exclude,
+                    retry_failures=retry_failures,
+                    batch_size=batch_size,
+                    progress=work.publishing(show),
+                )
     if as_json:
-        print_report(report, folder, model_before=before)
+        print_report(report, place, model_before=before)
     else:
-        echo("\n".join(_lines(report, folder, gallery_words(gallery))))
+        echo("\n".join(_lines(report, place, gallery_words(gallery))))
+
+
+def _allowed(encoder: EmbeddingModel, *, commercial: bool) -> EmbeddingModel:
+    """A model that may be used, and where it sends pictures to is told."""
+    if commercial:
+        models.refuse_uncommercial(encoder)
+    models.note_receiver(encoder)
+    return encoder
 
 
 def _stopped(gallery: Gallery) -> str:

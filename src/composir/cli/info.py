@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from composir.cli import models
+from composir.cli.mirrored import gallery_folder
 from composir.cli.options import GalleryOption, JsonOption, ModelOption
-from composir.cli.paths import default_gallery
 from composir.cli.terminal import as_document, echo, file_size, print_json, printable
 from composir.errors import ModelError
 
@@ -47,7 +47,7 @@ def info(
         return
     from composir.gallery import open_gallery
 
-    opened = open_gallery(gallery or default_gallery())
+    opened = open_gallery(gallery_folder(gallery))
     if failures:
         _print_failures(opened, as_json)
         return

@@ -16,10 +16,12 @@ from composir.cli.index_notes import (
     told_changes,
     told_counts,
 )
+from composir.cli.mirrored import merged_gallery, shard_workplace
 from composir.cli.options import GalleryArgument, JsonOption
 from composir.cli.paths import default_gallery
 from composir.cli.progress import resumable_progress
 from composir.cli.terminal import echo, printable
+from composir.data.remote_paths import is_remote
 from composir.errors import DatasetError, GalleryError
 from composir.types import IndexReport
 
@@ -57,10 +59,11 @@ def merge(
     """
     from composir.gallery.shards import merge_shards
 
-    folder = gallery or default_gallery()
-    with resumable_progress(lambda: "stopped; the same command goes on.") as show:
-        report = merge_shards(folder, allow_missing=allow_missing, progress=show)
-    print_merge(report, folder, as_json=as_json)
+    place = gallery or default_gallery()
+    told = "stopped; the same command goes on."
+    with merged_gallery(place) as work, resumable_progress(lambda: told) as show:
+        report = merge_shards(work.folder, allow_missing=allow_missing, progress=show)
+    print_merge(report, place, as_json=as_json)
 
 
 def print_merge(report: MergeReport, folder: Path, *, as_json: bool) -> None:
@@ -124,14 +127,27 @@ def index_in_parts(
 
     told = "stopped; what has been encoded is kept; the same command resumes."
     if isinstance(part, str):
+        _refuse_store(gallery)
         with resumable_progress(lambda: told) as show:
             place = RayPlace(part, cpus)
             merged = index_on_ray(gallery, models[1], roots, settings, place, show)
         print_merge(merged, gallery, as_json=as_json)
         return
-    with resumable_progress(lambda: told) as show:
-        report = index_shard(gallery, models[0], roots, part, settings, show)
+    with (
+        shard_workplace(gallery, part, models[0]) as work,
+        resumable_progress(lambda: told) as show,
+    ):
+        shown = work.publishing(show)
+        report = index_shard(work.folder, models[0], roots, part, settings, shown)
     _print_shard(report, part, gallery, as_json=as_json)
+
+
+def _refuse_store(gallery: Path) -> None:
+    if is_remote(gallery):
+        raise GalleryError(
+            f"--ray shares out a folder that all workers see, and {gallery} is in an object store: "
+            "run --shard 1/N to N/N there, on any machines, then composir merge"
+        )
 
 
 def _print_shard(report: IndexReport, shard: Shard, gallery: Path, *, as_json: bool) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composir.cli.paths import default_gallery
 from composir.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -46,14 +45,13 @@ def gallery_model(folder: Path, model: str | None, compute: Compute) -> Embeddin
     return load_origin(bundle, folder, lambda place: resolve_model(str(place), compute))
 
 
-def existing_gallery(folder: Path | None, model: str | None, compute: Compute) -> Gallery:
+def existing_gallery(folder: Path, model: str | None, compute: Compute) -> Gallery:
     """Open a gallery together with the model that searches it."""
     from composir.gallery import open_gallery
     from composir.gallery.manifest import read_manifest
 
-    place = folder or default_gallery()
-    read_manifest(place)  # that there is no gallery comes before what is wrong with a model
-    return open_gallery(place, model=gallery_model(place, model, compute))
+    read_manifest(folder)  # that there is no gallery comes before what is wrong with a model
+    return open_gallery(folder, model=gallery_model(folder, model, compute))
 
 
 def open_served(address: str, model: str | None, compute: Compute) -> ServedGallery:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from composir.data.remote_paths import RemotePath, is_remote
 from composir.limits import MOST_THREADS
 
 
@@ -18,22 +19,29 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def addressed(path: Path | None) -> Path | None:
+    """Callback of options that name a gallery: an address keeps its two slashes."""
+    return RemotePath(path) if path is not None and is_remote(path) else path
+
+
 GalleryOption = Annotated[
     Path | None,
     typer.Option(
         "--gallery",
         "-g",
         metavar="FOLDER",
+        callback=addressed,
         show_default="COMPOSIR_GALLERY, else one in your user data folder",
-        help="The gallery.",
+        help="The gallery: a folder, or s3://bucket/gallery.",
     ),
 ]
 GalleryArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[GALLERY]",
+        callback=addressed,
         show_default="COMPOSIR_GALLERY, else one in your user data folder",
-        help="The gallery's folder.",
+        help="The gallery: a folder, or s3://bucket/gallery.",
     ),
 ]
 ModelOption = Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from composir.data.outputs import check_folder
 from composir.data.places import user_folder, writable_user_folder
+from composir.data.remote_paths import RemotePath, is_remote
 from composir.errors import ComposirError, OutputError
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ def gallery_words(folder: Path | None) -> str:
 def default_gallery() -> Path:
     """The gallery that is used where none is named: `COMPOSIR_GALLERY`, else the user's own."""
     if chosen := os.environ.get("COMPOSIR_GALLERY"):
-        return Path(chosen).expanduser()
+        return RemotePath(chosen) if is_remote(chosen) else Path(chosen).expanduser()
     return user_folder() / "galleries" / "default"
 
 
 def writable_default_gallery() -> Path:
     """As `default_gallery`, for what is about to be written."""
     gallery = default_gallery()
+    if is_remote(gallery):
+        return gallery
     try:
         check_folder(gallery)
     except OutputError as error:

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from composir.cli import models
-from composir.cli.options import GalleryOption, JsonOption
+from composir.cli.options import GalleryOption, JsonOption, addressed
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import as_document, echo, print_json, printable, quiet_native_code
+from composir.data.remote_paths import is_remote
 from composir.errors import GalleryError
 from composir.gallery.repair import RepairReport, repair_gallery
 
@@ -24,7 +25,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 )
 def repair(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[GALLERY]", help="The gallery; as --gallery.")
+        Path | None,
+        typer.Argument(metavar="[GALLERY]", callback=addressed, help="The gallery; as --gallery."),
     ] = None,
     *,
     gallery: GalleryOption = None,
@@ -48,6 +50,11 @@ def repair(
     if folder is not None and gallery is not None and folder != gallery:
         raise GalleryError(f"two galleries are named, {folder} and {gallery}: name one")
     chosen = folder or gallery or default_gallery()
+    if is_remote(chosen):
+        raise GalleryError(
+            f"repair works on a folder: delete this machine's copy of {chosen} (`composir info "
+            "--gallery` names it), and it is fetched again whole"
+        )
     made_by = None if model is None else models.resolve_model(model, models.Compute())
     with quiet_native_code():
         report = repair_gallery(chosen, made_by)

@@ -11,6 +11,7 @@ import typer
 
 from composir.cli import models
 from composir.cli import search_options as flags
+from composir.cli.mirrored import gallery_folder
 from composir.cli.options import (
     CommercialOption,
     DeviceOption,
@@ -19,7 +20,7 @@ from composir.cli.options import (
     ModelOption,
     ThreadsOption,
 )
-from composir.cli.paths import default_gallery, gallery_words
+from composir.cli.paths import gallery_words
 from composir.cli.reference import command_line_references
 from composir.cli.search_options import check_alone, check_outputs, check_store
 from composir.cli.terminal import note, printable
@@ -94,9 +95,10 @@ def search(
     check_store(store, gallery, message, html, explain, rerank, show=show)
     query = message or _query(words, negatives, images, crop, allow_url=allow_url, literal=literal)
     here = html or show or explain or model or threads or commercial or rerank or no_server or store
-    result = None if here or device != "cpu" else _served(gallery, query, composer, options)
+    folder = Path() if store is not None else gallery_folder(gallery)
+    result = None if here or device != "cpu" else _served(folder, query, composer, options)
     if result is None:
-        opened = _opened(store, gallery, model, models.Compute(threads, device))
+        opened = _opened(store, folder, model, models.Compute(threads, device))
         asked = _asked(query, composer, opened.model, literal=literal)
         _refuse_uncommercial(opened, asked.composer, reranker, commercial=commercial)
         opened.prepare(asked.query, asked.composer)
@@ -163,12 +165,12 @@ def _refuse_uncommercial(
 
 
 def _served(
-    gallery: Path | None, query: Query | Path, composer: str | None, options: SearchOptions
+    folder: Path, query: Query | Path, composer: str | None, options: SearchOptions
 ) -> SearchResult | None:
     """The answer of the gallery's running server; None where it has none to give."""
     from composir.data.announced import running_server
 
-    server = None if isinstance(query, Path) else running_server(gallery or default_gallery())
+    server = None if isinstance(query, Path) else running_server(folder)
     if server is None or isinstance(query, Path):
         return None
     from composir.cli.served import served_result
@@ -211,10 +213,10 @@ def _composer(text: str | None, model: EmbeddingModel) -> str | Composer | None:
 
 
 def _opened(
-    store: str | None, gallery: Path | None, model: str | None, compute: models.Compute
+    store: str | None, folder: Path, model: str | None, compute: models.Compute
 ) -> Gallery | ServedGallery:
     if store is None:
-        return models.existing_gallery(gallery, model, compute)
+        return models.existing_gallery(folder, model, compute)
     return models.open_served(store, model, compute)
 
 

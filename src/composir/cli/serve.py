@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composir.cli import models
+from composir.cli.mirrored import gallery_folder
 from composir.cli.options import DeviceOption, GalleryArgument, ModelOption, ThreadsOption
-from composir.cli.paths import default_gallery
 from composir.cli.terminal import note, printable
 from composir.errors import QueryError
 from composir.serve.settings import PORT
@@ -113,7 +113,7 @@ def serve(
         url_hosts=frozenset(name.lower() for name in url_hosts or ()),
         composers=_composers(composers or ()),
     )
-    folder = gallery or default_gallery()
+    folder = gallery_folder(gallery)
     opened = models.existing_gallery(folder, model, models.Compute(threads, device))
     reranker = _reranker(rerank, threads)
     if mcp:

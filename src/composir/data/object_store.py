@@ -48,19 +48,25 @@ def check_address(root: RemotePath) -> None:
         )
 
 
-def list_folder(folder: RemotePath) -> list[Entry]:
+def list_folder(folder: RemotePath, *, missing_ok: bool = False) -> list[Entry]:
     """What lies directly in a folder of a store, in no order; of a file, its own entry alone.
+
+    Args:
+        folder: Its address.
+        missing_ok: Whether a folder that is not there is an empty one.
 
     Raises:
         ObjectStoreError: If it is not there, or cannot be listed.
         MissingExtraError: If fsspec or the driver is not installed.
     """
-    store = _store_of(folder)
+    store = driver_of(folder)
     try:
         store.invalidate_cache()  # also so that listings do not pile up
-        entries: list[Entry] = store.ls(_name(store, folder), detail=True)
+        entries: list[Entry] = store.ls(name_within(store, folder), detail=True)
     except Exception as error:
-        raise _away(folder, error) from error
+        if missing_ok and isinstance(error, FileNotFoundError):
+            return []
+        raise unreachable(folder, error) from error
     return entries
 
 
@@ -74,7 +80,7 @@ def matching(address: RemotePath) -> list[RemotePath]:
 
 def name_in_store(path: RemotePath) -> str:
     """The name by which listings call what lies at an address."""
-    return _name(_store_of(path), path)
+    return name_within(driver_of(path), path)
 
 
 def read_object(
@@ -94,15 +100,17 @@ def read_object(
         ObjectStoreError: If that does not answer either.
     """
     address = RemotePath(path)
-    store, first = _store_of(address), begin or 0
+    store, first = driver_of(address), begin or 0
     end = first + size + (begin is None)
     try:
-        data: bytes = store.cat_file(_name(store, address), start=first, end=end) if size else b""
+        data: bytes = (
+            store.cat_file(name_within(store, address), start=first, end=end) if size else b""
+        )
     except Exception as error:
         _check_answers(store, RemotePath(root), error)
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(errno.ENOENT, "it is no longer there") from error
-        raise OSError(errno.EIO, _told(error)) from error
+        raise OSError(errno.EIO, driver_words(error)) from error
     if len(data) > size and not exact:
         raise OSError(errno.EFBIG, f"larger than {size >> 20} MB")
     if len(data) != size and exact:
@@ -141,19 +149,20 @@ def _check_answers(store: Any, root: RemotePath, trouble: Exception) -> None:
     """Tell a store that is away, or lets nobody in any more, from one picture's trouble."""
     try:
         store.invalidate_cache()
-        store.info(_name(store, root))
+        store.info(name_within(store, root))
     except Exception as error:  # an answer to HEAD has no words: what came first says more
         told = error if isinstance(trouble, FileNotFoundError) else trouble
-        raise _away(root, told) from error
+        raise unreachable(root, told) from error
 
 
-def _away(path: RemotePath, error: Exception) -> ObjectStoreError:
+def unreachable(path: RemotePath, error: Exception, doing: str = "read") -> ObjectStoreError:
+    """What is raised where a store does not answer or refuses, without what may be a secret."""
     _opened.cache_clear()  # the next try shall look for credentials anew
-    why = "nothing is there" if isinstance(error, FileNotFoundError) else _told(error)
-    return ObjectStoreError(f"{path} cannot be read: {why}; {_RESUMES}")
+    why = "nothing is there" if isinstance(error, FileNotFoundError) else driver_words(error)
+    return ObjectStoreError(f"{path} cannot be {doing}: {why}; {_RESUMES}")
 
 
-def _told(error: Exception) -> str:
+def driver_words(error: Exception) -> str:
     """What a driver says, without what may be a secret."""
     text = first_line(error)
     for pattern, instead in _SECRETS:
@@ -161,11 +170,13 @@ def _told(error: Exception) -> str:
     return text if text == type(error).__name__ else f"{text} ({type(error).__name__})"
 
 
-def _name(store: Any, path: RemotePath) -> str:
+def name_within(store: Any, path: RemotePath) -> str:
+    """What a driver calls an address."""
     return str(store._strip_protocol(str(path)))
 
 
-def _store_of(path: RemotePath) -> Any:
+def driver_of(path: RemotePath) -> Any:
+    """The file system of fsspec for an address; one for all threads."""
     scheme, _, rest = str(path).partition("://")
     return _opened(scheme, rest.partition("/")[0])
 
@@ -187,6 +198,8 @@ def _opened(scheme: str, authority: str) -> Any:
     except ImportError as error:
         if scheme in {"s3", "s3a"}:
             raise MissingExtraError("s3fs", "remote") from error
-        raise ObjectStoreError(f"{scheme}:// needs a driver of fsspec: {_told(error)}") from error
+        raise ObjectStoreError(
+            f"{scheme}:// needs a driver of fsspec: {driver_words(error)}"
+        ) from error
     except Exception as error:
-        raise ObjectStoreError(f"{address} cannot be opened: {_told(error)}") from error
+        raise ObjectStoreError(f"{address} cannot be opened: {driver_words(error)}") from error

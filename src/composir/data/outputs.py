@@ -146,11 +146,21 @@ def refuse_links(folder: Path) -> None:
 
 @contextmanager
 def withdrawn_if_refused(
-    folder: Path, names: Collection[str], is_blank: Callable[[], bool] = lambda: True
+    folder: Path,
+    names: Collection[str],
+    is_blank: Callable[[], bool] = lambda: True,
+    beside: Collection[str] = (),
 ) -> Iterator[None]:
-    """Leave no new folder behind where a command is refused that was to fill it."""
+    """Leave no new folder behind where a command is refused that was to fill it.
+
+    Args:
+        folder: The folder.
+        names: What the command makes in there.
+        is_blank: Whether nothing of worth is in what was made.
+        beside: What may lie in a folder that is new all the same.
+    """
     missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-    was_free = bool(missing) or (folder.is_dir() and not any(folder.iterdir()))
+    was_free = bool(missing) or (folder.is_dir() and _holds_only(folder, beside))
     try:
         yield
     except ComposirError:

@@ -17,6 +17,7 @@ from composir.gallery.contents import GalleryContents
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.failures import FAILURES_NAME
 from composir.gallery.manifest import TABLE_NAME, read_manifest
+from composir.gallery.mirror_note import MIRROR_NOTE
 from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.remains import CACHE_NAME
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from composir.gallery.forget import ForgetReport
     from composir.gallery.rerank import Reranker
 
-NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME})
+NAMES = frozenset({GALLERY_MANIFEST, LOCK_NAME, FAILURES_NAME, TABLE_NAME, CACHE_NAME, MIRROR_NOTE})
 """All that lies in a gallery's folder."""
 
 
@@ -60,7 +61,10 @@ class Gallery(GalleryContents):
             BundleMismatchError: If another model made the gallery.
         """
         if is_remote(path):
-            raise GalleryError(f"a gallery lies in a folder of this machine, not at {path}")
+            raise GalleryError(
+                f"{path} is in an object store: `composir.scale.mirror.changed` gives the folder "
+                "of this machine's copy, and publishes it"
+            )
         folder = absolute(path)
         prepare_folder(folder, identity_of(model))
         return cls(folder, model)

@@ -23,6 +23,7 @@ from composir.data.untrusted_json import MANIFEST_LIMIT, JsonFaultError, decode_
 from composir.data.volumes import Volume
 from composir.errors import ComposirError, GalleryError, GalleryNotFoundError
 from composir.gallery.disk_errors import cleared, damaged, is_trouble
+from composir.gallery.mirror_note import MIRROR_NOTE
 
 SCHEMA_VERSION = 2
 """1 where nothing is said that earlier versions do not know."""
@@ -116,7 +117,10 @@ def is_gallery(folder: Path) -> bool:
 
 def is_free(folder: Path) -> bool:
     """Whether a folder holds nothing that a new gallery could harm."""
-    return all(entry.name.startswith(TEMPORARY_PREFIX) for entry in folder.iterdir())
+    return all(
+        entry.name.startswith(TEMPORARY_PREFIX) or entry.name == MIRROR_NOTE
+        for entry in folder.iterdir()
+    )
 
 
 def has_lost_manifest(folder: Path) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Stage: TypeAlias = Literal["scanning", "encoding", "metadata", "merging", "tidying"]
+Stage: TypeAlias = Literal[
+    "scanning", "encoding", "metadata", "merging", "tidying", "fetching", "publishing"
+]
 
 SECONDS_BETWEEN_CALLS = 0.1
 

@@ -21,6 +21,7 @@ from composir.gallery import manifest as manifests
 from composir.gallery.disk_errors import clear_disk_errors, damaged
 from composir.gallery.manifest import BundleIdentity, GalleryManifest
 from composir.gallery.matrix import forget_matrices
+from composir.gallery.mirror_note import refuse_to_change_copy
 from composir.gallery.remains import CACHE_NAME, CONTENTS_NAME, remove_other_tables
 from composir.gallery.store import Store
 
@@ -88,6 +89,7 @@ def index_lock(folder: Path) -> Iterator[None]:
     process leaves behind is only a file and blocks nobody.
     """
     refuse_links(folder)  # whoever holds the lock may write anywhere in there
+    refuse_to_change_copy(folder)
     path = folder / LOCK_NAME
     handle = open_inside(folder, LOCK_NAME, os.O_RDWR)
     try:
