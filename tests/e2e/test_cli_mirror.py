@@ -259,3 +259,9 @@ def test_ray_workers_need_a_folder(bundle: Path) -> None:
 def test_repair_is_for_folders(bundle: Path) -> None:
     indexed(bundle)
     assert "fetched again whole" in refused("repair", G)
+
+
+def test_a_server_of_a_copy_takes_in_no_pictures(bundle: Path) -> None:
+    indexed(bundle)
+    told = refused("serve", G, "--add-to", "taken")
+    assert f"this machine's copy of {G}" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -160,9 +161,7 @@ def index(
     ones are dropped (under the paths given only). It may be stopped at any time: the same command
     resumes.
     """
-    from composir.gallery import Gallery, open_gallery
-    from composir.gallery.gallery import NAMES
-    from composir.gallery.mirror_note import MIRROR_NOTE
+    from composir.gallery import Gallery
 
     types, part = _column_types(column or (), metadata), chosen_part(shard, ray, metadata)
     place, compute = gallery or writable_default_gallery(), models.Compute(threads, device)
@@ -176,11 +175,9 @@ def index(
         return
     with changed_gallery(place, new=True) as work:
         folder = work.folder
-        loaded = models.gallery_model(folder, model, compute)
-        encoder = _allowed(loaded, commercial=commercial)
+        encoder = _allowed(models.gallery_model(folder, model, compute), commercial=commercial)
         before = _switched(folder, encoder) if model is not None else None
-        blank = partial(withdrawn_if_refused, folder, NAMES, lambda: len(open_gallery(folder)) == 0)
-        with blank(beside={MIRROR_NOTE}):
+        with _unless_refused(folder):
             opened = Gallery.create_or_open(folder, encoder)
             with resumable_progress(lambda: _stopped(opened)) as show:
                 report = opened.index(
@@ -197,6 +194,18 @@ def index(
         print_report(report, place, model_before=before)
     else:
         echo("\n".join(_lines(report, place, gallery_words(gallery))))
+
+
+def _unless_refused(folder: Path) -> AbstractContextManager[None]:
+    """What leaves no new gallery behind where a run is refused."""
+    from composir.gallery import open_gallery
+    from composir.gallery.gallery import NAMES
+    from composir.gallery.mirror_note import MIRROR_NOTE
+
+    def is_blank() -> bool:
+        return len(open_gallery(folder)) == 0
+
+    return withdrawn_if_refused(folder, NAMES, is_blank, beside={MIRROR_NOTE})
 
 
 def _allowed(encoder: EmbeddingModel, *, commercial: bool) -> EmbeddingModel:

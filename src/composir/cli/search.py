@@ -101,7 +101,6 @@ def search(
         opened = _opened(store, folder, model, models.Compute(threads, device))
         asked = _asked(query, composer, opened.model, literal=literal)
         _refuse_uncommercial(opened, asked.composer, reranker, commercial=commercial)
-        opened.prepare(asked.query, asked.composer)
         result = _searched(opened, asked, options, reranker, rerank_top)
         _write_explanation(explain, result, opened, asked, options)
         _write_page(html, result, opened, where, show)
@@ -137,6 +136,7 @@ def _searched(
     from composir.cli.progress import index_progress
     from composir.gallery import Gallery
 
+    gallery.prepare(asked.query, asked.composer)
     if not isinstance(gallery, Gallery):
         return gallery.search(asked.query, composer=asked.composer, **options)
     with nullcontext() if reranker is None else index_progress() as show:

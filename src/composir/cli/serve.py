@@ -99,6 +99,7 @@ def serve(
 ) -> None:
     """Serve a gallery: a page for people, an API for programs, tools for assistants."""
     from composir.data.announced import new_key
+    from composir.gallery.mirror_note import refuse_to_change_copy
     from composir.serve.settings import ServeSettings, read_key
 
     settings = ServeSettings(
@@ -114,6 +115,8 @@ def serve(
         composers=_composers(composers or ()),
     )
     folder = gallery_folder(gallery)
+    if add_to is not None:
+        refuse_to_change_copy(folder)
     opened = models.existing_gallery(folder, model, models.Compute(threads, device))
     reranker = _reranker(rerank, threads)
     if mcp:

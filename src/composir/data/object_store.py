@@ -158,7 +158,8 @@ def _check_answers(store: Any, root: RemotePath, trouble: Exception) -> None:
 def unreachable(path: RemotePath, error: Exception, doing: str = "read") -> ObjectStoreError:
     """What is raised where a store does not answer or refuses, without what may be a secret."""
     _opened.cache_clear()  # the next try shall look for credentials anew
-    why = "nothing is there" if isinstance(error, FileNotFoundError) else driver_words(error)
+    missing = "nothing is there" if doing == "read" else "there is no such bucket"
+    why = missing if isinstance(error, FileNotFoundError) else driver_words(error)
     return ObjectStoreError(f"{path} cannot be {doing}: {why}; {_RESUMES}")
 
 

@@ -60,11 +60,7 @@ class Gallery(GalleryContents):
                 or is a damaged gallery.
             BundleMismatchError: If another model made the gallery.
         """
-        if is_remote(path):
-            raise GalleryError(
-                f"{path} is in an object store: `composir.scale.mirror.changed` gives the folder "
-                "of this machine's copy, and publishes it"
-            )
+        _refuse_address(path)
         folder = absolute(path)
         prepare_folder(folder, identity_of(model))
         return cls(folder, model)
@@ -245,4 +241,13 @@ def open_gallery(path: str | os.PathLike[str], model: EmbeddingModel | None = No
         GalleryError: If there is no gallery there, or it is damaged.
         BundleMismatchError: If another model made it.
     """
+    _refuse_address(path)
     return Gallery(Path(path), model)
+
+
+def _refuse_address(path: str | os.PathLike[str]) -> None:
+    if is_remote(path):
+        raise GalleryError(
+            f"{root_path(path)} is in an object store: `composir.scale.mirror.fetched` gives the "
+            "folder of this machine's copy, `changed` the same to change it"
+        )

@@ -350,7 +350,7 @@ def test_another_model_beside_is_refused_before_anything_is_done(bucket: Bucket)
 
 
 def test_a_gallery_lies_on_this_machine() -> None:
-    with pytest.raises(GalleryError, match="a folder of this machine"):
+    with pytest.raises(GalleryError, match="this machine's copy"):
         Gallery.create_or_open(RemotePath("s3://bucket/gallery"), ColourModel())
 
 
