@@ -91,7 +91,7 @@ def test_what_one_machine_indexes_another_one_searches(bundle: Path, machines: M
 
     assert (first["total"], first["gallery"]) == (len(here), G)
     assert [second[name] for name in ("added", "unchanged", "total")] == [1, 8, 9]
-    assert (info["images"], info["failures"]) == (9, 1)
+    assert (info["images"], info["failures"], info["copy_of"]) == (9, 1, G)
     assert found() == sorted([*here, "late.png"])
     assert "composir-writer.json" not in stored()
 

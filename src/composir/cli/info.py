@@ -52,11 +52,20 @@ def info(
         _print_failures(opened, as_json)
         return
     held = opened.info()
+    copied = _copied(opened.path)
     facts = _model_facts(lambda: models.gallery_model(opened.path, model, models.Compute()))
     if as_json:
-        print_json({**as_document(held), "model": facts})
+        print_json({**as_document(held), **copied, "model": facts})
     else:
-        _print_facts({**_for_people(held), **facts})
+        _print_facts({**_for_people(held), **copied, **facts})
+
+
+def _copied(folder: Path) -> dict[str, str]:
+    """Where the gallery is that this machine has a copy of, if it is one."""
+    from composir.gallery.mirror_note import mirror_note
+
+    note = mirror_note(folder)
+    return {} if note is None else {"copy_of": note.address}
 
 
 def _bundled(loaded: EmbeddingModel) -> Bundle | JointBundle:
