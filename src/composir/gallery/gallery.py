@@ -115,7 +115,7 @@ class Gallery(GalleryContents):
         with clear_disk_errors(self.path, writing=True), index_lock(self.path):
             self._manifest = read_manifest(self.path)
             self._check_bundle(model)
-            store = Store(self.path, model.dimension)
+            store = Store(self.path, model.dimension, writes=True)
             store.check_files()
             meter = ProgressMeter(progress)
             run = IndexRun(store, model, folders, settings, meter, self._manifest)

@@ -21,7 +21,7 @@ from composir.gallery.rows import Place, image_id
 from composir.gallery.store import Store
 from composir.images.containers import container_of
 
-_PENDING = 65_536
+_PENDING = 4096
 _MASK = 2**64 - 1
 _SIZE_FACTOR = 0x9E3779B97F4A7C15  # odd constants: sums of products mix size and time well
 
@@ -47,9 +47,10 @@ class ContentSet:
                 return False
             self._pending.add(key)
             if len(self._pending) >= _PENDING:
-                fresh = np.fromiter(self._pending, dtype=np.uint64, count=len(self._pending))
-                self._sorted = np.unique(np.concatenate([self._sorted, fresh]))
-                self._pending = set()
+                fresh = np.array(sorted(self._pending), dtype=np.uint64)
+                places = np.searchsorted(self._sorted, fresh)
+                self._sorted = np.insert(self._sorted, places, fresh)
+                self._pending.clear()
             return True
 
     def _has(self, key: int) -> bool:

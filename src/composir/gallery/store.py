@@ -16,6 +16,7 @@ from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import VersionGoneError, cause_of, cleared, damaged, is_gone
 from composir.gallery.manifest import table_of
+from composir.gallery.writing_memory import bounded_session
 from composir.types import FloatArray
 
 if TYPE_CHECKING:
@@ -41,9 +42,19 @@ class Store:
         dimension: Width D of the vectors.
     """
 
-    def __init__(self, folder: Path, dimension: int, table: str | None = None) -> None:
-        """Open the newest version of a gallery's table; None for the one in its manifest."""
+    def __init__(
+        self, folder: Path, dimension: int, table: str | None = None, *, writes: bool = False
+    ) -> None:
+        """Open the newest version of a gallery's table.
+
+        Args:
+            folder: The gallery's.
+            dimension: Width D of the vectors.
+            table: Its name; None for the one in the manifest.
+            writes: Whether many commits will follow, so that memory has to be bounded.
+        """
         self.folder = folder
+        self._session = bounded_session() if writes else None
         self.table = table or table_of(folder)
         self._uri = str(inside(folder, self.table))
         self.dimension = dimension
@@ -58,7 +69,7 @@ class Store:
                 raise damaged(self.folder, f"its table {self.table} is gone, or part of it")
             return None  # the first index run has not begun, or was killed at once
         with self._reading():
-            return lance.dataset(self._uri)
+            return lance.dataset(self._uri, session=self._session)
 
     @contextmanager
     def _reading(self, where: str | None = None, name: str | None = None) -> Iterator[None]:
@@ -176,7 +187,9 @@ class Store:
 
         if self.dataset is None:
             schema = rows.schema(self.dimension).with_metadata(remains.identity_note(identity))
-            self.dataset = lance.write_dataset(schema.empty_table(), self._uri, mode="create")
+            self.dataset = lance.write_dataset(
+                schema.empty_table(), self._uri, mode="create", session=self._session
+            )
 
     @property
     def version(self) -> int:

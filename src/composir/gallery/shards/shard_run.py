@@ -88,7 +88,7 @@ def index_shard(
         plan = _plan(gallery, model, folders, shard, settings)
         check_agreement(gallery, shard, plan, read_records(gallery))
         with _begun(gallery, ShardRecord(shard.number, plan, "begun")):
-            store = Store(place, model.dimension)
+            store = Store(place, model.dimension, writes=True)
             store.check_files()
             facts = dict(read_manifest(gallery).root_facts)
             manifest = GalleryManifest(identity_of(model), root_facts=facts)
