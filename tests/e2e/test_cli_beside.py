@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from composir.cli import models
 from composir.errors import ModelNotFoundError
+from tests.containers import pack, picture
 from tests.e2e.commands import composir, paint_all
-from tests.fakes import ColourModel
+from tests.fakes import COLOURS, ColourModel
 from tests.unit.gallery.test_beside import Turned
 
 
@@ -56,6 +59,36 @@ def test_its_own_model_by_name_changes_nothing() -> None:
     result = composir("index", "pictures", "--model", "colours", "--json")
     told = json.loads(result.stdout)
     assert (told["model_before"], told["unchanged"]) == (None, 8)
+
+
+def test_pictures_in_tars_and_tables_come_along() -> None:
+    colours = {name: picture(name) for name in COLOURS}
+    pack(Path("shards/0.tar"), {f"{name}.png": colours[name] for name in ("red", "green")})
+    pq.write_table(pa.table({"image": [colours["blue"]]}), "shards/set.parquet")
+    assert composir("index", "shards", "--gallery", "g").exit_code == 0
+
+    result = composir("index", "shards", "--gallery", "g", "--model", "turned", "--json")
+
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["model_before"], told["unchanged"], told["total"]) == ("colours", 3, 3)
+    found = json.loads(composir("search", "red", "--gallery", "g", "--json").stdout)
+    assert Path(found["hits"][0]["path"]).name == "green.png"
+
+
+def test_a_broken_tar_leaves_the_gallery_to_the_old_model() -> None:
+    place = pack(Path("shards/0.tar"), {"red.png": picture("red"), "green.png": picture("green")})
+    assert composir("index", "shards", "--gallery", "g").exit_code == 0
+    place.write_bytes(place.read_bytes()[:600])
+
+    result = composir("index", "shards", "--gallery", "g", "--model", "turned")
+
+    assert result.exit_code != 0
+    assert "2 of 2 pictures cannot be reached now" in result.stderr
+    assert "cut short" in result.stderr
+    assert "the gallery stays with colours" in result.stderr
+    info = json.loads(composir("info", "--gallery", "g", "--json").stdout)
+    assert info["images"] == 2
 
 
 def test_programs_read_whose_it_was() -> None:

@@ -276,5 +276,5 @@ def _key(content: str | None, picture: ImageFile, view: int) -> str:
 
 def _stored_path(picture: ImageFile) -> bytes:
     """Absolute, as bytes: SQLite's texts must be valid UTF-8, and paths need not be."""
-    place = "" if picture.size is None else f"\0{picture.begin}+{picture.size}"
+    place = f"\0{picture.stretch}" if picture.stretch else ""
     return os.fsencode(str(picture.path.resolve()) + place)

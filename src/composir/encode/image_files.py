@@ -63,7 +63,7 @@ class ImageFile:
             min_side: Whole pictures may be decoded smaller, down to this short side in pixels; cut
                 ones are always decoded in full, because boxes are in the file's pixels.
         """
-        source = self.path if self.size is None else self._stretch()
+        source = self.source()
         if self.crop is None:
             return read_image(source, min_side=min_side).rgb
         return cut(read_image(source).rgb, self.crop)
@@ -78,11 +78,19 @@ class ImageFile:
                 left = None if left is None else left - len(part)
         return digest.hexdigest()
 
-    def _stretch(self) -> bytes:
+    @property
+    def stretch(self) -> str:
+        """What tells it from others in its file; empty for a file of its own."""
+        return "" if self.size is None else f"{self.begin}+{self.size}"
+
+    def source(self) -> Path | bytes:
+        """What it is decoded from."""
+        if self.size is None:
+            return self.path
         try:
             with open_regular(self.path) as shard:
                 shard.seek(self.begin)
-                return shard.read(self.size or 0)
+                return shard.read(self.size)
         except OSError as error:
             raise ImageReadError(f"its shard cannot be read: {error.strerror}") from error
 

@@ -21,18 +21,16 @@ from composir.data.outputs import inside
 from composir.data.remote_paths import is_remote
 from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore as Vectors
-from composir.encode.image_files import ImageFile
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.manifest import other_table, read_manifest
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
-from composir.gallery.presence import Presence, Whereabouts
 from composir.gallery.progress import ProgressCallback, ProgressMeter
+from composir.gallery.row_pictures import RowPictures
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock
-from composir.images.containers import container_of
 from composir.model.base import EmbeddingModel
 from composir.model.pace import USUAL_BATCH, batch_for
 from composir.types import FloatArray
@@ -41,7 +39,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROOM = 1.2
-_UNKNOWN = {Presence.UNREACHABLE, Presence.ROOT_MISSING, Presence.REMOTE}
+# Each is read to be told from others, then to be decoded: few, so that a table still has them.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,9 @@ class _Switch:
         self._folder, self._model, self._meter = folder, model, meter
         self._manifest = read_manifest(folder)
         self._old = Store(folder, self._manifest.bundle.dimension)
-        self._whereabouts = Whereabouts(self._manifest)
+        self._pictures = RowPictures(self._manifest)
         self._encoder = image_encoder(model)
-        self._away: list[Path] = []
+        self._away: list[str] = []
 
     def run(self) -> SwitchReport:
         """Encode, write, switch, tidy up."""
@@ -109,13 +108,6 @@ class _Switch:
                 f"{stores[0]} is in an object store, from which nothing is encoded beside: give "
                 "the other model a gallery of its own (composir index --gallery NEW), or forget it"
             )
-        for path, _ in self._old.stream_rows(()):
-            if file := container_of(path):
-                raise GalleryError(
-                    f"{file} holds pictures of this gallery, and nothing is encoded beside out of "
-                    "such files: give the other model a gallery of its own (composir index "
-                    "--gallery NEW), or forget it"
-                )
 
     def _check_room(self, count: int) -> None:
         """The old table once more, and the new vectors: kept, in the table, and for searching."""
@@ -135,9 +127,10 @@ class _Switch:
         if (batch := batch_for(self._model, count)) != USUAL_BATCH:
             self._encoder = replace(self._encoder, batch=batch)
         for batch in self._old.stream(["path", "path_bytes"]):
-            begun = self._meter.done
-            self._encoded(batch, begun)
-            self._meter.done = begun + len(batch)
+            for first in range(0, len(batch), _ROWS_AT_ONCE):
+                part, begun = batch.slice(first, _ROWS_AT_ONCE), self._meter.done
+                self._encoded(part, begun)
+                self._meter.done = begun + len(part)
         self._meter.report(force=True)
 
     def _check_reached(self, count: int) -> None:
@@ -151,17 +144,17 @@ class _Switch:
 
     def _encoded(self, batch: pa.RecordBatch, begun: int = 0) -> tuple[list[int], FloatArray]:
         """Places and vectors of those pictures of some rows that can be read."""
-        places = zip(batch["path"].to_pylist(), batch["path_bytes"].to_pylist(), strict=True)
-        paths = [rows.decode_path(text, raw) for text, raw in places]
+        paths = _paths(batch)
 
         def count(done: int, _all: int) -> None:
             self._meter.done = begun + done
             self._meter.report()
 
-        pictures = [ImageFile(path) for path in paths]
+        pictures = [self._pictures.of(path) for path in paths]
         made = encode_images(pictures, self._encoder, self._vectors, progress=count)
         lost = [paths[place] for place in made.failures]
-        self._away += [path for path in lost if self._whereabouts.of(path) in _UNKNOWN]
+        reasons = ((path, self._pictures.why_away(path)) for path in lost)
+        self._away += [f"{path} ({why})" for path, why in reasons if why is not None]
         return made.kept.tolist(), np.asarray(made.rows[0])
 
     def _write(self) -> Store:
@@ -189,4 +182,27 @@ class _Switch:
             taken = batch.take(kept)
             columns = {name: taken[name] for name in taken.schema.names}
             columns["vector"] = rows.vector_column(vectors)
+            columns["content_hash"] = self._contents(taken)
             yield from rows.as_table(columns, schema).to_batches()
+
+    def _contents(self, batch: pa.RecordBatch) -> pa.Array:
+        """Content hashes of rows; of files that have changed since, such as no content has.
+
+        Such a row has the old content's facts and the new one's vector. The next run reads the file
+        again, and takes that vector for neither.
+        """
+        import pyarrow as pa
+
+        found = self._vectors.keys([self._pictures.of(path) for path in _paths(batch)])
+        noted = batch["content_hash"].to_pylist()
+        pairs = zip(found, noted, strict=True)
+        return pa.array([old if now == old else _of_no_content(old) for now, old in pairs])
+
+
+def _paths(batch: pa.RecordBatch) -> list[Path]:
+    places = zip(batch["path"].to_pylist(), batch["path_bytes"].to_pylist(), strict=True)
+    return [rows.decode_path(text, raw) for text, raw in places]
+
+
+def _of_no_content(content_hash: str) -> str:
+    return rows.hash_content(f"not {content_hash}".encode())

@@ -108,6 +108,22 @@ def rows_of(gallery: Gallery) -> list[dict[str, object]]:
     return rows
 
 
+def test_files_that_changed_places_get_their_own_vectors(scene: Scene) -> None:
+    red, other = scene.first / "red.png", scene.first / "swapped.png"
+    green = scene.second / "green.png"
+    red.rename(other)
+    green.rename(red)
+    other.rename(green)
+
+    switch_model(scene.path, Turned())
+    new = open_gallery(scene.path, Turned())
+    new.index([scene.first, scene.second])
+
+    assert scene.best(new, "red") == "red"  # it is green now, which the model takes for red
+    assert scene.best(new, "green") == "green"
+    assert new.search(Query(text="red"), where="price = 7").hits[0].path.stem == "red"
+
+
 def test_the_next_run_goes_on_with_the_new_model(scene: Scene) -> None:
     switch_model(scene.path, Turned())
     plain(scene.first / "new.png", (0, 200, 10))

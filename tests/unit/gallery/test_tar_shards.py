@@ -16,8 +16,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from composir.data import object_store
 from composir.data.object_store import matching
 from composir.data.remote_paths import RemotePath
-from composir.errors import GalleryError, ObjectStoreError
-from composir.gallery import Gallery, beside
+from composir.errors import ObjectStoreError
+from composir.gallery import Gallery
 from composir.gallery.members import MemberScan
 from composir.gallery.shards import merge_shards, parse_shard
 from composir.gallery.shards.shard_run import index_shard
@@ -387,12 +387,6 @@ def test_a_tar_that_was_deleted_takes_its_hits_along(shards: Shards) -> None:
 
     assert [hit.path.name for hit in found.hits] == ["more.png"]
     assert found.absent.left_out == 3
-
-
-def test_another_model_beside_is_refused(shards: Shards) -> None:
-    shards.index()
-    with pytest.raises(GalleryError, match=r"0\.tar holds pictures of this gallery"):
-        beside.switch_model(shards.gallery.path, ColourModel("colours-2"))
 
 
 def test_a_tar_is_one_workers(shards: Shards) -> None:

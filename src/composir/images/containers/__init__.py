@@ -11,7 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, cast
@@ -124,16 +124,40 @@ def read_picture(
     Raises:
         OSError: If it is not there, or cannot be read.
     """
-    from composir.images.scan import FoundFile
-
     file = container_of(path)
     if file is None:
         return read_regular(path, limit=limit)
-    status = file.stat()
-    root = file if anywhere else file.parent
-    container = opened(FoundFile(file, root, status.st_size, status.st_mtime_ns))
+    container = _opened_now(file, file if anywhere else file.parent)
     member = container.find(Path(path).relative_to(file).as_posix())
     content = b"" if member.size > limit else container.read(member)
     if max(member.size, len(content)) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MB")
     return content
+
+
+def read_indexed(file: Path, name: str, root: Path) -> bytes:
+    """The content of a picture in a container of this machine, as an index run reads it.
+
+    So a table may name pictures in object stores, and other files where it is the root itself.
+
+    Args:
+        file: The container.
+        name: Of the picture in there.
+        root: The folder, or file, that was indexed.
+
+    Raises:
+        FileNotFoundError: If there is no such picture in it any more.
+        OSError: If it cannot be read.
+        ObjectStoreError: If a store that it names does not answer.
+    """
+    container = _opened_now(file, root)
+    member = container.find(name)
+    return container.read(replace(member, size=max(0, member.size)))
+
+
+def _opened_now(file: Path, root: Path) -> Container:
+    """What reads a container of this machine, as it is by now."""
+    from composir.images.scan import FoundFile
+
+    status = file.stat()
+    return opened(FoundFile(file, root, status.st_size, status.st_mtime_ns))
