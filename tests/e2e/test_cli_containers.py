@@ -1,13 +1,14 @@
 """`composir index` over files that hold pictures, as people call it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from composir.cli import models
 from tests.containers import pack, picture
@@ -21,6 +22,14 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSIR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COMPOSIR_GALLERY", str(tmp_path / "g"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store() -> Iterator[MemoryFileSystem]:
+    """An object store, empty again afterwards."""
+    yield MemoryFileSystem()
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def done(*words: str | Path) -> dict[str, Any]:
@@ -122,3 +131,52 @@ def test_a_shard_that_is_cut_short_is_told_and_the_rest_indexed() -> None:
     assert "cut short" in result.stdout
     Path("shards", "0001.tar").write_bytes(whole)
     assert done("index", "shards")["total"] == 4
+
+
+def test_braces_in_quotes_stand_for_many_shards() -> None:
+    make_shards()
+    pack(Path("shards", "0002.tar"), {"white.png": picture("white")})
+
+    assert changes(done("index", "shards/{0000..0001}.tar")) == [4, 0, 0, 0, 4]
+    more = done("index", "shards/0002.tar", "{shards,./shards}/000{1,0}.tar")
+    assert changes(more) == [1, 0, 4, 0, 5]
+    told = done("index", "shards/{0000..0002}.tar", "--shard", "1/1", "--gallery", "h")
+    assert told["total"] == 5
+
+
+def test_a_name_with_braces_of_its_own_is_that_file() -> None:
+    make_shards()
+    pack(Path("shards", "{0000,0001}.tar"), {"white.png": picture("white")})
+
+    assert changes(done("index", "shards/{0000,0001}.tar")) == [1, 0, 0, 0, 1]
+
+
+def test_of_braces_it_is_told_what_is_missing() -> None:
+    make_shards()
+    result = composir("index", "shards/{0000..0009}.tar")
+
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.replace("│", " ").split())
+    assert "'shards/{0000..0009}.tar' stands for 10 names; of these 8 do not exist" in words
+    assert "shards/0002.tar, shards/0003.tar, " in words
+    assert "shards/0006.tar, ..." in words
+    assert not Path("g").exists()
+    too_many = composir("index", "shards/{1..1000000}.tar")
+    assert too_many.exit_code == 2
+    assert "more than 100,000 names" in " ".join(too_many.stderr.replace("│", " ").split())
+
+
+def test_braces_in_addresses_stand_for_many_too(store: MemoryFileSystem) -> None:
+    make_shards()
+    for path in Path("shards").iterdir():
+        store.pipe(f"/bucket/set/{path.name}", path.read_bytes())
+    store.pipe("/bucket/more/white.png", picture("white"))
+    store.pipe("/bucket/{0,1}/yellow.png", picture("yellow"))
+
+    assert changes(done("index", "memory://bucket/set/{0000..0001}.tar")) == [4, 0, 0, 0, 4]
+    assert changes(done("index", "memory://bucket/{set,more}/*", "--gallery", "h"))[0] == 5
+    own = changes(done("index", "memory://bucket/{0,1}", "--gallery", "own"))
+    assert own == [1, 0, 0, 0, 1]
+    missing = composir("index", "memory://bucket/set/{0000..0002}.tar", "--gallery", "m")
+    assert missing.exit_code != 0
+    assert "memory://bucket/set/0002.tar" in missing.stderr

@@ -25,8 +25,9 @@ from composir.cli.options import (
 from composir.cli.paths import gallery_words, writable_default_gallery
 from composir.cli.progress import resumable_progress
 from composir.cli.terminal import echo, note, printable
+from composir.data.braces import expand
 from composir.data.outputs import withdrawn_if_refused
-from composir.data.remote_paths import RemotePath, is_remote
+from composir.data.remote_paths import RemotePath, as_path, is_remote
 from composir.errors import DatasetError
 from composir.limits import MOST_BATCH
 from composir.types import IndexReport
@@ -38,10 +39,41 @@ if TYPE_CHECKING:
 
 def _there(paths: list[Path]) -> list[Path]:
     """Refuse what is not on this machine; what an address names is seen when it is listed."""
-    for path in paths:
+    meant = [one for path in paths for one in _unbraced(path)]
+    for path in meant:
         if not (is_remote(path) or path.exists()):
             raise typer.BadParameter(f"Path '{path}' does not exist.")
-    return [one for path in paths for one in _named(path)]
+    return [one for path in meant for one in _named(path)]
+
+
+def _unbraced(path: Path) -> Sequence[Path]:
+    """What braces in quotes stand for, as a shell knows them; nothing has the very name."""
+    try:
+        names = expand(str(path))
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}: name their folder.") from error
+    if names == [str(path)] or _has_that_name(path):
+        return [path]
+    meant = [as_path(name) for name in names]
+    missing = [one for one in meant if not (is_remote(one) or one.exists())]
+    if missing:
+        shown = ", ".join(map(str, missing[:_SHOWN_ROWS]))
+        more = ", ..." if len(missing) > _SHOWN_ROWS else ""
+        raise typer.BadParameter(
+            f"'{path}' stands for {len(meant):,} names; of these {len(missing):,} do not exist: "
+            f"{shown}{more}"
+        )
+    return meant
+
+
+def _has_that_name(path: Path) -> bool:
+    if not is_remote(path):
+        return path.exists()
+    from composir.data.object_store import check_address, list_folder
+
+    address = RemotePath(path)
+    check_address(address)
+    return bool(list_folder(address, missing_ok=True))
 
 
 def _named(path: Path) -> Sequence[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -165,8 +165,17 @@ def test_rows_that_moved_up_in_a_table_get_their_own_vectors(shards: Shards) -> 
     assert_same(vectors(new), shards.fresh())
 
 
-def test_a_table_of_paths_and_addresses_is_read_as_when_it_was_indexed(shards: Shards) -> None:
-    store = MemoryFileSystem()
+@pytest.fixture
+def store() -> Iterator[MemoryFileSystem]:
+    """An object store, empty again afterwards."""
+    yield MemoryFileSystem()
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+def test_a_table_of_paths_and_addresses_is_read_as_when_it_was_indexed(
+    shards: Shards, store: MemoryFileSystem
+) -> None:
     store.pipe("/bucket/red.png", picture("red"))
     away = plain(shards.folder.with_name("elsewhere") / "blue.png", "blue")
     table = put(shards.folder / "list.parquet", {"image": [str(away), "memory://bucket/red.png"]})
