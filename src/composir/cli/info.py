@@ -57,7 +57,8 @@ def info(
     if as_json:
         print_json({**as_document(held), **copied, "model": facts})
     else:
-        _print_facts({**_for_people(held), **copied, **facts})
+        told = {name.replace("_", " "): value for name, value in copied.items()}
+        _print_facts({**_for_people(held), **told, **facts})
 
 
 def _copied(folder: Path) -> dict[str, str]:

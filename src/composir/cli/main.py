@@ -107,6 +107,7 @@ class Verb:
 VERBS = {
     "index": Verb("composir.cli.index", "Read folders of pictures into a gallery."),
     "merge": Verb("composir.cli.merge", "Join what many workers have indexed into one gallery."),
+    "reindex": Verb("composir.cli.reindex", "Give a gallery another model in steps, and back."),
     "search": Verb("composir.cli.search", "Search a gallery by an image, words, or both."),
     "serve": Verb("composir.cli.serve", "Serve a gallery: a page, an API, tools for assistants."),
     "forget": Verb("composir.cli.forget", "Make a gallery forget a folder or a file."),

@@ -27,6 +27,7 @@ from composir.gallery.disk_errors import clear_disk_errors
 from composir.gallery.manifest import other_table, read_manifest
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
+from composir.gallery.other_models import read_other_models
 from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.row_pictures import RowPictures
 from composir.gallery.store import Store
@@ -67,39 +68,62 @@ def switch_model(
     """
     folder = absolute(folder)
     with clear_disk_errors(folder, writing=True), index_lock(folder):
-        return _Switch(folder, model, ProgressMeter(progress)).run()
+        manifest = read_manifest(folder)
+        beside = Beside(folder, model, ProgressMeter(progress))
+        made = beside.prepare()
+        switched = manifest.switched(identity_of(model), made.table).updated_now()
+        switched.write(folder)
+        remains.forget_others(folder, switched)
+    return SwitchReport(manifest.bundle.name, len(made), beside.count - len(made))
 
 
-class _Switch:
-    """One change of the model, under the index lock."""
+class Beside:
+    """The table of another model beside a gallery's own, under the index lock.
+
+    Attributes:
+        count: Rows of the gallery.
+    """
 
     def __init__(self, folder: Path, model: EmbeddingModel, meter: ProgressMeter) -> None:
         self._folder, self._model, self._meter = folder, model, meter
         self._manifest = read_manifest(folder)
         self._old = Store(folder, self._manifest.bundle.dimension)
+        self.count = len(self._old)
         self._pictures = RowPictures(self._manifest)
         self._encoder = image_encoder(model)
         self._away: list[str] = []
 
-    def run(self) -> SwitchReport:
-        """Encode, write, switch, tidy up."""
+    def is_prepared(self) -> bool:
+        """Whether the table is there, and of the rows of now."""
+        prepared = read_other_models(self._folder).prepared
+        if prepared is None or prepared.written_from != self._old.identity:
+            return False
+        Store(self._folder, self._model.dimension, prepared.table).check_files()
+        return True
+
+    def prepare(self) -> Store:
+        """Encode what is not encoded yet, and write the table."""
         self._check_is_local()
         self._old.check_files()
         if self._old.dataset is not None:
             finish_widening(self._old)
-        count = len(self._old)
-        self._check_room(count)
+        self._check_room(self.count)
         self._vectors = Vectors(
             inside(self._folder, remains.BESIDE_NAME), "delete it, and begin again"
         )
-        self._encode_all(count)
-        self._check_reached(count)
+        self._encode_all(self.count)
+        self._check_reached(self.count)
         new = self._write()
-        self._check_reached(count)
-        switched = self._manifest.switched(identity_of(self._model), new.table).updated_now()
-        switched.write(self._folder)
-        remains.remove_other_tables(self._folder, switched)
-        return SwitchReport(self._manifest.bundle.name, len(new), count - len(new))
+        self._check_reached(self.count)
+        self._note_whole(new)
+        return new
+
+    def _note_whole(self, new: Store) -> None:
+        """Note of which rows the table is, where it is to be kept."""
+        kept = read_other_models(self._folder)
+        if kept.prepared is not None and kept.prepared.table == new.table:
+            whole = replace(kept.prepared, written_from=self._old.identity)
+            replace(kept, prepared=whole).write(self._folder)
 
     def _check_is_local(self) -> None:
         stores = [root for root in self._manifest.roots if is_remote(root)]

@@ -18,6 +18,7 @@ from composir.gallery.manifest import (
     read_manifest,
     tables,
 )
+from composir.gallery.other_models import OtherModels, read_other_models
 
 CACHE_NAME, BESIDE_NAME = "cache", "beside"
 CONTENTS_NAME = f"{CACHE_NAME}/contents"
@@ -81,12 +82,21 @@ def had_table(folder: Path, table: Path) -> bool:
 
 def remove_other_tables(folder: Path, manifest: GalleryManifest) -> None:
     """Remove what a change of the model has left, whenever it was stopped."""
+    kept = read_other_models(folder)
     for table in tables(folder):
-        if table.name != manifest.table:
+        if table.name not in {manifest.table, *kept.tables}:
             # What another process holds open stays on some systems, until the next run.
             shutil.rmtree(table, ignore_errors=True)
-    if manifest.table == other_table(manifest.bundle.fingerprint):
+    is_switched = manifest.table == other_table(manifest.bundle.fingerprint)
+    if is_switched and kept.prepared is None:
         shutil.rmtree(folder / BESIDE_NAME, ignore_errors=True)
+
+
+def forget_others(folder: Path, manifest: GalleryManifest) -> None:
+    """Remove all tables but a gallery's own, also those that it keeps, and vectors beside."""
+    OtherModels().write(folder)
+    remove_other_tables(folder, manifest)
+    shutil.rmtree(folder / BESIDE_NAME, ignore_errors=True)
 
 
 def rows_of_matrices(folder: Path) -> int:
