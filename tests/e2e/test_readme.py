@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/cli.md", "docs/models.md")
 # Of these, only the options are checked here: they take long, serve, fetch, or need a trained
 # composer or another model.
-LONG_VERBS = {"bench", "train", "triplets", "export", "models", "serve"}
+LONG_VERBS = {"bench", "train", "triplets", "export", "models", "reindex", "serve"}
 NEED_MORE = {"--composer", "--message", "--rerank"}
 
 
