@@ -9,7 +9,7 @@ table. Before it nothing has changed, after it nothing is left to do but to remo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ class Beside:
         self.count = len(self._old)
         self._pictures = RowPictures(self._manifest)
         self._encoder = image_encoder(model)
-        self._away: list[str] = []
+        self._away, self._first_away = 0, ""
 
     def is_prepared(self) -> bool:
         """Whether the table is there, and of the rows of now."""
@@ -161,9 +161,9 @@ class Beside:
         """Refuse where a disk is away: its pictures would be lost to the gallery."""
         if self._away:
             raise GalleryError(
-                f"{len(self._away):,} of {count:,} pictures cannot be reached now, the first is "
-                f"{self._away[0]}; the gallery stays with {self._manifest.bundle.name}. Once they "
-                "can be, the same command resumes; or forget them: composir forget FOLDER"
+                f"{self._away:,} of {count:,} pictures cannot be reached now, the first is "
+                f"{self._first_away}; the gallery stays with {self._manifest.bundle.name}. Once "
+                "they can be, the same command resumes; or forget them: composir forget FOLDER"
             )
 
     def _encoded(self, batch: pa.RecordBatch, begun: int = 0) -> tuple[list[int], FloatArray]:
@@ -176,10 +176,15 @@ class Beside:
 
         pictures = [self._pictures.of(path) for path in paths]
         made = encode_images(pictures, self._encoder, self._vectors, progress=count)
-        lost = [paths[place] for place in made.failures]
-        reasons = ((path, self._pictures.why_away(path)) for path in lost)
-        self._away += [f"{path} ({why})" for path, why in reasons if why is not None]
+        self._note_away([paths[place] for place in made.failures])
         return made.kept.tolist(), np.asarray(made.rows[0])
+
+    def _note_away(self, lost: Sequence[Path]) -> None:
+        for path in lost:
+            why = self._pictures.why_away(path)
+            if why is not None:
+                self._first_away = self._first_away or f"{path} ({why})"
+                self._away += 1
 
     def _write(self) -> Store:
         """The new table: rows as they are, with other vectors."""

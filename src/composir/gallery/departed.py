@@ -17,6 +17,7 @@ import numpy as np
 from composir.data.remote_paths import as_path, is_remote
 from composir.data.volumes import lies_below
 from composir.gallery import rows
+from composir.gallery.key_lists import KeyList
 from composir.gallery.known import ContentSet, KnownFiles, content_key
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.presence import Presence, Whereabouts
@@ -68,8 +69,8 @@ class Looked:
 class Departure:
     """Rows that leave, and rows that stay although their files were not found."""
 
-    ids: list[str] = field(default_factory=list)  # of those that leave
-    contents: Counter[int] = field(default_factory=Counter)  # keys of their contents
+    ids: KeyList = field(default_factory=KeyList)  # of those that leave
+    contents: KeyList = field(default_factory=KeyList)  # of theirs
     # How many of them belong to a root in which no picture is left.
     emptied: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)  # how many stay, by root or disk
@@ -91,8 +92,8 @@ def departed(store: Store, known: KnownFiles, looked: Looked) -> Departure:
         if disk is not None:
             result.kept[disk] += 1
         elif looked.found[root] or path in looked.failures or root in emptied:
-            result.ids.append(image_id)
-            result.contents[content_key(content)] += 1
+            result.ids.append_id(image_id)
+            result.contents.append(content_key(content))
             if root in emptied:
                 result.emptied[root] += 1
         else:
@@ -105,7 +106,7 @@ class Moves:
     """What became of the roots that this run was not about."""
 
     # Rows whose files are gone and whose contents lie under the roots of the run.
-    ids: list[str] = field(default_factory=list)
+    ids: KeyList = field(default_factory=KeyList)
     # How many of them, by the root that they left.
     moved: Counter[str] = field(default_factory=Counter)
     # Rows that stay, by roots that are missing as a whole.
@@ -129,7 +130,7 @@ def moved_elsewhere(store: Store, looked: Looked) -> Moves:
             continue
         owner = str(whereabouts.root_of(as_path(path)))
         if content_key(content) in here and whereabouts.of(as_path(path)) in _MISSING:
-            result.ids.append(image_id)
+            result.ids.append_id(image_id)
             result.moved[owner] += 1
         else:
             left[owner] += 1

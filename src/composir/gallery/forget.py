@@ -13,6 +13,7 @@ from composir.data.remote_paths import as_path
 from composir.data.volumes import lies_below
 from composir.errors import GalleryError
 from composir.gallery.failures import read_failures, write_failures
+from composir.gallery.key_lists import KeyList
 from composir.gallery.manifest import GalleryManifest
 from composir.gallery.store import Store
 
@@ -44,8 +45,10 @@ class Forgetting:
         self._store, self._manifest = store, manifest
         self._wanted = [str(path) for path in paths]
         self._known: set[str] = set()
-        rows = store.stream_rows(["id"])
-        self._ids = [row["id"] for path, row in rows if self._is_below(str(path))]
+        self._ids = KeyList()
+        for path, row in store.stream_rows(["id"]):
+            if self._is_below(str(path)):
+                self._ids.append_id(row["id"])
         self._failures = read_failures(store.folder)
         self._failed = {path for path in self._failures if self._is_below(path)}
         self._roots = {root for root in manifest.roots if self._is_below(root)}
@@ -73,7 +76,7 @@ class Forgetting:
 
     def carry_out(self) -> GalleryManifest:
         """Forget it; the manifest that is to be written when the store has been tidied."""
-        self._store.drop(self._ids)
+        self._store.drop(self._ids.as_ids())
         kept = {path: entry for path, entry in self._failures.items() if path not in self._failed}
         write_failures(self._store.folder, kept)
         return self._manifest.without_roots(self._roots)

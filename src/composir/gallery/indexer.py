@@ -310,14 +310,14 @@ class IndexRun:
         gone = departed(self._store, self._known, looked)
         for root, count in gone.emptied.items():
             self._meter.say(f"no pictures are left in {root}: dropping {count:,} from the gallery")
-        self._store.drop(gone.ids)
+        self._store.drop(gone.ids.as_ids())
         for folder, count in gone.kept.items():
             is_known = bool(self._before.facts(folder).volumes) or folder not in self._found
             self._note_unreachable(
                 as_path(folder), kept_rows(folder, count, is_known, self._folder)
             )
         moves = moved_elsewhere(self._store, looked)
-        self._store.drop(moves.ids)
+        self._store.drop(moves.ids.as_ids())
         self._old_failures = {
             path: entry
             for path, entry in self._old_failures.items()
@@ -328,7 +328,7 @@ class IndexRun:
             added=writer.added,
             reused=writer.reused,
             unchanged=self._unchanged + writer.refreshed,
-            dropped=len(gone.ids) - (gone.contents & writer.reused_contents).total(),
+            dropped=len(gone.ids) - gone.contents.count_shared(writer.reused_contents),
             failures=(),
             total=0,
             seconds=0.0,

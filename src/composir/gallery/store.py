@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,10 +307,11 @@ class Store:
         past = self.dataset.get_transactions() if self.dataset is not None else []
         return any(one and note.items() <= one.transaction_properties.items() for one in past)
 
-    def drop(self, ids: Sequence[str]) -> None:
+    def drop(self, ids: Iterable[str]) -> None:
         """Remove rows by id."""
-        for start in range(0, len(ids), _IDS_A_PREDICATE):
-            self.dataset.delete(one_of("id", ids[start : start + _IDS_A_PREDICATE]))
+        remaining = iter(ids)
+        while part := list(islice(remaining, _IDS_A_PREDICATE)):
+            self.dataset.delete(one_of("id", part))
 
     def compact(self, *, purge: bool = False) -> None:
         """Merge the many small pieces of a run; `purge` rewrites every piece with dropped rows."""

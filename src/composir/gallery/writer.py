@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -13,6 +12,7 @@ import numpy as np
 
 from composir.gallery import rows
 from composir.gallery.failures import FailedFile, append_failures
+from composir.gallery.key_lists import KeyList
 from composir.gallery.known import CopySource, KnownFiles, MovedFiles, content_key
 from composir.gallery.pipeline import EncodedBatch, Written
 from composir.gallery.progress import ProgressMeter
@@ -35,7 +35,8 @@ class RowWriter:
     Attributes:
         added: Rows made from newly encoded pictures.
         reused: Rows that took over the vector of known content.
-        reused_contents: Keys of that content, with how many rows took it over.
+        reused_contents: Keys of that content, one for each row that took it over. Two contents of
+            one key, should there ever be such, would change how many are told as dropped.
         refreshed: Rows whose file was touched but not changed.
         failed: Files that gave no picture.
         unresolved: Files whose content was known when they were read and gone when they were to
@@ -61,7 +62,7 @@ class RowWriter:
         self._unreadable: list[FailedFile] = []
         self._moved = MovedFiles(known.is_gone)
         self.added = self.reused = self.refreshed = 0
-        self.reused_contents: Counter[int] = Counter()
+        self.reused_contents = KeyList()
         self.failed: dict[str, FailedFile] = {}
         self.unresolved: list[rows.Place] = []
 
@@ -205,7 +206,7 @@ class RowWriter:
                 self.refreshed += 1
             else:
                 self.reused += 1
-                self.reused_contents[content_key(copy.content_hash)] += 1
+                self.reused_contents.append(content_key(copy.content_hash))
 
     def _store_rows(self, tables: list[pa.Table]) -> None:
         import pyarrow as pa
