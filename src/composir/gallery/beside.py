@@ -225,7 +225,8 @@ class Beside:
         found = self._vectors.keys([self._pictures.of(path) for path in _paths(batch)])
         noted = batch["content_hash"].to_pylist()
         pairs = zip(found, noted, strict=True)
-        return pa.array([old if now == old else _of_no_content(old) for now, old in pairs])
+        kept = [old if now == old else _of_no_content(old) for now, old in pairs]
+        return pa.array(kept, pa.string())
 
 
 def _paths(batch: pa.RecordBatch) -> list[Path]:

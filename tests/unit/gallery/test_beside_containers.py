@@ -88,6 +88,15 @@ def test_beside_a_picture_taken_out_of_a_tar_is_left_behind(shards: Shards) -> N
     assert sorted(vectors(new)) == ["blue.png", "green.png"]
 
 
+def test_beside_nothing_is_left_of_a_tar_without_pictures(shards: Shards) -> None:
+    shards.index()
+    pack(shards.tar, {"notes.txt": b"sold"})
+
+    _, report = shards.switch()
+
+    assert (report.images, report.dropped) == (0, 3)
+
+
 @pytest.mark.parametrize("cut", [700, 0])
 def test_while_a_tar_is_broken_nothing_is_switched(shards: Shards, cut: int) -> None:
     plain(shards.folder / "white.png", "white")
