@@ -206,9 +206,11 @@ class Beside:
         return new
 
     def _new_rows(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         for batch in self._old.stream([name for name in schema.names if name != "vector"]):
             kept, vectors = self._encoded(batch)
-            taken = batch.take(kept)
+            taken = batch.take(pa.array(kept, pa.int64()))  # which may be none
             columns = {name: taken[name] for name in taken.schema.names}
             columns["vector"] = rows.vector_column(vectors)
             columns["content_hash"] = self._contents(taken)
