@@ -265,3 +265,112 @@ def test_a_server_of_a_copy_takes_in_no_pictures(bundle: Path) -> None:
     indexed(bundle)
     told = refused("serve", G, "--add-to", "taken")
     assert f"this machine's copy of {G}" in told
+
+
+def test_a_merge_that_is_not_published_leaves_the_shards_in_the_store(
+    bundle: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed(bundle, "--shard", "1/3")
+    indexed(bundle, "--shard", "2/3")
+    before = stored()
+    machines.at("merger")
+
+    def away(*_: object) -> None:
+        raise ObjectStoreError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("composir.scale.mirror.copy.upload", away)
+        for more in ([], ["--allow-missing"], ["--allow-missing"]):
+            assert refused("merge", G, *more)
+            assert stored() == before
+    machines.at("another")
+    indexed(bundle, "--shard", "3/3")
+    merged = done("merge", G)
+
+    assert (merged["added"], merged["total"]) == (8, 8)
+    assert not [name for name in stored() if name.startswith("shards/")]
+
+
+def test_a_merge_that_could_not_publish_goes_on_where_it_was(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed(bundle, "--shard", "1/2")
+    indexed(bundle, "--shard", "2/2")
+
+    def away(*_: object) -> None:
+        raise ObjectStoreError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("composir.scale.mirror.copy.upload", away)
+        assert "away" in refused("merge", G)
+    assert done("merge", G)["total"] == 8
+    assert not [name for name in stored() if name.startswith("shards/")]
+    assert len(found()) == 8
+
+
+def test_what_a_killed_merge_has_left_of_its_shards_goes_with_the_next(
+    bundle: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed(bundle, "--shard", "1/1")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "_remove", killed)
+        assert composir("merge", G).exit_code == 130
+    assert [name for name in stored() if name.startswith("shards/")]
+    machines.at("b")
+    done("merge", G)
+    assert not [name for name in stored() if name.startswith("shards/")]
+
+
+def test_what_people_put_beside_the_shards_is_left_alone(bundle: Path) -> None:
+    indexed(bundle, "--shard", "1/1")
+    other = {"shards/README", "shards/old/a.txt", "shards/../a.txt"}
+    for name in other:
+        MemoryFileSystem().pipe_file(f"{G}/{name}", b"somebody's")
+
+    merged = composir("merge", G)
+
+    assert merged.exit_code == 0, merged.output
+    assert "being changed" not in merged.stderr
+    assert {name for name in stored() if name.startswith("shards/")} == other
+
+
+def test_a_password_in_an_address_is_not_shown(bundle: Path) -> None:
+    for address in ("memory://u:SECRET@b/g", "memory://b/g?token=SECRET"):
+        for words in (["repair", address], ["reindex", address], ["merge", address]):
+            told = refused(*words)
+            assert "credentials come from" in told
+            assert "SECRET" not in told
+
+
+@pytest.mark.parametrize("half", ["memory://", "MEMORY://bucket/g", "s3:", "s3:///"])
+def test_of_half_an_address_no_folder_is_made(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    words = ("index", "pictures", "--model", bundle)
+    told = [refused(*words, "--gallery", half)]
+    monkeypatch.setenv("COMPOSIR_GALLERY", half)
+    told += [refused(*words), refused("info")]
+    assert all("no address of a gallery" in one for one in told)
+    assert sorted(path.name for path in Path().iterdir() if ":" in path.name) == []
+
+
+def test_a_shard_goes_on_elsewhere_after_a_merge_was_refused(
+    bundle: Path, machines: Machines
+) -> None:
+    machines.at("worker")
+    indexed(bundle, "--shard", "1/2")
+    machines.at("merger")
+    assert "2 (never begun)" in refused("merge", G)
+    machines.at("worker")
+    paint(Path("pictures", "red.png"), "blue", (64, 64))
+    indexed(bundle, "--shard", "1/2")
+    indexed(bundle, "--shard", "2/2")
+    machines.at("merger")
+
+    merged = done("merge", G)
+
+    assert (merged["merged"], merged["total"]) == ([1, 2], 8)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from composir.data.remote_paths import RemotePath, is_remote
+from composir.cli.paths import named_gallery
 from composir.limits import MOST_THREADS
 
 
@@ -21,7 +21,7 @@ def finite(value: float | None) -> float | None:
 
 def addressed(path: Path | None) -> Path | None:
     """Callback of options that name a gallery: an address keeps its two slashes."""
-    return RemotePath(path) if path is not None and is_remote(path) else path
+    return None if path is None else named_gallery(path)
 
 
 GalleryOption = Annotated[

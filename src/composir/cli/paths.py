@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
 from contextlib import suppress
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING
 from composir.data.outputs import check_folder
 from composir.data.places import user_folder, writable_user_folder
 from composir.data.remote_paths import RemotePath, is_remote
-from composir.errors import ComposirError, OutputError
+from composir.errors import ComposirError, GalleryError, OutputError
 
 if TYPE_CHECKING:
     from composir.encode.feature_store import FeatureStore
 
+_HALF_AN_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(/|$)")
 _PREFIX = "hits-"
 _SECONDS_TO_LOAD = 600.0
 
@@ -26,10 +28,26 @@ def gallery_words(folder: Path | None) -> str:
     return "" if folder is None else f" --gallery {shlex.quote(str(folder))}"
 
 
+def named_gallery(path: Path) -> Path:
+    """A gallery as it was named: a folder, or an address, which keeps its two slashes.
+
+    Raises:
+        GalleryError: If it is half an address, of which nobody wants a folder to be made.
+    """
+    if is_remote(path):
+        return RemotePath(path)
+    if _HALF_AN_ADDRESS.match(str(path)):
+        raise GalleryError(
+            f"{path} is no address of a gallery: it is like s3://bucket/gallery, in small letters "
+            f"up to the colon, and with a bucket; a folder of that name is ./{path}"
+        )
+    return path
+
+
 def default_gallery() -> Path:
     """The gallery that is used where none is named: `COMPOSIR_GALLERY`, else the user's own."""
     if chosen := os.environ.get("COMPOSIR_GALLERY"):
-        return RemotePath(chosen) if is_remote(chosen) else Path(chosen).expanduser()
+        return named_gallery(Path(chosen).expanduser())
     return user_folder() / "galleries" / "default"
 
 

@@ -12,7 +12,8 @@ from composir.cli import models
 from composir.cli.options import GalleryOption, JsonOption, addressed
 from composir.cli.paths import default_gallery
 from composir.cli.terminal import as_document, echo, print_json, printable, quiet_native_code
-from composir.data.remote_paths import is_remote
+from composir.data.object_store import check_address
+from composir.data.remote_paths import RemotePath, is_remote
 from composir.errors import GalleryError
 from composir.gallery.repair import RepairReport, repair_gallery
 
@@ -51,6 +52,7 @@ def repair(
         raise GalleryError(f"two galleries are named, {folder} and {gallery}: name one")
     chosen = folder or gallery or default_gallery()
     if is_remote(chosen):
+        check_address(RemotePath(chosen))
         raise GalleryError(
             f"repair works on a folder: delete this machine's copy of {chosen} (`composir info "
             "--gallery` names it), and it is fetched again whole"

@@ -70,6 +70,24 @@ def list_folder(folder: RemotePath, *, missing_ok: bool = False) -> list[Entry]:
     return entries
 
 
+def names_below(folder: RemotePath) -> list[str]:
+    """Names of all that lies anywhere below a folder of a store, from it on; none where it is not.
+
+    Raises:
+        ObjectStoreError: If it cannot be listed.
+    """
+    store = driver_of(folder)
+    begin = f"{name_within(store, folder)}/"
+    try:
+        store.invalidate_cache()
+        found = [str(name) for name in store.find(begin)]
+    except FileNotFoundError:
+        return []
+    except Exception as error:
+        raise unreachable(folder, error) from error
+    return [name.removeprefix(begin) for name in found if name.startswith(begin)]
+
+
 def matching(address: RemotePath) -> list[RemotePath]:
     """What lies in a folder of a store under names with `*` in the place of anything, by name."""
     check_address(address)

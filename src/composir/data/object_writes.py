@@ -15,22 +15,30 @@ from uuid import uuid4
 from composir.data.files import TEMPORARY_PREFIX
 from composir.data.object_store import driver_of, name_within, unreachable
 from composir.data.remote_paths import RemotePath
+from composir.errors import ObjectStoreError
 
 AT_ONCE = 8
 """Transfers, and deletions, side by side."""
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
-def stored_bytes(address: RemotePath) -> bytes | None:
-    """The content of a small object; None where there is none."""
+def stored_bytes(address: RemotePath, limit: int) -> bytes | None:
+    """The content of a small object; None where there is none.
+
+    Args:
+        address: Where.
+        limit: Most bytes: anybody's object may lie there.
+    """
     store = driver_of(address)
     try:
         store.invalidate_cache()
-        data: bytes = store.cat_file(name_within(store, address))
+        data: bytes = store.cat_file(name_within(store, address), end=limit + 1)
     except FileNotFoundError:
         return None
     except Exception as error:
         raise unreachable(address, error) from error
+    if len(data) > limit:
+        raise ObjectStoreError(f"{address} is longer than {limit:,} bytes: it is not composir's")
     return data
 
 

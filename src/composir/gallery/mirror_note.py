@@ -12,8 +12,7 @@ from pathlib import Path
 
 from composir.data.fields import Text
 from composir.data.outputs import write_inside
-from composir.data.schema import read_model
-from composir.data.untrusted_json import MANIFEST_LIMIT
+from composir.data.schema import read_own
 from composir.errors import GalleryError
 
 MIRROR_NOTE = "composir-mirror.json"
@@ -28,11 +27,13 @@ class MirrorNote:
         edition: Which one the folder holds; empty for none that was ever published.
         changing: Whether what is there may differ from that edition, as something writes, or was
             killed before all of it was published.
+        coming: The edition that was about to be published, and is not known to be.
     """
 
     address: Text
     edition: Text = ""
     changing: bool = False
+    coming: Text = ""
 
     def write(self, folder: Path) -> None:
         """Write it, atomically."""
@@ -49,7 +50,7 @@ def mirror_note(folder: Path) -> MirrorNote | None:
     if not path.exists():
         return None
     kind = "the note of a copy; delete its folder, and it is fetched again"
-    return read_model(path, MirrorNote, GalleryError, kind, limit=MANIFEST_LIMIT)
+    return read_own(path, MirrorNote, GalleryError, kind)
 
 
 def refuse_to_change_copy(folder: Path) -> None:

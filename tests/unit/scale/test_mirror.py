@@ -13,14 +13,26 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from composir.data import object_writes
 from composir.data.remote_paths import RemotePath
-from composir.errors import GalleryBusyError, GalleryDamagedError, GalleryError, ObjectStoreError
+from composir.errors import (
+    ComposirError,
+    GalleryBusyError,
+    GalleryDamagedError,
+    GalleryError,
+    ObjectStoreError,
+)
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.mirror_note import mirror_note
 from composir.gallery.store import Store
 from composir.scale.mirror import Told, changed, copy_folder, fetched
 from composir.scale.mirror import copy as copies
 from composir.scale.mirror.local_files import published_files
-from composir.scale.mirror.published import PUBLISHED_NAME, Published, PublishedFile, read_published
+from composir.scale.mirror.published import (
+    PUBLISHED_NAME,
+    Published,
+    PublishedFile,
+    published_file,
+    read_published,
+)
 from tests.fakes import ColourModel
 from tests.unit.gallery.pictures import plain
 
@@ -376,3 +388,159 @@ def test_a_full_disk_is_no_fault_of_the_store(
     with pytest.raises(GalleryError, match=r"(?i)space|full") as raised:
         world.held()
     assert not isinstance(raised.value, ObjectStoreError | GalleryDamagedError)
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_is_killed_when_the_record_is_written_knows_its_own_edition(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.index()
+    world.add("blue")
+    write = Published.write
+
+    def written(edition: Published, address: RemotePath) -> None:
+        write(edition, address)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Published, "write", written)
+        patch.setattr(copies.Copy, "_settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.index()
+    world.add("yellow")
+    world.index()
+    world.at("b")
+    assert world.held() == {"red", "green", "blue", "yellow"}
+
+
+def test_a_record_that_was_written_without_an_answer_is_gone_on_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, answers = Published.write, iter([ObjectStoreError("no answer")])
+
+    def unanswered(edition: Published, address: RemotePath) -> None:
+        write(edition, address)
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(copies, "SECONDS_BETWEEN_EDITIONS", 0.0)
+    monkeypatch.setattr(Published, "write", unanswered)
+    with changed(G, world.told) as copy:
+        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
+        copy.publish_if_due()
+        world.add("blue")
+        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
+    assert "no answer" in world.remarks[0]
+    world.at("b")
+    assert world.held() == {"red", "green", "blue"}
+
+
+def test_nothing_that_a_killed_run_has_sent_outlasts_forgetting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Published, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.index()
+    sent = objects()
+    assert any("/data/" in name for name in sent)
+    other = f"{G}/images/red.png"
+    MemoryFileSystem().pipe_file(other, b"somebody's")
+    world.add("blue")
+    world.index()
+
+    with changed(G, world.told, purge=True) as copy:
+        open_gallery(copy.folder, world.model).forget([world.pictures / "red.png"])
+
+    assert objects() == world.published.objects | {PUBLISHED_NAME, "images/red.png"}
+
+
+@pytest.mark.parametrize("odd", ["a\\b", "a:b", "\udc80"])
+def test_files_that_no_record_may_name_are_not_published(world: World, odd: str) -> None:
+    with changed(G, world.told) as copy:
+        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
+        (copy.folder / odd).write_text("somebody's")
+    world.at("b")
+    assert world.held() == {"red", "green"}
+
+
+@pytest.mark.parametrize("changes", [{"path": "\ud800"}, {"text": "\ud800"}, {"text": "ä"}])
+def test_a_record_holds_nothing_that_no_disk_can_hold(
+    world: World, changes: dict[str, Any]
+) -> None:
+    world.index()
+    file = replace(PublishedFile("fine", 1, text="x"), **changes)
+    rewrite(world.published, files=(file,), edition="next")
+    with pytest.raises(GalleryError, match=PUBLISHED_NAME):
+        fetched(G, world.told)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 99999])
+def test_a_mark_that_is_none_says_what_to_do(world: World, content: bytes) -> None:
+    MemoryFileSystem().pipe_file(f"{G}/composir-writer.json", content)
+    with pytest.raises(ComposirError, match=r"not .*(a writer's mark; delete it|composir's)"):
+        world.index()
+
+
+def test_a_huge_object_in_the_place_of_a_record_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("composir.scale.mirror.published.JSON_LIMIT", 1000)
+    MemoryFileSystem().pipe_file(f"{G}/{PUBLISHED_NAME}", b" " * 1001)
+    with pytest.raises(ObjectStoreError, match=r"longer than 1,000 bytes"):
+        fetched(G, world.told)
+
+
+def test_an_address_may_be_longer_than_names_of_files(world: World) -> None:
+    first, second = (RemotePath(f"memory://bucket/{'日' * 900}{last}") for last in "ab")
+    with changed(first, world.told) as copy:
+        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
+    assert stems(fetched(first, world.told)) == {"red", "green"}
+    assert copy_folder(first) != copy_folder(second)
+
+
+def test_a_shard_that_begins_in_a_copy_stays_when_that_is_fetched(world: World) -> None:
+    world.index()
+    world.at("b")
+    table = copy_folder(G) / "shards" / "1-of-2" / "images.lance"
+    table.mkdir(parents=True)
+    world.held()
+    assert table.is_dir()
+
+
+def test_large_files_are_known_by_all_of_their_content(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "index.sqlite").write_bytes(content)
+    first = published_file(tmp_path, "index.sqlite")
+    (tmp_path / "index.sqlite").write_bytes(content[:-1] + b"x")
+    assert first.size == len(content)
+    assert published_file(tmp_path, "index.sqlite").object != first.object
+
+
+def test_editions_that_take_long_are_made_seldom(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 100.0, 150.0, 200.0, 1001.0, 1001.0])
+    monkeypatch.setattr(copies, "SECONDS_BETWEEN_EDITIONS", 60.0)
+    made: list[bool] = []
+    with changed(G, world.told) as copy:
+        monkeypatch.setattr(copy, "publish", lambda **_: made.append(True))
+        monkeypatch.setattr("time.monotonic", lambda: next(now))
+        copy._next_edition = 0.0
+        copy.publish_if_due()  # from 0 to 100
+        copy.publish_if_due()  # at 150
+        copy.publish_if_due()  # at 200
+        assert made == [True]
+        copy.publish_if_due()
+        assert made == [True, True]
+        monkeypatch.undo()
+
+
+def test_a_note_that_is_none_says_what_to_do(world: World) -> None:
+    world.index()
+    (copy_folder(G) / "composir-mirror.json").write_text("{")
+    with pytest.raises(GalleryError, match="delete its folder, and it is fetched again"):
+        fetched(G, world.told)

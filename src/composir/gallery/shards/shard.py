@@ -22,8 +22,7 @@ from pydantic import Field
 
 from composir.data.fields import Text
 from composir.data.outputs import inside, write_inside
-from composir.data.schema import read_model
-from composir.data.untrusted_json import MANIFEST_LIMIT
+from composir.data.schema import read_own
 from composir.errors import GalleryError
 from composir.gallery.manifest import BundleIdentity
 from composir.gallery.upkeep import LOCK_NAME
@@ -176,7 +175,7 @@ def _records(gallery: Path) -> Iterator[ShardRecord]:
 
 def _read(path: Path) -> ShardRecord:
     kind = "a shard's record; delete its folder and run the shard again"
-    return read_model(path, ShardRecord, GalleryError, kind, limit=MANIFEST_LIMIT)
+    return read_own(path, ShardRecord, GalleryError, kind)
 
 
 def check_agreement(

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from composir.data.file_lock import try_lock
+from composir.data.object_store import names_below
 from composir.data.object_writes import AT_ONCE, delete, download, upload
 from composir.data.outputs import inside, refuse_links, write_inside
 from composir.data.remote_paths import RemotePath
@@ -24,12 +25,15 @@ from composir.scale.mirror.published import (
     PUBLISHED_NAME,
     Published,
     PublishedFile,
+    is_of_a_gallery,
     read_published,
 )
 from composir.scale.mirror.writer_mark import marked
 
 SECONDS_BETWEEN_EDITIONS = 60.0
 """While a run writes; what came after the last of them dies with its machine."""
+_WORK_BETWEEN = 9.0
+"""Times what an edition takes, where that is much: files that grow are sent whole each time."""
 _ATTEMPTS = 5
 _SECONDS_A_LOOK = 0.2
 
@@ -76,6 +80,7 @@ class Copy:
         self.address, self.folder = address, folder
         self._sign, self._told, self._transient = sign, told, transient
         self._base: Published | None = None
+        self._coming = ""
         self._next_edition = 0.0
 
     def fetch(self) -> None:
@@ -101,15 +106,17 @@ class Copy:
             os.close(lock)
 
     @contextmanager
-    def changing(self, *, purge: bool = False) -> Iterator[None]:
+    def changing(self, *, purge: bool = False, half_done: bool = True) -> Iterator[None]:
         """Hold the gallery, bring the folder up to date, and publish what was done to it.
 
-        What an earlier run of this machine did not get published is gone on with. A run that ends
-        with an error, or is interrupted, publishes what it has done.
+        What an earlier run of this machine did not get published is gone on with.
 
         Args:
-            purge: Whether what is dropped leaves the store at once, and not with the next edition:
-                who is fetching the one before then has to begin again.
+            purge: Whether what is dropped leaves the store at once, and not with the next edition,
+                and so does what runs that were killed have left there: who is fetching the one
+                before then has to begin again.
+            half_done: Whether a run that ends with an error, or is interrupted, publishes what it
+                has done. Else the store stays as it is, and the next run here goes on.
 
         Raises:
             GalleryBusyError: If something else, here or elsewhere, is changing it.
@@ -125,29 +132,40 @@ class Copy:
         try:
             with marked(self.address, self.folder):
                 self._prepare()
-                yield from self._published_after(purge)
+                yield from self._published_after(purge, half_done)
         finally:
             os.close(lock)
 
-    def _published_after(self, purge: bool) -> Iterator[None]:
+    def _published_after(self, purge: bool, half_done: bool) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            try:
-                self._finish(purge)
-            except ComposirError as error:
-                self._told.remark(f"not published: {error}")
+            if half_done:
+                self._try_to_finish(purge)
+            elif self._is_as_published():
+                self._settle()
             raise
         self._finish(purge)
+
+    def _try_to_finish(self, purge: bool) -> None:
+        try:
+            self._finish(purge)
+        except ComposirError as error:
+            self._told.remark(f"not published: {error}")
 
     def _finish(self, purge: bool) -> None:
         if self._transient and self._base is not None and not self._has_sign():
             self._withdraw()
             return
         self.publish()
-        if purge and self._base is not None:
-            self._remove(set(self._base.dropped) - self._base.objects)
+        if purge:
+            self._sweep(set() if self._base is None else self._base.objects)
         self._settle()
+
+    def _is_as_published(self) -> bool:
+        if self._base is None or not self._has_sign():
+            return self._base is None and not self._has_sign()
+        return set(published_files(self.folder)) == set(self._base.files)
 
     def _has_sign(self) -> bool:
         return (self.folder / self._sign).is_file()
@@ -156,7 +174,7 @@ class Copy:
         published, note = read_published(self.address), mirror_note(self.folder)
         if note is None or not note.changing:
             self._bring(published)
-        elif published is not None and published.edition != note.edition:
+        elif published is not None and published.edition not in {note.edition, note.coming}:
             raise GalleryError(
                 f"another machine has changed {self.address} since a run of this one was stopped "
                 f"before it had published. What it had done stays in {self.folder}; move that "
@@ -175,7 +193,7 @@ class Copy:
     def _note(self, *, changing: bool) -> None:
         edition = "" if self._base is None else self._base.edition
         self.folder.mkdir(parents=True, exist_ok=True)
-        MirrorNote(str(self.address), edition, changing).write(self.folder)
+        MirrorNote(str(self.address), edition, changing, self._coming).write(self.folder)
 
     def _is_changing(self) -> bool:
         note = mirror_note(self.folder)
@@ -235,13 +253,16 @@ class Copy:
 
     def publish_if_due(self) -> None:
         """As `publish`, while a run writes, and not more often than is worth it."""
-        if time.monotonic() < self._next_edition:
+        begun = time.monotonic()
+        if begun < self._next_edition:
             return
         try:
             self.publish(still_written=True)
         except ObjectStoreError as error:  # it may answer again when the run is done
             self._told.remark(f"not published yet: {error}")
-        self._next_edition = time.monotonic() + SECONDS_BETWEEN_EDITIONS
+        done = time.monotonic()
+        pause = max(SECONDS_BETWEEN_EDITIONS, _WORK_BETWEEN * (done - begun))
+        self._next_edition = done + pause
 
     def publish(self, *, still_written: bool = False) -> None:
         """Make what the folder holds the newest edition, unless it is; within `changing`.
@@ -252,29 +273,42 @@ class Copy:
         if not self._has_sign():
             return
         files = published_files(self.folder, still_written=still_written)
-        base = self._base or Published("", ())
-        if self._base is not None and set(files) == set(base.files):
+        if self._base is not None and set(files) == set(self._base.files):
             return
         self._check_nobody_else()
+        base = self._base or Published("", ())
         there = set(base.files)
         self._upload([file for file in files if file.text is None and file not in there])
         dropped = base.objects - {file.object for file in files}
         made = Published(uuid4().hex, files, tuple(sorted(dropped)))
-        made.write(self.address)
-        self._base = made
-        self._note(changing=True)
+        self._announce(made)
         self._remove(set(base.dropped) - made.objects)
 
+    def _announce(self, made: Published) -> None:
+        """Write the record; who is killed, or hears no answer, knows it again by its name."""
+        self._coming = made.edition
+        self._note(changing=True)
+        made.write(self.address)
+        self._base, self._coming = made, ""
+        self._note(changing=True)
+
     def _withdraw(self) -> None:
-        assert self._base is not None
         delete([RemotePath(self.address / PUBLISHED_NAME)])
-        self._remove(self._base.objects | set(self._base.dropped))
+        self._sweep(set())
+
+    def _sweep(self, needed: set[str]) -> None:
+        """Remove all else, also what runs that were killed have sent and no edition has named."""
+        base = self._base or Published("", ())
+        there = set(filter(is_of_a_gallery, names_below(self.address)))
+        self._remove((there | base.objects | set(base.dropped)) - needed)
 
     def _remove(self, objects: set[str]) -> None:
         delete(RemotePath(self.address / name) for name in sorted(objects))
 
     def _check_nobody_else(self) -> None:
         found = read_published(self.address)
+        if found is not None and found.edition == self._coming:  # written, though not answered
+            self._base = found
         if (found.edition if found else "") != (self._base.edition if self._base else ""):
             raise GalleryError(
                 f"another machine has published {self.address} meanwhile, although this one holds "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,12 +21,13 @@ from composir.scale.mirror.copy import Copy, Told
 from composir.scale.mirror.published import read_published
 
 _SECONDS_TO_MAKE, _SECONDS_A_TRY = 120.0, 1.0
+_LONGEST_NAME = 40  # characters; an address may be longer than names of files
 
 
 def copy_folder(address: RemotePath) -> Path:
     """The folder of this machine that holds its copy of a gallery; it may be missing yet."""
     digest = blake2b(str(address).encode(), digest_size=4).hexdigest()
-    return writable_user_folder() / "mirrors" / f"{address.name or 'gallery'}-{digest}"
+    return writable_user_folder() / "mirrors" / f"{address.name[:_LONGEST_NAME]}-{digest}"
 
 
 def _copy(address: RemotePath, told: Told) -> Copy:
@@ -116,10 +118,11 @@ def _learn_of_others(whole: Copy, shard: Shard) -> None:
 
 
 def _names(address: RemotePath) -> list[str]:
-    """Names of the shards' folders in the store."""
+    """Names of the shards' folders in the store, whatever else people have put there."""
     place = RemotePath(address / SHARDS_NAME)
     entries = list_folder(place, missing_ok=True)
-    return sorted(str(one["name"]).rstrip("/").rpartition("/")[2] for one in entries)
+    names = {str(one["name"]).rstrip("/").rpartition("/")[2] for one in entries}
+    return sorted(name for name in names if re.fullmatch(r"[0-9]+-of-[0-9]+", name))
 
 
 @contextmanager
@@ -127,14 +130,15 @@ def merged(address: RemotePath, told: Told) -> Iterator[Copy]:
     """Hold a gallery and all its shards in the store, fetched; what is left of them is published.
 
     The gallery is published before its shards leave the store, so a merge that is killed in between
-    finds them again, and that it has all their rows. A shard that a worker holds is not fetched.
+    finds them again, and that it has all their rows; one that fails leaves them as they are. A
+    shard that a worker holds is not fetched.
     """
     whole = _copy(address, told)
     with ExitStack() as shards, whole.changing():
         for name in _names(address):
             try:
                 copy = _shard_copy(whole, name, told)
-                shards.enter_context(copy.changing(purge=True))
+                shards.enter_context(copy.changing(purge=True, half_done=False))
             except GalleryBusyError as error:
                 told.remark(str(error))
         yield whole

@@ -12,7 +12,7 @@ from composir.gallery.remains import CACHE_NAME, CONTENTS_NAME, newest_version
 from composir.gallery.rerank import RERANKED_NAME
 from composir.gallery.shards.shard import SHARDS_NAME
 from composir.gallery.upkeep import LOCK_NAME
-from composir.scale.mirror.published import PublishedFile, published_file
+from composir.scale.mirror.published import PublishedFile, is_inside, published_file
 
 _OWN = {LOCK_NAME, MIRROR_NOTE}
 _KEPT_OF_CACHE = (CONTENTS_NAME, RERANKED_NAME)
@@ -26,13 +26,18 @@ def published_files(folder: Path, *, still_written: bool = False) -> tuple[Publi
         still_written: Whether a run is writing: then what came after the newest version of its
             table is left out, since some of it may be half written.
     """
-    newest = {table: _newest(table) for table in folder.rglob("*.lance") if table.is_dir()}
+    newest = {table: _newest(table) for table in _tables(folder)}
     found = []
     for path in _paths(folder):
         table = next((one for one in (folder / path).parents if one in newest), None)
         if table is None or _is_of(folder / path, newest[table], still_written):
             found.append(published_file(folder, path))
     return tuple(found)
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The gallery's own ones, and none of the shards that may be encoded in there."""
+    return [table for table in folder.glob("*.lance") if table.is_dir()]
 
 
 def _newest(table: Path) -> Path | None:
@@ -52,7 +57,7 @@ def _is_of(path: Path, newest: Path | None, still_written: bool) -> bool:
 def _paths(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and _is_published(name):
+        if path.is_file() and not path.is_symlink() and is_inside(name) and _is_published(name):
             yield name
 
 
@@ -80,6 +85,6 @@ def remove_others(folder: Path, files: Iterable[PublishedFile]) -> None:
     others = [path for path in _paths(folder) if path not in wanted]
     for path in sorted(others, key=lambda name: "_versions" not in PurePosixPath(name).parts):
         (folder / path).unlink(missing_ok=True)
-    for table in folder.rglob("*.lance"):
-        if table.is_dir() and not any(path.is_file() for path in table.rglob("*")):
+    for table in _tables(folder):
+        if not any(path.is_file() for path in table.rglob("*")):
             shutil.rmtree(table, ignore_errors=True)

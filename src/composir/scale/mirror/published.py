@@ -9,6 +9,7 @@ whole until the next one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -19,13 +20,19 @@ from composir.data.fields import Text, Whole
 from composir.data.object_writes import store_bytes, stored_bytes
 from composir.data.remote_paths import RemotePath
 from composir.data.schema import fitting
-from composir.data.untrusted_json import parse_json
+from composir.data.untrusted_json import JSON_LIMIT, parse_json
 from composir.errors import GalleryError
 
 PUBLISHED_NAME = "composir-published.json"
 _VERSION = 1
+_AT_A_TIME = 1 << 20  # bytes
 _SMALL = 1 << 16  # bytes of a file that is kept in the record itself
 _KIND = "the record of a published gallery"
+_OF_A_GALLERY = re.compile(
+    r"images(-[0-9a-f]{8})?\.lance/.+"
+    r"|((cache|beside)/.+|composir-[a-z-]+\.json|failures\.jsonl)\.[0-9a-f]{32}",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,20 @@ def published_file(folder: Path, path: str) -> PublishedFile:
     local, size = folder / path, (folder / path).stat().st_size
     if _is_named_once(path):
         return PublishedFile(path, size, path)
-    content = local.read_bytes()
-    if len(content) <= _SMALL and content.isascii():
+    if size <= _SMALL and (content := local.read_bytes()).isascii():
         return PublishedFile(path, len(content), text=content.decode("ascii"))
-    digest = blake2b(content, digest_size=16).hexdigest()
-    return PublishedFile(path, len(content), f"{path}.{digest}")
+    size, digest = _seen_through(local)
+    return PublishedFile(path, size, f"{path}.{digest}")
+
+
+def _seen_through(local: Path) -> tuple[int, str]:
+    """Bytes and digest of a file, which may be larger than the memory."""
+    size, digest = 0, blake2b(digest_size=16)
+    with local.open("rb") as file:
+        while part := file.read(_AT_A_TIME):
+            size += len(part)
+            digest.update(part)
+    return size, digest.hexdigest()
 
 
 def _is_named_once(path: str) -> bool:
@@ -106,7 +122,7 @@ def read_published(address: RemotePath) -> Published | None:
         ObjectStoreError: If the store does not answer.
     """
     place = RemotePath(address / PUBLISHED_NAME)
-    content = stored_bytes(place)
+    content = stored_bytes(place, JSON_LIMIT)
     if content is None:
         return None
     try:
@@ -121,9 +137,16 @@ def read_published(address: RemotePath) -> Published | None:
         )
     record = fitting(place, value, Published, GalleryError, _KIND)
     for name in _names(record):
-        if not _is_inside(name):
+        if not is_inside(name):
             raise GalleryError(f"{place} names a file outside of its gallery: {name!r}")
+    if not all(file.text is None or file.text.isascii() for file in record.files):
+        raise GalleryError(f"{place} is not {_KIND}: the text of a file is not ASCII")
     return record
+
+
+def is_of_a_gallery(name: str) -> bool:
+    """Whether an object below a gallery's address, by its name, is one that editions name."""
+    return _OF_A_GALLERY.fullmatch(name) is not None
 
 
 def _names(record: Published) -> Iterator[str]:
@@ -134,7 +157,7 @@ def _names(record: Published) -> Iterator[str]:
             yield file.object
 
 
-def _is_inside(name: str) -> bool:
-    parts = name.split("/")
-    unfit = {"", ".", ".."}
-    return not unfit.intersection(parts) and not any(c in name for c in "\\:\0")
+def is_inside(name: str) -> bool:
+    """Whether a name with `/` leads to a file below a folder, on any system."""
+    unfit = {"", ".", ".."}.intersection(name.split("/"))
+    return not unfit and not any(c in "\\:\0" or "\ud800" <= c <= "\udfff" for c in name)

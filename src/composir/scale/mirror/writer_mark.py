@@ -25,6 +25,8 @@ from composir.data.untrusted_json import parse_json
 from composir.errors import ComposirError, GalleryBusyError, GalleryError
 
 WRITER_NAME = "composir-writer.json"
+_KIND = "a writer's mark; delete it"
+_MOST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,15 @@ def _set(place: RemotePath, mine: WriterMark) -> None:
 
 
 def _read(place: RemotePath) -> WriterMark | None:
-    content = stored_bytes(place)
+    content = stored_bytes(place, _MOST_BYTES)
     if content is None:
         return None
     text = content.decode("utf-8", "replace")
-    value = parse_json(str(place), text, GalleryError)
-    return fitting(place, value, WriterMark, GalleryError, "a writer's mark; delete it")
+    try:
+        value = parse_json(str(place), text, GalleryError)
+    except GalleryError as error:
+        raise GalleryError(f"{error}: not {_KIND}") from error
+    return fitting(place, value, WriterMark, GalleryError, _KIND)
 
 
 def _busy(place: RemotePath, mark: WriterMark | None) -> GalleryBusyError:
