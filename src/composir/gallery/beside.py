@@ -21,9 +21,9 @@ from composir.data.outputs import inside
 from composir.data.remote_paths import is_remote
 from composir.encode.encoders import encode_images, image_encoder
 from composir.encode.feature_store import FeatureStore as Vectors
-from composir.errors import GalleryError
+from composir.errors import GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
-from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.disk_errors import VersionGoneError, clear_disk_errors
 from composir.gallery.manifest import other_table, read_manifest
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
@@ -87,6 +87,7 @@ class Beside:
     def __init__(self, folder: Path, model: EmbeddingModel, meter: ProgressMeter) -> None:
         self._folder, self._model, self._meter = folder, model, meter
         self._manifest = read_manifest(folder)
+        self._table = other_table(model.fingerprint)
         self._old = Store(folder, self._manifest.bundle.dimension)
         self.count = len(self._old)
         self._pictures = RowPictures(self._manifest)
@@ -98,7 +99,10 @@ class Beside:
         prepared = read_other_models(self._folder).prepared
         if prepared is None or prepared.written_from != self._old.identity:
             return False
-        Store(self._folder, self._model.dimension, prepared.table).check_files()
+        try:
+            Store(self._folder, self._model.dimension, self._table).check_files()
+        except (GalleryDamagedError, VersionGoneError):
+            return False
         return True
 
     def prepare(self) -> Store:
@@ -193,14 +197,14 @@ class Beside:
 
         self._meter.start("tidying", None)
         self._meter.report(force=True)
-        name = other_table(self._model.fingerprint)
         note = remains.identity_note(identity_of(self._model))
         own = rows.schema(self._model.dimension)
         more = [self._old.schema.field(name) for name in self._old.metadata_columns]
         schema = pa.schema([*own, *more], note)
         reader = pa.RecordBatchReader.from_batches(schema, self._new_rows(schema))
-        lance.write_dataset(reader, str(inside(self._folder, name)), mode="overwrite")
-        new = Store(self._folder, self._model.dimension, name)
+        lance.write_dataset(reader, str(inside(self._folder, self._table)), mode="overwrite")
+        new = Store(self._folder, self._model.dimension, self._table)
+        new.clean()
         if self._old.has_index():
             new.update_index()
         return new

@@ -14,6 +14,7 @@ from composir.gallery.contents import Snapshot
 from composir.gallery.lookup import sampled_images
 from composir.gallery.manifest import read_manifest
 from composir.gallery.other_models import KeptTable, read_other_models
+from composir.gallery.reindex import table_of_kept
 from composir.gallery.search import SearchSettings, answer
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.model.base import EmbeddingModel
@@ -89,7 +90,7 @@ def compare_models(
     manifest, beside = read_manifest(folder), table_beside(folder)
     stores = (
         Store(folder, manifest.bundle.dimension, manifest.table),
-        Store(folder, beside.bundle.dimension, beside.table),
+        table_of_kept(folder, beside),
     )
     rankers = [Snapshot(store, EXACT_LIMIT).ranker for store in stores]
     composers = [load_composer(None, model) for model in models]

@@ -15,6 +15,7 @@ from composir.errors import GalleryError
 from composir.gallery.failures import read_failures, write_failures
 from composir.gallery.key_lists import KeyList
 from composir.gallery.manifest import GalleryManifest
+from composir.gallery.other_models import OtherModels, read_other_models
 from composir.gallery.store import Store
 
 
@@ -57,6 +58,7 @@ class Forgetting:
             raise GalleryError(
                 f"the gallery {store.folder} knows nothing of {', '.join(unknown)}; nothing was "
                 f"forgotten. Folders that it knows: {', '.join(manifest.roots) or 'none'}"
+                f"{_of_other_models(store.folder)}"
             )
 
     def report(self) -> ForgetReport:
@@ -85,3 +87,13 @@ class Forgetting:
         above = [wanted for wanted in self._wanted if lies_below(path, wanted)]
         self._known.update(above)
         return bool(above)
+
+
+def _of_other_models(folder: Path) -> str:
+    """Where pictures may be that have left the gallery's own table already."""
+    if read_other_models(folder) == OtherModels():
+        return ""
+    return (
+        ". Of pictures that an index run has dropped, vectors of other models are kept still: "
+        "composir reindex --discard"
+    )

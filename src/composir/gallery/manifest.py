@@ -128,24 +128,20 @@ def has_lost_manifest(folder: Path) -> bool:
     return any(path.is_dir() for path in tables(folder)) and not is_gallery(folder)
 
 
+def is_table(name: str) -> bool:
+    """Whether a table may have this name."""
+    return _TABLE.fullmatch(name) is not None
+
+
 def tables(folder: Path) -> list[Path]:
     """What lies in a gallery's folder under the name of a table, the first name first."""
-    found = (path for path in folder.glob("images*.lance") if _TABLE.fullmatch(path.name))
+    found = (path for path in folder.glob("images*.lance") if is_table(path.name))
     return sorted(found, key=lambda path: (path.name != TABLE_NAME, path.name))
 
 
 def other_table(fingerprint: str) -> str:
     """Name of the table of a bundle that was not the gallery's first."""
     return f"images-{sha256(fingerprint.encode()).hexdigest()[:8]}.lance"
-
-
-def table_of(folder: Path) -> str:
-    """Name of the table that a gallery's manifest names; if that is damaged, of what is there."""
-    try:
-        return read_manifest(folder).table
-    except GalleryError:
-        found = tables(folder)
-        return found[0].name if found else TABLE_NAME
 
 
 def read_manifest(folder: Path) -> GalleryManifest:
@@ -201,7 +197,7 @@ def _parse(content: Any, path: Path) -> GalleryManifest:
             f"version knows {SCHEMA_VERSION}); upgrade: pip install --upgrade composir"
         )
     made = as_row(str(path), content, GalleryManifest, _WrongValueError)
-    if not _TABLE.fullmatch(made.table):
+    if not is_table(made.table):
         like = f"{TABLE_NAME!r} or one like 'images-0123abcd.lance'"
         raise _WrongValueError(f"'table' must be {like}, not {made.table!r}")
     return made

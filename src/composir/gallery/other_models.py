@@ -12,10 +12,15 @@ from pathlib import Path
 
 from composir.data.fields import Text
 from composir.data.outputs import inside, write_inside
-from composir.data.schema import read_model
-from composir.data.untrusted_json import MANIFEST_LIMIT
+from composir.data.schema import read_own
 from composir.errors import GalleryError
-from composir.gallery.manifest import BundleIdentity
+from composir.gallery.manifest import (
+    TABLE_NAME,
+    BundleIdentity,
+    is_table,
+    read_manifest,
+    tables,
+)
 
 OTHER_MODELS_NAME = "composir-other-models.json"
 
@@ -73,10 +78,24 @@ def read_other_models(folder: Path) -> OtherModels:
     """What a gallery keeps beside its own table, as it is noted.
 
     Raises:
-        GalleryError: If the note is damaged.
+        GalleryError: If the note is damaged, or names what is no table.
     """
     path = folder / OTHER_MODELS_NAME
     if not path.exists():
         return OtherModels()
     kind = "the note of a gallery's other models; delete it, and prepare them again"
-    return read_model(path, OtherModels, GalleryError, kind, limit=MANIFEST_LIMIT)
+    noted = read_own(path, OtherModels, GalleryError, kind)
+    for name in noted.tables:
+        if not is_table(name):
+            raise GalleryError(f"{path} is not {kind}: {name!r} is no table")
+    return noted
+
+
+def table_of(folder: Path) -> str:
+    """Name of the table that a gallery's manifest names; if that is damaged, of what is there."""
+    try:
+        return read_manifest(folder).table
+    except GalleryError:
+        found = [table.name for table in tables(folder)]
+        kept = read_other_models(folder).tables
+        return next((name for name in found if name not in kept), (found or [TABLE_NAME])[0])

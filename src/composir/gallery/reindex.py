@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from composir.data.files import absolute
-from composir.errors import GalleryError
+from composir.errors import GalleryDamagedError, GalleryError
 from composir.gallery import remains
 from composir.gallery.beside import Beside
-from composir.gallery.disk_errors import clear_disk_errors
+from composir.gallery.disk_errors import VersionGoneError, cause_of, clear_disk_errors
 from composir.gallery.manifest import BundleIdentity, GalleryManifest, other_table, read_manifest
 from composir.gallery.origin import identity_of
 from composir.gallery.other_models import KeptTable, OtherModels, read_other_models
@@ -22,6 +22,8 @@ from composir.gallery.progress import ProgressCallback, ProgressMeter
 from composir.gallery.store import Store
 from composir.gallery.upkeep import index_lock
 from composir.model.base import EmbeddingModel
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ def models_of(folder: Path) -> ModelsOfGallery:
     manifest = read_manifest(folder)
     kept = read_other_models(folder).settled(manifest.table)
     own = _ids(Store(folder, manifest.bundle.dimension))
+    prepared = kept.prepared if kept.prepared and kept.prepared.written_from else None
     return ModelsOfGallery(
         manifest.bundle,
-        _standing(folder, kept.prepared, own),
+        _standing(folder, prepared, own),
         _standing(folder, kept.former, own),
     )
 
@@ -73,8 +76,26 @@ def _ids(store: Store) -> set[str]:
 
 
 def table_of_kept(folder: Path, kept: KeptTable) -> Store:
-    """The table of a model that a gallery keeps beside its own."""
-    return Store(folder, kept.bundle.dimension, kept.table)
+    """The table of a model that a gallery keeps beside its own.
+
+    Raises:
+        GalleryError: If it is damaged, which is nothing that a repair of the gallery looks at.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            store = Store(folder, kept.bundle.dimension, kept.table)
+            store.check_files()
+        except VersionGoneError as error:  # it may be written anew just now
+            why = cause_of(error)
+        except GalleryDamagedError as error:
+            why = error.fault
+            break
+        else:
+            return store
+    raise GalleryError(
+        f"the vectors of {kept.bundle.name} that the gallery keeps are damaged ({why}); its own "
+        "are not concerned. Remove them: composir reindex --discard; then prepare them again"
+    )
 
 
 def prepare_model(
@@ -95,7 +116,7 @@ def prepare_model(
     with clear_disk_errors(folder, writing=True), index_lock(folder):
         manifest, kept = _now(folder)
         _check_is_new(manifest, kept, model)
-        table = KeptTable(identity_of(model), other_table(model.fingerprint))
+        table = _as_kept(model)
         if kept.prepared is None or kept.prepared.table != table.table:
             replace(kept, prepared=table).write(folder)  # from here on nothing removes it
             remains.remove_other_tables(folder, manifest)
@@ -137,18 +158,32 @@ def switch_to_prepared(
     folder = absolute(folder)
     with clear_disk_errors(folder, writing=True), index_lock(folder):
         manifest, kept = _now(folder)
-        if kept.prepared is None or kept.prepared.bundle.fingerprint != model.fingerprint:
-            raise GalleryError(
-                f"no vectors of {model.name} are prepared; first: composir reindex --model NAME"
-            )
+        _check_is_prepared(kept, model)
         beside = Beside(folder, model, ProgressMeter(progress))
         if not beside.is_prepared():
             beside.prepare()
         own = KeptTable(manifest.bundle, manifest.table)
         replace(kept, former=own).write(folder)  # so that the table to go back to has its name
-        _make_own(folder, manifest, kept.prepared, OtherModels(former=own))
+        _make_own(folder, manifest, _as_kept(model), OtherModels(former=own))
         shutil.rmtree(folder / remains.BESIDE_NAME, ignore_errors=True)
     return models_of(folder)
+
+
+def _as_kept(model: EmbeddingModel) -> KeptTable:
+    return KeptTable(identity_of(model), other_table(model.fingerprint))
+
+
+def _check_is_prepared(kept: OtherModels, model: EmbeddingModel) -> None:
+    if kept.prepared is not None and kept.prepared.bundle.fingerprint == model.fingerprint:
+        return
+    if kept.former is not None and kept.former.bundle.fingerprint == model.fingerprint:
+        raise GalleryError(
+            f"{model.name} is the gallery's former model: go back to it (composir reindex "
+            "--rollback); or prepare another one (--model NAME)"
+        )
+    raise GalleryError(
+        f"no vectors of {model.name} are prepared; first: composir reindex --model NAME"
+    )
 
 
 def roll_back(folder: Path) -> ModelsOfGallery:
@@ -167,7 +202,7 @@ def roll_back(folder: Path) -> ModelsOfGallery:
         former = kept.former
         if former is None:
             raise GalleryError("the gallery keeps no former model to go back to")
-        table_of_kept(folder, former).check_files()
+        table_of_kept(folder, former)
         left = KeptTable(manifest.bundle, manifest.table)
         replace(kept, leaving=left).write(folder)
         _make_own(folder, manifest, former, replace(kept, former=left))

@@ -31,10 +31,10 @@ from composir.gallery.manifest import (
     has_lost_manifest,
     is_gallery,
     read_manifest,
-    table_of,
 )
 from composir.gallery.metadata import finish_widening
 from composir.gallery.origin import identity_of
+from composir.gallery.other_models import table_of
 from composir.gallery.salvage import Salvage
 from composir.gallery.store import EXACT_LIMIT, Store
 from composir.gallery.upkeep import index_lock

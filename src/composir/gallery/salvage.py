@@ -20,8 +20,9 @@ import numpy as np
 from composir.errors import GalleryDamagedError, GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import cleared
-from composir.gallery.manifest import BundleIdentity, table_of
+from composir.gallery.manifest import BundleIdentity
 from composir.gallery.matrix import fits, matrix_path, open_matrix
+from composir.gallery.other_models import table_of
 from composir.gallery.store import Store
 from composir.gallery.verify import sound_rows
 from composir.types import FloatArray

@@ -16,7 +16,7 @@ from composir.data.outputs import inside
 from composir.errors import GalleryError
 from composir.gallery import remains, rows
 from composir.gallery.disk_errors import VersionGoneError, cause_of, cleared, damaged, is_gone
-from composir.gallery.manifest import table_of
+from composir.gallery.other_models import table_of
 from composir.gallery.writing_memory import bounded_session
 from composir.types import FloatArray
 

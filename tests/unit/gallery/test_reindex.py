@@ -25,6 +25,7 @@ from composir.gallery.reindex import (
     roll_back,
     switch_to_prepared,
 )
+from composir.gallery.repair import repair_gallery
 from composir.gallery.store import Store
 from composir.types import Query
 from tests.fakes import COLOURS, ColourModel
@@ -277,3 +278,110 @@ def test_the_table_is_written_once_for_the_same_rows(
     monkeypatch.setattr(Beside, "prepare", lambda _: pytest.fail("nothing is to be done"))
     switch_to_prepared(scene.path, Turned())
     assert OtherModels().settled("images.lance") == OtherModels()
+
+
+@pytest.mark.parametrize("content", [None, '{"kind": "composir-gall'])
+def test_a_repair_takes_the_gallerys_own_table_and_no_other(
+    scene: Scene, content: str | None
+) -> None:
+    switch_to_new(scene, Turned())
+    manifest = scene.path / "composir-gallery.json"
+    manifest.unlink() if content is None else manifest.write_text(content)
+
+    repair_gallery(scene.path)
+
+    assert own_model(scene) == "turned"
+    assert read_manifest(scene.path).table == OTHER
+    Gallery.create_or_open(scene.path, Turned()).index([scene.first])
+    assert scene.tables() == sorted([OTHER, "images.lance"])
+    assert roll_back(scene.path).current.name == "colours"
+
+
+def test_a_preparation_that_was_killed_while_it_wrote_is_no_damage(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: Beside) -> Store:
+        data = scene.path / OTHER / "data"
+        data.mkdir(parents=True)
+        (data / "half.lance").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Beside, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_model(scene.path, Turned())
+    assert models_of(scene.path).prepared is None
+    with pytest.raises(GalleryError, match="goes on where it was"):
+        table_beside(scene.path)
+    assert prepare_model(scene.path, Turned()).prepared is not None
+    assert not (scene.path / OTHER / "data" / "half.lance").exists()
+
+
+def test_tables_that_are_prepared_again_do_not_pile_up(scene: Scene) -> None:
+    for _ in range(3):
+        prepare_model(scene.path, Turned())
+    assert len(list((scene.path / OTHER / "data").iterdir())) == 1
+
+
+def test_damage_beside_is_not_called_damage_of_the_gallery(scene: Scene) -> None:
+    prepare_model(scene.path, Turned())
+    next((scene.path / OTHER / "data").iterdir()).unlink()
+    told = r"vectors of turned .* are damaged .*--discard"
+    with pytest.raises(GalleryError, match=told):
+        models_of(scene.path)
+    with pytest.raises(GalleryError, match=told):
+        list(compare_models(scene.path, (scene.model, Turned()), [Query(text="red")]))
+    assert switch_to_prepared(scene.path, Turned()).current.name == "turned"
+    assert scene.best(open_gallery(scene.path, Turned()), "red") == "green"
+
+
+def noted(scene: Scene, **changes: object) -> None:
+    path = scene.path / OTHER_MODELS_NAME
+    note = json.loads(path.read_text())
+    note["prepared"] |= changes
+    path.write_text(json.dumps(note))
+
+
+@pytest.mark.parametrize("table", ["../x", "/etc", "images.lance/../../y", "cache", ""])
+def test_a_note_leads_to_no_other_folder(scene: Scene, table: str) -> None:
+    prepare_model(scene.path, Turned())
+    noted(scene, table=table)
+    with pytest.raises(GalleryError, match="is no table"):
+        switch_to_prepared(scene.path, Turned())
+    assert own_model(scene) == "colours"
+
+
+def test_a_switch_goes_by_the_model_and_not_by_the_note(scene: Scene) -> None:
+    prepare_model(scene.path, Turned())
+    bundle = {"name": "turned", "fingerprint": "turned-1", "dimension": 7, "folder": None}
+    noted(scene, bundle=bundle)
+    with pytest.raises(GalleryError, match="--discard"):
+        list(compare_models(scene.path, (scene.model, Turned()), [Query(text="red")]))
+    switch_to_prepared(scene.path, Turned())
+    assert scene.best(open_gallery(scene.path, Turned()), "red") == "green"
+
+
+def test_a_note_that_is_none_says_what_to_do(scene: Scene) -> None:
+    (scene.path / OTHER_MODELS_NAME).write_text("{")
+    with pytest.raises(GalleryError, match="delete it, and prepare them again"):
+        Gallery.create_or_open(scene.path, scene.model).index([scene.first])
+
+
+def test_a_switch_to_the_former_model_is_a_rollback(scene: Scene) -> None:
+    switch_to_new(scene, Turned())
+    with pytest.raises(GalleryError, match="--rollback"):
+        switch_to_prepared(scene.path, scene.model)
+
+
+def test_who_forgets_what_a_run_has_dropped_hears_of_other_models(scene: Scene) -> None:
+    switch_to_new(scene, Turned())
+    gone = next(scene.first.iterdir())
+    gone.unlink()
+    gallery = Gallery.create_or_open(scene.path, Turned())
+    gallery.index([scene.first])
+    with pytest.raises(GalleryError, match=r"knows nothing of .* composir reindex --discard"):
+        gallery.forget([gone])
+    discard_others(scene.path)
+    with pytest.raises(GalleryError, match=r"knows nothing of [^.]*\S+; nothing") as raised:
+        gallery.forget([gone])
+    assert "--discard" not in str(raised.value)
