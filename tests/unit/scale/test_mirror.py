@@ -544,3 +544,20 @@ def test_a_note_that_is_none_says_what_to_do(world: World) -> None:
     (copy_folder(G) / "composir-mirror.json").write_text("{")
     with pytest.raises(GalleryError, match="delete its folder, and it is fetched again"):
         fetched(G, world.told)
+
+
+def test_an_empty_mark_is_told_where_stores_give_no_part_of_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = MemoryFileSystem.cat_file
+
+    def ranged(store: MemoryFileSystem, path: str, **part: int) -> bytes:
+        content: bytes = whole(store, path, **part)
+        if part and not content:
+            raise OSError(22, "The requested range is not satisfiable")
+        return content
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", ranged)
+    MemoryFileSystem().pipe_file(f"{G}/composir-writer.json", b"")
+    with pytest.raises(GalleryError, match="delete it"):
+        world.index()
