@@ -7,6 +7,8 @@ the manifest, and the table that it leaves stays until it is discarded.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,7 +115,7 @@ def prepare_model(
         ModelError: If the model fails.
     """
     folder = absolute(folder)
-    with clear_disk_errors(folder, writing=True), index_lock(folder):
+    with _changing(folder):
         manifest, kept = _now(folder)
         _check_is_new(manifest, kept, model)
         table = _as_kept(model)
@@ -122,6 +124,14 @@ def prepare_model(
             remains.remove_other_tables(folder, manifest)
         Beside(folder, model, ProgressMeter(progress)).prepare()
     return models_of(folder)
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Hold a gallery's folder; in one that is none, no lock is made."""
+    read_manifest(folder)
+    with clear_disk_errors(folder, writing=True), index_lock(folder):
+        yield
 
 
 def _now(folder: Path) -> tuple[GalleryManifest, OtherModels]:
@@ -156,7 +166,7 @@ def switch_to_prepared(
         GalleryBusyError: If another process is changing the gallery.
     """
     folder = absolute(folder)
-    with clear_disk_errors(folder, writing=True), index_lock(folder):
+    with _changing(folder):
         manifest, kept = _now(folder)
         _check_is_prepared(kept, model)
         beside = Beside(folder, model, ProgressMeter(progress))
@@ -197,7 +207,7 @@ def roll_back(folder: Path) -> ModelsOfGallery:
         GalleryBusyError: If another process is changing the gallery.
     """
     folder = absolute(folder)
-    with clear_disk_errors(folder, writing=True), index_lock(folder):
+    with _changing(folder):
         manifest, kept = _now(folder)
         former = kept.former
         if former is None:
@@ -226,6 +236,6 @@ def discard_others(folder: Path) -> ModelsOfGallery:
         GalleryBusyError: If another process is changing the gallery.
     """
     folder = absolute(folder)
-    with clear_disk_errors(folder, writing=True), index_lock(folder):
+    with _changing(folder):
         remains.forget_others(folder, read_manifest(folder))
     return models_of(folder)

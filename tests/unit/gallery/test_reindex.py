@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composir.errors import GalleryError, QueryError
+from composir.errors import GalleryError, GalleryNotFoundError, QueryError
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.beside import Beside, switch_model
 from composir.gallery.comparison import (
@@ -385,3 +385,26 @@ def test_who_forgets_what_a_run_has_dropped_hears_of_other_models(scene: Scene) 
     with pytest.raises(GalleryError, match=r"knows nothing of [^.]*\S+; nothing") as raised:
         gallery.forget([gone])
     assert "--discard" not in str(raised.value)
+
+
+def test_pictures_that_have_all_gone_are_left_behind(scene: Scene) -> None:
+    for path in [*scene.first.iterdir(), *scene.second.iterdir()]:
+        path.unlink()
+    found = prepare_model(scene.path, Turned())
+    assert found.prepared is not None
+    assert (found.prepared.images, found.prepared.lacking) == (0, len(COLOURS))
+    assert switch_model(scene.path, Doubled()).dropped == len(COLOURS)
+
+
+def test_where_no_gallery_is_nothing_is_made(tmp_path: Path, scene: Scene) -> None:
+    for folder in (tmp_path / "none", scene.first):
+        for step in (
+            lambda at: prepare_model(at, Turned()),
+            lambda at: switch_to_prepared(at, Turned()),
+            roll_back,
+            discard_others,
+        ):
+            with pytest.raises(GalleryNotFoundError, match="composir index FOLDER"):
+                step(folder)
+    assert not (tmp_path / "none").exists()
+    assert not list(scene.first.glob("*.lock"))
