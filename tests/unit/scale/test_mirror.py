@@ -23,7 +23,7 @@ from composir.errors import (
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.mirror_note import mirror_note
 from composir.gallery.store import Store
-from composir.scale.mirror import Told, changed, copy_folder, fetched
+from composir.scale.mirror import Told, changed, copy_folder, fetched, local_files
 from composir.scale.mirror import copy as copies
 from composir.scale.mirror.local_files import published_files
 from composir.scale.mirror.published import (
@@ -561,3 +561,14 @@ def test_an_empty_mark_is_told_where_stores_give_no_part_of_nothing(
     MemoryFileSystem().pipe_file(f"{G}/composir-writer.json", b"")
     with pytest.raises(GalleryError, match="delete it"):
         world.index()
+
+
+def test_files_that_are_renamed_while_they_are_listed_stop_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.index()
+    before = published_files(copy_folder(G))
+    there = local_files._paths
+    renamed = ["images.lance/_transactions/1.txn#1", "images.lance/data/1.lance#1", "a.json#1"]
+    monkeypatch.setattr(local_files, "_paths", lambda folder: [*there(folder), *renamed])
+    assert published_files(copy_folder(G), still_written=True) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from composir.data.files import TEMPORARY_PREFIX
@@ -30,8 +31,9 @@ def published_files(folder: Path, *, still_written: bool = False) -> tuple[Publi
     found = []
     for path in _paths(folder):
         table = next((one for one in (folder / path).parents if one in newest), None)
-        if table is None or _is_of(folder / path, newest[table], still_written):
-            found.append(published_file(folder, path))
+        with suppress(FileNotFoundError):  # Lance renames what it has written
+            if table is None or _is_of(folder / path, newest[table], still_written):
+                found.append(published_file(folder, path))
     return tuple(found)
 
 
