@@ -572,3 +572,26 @@ def test_files_that_are_renamed_while_they_are_listed_stop_no_run(
     renamed = ["images.lance/_transactions/1.txn#1", "images.lance/data/1.lance#1", "a.json#1"]
     monkeypatch.setattr(local_files, "_paths", lambda folder: [*there(folder), *renamed])
     assert published_files(copy_folder(G), still_written=True) == before
+
+
+def test_what_is_written_while_it_is_sent_is_part_of_no_edition(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "SECONDS_BETWEEN_EDITIONS", 0.0)
+    sent = object_writes.upload
+
+    def written(local: Path, address: RemotePath) -> None:
+        if local.name == "failures.jsonl":
+            local.write_bytes(b"y" * 70_000)
+        sent(local, address)
+
+    with changed(G, world.told) as copy:
+        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
+        (copy.folder / "failures.jsonl").write_bytes(b"x" * 70_000)
+        with monkeypatch.context() as patch:
+            patch.setattr(copies, "upload", written)
+            copy.publish_if_due()
+        assert read_published(G) is None
+    world.at("b")
+    fetched(G, world.told)
+    assert (copy_folder(G) / "failures.jsonl").read_bytes() == b"y" * 70_000

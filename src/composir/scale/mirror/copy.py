@@ -278,7 +278,10 @@ class Copy:
         self._check_nobody_else()
         base = self._base or Published("", ())
         there = set(base.files)
-        self._upload([file for file in files if file.text is None and file not in there])
+        new = [file for file in files if file.text is None and file not in there]
+        self._upload(new)
+        if not all(file.is_at(self.folder) for file in new):  # it was written meanwhile
+            return
         dropped = base.objects - {file.object for file in files}
         made = Published(uuid4().hex, files, tuple(sorted(dropped)))
         self._announce(made)
