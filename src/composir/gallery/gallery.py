@@ -20,7 +20,7 @@ from composir.gallery.manifest import TABLE_NAME, read_manifest
 from composir.gallery.mirror_note import MIRROR_NOTE
 from composir.gallery.origin import identity_of
 from composir.gallery.progress import ProgressCallback, ProgressMeter
-from composir.gallery.remains import CACHE_NAME
+from composir.gallery.remains import CACHE_NAME, forget_others
 from composir.gallery.store import Store
 from composir.gallery.upkeep import LOCK_NAME, index_lock, prepare_folder, read_sidecar, tidy
 from composir.limits import MOST_BATCH
@@ -151,6 +151,7 @@ class Gallery(GalleryContents):
             forgetting = Forgetting(store, self._manifest, wanted)
             report = forgetting.report()
             if not dry_run:
+                forget_others(self.path, self._manifest)  # as long as it is known what to forget
                 self._manifest = forgetting.carry_out().updated_now()
                 tidy(store, self._manifest, self._exact_limit, purge=True)
                 self._manifest.write(self.path)

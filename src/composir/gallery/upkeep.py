@@ -22,12 +22,7 @@ from composir.gallery.disk_errors import clear_disk_errors, damaged
 from composir.gallery.manifest import BundleIdentity, GalleryManifest
 from composir.gallery.matrix import forget_matrices
 from composir.gallery.mirror_note import refuse_to_change_copy
-from composir.gallery.remains import (
-    CACHE_NAME,
-    CONTENTS_NAME,
-    forget_others,
-    remove_other_tables,
-)
+from composir.gallery.remains import CACHE_NAME, CONTENTS_NAME, remove_other_tables
 from composir.gallery.store import Store
 
 if TYPE_CHECKING:
@@ -77,7 +72,6 @@ def tidy(store: Store, manifest: GalleryManifest, exact_limit: int, *, purge: bo
     forget_matrices(store, folder)
     remove_other_tables(folder, manifest)
     if purge:
-        forget_others(folder, manifest)
         from composir.gallery.members import forget_contents
         from composir.gallery.rerank import forget_reranked
 

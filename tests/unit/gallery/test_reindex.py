@@ -16,6 +16,7 @@ from composir.gallery.comparison import (
     sampled_queries,
     table_beside,
 )
+from composir.gallery.forget import Forgetting
 from composir.gallery.manifest import GalleryManifest, other_table, read_manifest
 from composir.gallery.other_models import OTHER_MODELS_NAME, OtherModels, read_other_models
 from composir.gallery.reindex import (
@@ -408,3 +409,20 @@ def test_where_no_gallery_is_nothing_is_made(tmp_path: Path, scene: Scene) -> No
                 step(folder)
     assert not (tmp_path / "none").exists()
     assert not list(scene.first.glob("*.lock"))
+
+
+def test_forgetting_that_is_killed_leaves_nothing_with_other_models(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch_to_new(scene, Turned())
+    gallery = open_gallery(scene.path, Turned())
+
+    def killed(_: Forgetting) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Forgetting, "carry_out", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gallery.forget([scene.first / "red.png"])
+    assert scene.tables() == [OTHER]
+    assert gallery.forget([scene.first / "red.png"]).images == 1
