@@ -18,6 +18,7 @@ class BareModel:
     splicing = None
     joint = None
     mean_image: FloatArray | None = None
+    spread: FloatArray | None = None
     known_texts: Mapping[str, FloatArray] = {}
     sentence = "{}"
 

@@ -45,6 +45,7 @@ class RandomVectors(BareModel):
         self.composer_settings = model.composer_settings
         self.confidence_settings = model.confidence_settings
         self.mean_image = model.mean_image
+        self.spread = model.spread
         self.sentence = model.sentence
         self._random = np.random.default_rng(0)
 

@@ -48,6 +48,7 @@ class ColourModel:
     splicing = None
     joint = None
     mean_image: ClassVar[FloatArray | None] = None
+    spread: ClassVar[FloatArray | None] = None
     known_texts: ClassVar[Mapping[str, FloatArray]] = {}
     sentence = "{}"
 

@@ -10,6 +10,9 @@ with the reference instead:
 
     query = normalise((1 - d) (the above) + d (v + description t))
 
+With `evened` each of these vectors is divided by its spread first, or by a power of it
+(`compose.spread`).
+
 Plain composing is `sentence` alone. `direction` and `image` are the arithmetic of directions (docs:
 methods, section 3): what the words change is moved to where the reference really is, which keeps
 what pseudo-words lose of it. So are c, what the words replace, and m, the way that pictures move
@@ -21,11 +24,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from composir.compose.sphere import normalised
+from composir.compose.spread import Evening
 from composir.data.fields import ManifestPart
 from composir.data.schema import first_problem
 from composir.errors import QueryError
@@ -48,7 +53,11 @@ class BlendWeights(ManifestPart):
         description: Of t against the reference in a text that describes all of what is asked for; 0
             to blend such texts as any other.
         negative_weight: How much it costs a picture to show what a negative text names.
+        evened: To divide each term by how far its similarities spread over pictures: 1 wholly, 0
+            not at all, between them by that power of it.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"evened"})
 
     sentence: float = Field(default=1.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     direction: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
@@ -58,6 +67,7 @@ class BlendWeights(ManifestPart):
     learned: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     description: float = Field(default=0.0, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
     negative_weight: float = Field(default=0.5, ge=0.0, le=MOST_WEIGHT, allow_inf_nan=False)
+    evened: float | None = Field(default=None, ge=0.0, le=1.0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _blend_something(self) -> BlendWeights:
@@ -93,6 +103,7 @@ class BlendWeights(ManifestPart):
 
 
 _Term = Callable[[], FloatArray]
+_Part = tuple[str, float, _Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class Terms:
         exchange: c, not of unit norm; None where nobody computes it.
         learned: m, likewise.
         described: d, (n, 1) from 0 to 1; None where no text describes all.
+        evening: What evens them; None where the model knows no spread.
     """
 
     composed: _Term | None = None
@@ -116,11 +128,13 @@ class Terms:
     exchange: _Term | None = None
     learned: _Term | None = None
     described: _Term | None = None
+    evening: Evening | None = None
 
     def remembered(self) -> Terms:
         """The same, each computed at most once."""
-        terms = (getattr(self, one.name) for one in fields(self))
-        return Terms(*(term and cache(term) for term in terms))
+        terms = [getattr(self, one.name) for one in fields(self) if one.name != "evening"]
+        made: list[Any] = [*(term and cache(term) for term in terms), self.evening]
+        return Terms(*made)
 
 
 def blend(weights: BlendWeights, terms: Terms) -> FloatArray:
@@ -138,39 +152,72 @@ def mix(weights: BlendWeights, terms: Terms) -> FloatArray:
     Returns:
         (n, D) float32; of terms that are no vectors but, say, their scores, the mix of these.
     """
-    change = _mixed(_weighted(weights, terms))
-    if not weights.description or terms.described is None or terms.composed is None:
+    alone = _alone(weights, terms)
+    if alone is not None:
+        return alone()
+    evening = _evening(weights, terms)
+    change = _mixed(_weighted(weights, terms), evening)
+    if not weights.description or terms.described is None:
         return change
     share = terms.described()
-    return (1.0 - share) * change + share * _mixed(_described(weights, terms))
+    return (1.0 - share) * change + share * _mixed(_described(weights, terms), evening)
 
 
-def _mixed(parts: Iterable[tuple[float, _Term]]) -> FloatArray:
-    mixed = [np.float32(weight) * term() for weight, term in parts if weight]
+def _evening(weights: BlendWeights, terms: Terms) -> Evening | None:
+    power, evening = weights.evened, terms.evening
+    if not power:
+        return None
+    if evening is None:
+        raise QueryError("this model does not know its spread (`spread`): set evened to 0")
+    return lambda name, vectors: evening(name, vectors) ** np.float32(power)
+
+
+def _mixed(parts: Iterable[_Part], evening: Evening | None) -> FloatArray:
+    mixed = [_scaled(*part, evening) for part in parts if part[1]]
     return np.asarray(np.sum(mixed, axis=0, dtype=np.float32))
 
 
-def _described(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
+def _scaled(name: str, weight: float, term: _Term, evening: Evening | None) -> FloatArray:
+    vectors = term()
+    share = np.float32(weight) if evening is None else np.float32(weight) * evening(name, vectors)
+    return np.asarray(share * vectors, dtype=np.float32)
+
+
+def _described(weights: BlendWeights, terms: Terms) -> list[_Part]:
     """Reference and text, where the text says it all; a device without v has s for it."""
+    name = "image" if weights.needs_image else "sentence"
     reference = terms.image if weights.needs_image else terms.sentence
     assert reference is not None  # a composed sentence has a reference
     assert terms.text is not None  # and a text
-    return [(1.0, reference), (weights.description, terms.text)]
+    return [(name, 1.0, reference), ("text", weights.description, terms.text)]
 
 
-def _weighted(weights: BlendWeights, terms: Terms) -> list[tuple[float, _Term]]:
+def _alone(weights: BlendWeights, terms: Terms) -> _Term | None:
+    """The only term of words alone, or of a reference alone."""
     if terms.sentence is None or terms.image is None:
         if terms.text is None:
             raise QueryError("an empty query: give an image, words, or both")
-        return [(1.0, terms.text)]
+        return terms.text
     if terms.composed is None or terms.text is None:
         # A sentence describes its picture less well than the picture's own vector does.
-        return [(1.0, terms.image if weights.needs_image else terms.sentence)]
-    changes = ((weights.exchange, terms.exchange), (weights.learned, terms.learned))
+        return terms.image if weights.needs_image else terms.sentence
+    return None
+
+
+def _weighted(weights: BlendWeights, terms: Terms) -> list[_Part]:
+    composed, sentence, image, text = terms.composed, terms.sentence, terms.image, terms.text
+    assert composed is not None  # as `_alone` says
+    assert sentence is not None
+    assert image is not None
+    assert text is not None
+    changes = (
+        ("exchange", weights.exchange, terms.exchange),
+        ("learned", weights.learned, terms.learned),
+    )
     return [
-        (weights.sentence + weights.direction, terms.composed),
-        (-weights.direction, terms.sentence),
-        (weights.image, terms.image),
-        (weights.text, terms.text),
-        *((weight, term) for weight, term in changes if term is not None),
+        ("composed", weights.sentence, composed),
+        ("direction", weights.direction, lambda: composed() - sentence()),
+        ("image", weights.image, image),
+        ("text", weights.text, text),
+        *((name, weight, term) for name, weight, term in changes if term is not None),
     ]

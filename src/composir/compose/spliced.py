@@ -19,6 +19,7 @@ from composir.compose.changes import Changes, PhraseSpace, PictureMoves
 from composir.compose.description import described_if_any
 from composir.compose.readings import Readings
 from composir.compose.retrieved import PhraseVectors
+from composir.compose.spread import evening_by
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens, TokenGraph, checked_words
 from composir.compose.trained import ComposerFolder, QueryCosts
@@ -193,6 +194,7 @@ class SplicedComposer:
             exchange=lambda: changes()[0],
             learned=lambda: changes()[1],
             described=described,
+            evening=evening_by(self.model.spread) if self.weights.evened else None,
         )
 
     def _readings(

@@ -21,6 +21,7 @@ from PIL import Image
 
 from composir.compose.arithmetic import slerp, weighted_sum
 from composir.compose.base import ComposedQueries
+from composir.compose.spread import factor_of
 from composir.foundation.calibration import auc, chosen_limits, coefficients, logistic
 from composir.gallery.confidence import ConfidenceCalibration, expected_best
 from composir.gallery.opinion import FIRST
@@ -82,10 +83,17 @@ def read_sample() -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Settings as a bundle's manifest has them, and the mean picture, (D,) float32."""
+    """Settings as a bundle's manifest has them, and what is known of its pictures' vectors.
+
+    Attributes:
+        fields: The settings.
+        mean: Their mean, (D,) float32.
+        spread: Factor of their covariance, (D, D) float32.
+    """
 
     fields: dict[str, Any]
     mean: FloatArray
+    spread: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ def fit_settings(model: EmbeddingModel, sample: Sample, say: Callable[[str], Non
         "composers": {name: {"alpha": one.alpha} for name, one in weights.items()},
         "confidence": confidence,
     }
-    return Fitted(fields, mean)
+    return Fitted(fields, mean, factor_of(vectors))
 
 
 def copy_limit(model: EmbeddingModel, pictures: Sequence[Image.Image]) -> float:

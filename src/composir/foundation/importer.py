@@ -28,7 +28,7 @@ from composir.model.bundle import Bundle, Manifest, save_manifest
 
 Quantise: TypeAlias = Literal["int8"]
 TEMPLATES = {"pseudo_word": "a photo of {}", "composed": "a photo of {} that {text}"}
-MEAN_IMAGE = "mean_image.npy"
+MEAN_IMAGE, SPREAD = "mean_image.npy", "spread.npy"
 _ABANDONED_SECONDS = 24 * 3600.0
 UNKNOWN_LICENCE = "unknown"
 """What a bundle states where the checkpoint's card states no licence."""
@@ -128,8 +128,9 @@ def _fitted(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     model = Model(Bundle.load(folder))
     made = fit_settings(model, read_sample(), say)
     np.save(folder / MEAN_IMAGE, made.mean)
-    known = write_phrases(model)
-    fields = {**made.fields, "mean_image": MEAN_IMAGE, "known_texts": known}
+    np.save(folder / SPREAD, made.spread.astype(np.float16))
+    of_space = {"mean_image": MEAN_IMAGE, "spread": SPREAD, "known_texts": write_phrases(model)}
+    fields = {**made.fields, **of_space}
     framing = model.manifest.text.framing
     if framing is not None and framing.temperature is not None:
         fields["composers"]["replace"] = {"temperature": framing.temperature}

@@ -62,6 +62,13 @@ class EmbeddingModel(Protocol):
         """
 
     @property
+    def spread(self) -> FloatArray | None:
+        """Factor F of the covariance of pictures' vectors, (r, D) float32; None if unknown.
+
+        Composers divide vectors by how far their similarities spread (`compose.spread`).
+        """
+
+    @property
     def known_texts(self) -> Mapping[str, FloatArray]:
         """Vectors of texts that come with the model, (D,) float32 of unit norm each."""
 

@@ -177,17 +177,20 @@ class Manifest(ModelManifest):
         templates: Named sentences with `{}` where pseudo-words go.
         mean_image: File with the mean vector of many unrelated pictures, (D,) float32, which
             confidence is judged against; None where there is none.
+        spread: File with a factor F, (r, D) float16, of the covariance F'F of the vectors of many
+            unrelated pictures, by which composers even what they blend; None where there is none.
         known_texts: Texts that come up in most queries, with their vectors; None where all texts
             are encoded.
     """
 
-    later: ClassVar[frozenset[str]] = ModelManifest.later | {"known_texts"}
+    later: ClassVar[frozenset[str]] = ModelManifest.later | {"known_texts", "spread"}
 
     word_dimension: int = Field(gt=0, le=MOST_WIDTH)
     image: ImageSide
     text: TextSide
     templates: dict[str, str]
     mean_image: str | None = None
+    spread: str | None = None
     known_texts: KnownTexts | None = None
 
     @model_validator(mode="after")
@@ -226,7 +229,13 @@ class Bundle(CheckedFolder[Manifest]):
         names = (image.graph, text.graph, text.tokenizer, words.values, words.scales)
         known = self.manifest.known_texts
         brought = (known.vectors, known.texts) if known else ()
-        further = (text.tower, text.matching, self.manifest.mean_image, *brought)
+        further = (
+            text.tower,
+            text.matching,
+            self.manifest.mean_image,
+            self.manifest.spread,
+            *brought,
+        )
         return tuple(name for name in (*names, *further) if name)
 
     def mean_image(self) -> FloatArray | None:
@@ -244,6 +253,22 @@ class Bundle(CheckedFolder[Manifest]):
         path = self.file(name)
         mean = read_array(path, BundleError, shape=shape, dtypes=("float32",), finite=True)
         return np.asarray(mean, dtype=np.float32)
+
+    def spread(self) -> FloatArray | None:
+        """Factor of the covariance of pictures' vectors, (r, D) float32; None where it has none.
+
+        Raises:
+            BundleError: If its file is damaged or holds something else.
+        """
+        name = self.manifest.spread
+        if name is None:
+            return None
+        from composir.data.untrusted_arrays import read_array
+
+        shape = (None, self.manifest.dimension)
+        path = self.file(name)
+        factor = read_array(path, BundleError, shape=shape, dtypes=("float16",), finite=True)
+        return np.asarray(factor, dtype=np.float32)
 
     def known_texts(self) -> dict[str, FloatArray]:
         """Vectors of texts that it brings, (D,) float32 of unit norm; none of another text side.

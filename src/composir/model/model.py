@@ -79,6 +79,15 @@ class Model(ModelOfBundle[Bundle]):
         return self.bundle.mean_image()
 
     @once_property
+    def spread(self) -> FloatArray | None:
+        """Factor F of the covariance of pictures' vectors, (r, D) float32; None if unknown.
+
+        Raises:
+            BundleError: If its file is damaged.
+        """
+        return self.bundle.spread()
+
+    @once_property
     def known_texts(self) -> Mapping[str, FloatArray]:
         """Vectors of texts that come with the model, (D,) float32 of unit norm each.
 

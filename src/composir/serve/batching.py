@@ -237,6 +237,11 @@ class BatchedModel:
         return self.inner.mean_image
 
     @property
+    def spread(self) -> FloatArray | None:
+        """The model's."""
+        return self.inner.spread
+
+    @property
     def known_texts(self) -> Mapping[str, FloatArray]:
         """The model's."""
         return self.inner.known_texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TERMS = ("sentence", "direction", "image", "text", "exchange", "learned", "description")
+EVENED = "evened"
+"""How far terms are evened: not searched along the others, since it makes other weights best."""
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 GRID = {
     "sentence": (1.0,),
@@ -83,12 +85,14 @@ class BlendChoice:
         score: Mean recall@10 over the dev sets, percent.
         scores: Recall@10 by dev set.
         tried: How many blends were ranked.
+        fixed: Weights that were not searched.
     """
 
     settings: Mapping[str, float]
     score: float
     scores: Mapping[str, float]
     tried: int
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def told(self) -> str:
@@ -107,6 +111,7 @@ class BlendChoice:
             CRITERION[0]: self.score,
             "by_dev_set": dict(self.scores),
             "blends_tried": self.tried,
+            **({"fixed": dict(self.fixed)} if self.fixed else {}),
         }
 
 
@@ -140,7 +145,8 @@ def choose_weights(
     if not _asks(best):
         raise TrainingError(f"the weights {held} leave nothing to blend")
     recalls = {one.dev.name: one.scores([BlendWeights(**best)])[0][0] for one in dev}
-    return BlendChoice(best, float(np.mean([*recalls.values()])), recalls, len(known))
+    score_of_best = float(np.mean([*recalls.values()]))
+    return BlendChoice(best, score_of_best, recalls, len(known), dict(fixed or {}))
 
 
 def _asks(weights: Mapping[str, float]) -> bool:
@@ -204,8 +210,11 @@ def parse_fixed(texts: Sequence[str]) -> dict[str, float]:
             fixed[name] = float(value)
         except ValueError as error:
             raise TrainingError(f"--fix {text}: write WEIGHT=VALUE, e.g. image=0") from error
-        if name not in TERMS or not 0.0 <= fixed[name] < float("inf"):
-            raise TrainingError(f"--fix {text}: the weights are {', '.join(TERMS)}, 0 or more")
+        if name == EVENED and fixed[name] > 1.0:
+            raise TrainingError(f"--fix {text}: evened is from 0 to 1")
+        if name not in {*TERMS, EVENED} or not 0.0 <= fixed[name] < float("inf"):
+            known = ", ".join((*TERMS, EVENED))
+            raise TrainingError(f"--fix {text}: the weights are {known}, 0 or more")
     return fixed
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from composir.bench.metrics import CRITERION, Ranks, TargetPlaces, refuse_unranked
 from composir.bench.protocol import Rankings, outcomes
 from composir.compose.blend import BlendWeights, Terms, mix
+from composir.compose.spread import Evening
 from composir.train.dev_set import DevSet
 from composir.types import FloatArray
 
@@ -47,10 +48,19 @@ class BlendTrials:
         names = ["composed", "sentence", "image", "text"]
         names += [name for name in ("exchange", "learned") if name not in self.idle]
         self._vectors = np.stack([getattr(terms, name)() for name in names], axis=1)
-        self._alone = replace(_units(names, len(self._vectors)), described=terms.described)
+        units = _units(names, len(self._vectors))
+        evening = None if terms.evening is None else self._evening(terms.evening, names)
+        self._alone = replace(units, described=terms.described, evening=evening)
         self._places = _places(dev)
         self._kept: dict[int, FloatArray] = {}
         self._known: dict[BlendWeights, Scores] = {}
+
+    def _evening(self, evening: Evening, names: Sequence[str]) -> Evening:
+        """The factors of the vectors that the units stand for."""
+        vectors = dict(zip(names, self._vectors.swapaxes(0, 1), strict=True))
+        vectors["direction"] = vectors["composed"] - vectors["sentence"]
+        factors = {name: evening(name, those) for name, those in vectors.items()}
+        return lambda name, _: factors[name]
 
     def scores(self, tried: Sequence[BlendWeights]) -> list[Scores]:
         """Score blends; the more of them at once, the less each costs."""

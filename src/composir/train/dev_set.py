@@ -17,6 +17,7 @@ from composir.compose.base import QueryBatch
 from composir.compose.blend import Terms
 from composir.compose.changes import Changes
 from composir.compose.description import described_if_any
+from composir.compose.spread import evening_by
 from composir.compose.template import filled, without_reference
 from composir.compose.token_graph import LightTokens
 from composir.compose.trained import Templates
@@ -104,6 +105,7 @@ def terms_of(
     plain: SplicingEncoder,
     adapted: SplicingEncoder | None = None,
     changes: Changes | None = None,
+    spread: FloatArray | None = None,
 ) -> Terms:
     """Encode the sentences of a dev set.
 
@@ -115,7 +117,9 @@ def terms_of(
         plain: The model's text encoder.
         adapted: Encodes the composed sentences instead, if given.
         changes: Gives what the texts change, if that is part of the blend.
+        spread: The model's, (r, D) float32; None if unknown.
     """
+    evening = evening_by(spread)
     composed = [filled(templates.composed, text) for text in dev.words]
     words = [tokens.words[place] for place in dev.place]
     asked = (adapted or plain).encode_spliced(composed, words)[0]
@@ -125,9 +129,9 @@ def terms_of(
     described = described_if_any(dev.words)
     four = (lambda: asked, lambda: own, lambda: image, lambda: dev.texts)
     if changes is None:
-        return Terms(*four, described=described)
+        return Terms(*four, described=described, evening=evening)
     made = changes(image, dev.words)
-    return Terms(*four, lambda: made[0], lambda: made[1], described)
+    return Terms(*four, lambda: made[0], lambda: made[1], described, evening)
 
 
 def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
@@ -140,4 +144,4 @@ def composer_terms(folder: Path, model: Model, dev: DevSet) -> Terms:
     tokens = composer.tokens(batch)
     templates = composer.folder.manifest.templates
     encoders = (model.texts, composer.composed_texts())
-    return terms_of(dev, tokens, templates, *encoders, composer.changes())
+    return terms_of(dev, tokens, templates, *encoders, composer.changes(), model.spread)

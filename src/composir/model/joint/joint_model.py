@@ -52,6 +52,7 @@ class JointModel(ModelOfBundle[JointBundle]):
     splicing = None
     sentence = "{}"
     mean_image = None
+    spread = None
     known_texts: ClassVar[Mapping[str, FloatArray]] = {}
 
     def __init__(self, bundle: JointBundle, threads: int | None = None) -> None:
