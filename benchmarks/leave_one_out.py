@@ -116,8 +116,14 @@ class Choices:
             found.append((settings, dict(zip(dev, scored, strict=True))))
         return found
 
-    def blend(self, folder: Path, left_out: str) -> Settings:
-        """The best blend of a trained composer over the other domains, in their other words too."""
+    def blend(self, folder: Path, left_out: str, fixed: Settings) -> Settings:
+        """The best blend of a trained composer over the other domains, in their other words too.
+
+        Args:
+            folder: The composer's.
+            left_out: Name of the domain.
+            fixed: Weights that the recipe does not search, e.g. `evened`.
+        """
         if folder not in self._blends:
             self._blends[folder] = {
                 name: BlendTrials(one, composer_terms(folder, self.model, one))
@@ -125,7 +131,7 @@ class Choices:
             }
         parts = self._blends[folder].items()
         others = [part for name, part in parts if name.partition(",")[0] != left_out]
-        return dict(choose_weights(others).settings)
+        return dict(choose_weights(others, fixed).settings)
 
 
 def best(trials: Sequence[Trial], names: Sequence[str]) -> Trial:

@@ -30,6 +30,7 @@ from composir.bench.evaluation import VectorSource, load_tasks, prepare
 from composir.bench.suite import Method, Plan, RunOutput, result_path, run_plan
 from composir.bench.task import LoadOptions
 from composir.bench.tune import Tuned, parse_grid, tune
+from composir.compose.trained import ComposerFolder
 from composir.encode.feature_store import FeatureStore
 from composir.model import Model, load_model
 from composir.model.base import EmbeddingModel
@@ -183,9 +184,16 @@ def methods_without(
         ships = choices.model.composer_folders().get(name)
         for folder in folders:
             composer = name if folder == ships else str(folder)
-            found.append((name, Method(composer, choices.blend(folder, domain))))
+            blend = choices.blend(folder, domain, fixed_weights(ships or folder))
+            found.append((name, Method(composer, blend)))
             told(f"without {domain}: {found[-1][1]}")
     return found
+
+
+def fixed_weights(folder: Path) -> dict[str, float]:
+    """Weights that a composer's recipe did not search, as its record says (`train blend --fix`)."""
+    chosen = ComposerFolder.load(folder).manifest.training.get("blend", {})
+    return dict(chosen.get("fixed", {}))
 
 
 def own_methods(tuned: Sequence[Tuned], model: Model) -> list[Method]:

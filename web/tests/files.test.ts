@@ -5,6 +5,7 @@ import { expectedBest, judged } from "../src/files/confidence";
 import type { Calibration, PageDocument } from "../src/files/document";
 import { composed, describedShare, movedAway } from "../src/files/compose";
 import { filled, framed, withoutStar, type Sentence } from "../src/files/sentences";
+import { eveningBy } from "../src/files/spread";
 import { half, order, unit, unitRows } from "../src/files/vectors";
 
 const PLAIN: Calibration = {
@@ -94,6 +95,18 @@ describe("a query", () => {
     const { query } = await composed(telling, texts, [picture], "a dog, a cat, a hat", 0);
     const expected = unit(Float32Array.of(0, 1, 3));
     query.forEach((value, n) => expect(value).toBeCloseTo(expected[n]!, 5));
+    seen.splice(0);
+  });
+
+  test("says of each term as much as its weight where terms are evened", async () => {
+    const factor = [Float32Array.of(4, 0, 0), Float32Array.of(0, 1, 0), Float32Array.of(0, 0, 1)];
+    const evening = eveningBy(factor);
+    expect(evening(Float32Array.of(2, 0, 0)) * 8).toBeCloseTo(Math.sqrt(18 / 3), 5);
+    expect(evening(Float32Array.of(0, 0, 0))).toBe(0);
+    const half = { ...page, weights: { ...page.weights, sentence: 0, direction: 0, text: 1, evened: 1 } };
+    const shown = { ...picture, vector: Float32Array.of(1, 0, 0) };
+    const { query } = await composed(half, texts, [shown], "in red", 0, evening);
+    expect(query[2]! / query[0]!).toBeCloseTo(4, 5);
     seen.splice(0);
   });
 

@@ -167,6 +167,8 @@ def _contents(
     ids, vectors = gallery.vectors([image.id for image in images])
     rows = vectors[[ids.index(image.id) for image in images]]
     yield "vectors.bin", rows.astype("<f2").tobytes()
+    if composer.weights.evened and model.spread is not None:
+        yield "model/spread.bin", model.spread.astype("<f2").tobytes()
     document = _document(gallery, model, composer, images)
     yield DOCUMENT, (json.dumps(document, ensure_ascii=True) + "\n").encode()
 

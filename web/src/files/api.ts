@@ -10,8 +10,9 @@ import { text } from "../text";
 import { composed, movedAway, type Seen } from "./compose";
 import { judged } from "./confidence";
 import { KNOWN_PAGE, type PageDocument, type StoredImage } from "./document";
+import { eveningBy, type Evening } from "./spread";
 import { Texts } from "./texts";
-import { dot, order, unitRows, type Vector } from "./vectors";
+import { dot, order, rowsOf, unitRows, type Vector } from "./vectors";
 
 const COMPARED = 5; // so many hits are looked at for the confidence
 const SHOWN_METADATA = { rank: 0, score: 0, duplicates: [], unreachable: false } as const;
@@ -21,6 +22,7 @@ interface Opened {
   readonly vectors: readonly Vector[];
   readonly places: ReadonlyMap<string, number>;
   readonly texts: Texts;
+  readonly evening: Evening | null;
 }
 
 export class FilesApi implements Api {
@@ -116,10 +118,10 @@ export class FilesApi implements Api {
     };
   }
 
-  async #composed(asked: Asked, { page, vectors, places, texts }: Opened): ReturnType<typeof composed> {
+  async #composed(asked: Asked, { page, vectors, places, texts, evening }: Opened): ReturnType<typeof composed> {
     const vectorOf = (id: string): Vector => vectors[placeOf(id, places)]!;
     const pictures = await Promise.all(asked.references.map((sent) => this.#seen(sent, page, vectorOf)));
-    const made = await composed(page, texts, pictures, asked.text, asked.balance);
+    const made = await composed(page, texts, pictures, asked.text, asked.balance, evening);
     return { ...made, query: movedAway(made.query, asked.unlike.map(vectorOf), page.mean_image) };
   }
 
@@ -145,10 +147,11 @@ export class FilesApi implements Api {
       fetched(this.#document).then((response) => response.json() as Promise<PageDocument>),
       bytesOf("vectors.bin"),
     ]);
+    const evening = page.weights.evened ? eveningBy(rowsOf(await bytesOf("model/spread.bin"), page.dimension)) : null;
     if (page.schema_version > KNOWN_PAGE) throw new Error(text.errors.newer);
     const places = new Map(page.images.map(({ id }, n) => [id, n]));
     const texts = new Texts(page.text, addressOf("model/"), this.#runtime);
-    return { page, vectors: unitRows(bytes, page.dimension), places, texts };
+    return { page, vectors: unitRows(bytes, page.dimension), places, texts, evening };
   }
 }
 

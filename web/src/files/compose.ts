@@ -3,6 +3,7 @@
 import type { Look } from "../encode/encoder";
 import type { Descriptions, PageDocument } from "./document";
 import { around, filled, framed, plain, withoutStar, type Sentence } from "./sentences";
+import type { Evening } from "./spread";
 import { mixed, unit, type Vector } from "./vectors";
 
 const FEEDBACK = 0.5;
@@ -22,11 +23,11 @@ export interface Composed {
 
 /** One query of words, of pictures, or of both. */
 export async function composed(
-  page: PageDocument, texts: TextReader, pictures: readonly Seen[], words: string, balance: number,
+  page: PageDocument, texts: TextReader, pictures: readonly Seen[], words: string, balance: number, evening: Evening | null = null,
 ): Promise<Composed> {
   if (pictures.length === 0) return ofWords(page, texts, words);
   const queries = await Promise.all(
-    pictures.map((picture) => (words ? ofBoth(page, texts, picture, words, balance) : ofPicture(page, texts, picture))),
+    pictures.map((picture) => (words ? ofBoth(page, texts, picture, words, balance, evening) : ofPicture(page, texts, picture))),
   );
   return { query: queries.length === 1 ? queries[0]! : unit(mixed(...queries.map((query) => [1, query] as const))), framed: null };
 }
@@ -43,7 +44,7 @@ async function ofPicture(page: PageDocument, texts: TextReader, { tokens, vector
 }
 
 async function ofBoth(
-  page: PageDocument, texts: TextReader, picture: Seen, words: string, balance: number,
+  page: PageDocument, texts: TextReader, picture: Seen, words: string, balance: number, evening: Evening | null,
 ): Promise<Vector> {
   const { weights, templates } = page;
   const [both, alone, change] = await texts.read([
@@ -52,12 +53,16 @@ async function ofBoth(
     plain(withoutStar(words)),
   ]);
   const own = picture.vector ? unit(picture.vector) : alone!;
-  const changed = mixed(
-    [weights.sentence + weights.direction, both!], [-weights.direction, alone!], [weights.image, own], [weights.text, change!],
-  );
   const told = weights.description > 0 ? describedShare(page.descriptions, words) : 0;
+  const kept = 1 - told;
   const reference = weights.image > 0 ? own : alone!;
-  const query = unit(mixed([1 - told, changed], [told, reference], [told * weights.description, change!]));
+  const term = (weight: number, vector: Vector): readonly [number, Vector] =>
+    [weight && evening ? weight * evening(vector) ** (weights.evened ?? 0) : weight, vector];
+  const query = unit(mixed(
+    term(kept * weights.sentence, both!), term(kept * weights.direction, mixed([1, both!], [-1, alone!])),
+    term(kept * weights.image, own), term(kept * weights.text, change!),
+    term(told, reference), term(told * weights.description, change!),
+  ));
   const share = Math.abs(balance);
   return share === 0 ? query : unit(mixed([1 - share, query], [share, balance < 0 ? own : change!]));
 }

@@ -20,6 +20,7 @@ export interface Weights {
   readonly image: number;
   readonly text: number;
   readonly description: number;
+  readonly evened?: number; // the power of a term's spread that divides it
 }
 
 /** Which texts describe all of what is asked for (`compose/description.py`), in words that carry content. */

@@ -4,11 +4,14 @@ export type Vector = Float32Array;
 
 /** Numbers of half precision, little-endian, as rows of unit norm. */
 export function unitRows(bytes: ArrayBuffer, dimension: number): Vector[] {
+  return rowsOf(bytes, dimension).map(unit);
+}
+
+/** The same as they are stored. */
+export function rowsOf(bytes: ArrayBuffer, dimension: number): Vector[] {
   const halves = new DataView(bytes);
   const values = Float32Array.from({ length: bytes.byteLength / 2 }, (_, n) => half(halves.getUint16(2 * n, true)));
-  return Array.from({ length: values.length / dimension }, (_, row) =>
-    unit(values.subarray(row * dimension, (row + 1) * dimension)),
-  );
+  return Array.from({ length: values.length / dimension }, (_, row) => values.subarray(row * dimension, (row + 1) * dimension));
 }
 
 export function half(bits: number): number {
