@@ -116,7 +116,7 @@ class Choices:
             found.append((settings, dict(zip(dev, scored, strict=True))))
         return found
 
-    def blend(self, folder: Path, left_out: str, fixed: Settings) -> Settings:
+    def blend(self, folder: Path, left_out: str, fixed: Mapping[str, float]) -> Settings:
         """The best blend of a trained composer over the other domains, in their other words too.
 
         Args:

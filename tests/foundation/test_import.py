@@ -146,6 +146,7 @@ def test_int8_that_changes_rankings_is_told_and_left_out(imported: Imported) -> 
         "mean_image.npy",
         "phrases.npy",
         "phrases.txt",
+        "spread.npy",
         "text.onnx",
         "text_tower.safetensors",
         "tokenizer.json",
