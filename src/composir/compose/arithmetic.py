@@ -14,10 +14,13 @@ import numpy as np
 
 from composir.compose.base import ComposedQueries, QueryBatch, Traits
 from composir.compose.sphere import normalised
+from composir.compose.spread import evened
 from composir.compose.unwanted import Unwanted, unwanted_directions
 from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
+
+_UNSAID_AT_0 = {"evened"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class ArithmeticComposer:
 
     @property
     def settings(self) -> dict[str, float | int | str]:
-        """Everything that changes the outcome."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name != "model"}
+        """Everything that changes the outcome; what is of no account at 0 only where it is not."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name != "model"}
+        return {name: value for name, value in own.items() if value or name not in _UNSAID_AT_0}
 
     def _texts(self, batch: QueryBatch) -> FloatArray | None:
         return self.model.encode_texts(batch.texts) if any(batch.texts) else None
@@ -100,18 +104,28 @@ class WeightedSum(ArithmeticComposer):
 
     Attributes:
         alpha: Weight of the text, 0 to 1.
+        evened: To divide both vectors by how far their similarities spread over pictures first
+            (`compose.spread`): 1 wholly, 0 not at all, between them by that power of it.
     """
 
     alpha: float = 0.5
+    evened: float = 0.0
     name = "sum"
 
     def __post_init__(self) -> None:
         """Check the weight."""
         _check_alpha(self.alpha)
+        if not 0.0 <= self.evened <= 1.0:
+            raise QueryError(f"evened must be from 0 to 1, not {self.evened}")
 
     def compose(self, batch: QueryBatch) -> ComposedQueries:
         """Add the two vectors; with one of them missing, take the other."""
-        return self.blended(batch, lambda v, t: weighted_sum(v, t, self.alpha))
+        return self.blended(
+            batch, lambda v, t: weighted_sum(self._evened(v), self._evened(t), self.alpha)
+        )
+
+    def _evened(self, vectors: FloatArray) -> FloatArray:
+        return evened(vectors, self.model.spread, self.evened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +170,7 @@ class Product(ArithmeticComposer):
 
 
 def weighted_sum(start: FloatArray, end: FloatArray, alpha: float) -> FloatArray:
-    """Mix unit vectors, (n, D) float32 each; `alpha` is the second's share, 0 to 1."""
+    """Mix vectors, (n, D) float32 each; `alpha` is the second's share, 0 to 1."""
     share = np.float32(alpha)
     return normalised((1 - share) * start + share * end)
 

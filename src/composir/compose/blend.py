@@ -30,7 +30,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from composir.compose.sphere import normalised
-from composir.compose.spread import Evening
+from composir.compose.spread import Evening, known
 from composir.data.fields import ManifestPart
 from composir.data.schema import first_problem
 from composir.errors import QueryError
@@ -164,11 +164,10 @@ def mix(weights: BlendWeights, terms: Terms) -> FloatArray:
 
 
 def _evening(weights: BlendWeights, terms: Terms) -> Evening | None:
-    power, evening = weights.evened, terms.evening
+    power = weights.evened
     if not power:
         return None
-    if evening is None:
-        raise QueryError("this model does not know its spread (`spread`): set evened to 0")
+    evening = known(terms.evening)
     return lambda name, vectors: evening(name, vectors) ** np.float32(power)
 
 

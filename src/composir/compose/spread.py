@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from composir.errors import QueryError
 from composir.types import FloatArray
 
 Evening: TypeAlias = Callable[[str, FloatArray], FloatArray]
 """From a term's name and its vectors, (n, D), to what they are multiplied with, (n, 1)."""
 
 _NOTHING = 1e-6
+_Known = TypeVar("_Known")
 
 
 def factor_of(vectors: FloatArray) -> FloatArray:
@@ -53,6 +55,28 @@ def evening_factors(vectors: FloatArray, factor: FloatArray) -> FloatArray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     safe = np.maximum(spreads, _NOTHING * typical)
     return np.where(lengths > _NOTHING, typical / safe, 0.0).astype(np.float32)
+
+
+def evened(vectors: FloatArray, factor: FloatArray | None, power: float) -> FloatArray:
+    """Vectors divided by a power of their spread, (n, D); as they are for power 0.
+
+    Raises:
+        QueryError: If the factor is not known.
+    """
+    if not power:
+        return vectors
+    return vectors * evening_factors(vectors, known(factor)) ** np.float32(power)
+
+
+def known(what: _Known | None) -> _Known:
+    """What a model must know of its spread.
+
+    Raises:
+        QueryError: If it does not.
+    """
+    if what is None:
+        raise QueryError("this model does not know its spread (`spread`): set evened to 0")
+    return what
 
 
 def evening_by(factor: FloatArray | None) -> Evening | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from composir.compose import load_composer
+from composir.compose.base import QueryBatch
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.spread import evening_by, evening_factors, factor_of
 from composir.errors import QueryError
 from composir.types import FloatArray
+from tests.fakes import ColourModel
 
 
 def cloud(*deviations: float) -> FloatArray:
@@ -83,3 +86,29 @@ def test_the_setting_is_written_only_where_it_says_something() -> None:
     assert BlendWeights().changed({"evened": 1}).model_dump()["evened"] == 1.0
     with pytest.raises(QueryError, match="evened"):
         BlendWeights().changed({"evened": 2})
+
+
+class Spread(ColourModel):
+    """Colours whose pictures differ four times as much in red as in anything else."""
+
+    spread = np.diag([4.0, 1.0, 1.0, 1.0]).astype(np.float32)
+
+
+def test_a_sum_can_be_evened() -> None:
+    picture = np.array([[1.0, 0.0, 0.0, 0.0]], dtype=np.float32)
+    model = Spread()
+    text = model.encode_texts(["blue"])
+    batch = QueryBatch(("blue",), picture)
+    made = load_composer("sum", model, evened=1.0).compose(batch).vectors[0, 0]
+    factors = [evening_factors(x, model.spread) for x in (picture, text)]
+    expected = picture * factors[0] + text * factors[1]
+    np.testing.assert_allclose(made, expected[0] / np.linalg.norm(expected), rtol=1e-5)
+    assert factors[0] < factors[1]
+
+
+def test_a_sum_refuses_what_it_cannot_even() -> None:
+    batch = QueryBatch(("blue",), np.eye(4, dtype=np.float32)[:1])
+    with pytest.raises(QueryError, match="set evened to 0"):
+        load_composer("sum", ColourModel(), evened=1.0).compose(batch)
+    with pytest.raises(QueryError, match="from 0 to 1"):
+        load_composer("sum", Spread(), evened=2.0)
