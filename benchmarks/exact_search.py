@@ -46,6 +46,7 @@ PEER = "peer: numpy, product and full argsort"
 WINDOW = 70
 _CHUNK = 10_000
 _STRIDE = 7_919  # a prime: sizes are all numbers below that of the rows, in no order
+_FOLDERS = 900
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], FloatArray]
 
 
@@ -89,9 +90,10 @@ def fill(gallery: Gallery, images: int, dimension: int, draw: Draw = unit, seed:
     for start in range(0, images, _CHUNK):
         numbers = range(start, min(start + _CHUNK, images))
         pictures = [replace(empty, content_hash=f"{n:032x}", **seen(random)) for n in numbers]
+        sizes = [n * _STRIDE % images for n in numbers]
         places = [
-            rows.Place(Path(f"/photos/{seed}/{n:07}.jpg"), "", n * _STRIDE % images, n)
-            for n in numbers
+            rows.Place(Path(f"/photos/{size % _FOLDERS}/{n:07}.jpg"), str(size % _FOLDERS), size, n)
+            for n, size in zip(numbers, sizes, strict=True)
         ]
         columns = rows.place_columns(places)
         columns |= rows.picture_columns(pictures, draw(random, len(numbers), dimension))

@@ -6,7 +6,8 @@ run (seed) each, and a bundle where the model too was made without it:
     {"pacs-domains": {"model": "runs/mini-without-pacs",
                       "composers": {"compose": ["runs/s0/composer", "runs/s1/composer"]}}}
 
-A domain or composer that the file leaves out is reported with what ships in the bundle.
+A domain or composer that the file leaves out is reported with what ships in the bundle; a name that
+nothing there has ("compose, trained without") is a row of its own.
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ from composir.gallery.ranking import (
     candidates,
     remembering,
 )
-from composir.gallery.store import Store
+from composir.gallery.store import EXACT_LIMIT, Store
 from composir.types import FloatArray
 
 SAMPLE = 4096
 FEW_MATCHES = 20_000
-_LIST_ROWS = 4096  # that Lance aims at for each of its lists
-_LISTS = 64  # looked through at least
-_SHARE_OF_LISTS = 4  # a quarter of them: texts lie far from all pictures, and near no one list
+# Looked through at a million rows, a quarter of all: texts lie far from all pictures, and near no
+# one list. Of ten times the rows five times as many, an eighth (benchmarks/ten_million.py).
+_LISTS, _GROWTH = 64, 0.7
 _FEWEST = 100  # proposed at least, as codes order them only roughly
 _WIDER, _MOST_WIDER = 2, 5000  # proposals beside a filter, times what it should leave; at most
 _PRODUCT_FACTOR = 10
@@ -106,7 +106,7 @@ class ApproximateRanker:
     def _asked(
         self, query: FloatArray, count: int, where: str | None, *, everywhere: bool = False
     ) -> NDArray[np.int64]:
-        lists = max(_LISTS, self.size // _LIST_ROWS // _SHARE_OF_LISTS)
+        lists = round(_LISTS * max(1.0, self.size / EXACT_LIMIT) ** _GROWTH)
         nearest: dict[str, Any] = {"column": "vector", "q": query, "metric": "cosine", "k": count}
         nearest |= {"use_index": False} if everywhere else {"nprobes": lists}
         offsets = self._store.nearest(["_rowoffset"], nearest, where)["_rowoffset"]
