@@ -88,8 +88,8 @@ def table(rates: Rates) -> str:
         f"{rates.bytes_per_second / 1e9:g} GB/s of a pass over memory on the same "
         "(`results/exact_search.md`), "
         f"{rates.thumbnail:,} bytes a thumbnail and {ROW} a row. Searches of ten million",
-        "rows were measured through the index (`results/ten_million.md`), no index run of more "
-        "than 300,000 pictures. A machine has 16 cores and 64 GB; machines are those that index "
+        "rows were measured through the index (`results/ten_million.md`), index runs of a "
+        "million pictures (`results/many_files.md`). A machine has 16 cores and 64 GB; machines are those that index "
         "within a day and hold the codes.",
         "",
         "| images | way | disk | exact pass: memory | and time | index on 2 cores "
