@@ -85,12 +85,12 @@ def table(rates: Rates) -> str:
         f"Computed by `python benchmarks/scale_table.py` for D = {rates.dimension} from "
         f"{rates.images_per_second:g} images/s on {rates.cores} cores "
         "(`results/index_throughput.md`),",
-        f"{rates.bytes_per_second / 1e9:g} GB/s of a pass over memory on the same "
+        f"{rates.bytes_per_second / 1e9:g} GB/s of a pass over memory on a faster machine "
         "(`results/exact_search.md`), "
         f"{rates.thumbnail:,} bytes a thumbnail and {ROW} a row. Searches of ten million",
         "rows were measured through the index (`results/ten_million.md`), index runs of a "
-        "million pictures (`results/many_files.md`). A machine has 16 cores and 64 GB; machines are those that index "
-        "within a day and hold the codes.",
+        "million pictures (`results/many_files.md`). A machine has 16 cores and 64 GB; machines "
+        "are those that index within a day and hold the codes.",
         "",
         "| images | way | disk | exact pass: memory | and time | index on 2 cores "
         "| machines | gives out first |",
