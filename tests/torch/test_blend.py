@@ -17,6 +17,7 @@ from composir.bench.vectors import VectorTable
 from composir.compose.base import ComposedQueries
 from composir.compose.blend import BlendWeights, Terms, blend
 from composir.compose.sphere import normalised
+from composir.compose.spread import evening_by
 from composir.errors import BenchError, TrainingError
 from composir.train import blend_trials
 from composir.train.blend import (
@@ -134,8 +135,9 @@ def asked_directly(dev: DevSet, made: Terms, weights: BlendWeights) -> list[floa
 
 @pytest.mark.parametrize("most", [1, 30])
 @pytest.mark.parametrize("kept", [2**26, 0])
+@pytest.mark.parametrize("evened", [None, 0.5, 1.0])
 def test_a_trial_ranks_as_a_query_of_its_vector(
-    most: int, kept: int, monkeypatch: pytest.MonkeyPatch
+    most: int, kept: int, evened: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blend_trials, "_AT_ONCE", 3 * COUNT)
     monkeypatch.setattr(blend_trials, "_MOST_KEPT", kept)
@@ -157,13 +159,25 @@ def test_a_trial_ranks_as_a_query_of_its_vector(
         exchange=lambda: unit(5),
         learned=lambda: unit(6),
         described=lambda: shares,
+        evening=evening_by(unit(7)[:WIDTH] * np.linspace(0.2, 5.0, WIDTH, dtype=np.float32)),
     )
     values = draw.choice(VALUES, (40, len(TERMS)))
-    tried = [BlendWeights(**dict(zip(TERMS, row, strict=True))) for row in values.tolist()]
+    rows = [dict(zip(TERMS, row, strict=True)) for row in values.tolist()]
+    tried = [BlendWeights(**row, evened=evened) for row in rows]
     trials = BlendTrials(dev, made)
     scores = trials.scores(tried)
     np.testing.assert_allclose(scores, [asked_directly(dev, made, one) for one in tried])
     assert trials.scores(tried[3:5]) == scores[3:5]
+
+
+def test_what_is_fixed_is_chosen_with_and_recorded() -> None:
+    gallery = unit(0)
+    four = terms(unit(4), unit(1), gallery, np.roll(gallery, -1, axis=0))
+    made = replace(four, evening=evening_by(unit(7)[:WIDTH]))
+    chosen = choose_weights([BlendTrials(dev_set(gallery), made)], {"evened": 1.0})
+    assert chosen.settings["evened"] == 1.0
+    assert chosen.provenance["fixed"] == {"evened": 1.0}
+    assert "fixed" not in choose_weights([BlendTrials(dev_set(gallery), made)]).provenance
 
 
 def test_equal_scores_count_against_a_blend() -> None:
@@ -190,7 +204,8 @@ def test_the_score_takes_the_reference_out() -> None:
 
 def test_fixed_weights_of_the_command_line() -> None:
     assert parse_fixed(["image=0", "text=0.5"]) == {"image": 0.0, "text": 0.5}
-    for wrong in ("image", "image=x", "colour=1", "image=-1", "image=nan"):
+    assert parse_fixed(["evened=1"]) == {"evened": 1.0}
+    for wrong in ("image", "image=x", "colour=1", "image=-1", "image=nan", "evened=1.5"):
         with pytest.raises(TrainingError, match="--fix"):
             parse_fixed([wrong])
 

@@ -8,7 +8,7 @@ section 3), and what today's products do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from composir.errors import QueryError
 from composir.model.base import EmbeddingModel
 from composir.types import FloatArray
 
-_UNSAID_AT_0 = {"evened"}
+LATER = {"later": True}
+"""Marks a setting that earlier results do not name, and that names nothing at its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,10 @@ class ArithmeticComposer:
 
     @property
     def settings(self) -> dict[str, float | int | str]:
-        """Everything that changes the outcome; what is of no account at 0 only where it is not."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name != "model"}
-        return {name: value for name, value in own.items() if value or name not in _UNSAID_AT_0}
+        """Everything that changes the outcome; a later one only where it is not at its default."""
+        own = [one for one in fields(self) if one.init and one.name != "model"]
+        said = [one for one in own if not one.metadata or getattr(self, one.name) != one.default]
+        return {one.name: getattr(self, one.name) for one in said}
 
     def _texts(self, batch: QueryBatch) -> FloatArray | None:
         return self.model.encode_texts(batch.texts) if any(batch.texts) else None
@@ -109,7 +111,7 @@ class WeightedSum(ArithmeticComposer):
     """
 
     alpha: float = 0.5
-    evened: float = 0.0
+    evened: float = field(default=0.0, metadata=LATER)
     name = "sum"
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ def factor_of(vectors: FloatArray) -> FloatArray:
 
 
 def evening_factors(vectors: FloatArray, factor: FloatArray) -> FloatArray:
-    """What evens vectors: the spread of a vector of no particular direction by their own.
+    """What evens vectors: one by the spread of each.
 
     Args:
         vectors: (n, D) float32, of any norm.
@@ -50,11 +50,10 @@ def evening_factors(vectors: FloatArray, factor: FloatArray) -> FloatArray:
     Returns:
         (n, 1) float32; 0 of vectors that are nothing.
     """
-    typical = float(np.sqrt((factor.astype(np.float64) ** 2).sum() / factor.shape[1]))
     spreads = np.linalg.norm(vectors @ factor.T, axis=1, keepdims=True)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    safe = np.maximum(spreads, _NOTHING * typical)
-    return np.where(lengths > _NOTHING, typical / safe, 0.0).astype(np.float32)
+    safe = np.maximum(spreads, _NOTHING * np.maximum(lengths, _NOTHING))
+    return np.where(lengths > _NOTHING, 1.0 / safe, 0.0).astype(np.float32)
 
 
 def evened(vectors: FloatArray, factor: FloatArray | None, power: float) -> FloatArray:

@@ -31,8 +31,7 @@ def test_a_vectors_spread_is_that_of_its_similarities() -> None:
     expected = (pictures @ asked.T).std(axis=0)
     evened = asked * evening_factors(asked, factor_of(pictures))
     spreads = (pictures @ evened.T).std(axis=0)
-    typical = np.sqrt((4.0 + 1.0 + 0.25) / 3)
-    np.testing.assert_allclose(spreads, typical, rtol=1e-4)
+    np.testing.assert_allclose(spreads, 1.0, rtol=1e-4)
     assert np.ptp(expected) > 0.5  # they differed before
 
 

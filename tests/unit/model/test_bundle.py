@@ -190,6 +190,28 @@ def test_a_mean_picture_that_is_none_is_refused(folder: Path, mean: NDArray[Any]
         with_mean(folder, mean).mean_image()
 
 
+def test_a_spread_is_read(folder: Path) -> None:
+    assert Bundle.load(folder).spread() is None
+    np.save(folder / "spread.npy", np.eye(3, 4, dtype=np.float16))
+    save_manifest(folder, {**FIELDS, "spread": "spread.npy"})
+    found = Bundle.load(folder).spread()
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found.tolist() == np.eye(3, 4).tolist()
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [np.eye(5, dtype=np.float16), np.eye(4), np.full((4, 4), np.nan, np.float16)],
+    ids=["width", "type", "NaN"],
+)
+def test_a_spread_that_is_none_is_refused(folder: Path, factor: NDArray[Any]) -> None:
+    np.save(folder / "spread.npy", factor)
+    save_manifest(folder, {**FIELDS, "spread": "spread.npy"})
+    with pytest.raises(BundleError, match=r"spread\.npy"):
+        Bundle.load(folder).spread()
+
+
 def test_a_mean_picture_that_is_no_array_is_refused(folder: Path) -> None:
     (folder / "mean.npy").write_bytes(b"no array")
     save_manifest(folder, {**FIELDS, "mean_image": "mean.npy"})
