@@ -595,3 +595,29 @@ def test_what_is_written_while_it_is_sent_is_part_of_no_edition(
     world.at("b")
     fetched(G, world.told)
     assert (copy_folder(G) / "failures.jsonl").read_bytes() == b"y" * 70_000
+
+
+def test_what_somebody_else_writes_at_the_end_is_not_taken_for_published(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.index()
+    before, sent = world.published, object_writes.upload
+
+    def written(local: Path, address: RemotePath) -> None:
+        if local.name == "failures.jsonl":
+            local.write_bytes(b"y" * 70_000)
+        sent(local, address)
+
+    with (  # noqa: PT012
+        monkeypatch.context() as patch,
+        pytest.raises(GalleryError, match="changed while they were published"),
+        changed(G, world.told) as copy,
+    ):
+        patch.setattr(copies, "upload", written)
+        (copy.folder / "failures.jsonl").write_bytes(b"x" * 70_000)
+    assert world.published == before
+    with changed(G):
+        pass
+    assert world.published != before
+    world.at("b")
+    assert (fetched(G) / "failures.jsonl").read_bytes() == b"y" * 70_000

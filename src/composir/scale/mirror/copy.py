@@ -47,8 +47,8 @@ class Told:
         remark: What people should know.
     """
 
-    report: Callable[[Stage, int, int], None]
-    remark: Callable[[str], None]
+    report: Callable[[Stage, int, int], None] = lambda _stage, _done, _all: None
+    remark: Callable[[str], None] = lambda _text: None
 
 
 class Copy:
@@ -269,6 +269,11 @@ class Copy:
 
         Args:
             still_written: Whether a run is writing in the folder.
+
+        Raises:
+            GalleryError: If another machine has published meanwhile, or, though no run is writing,
+                somebody has changed the folder.
+            ObjectStoreError: If the store does not answer.
         """
         if not self._has_sign():
             return
@@ -280,8 +285,13 @@ class Copy:
         there = set(base.files)
         new = [file for file in files if file.text is None and file not in there]
         self._upload(new)
-        if not all(file.is_at(self.folder) for file in new):  # it was written meanwhile
-            return
+        if not all(file.is_at(self.folder) for file in new):
+            if still_written:
+                return  # the next edition will be whole
+            raise GalleryError(
+                f"files in {self.folder} were changed while they were published to {self.address}, "
+                "which is as it was before; the same command goes on"
+            )
         dropped = base.objects - {file.object for file in files}
         made = Published(uuid4().hex, files, tuple(sorted(dropped)))
         self._announce(made)

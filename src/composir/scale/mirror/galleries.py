@@ -20,6 +20,7 @@ from composir.gallery.upkeep import prepare_folder
 from composir.scale.mirror.copy import Copy, Told
 from composir.scale.mirror.published import read_published
 
+SILENT = Told()
 _SECONDS_TO_MAKE, _SECONDS_A_TRY = 120.0, 1.0
 _LONGEST_NAME = 40  # characters; an address may be longer than names of files
 
@@ -41,7 +42,7 @@ def _shard_copy(whole: Copy, name: str, told: Told) -> Copy:
     return Copy(address, folder, RECORD_NAME, told, transient=True)
 
 
-def fetched(address: RemotePath, told: Told) -> Path:
+def fetched(address: RemotePath, told: Told = SILENT) -> Path:
     """Bring this machine's copy of a gallery up to date, to look at it.
 
     Returns:
@@ -58,7 +59,7 @@ def fetched(address: RemotePath, told: Told) -> Path:
 
 
 @contextmanager
-def changed(address: RemotePath, told: Told, *, purge: bool = False) -> Iterator[Copy]:
+def changed(address: RemotePath, told: Told = SILENT, *, purge: bool = False) -> Iterator[Copy]:
     """Change a gallery in its copy, and publish it; see `Copy.changing`."""
     copy = _copy(address, told)
     with copy.changing(purge=purge):
@@ -67,7 +68,7 @@ def changed(address: RemotePath, told: Told, *, purge: bool = False) -> Iterator
 
 @contextmanager
 def changed_shard(
-    address: RemotePath, shard: Shard, bundle: BundleIdentity, told: Told
+    address: RemotePath, shard: Shard, bundle: BundleIdentity, told: Told = SILENT
 ) -> Iterator[tuple[Path, Copy]]:
     """Encode a shard beside the copy of its gallery, and publish the shard alone.
 
@@ -126,7 +127,7 @@ def _names(address: RemotePath) -> list[str]:
 
 
 @contextmanager
-def merged(address: RemotePath, told: Told) -> Iterator[Copy]:
+def merged(address: RemotePath, told: Told = SILENT) -> Iterator[Copy]:
     """Hold a gallery and all its shards in the store, fetched; what is left of them is published.
 
     The gallery is published before its shards leave the store, so a merge that is killed in between
