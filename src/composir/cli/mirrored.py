@@ -30,11 +30,10 @@ class Workplace:
 
     Attributes:
         folder: The gallery, or this machine's copy of it.
-        name: What people call it: the folder, or the address.
+        copy: Of one in a store, what publishes it; None for a folder of its own.
     """
 
     folder: Path
-    name: str
     copy: Copy | None = None
 
     def publishing(self, show: Show) -> Show:
@@ -88,40 +87,40 @@ def changed_gallery(place: Path, *, new: bool = False, purge: bool = False) -> I
         purge: Whether what is dropped leaves the store at once.
     """
     if not is_remote(place):
-        yield Workplace(place, str(place))
+        yield Workplace(place)
         return
     from composir.scale.mirror import changed
 
     with changed(RemotePath(place), _told(), purge=purge) as copy:
         _ = new or _published(copy.folder, place)
-        yield Workplace(copy.folder, str(copy.address), copy)
+        yield Workplace(copy.folder, copy)
 
 
 @contextmanager
 def merged_gallery(place: Path) -> Iterator[Workplace]:
     """The gallery to merge shards into; of a store, they are fetched too."""
     if not is_remote(place):
-        yield Workplace(place, str(place))
+        yield Workplace(place)
         return
     from composir.scale.mirror import merged
 
     with merged(RemotePath(place), _told()) as copy:
         _published(copy.folder, place)
-        yield Workplace(copy.folder, str(copy.address), copy)
+        yield Workplace(copy.folder, copy)
 
 
 @contextmanager
 def shard_workplace(place: Path, shard: Shard, model: EmbeddingModel) -> Iterator[Workplace]:
     """The gallery to encode a shard beside; of a store, the shard alone is published."""
     if not is_remote(place):
-        yield Workplace(place, str(place))
+        yield Workplace(place)
         return
     from composir.gallery.origin import identity_of
     from composir.scale.mirror import changed_shard
 
-    address = RemotePath(place)
-    with changed_shard(address, shard, identity_of(model), _told()) as (folder, copy):
-        yield Workplace(folder, str(address), copy)
+    bundle = identity_of(model)
+    with changed_shard(RemotePath(place), shard, bundle, _told()) as (folder, copy):
+        yield Workplace(folder, copy)
 
 
 def _told() -> Told:
