@@ -182,21 +182,19 @@ def same_group_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: fl
 def train_appearance(
     towers: tuple[ImageTower, TextTower],
     banks: Mapping[str, Bank],
-    config: AppearanceConfig,
-    loop: LoopConfig,
+    averages: Mapping[str, Sequence[FloatArray]],
+    settings: tuple[AppearanceConfig, LoopConfig, int],
     folder: Path,
-    seed: int,
     say: Callable[[str], None],
 ) -> dict[str, float]:
     """Give finished towers an appearance part.
 
     Args:
         towers: Image and text tower; both get the part.
-        banks: By source, features of the lower trunk.
-        config: What to train.
-        loop: Its steps.
-        folder: Of checkpoint, metrics and averaged features.
-        seed: Of every draw.
+        banks: By source, the pictures.
+        averages: By source and view, the finished trunk's averages (`averaged_features`).
+        settings: What to train, its steps, and the seed of every draw.
+        folder: Of checkpoint and metrics.
         say: Takes lines of progress.
 
     Returns:
@@ -205,15 +203,10 @@ def train_appearance(
     Raises:
         TrainingError: If there are fewer training pictures than the part is wide.
     """
-    image, text = towers
-    image.requires_grad_(requires_grad=False).eval()
-    pooled = {}
-    for name, bank in banks.items():
-        say(f"averaged features of {name}")
-        pooled[name] = averaged_features(image.trunk, bank, folder)
+    (image, text), (config, loop, seed) = towers, settings
     appearance = AppearancePart(HEAD_CHANNELS, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
-    task = AppearanceTask(appearance, banks, pooled, config, seed)
+    task = AppearanceTask(appearance, banks, averages, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
     image.appearance, text.spec = appearance, replace(text.spec, appearance=config.width)
     return figures

@@ -62,7 +62,7 @@ vectors of {fields["dimension"]} numbers whose cosines order pictures by how wel
 
 - Gallery image tower: EfficientNet-Lite2, {image.preprocess.size} px, the whole
   picture squashed to a square, attention pooling; the last two stages and the head were trained.
-{_appearance(image)}- Text tower: all-MiniLM-L6-v2, mean pooling, a small head;
+{_names(training)}{_appearance(image)}- Text tower: all-MiniLM-L6-v2, mean pooling, a small head;
   the last text blocks were trained.
   It takes word embeddings, so pseudo-words of width {fields["word_dimension"]} can be spliced in.
 - Weights are stored as {training["weights"]} and computed in float32.
@@ -98,6 +98,16 @@ Largest difference of the ONNX graphs to torch, before weights were stored as in
 `{json.dumps(training["parity"])}`.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _names(training: Mapping[str, Any]) -> str:
+    """Lines on the part of names, empty where there is none."""
+    if not training["config"].get("names", {}).get("weight"):
+        return ""
+    return (
+        "- The trunk's classifier is kept: what it names in a picture is added to the vector, as "
+        "the\n  text tower has those names (`docs/fidelity.md`).\n"
+    )
 
 
 def _appearance(image: ImageSide) -> str:

@@ -82,7 +82,7 @@ def cached_likely(
     keys = store.keys([ImageFile(file) for file in files], 0)
     known = store.known(kind, keys)
     todo = [row for row, key in enumerate(keys) if key not in known]
-    weight, bias = _classifier(name)
+    weight, bias = published_classifier(name)
     for start in range(0, len(todo), BATCH):
         part = todo[start : start + BATCH]
         rows = _likely(trunk, lower[part], weight, bias)
@@ -91,7 +91,8 @@ def cached_likely(
     return Likely(classes.long(), shares)
 
 
-def _classifier(name: str) -> tuple[Tensor, Tensor]:
+def published_classifier(name: str) -> tuple[Tensor, Tensor]:
+    """Weights (classes, channels) and biases (classes,) of a trunk's published classifier."""
     state = published_weights(name)
     try:
         return state["_fc.weight"], state["_fc.bias"]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.foundation.appearance import AppearancePart
+from composir.foundation.name_part import NamePart
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
 
@@ -35,10 +36,18 @@ class AttentionPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map (n, channels, h, w) to vectors (n, D), unit norm."""
+        return self.from_pooled(self.pool(features))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Feature map (n, channels, h, w) to one summary a head, (n, heads, channels)."""
         tokens = features.flatten(2).transpose(1, 2)
         weights = self.attention(tokens).softmax(dim=1)
-        pooled = self.norm(weights.transpose(1, 2) @ tokens)
-        vector = self.project(self.dropout(pooled).flatten(1))
+        pooled: Tensor = weights.transpose(1, 2) @ tokens
+        return pooled
+
+    def from_pooled(self, pooled: Tensor) -> Tensor:
+        """Summaries (n, heads, channels) to vectors (n, D), unit norm."""
+        vector = self.project(self.dropout(self.norm(pooled)).flatten(1))
         return functional.normalize(vector + self.correction(vector), dim=-1)
 
 
@@ -48,6 +57,7 @@ class ImageTower(nn.Module):
     Attributes:
         trunk: EfficientNet-Lite; its lower part stays frozen.
         head: To the shared space.
+        names: What adds the names of what is seen; None where there is none.
         appearance: The part beside it that no text is compared with; None where there is none.
     """
 
@@ -56,6 +66,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = AttentionPool(HEAD_CHANNELS, dimension)
+        self.names: NamePart | None = None
         self.appearance: AppearancePart | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -69,6 +80,7 @@ class ImageTower(nn.Module):
     def from_map(self, features: Tensor) -> Tensor:
         """The trunk's feature map (n, channels, h, w) to vectors (n, D), unit norm."""
         vectors: Tensor = self.head(features)
-        if self.appearance is None:
-            return vectors
-        return self.appearance.beside(vectors, features.mean(dim=(2, 3)))
+        average = features.mean(dim=(2, 3))
+        if self.names is not None:
+            vectors = self.names(vectors, average)
+        return vectors if self.appearance is None else self.appearance.beside(vectors, average)

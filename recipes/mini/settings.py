@@ -77,6 +77,23 @@ class ContrastConfig(Settings):
     varied: bool = False
 
 
+class NamesConfig(Settings):
+    """How the part of names is made.
+
+    Attributes:
+        weight: `g`, how much a picture's names count beside the rest of its meaning; 0 for a model
+            without them.
+        rate: Peak learning rate.
+        batch: Pictures of all sources in a batch.
+        dropout: On the features.
+    """
+
+    weight: Weight = 0.5
+    rate: LearningRate = 1e-3
+    batch: Rows = 1024
+    dropout: Dropout = 0.1
+
+
 class AppearanceConfig(Settings):
     """How the appearance part is made.
 
@@ -175,6 +192,8 @@ class MiniConfig(Settings):
         heads_loop: Its steps.
         joint: Contrast of the second stage.
         joint_loop: Its steps.
+        names: The third stage.
+        names_loop: Its steps.
         appearance: The last stage.
         appearance_loop: Its steps.
         seed: Of everything random.
@@ -199,6 +218,10 @@ class MiniConfig(Settings):
         evaluate_every=80,
         checkpoint_every=10,
     )
+    names: NamesConfig = NamesConfig()
+    names_loop: LoopConfig = LoopConfig(
+        steps=300, warmup=10, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
+    )
     appearance: AppearanceConfig = AppearanceConfig()
     appearance_loop: LoopConfig = LoopConfig(
         steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
@@ -208,10 +231,11 @@ class MiniConfig(Settings):
     @property
     def knows_classes(self) -> bool:
         """Whether a stage learns from the trunk's own classifier."""
-        return any(self.stage(name)[0].class_weight for name in STAGES)
+        weights = [self.stage(name)[0].class_weight for name in STAGES]
+        return any((*weights, self.names.weight))
 
     def stage(self, name: str) -> tuple[ContrastConfig, LoopConfig]:
-        """Contrast and steps of a stage of `STAGES`."""
+        """Contrast and steps of a stage of `STAGES`; one without a batch is left out."""
         stages = {
             "heads": (self.heads, self.heads_loop),
             "joint": (self.joint, self.joint_loop),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from image_tower import ImageTower
+from settings import AppearanceConfig
 
 from composir.errors import TrainingError
+from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
 from composir.model.bundle import Bundle
 from composir.model.catalogue import open_bundle
 from composir.train.frozen import load_text_tower, read_weights
-from composir.train.isa.efficientnet_lite import CACHE_STAGE
+from composir.train.isa.efficientnet_lite import CACHE_STAGE, HEAD_CHANNELS
 
 LOWER = ("trunk.stem.", *(f"trunk.stages.{number}." for number in range(CACHE_STAGE)))
 
@@ -41,3 +44,32 @@ def continue_from(folder: Path, image: ImageTower, text: TextTower) -> None:
         text.load_state_dict(load_text_tower(bundle).state_dict())
     except (KeyError, RuntimeError) as error:
         raise TrainingError(f"{folder} is no bundle to go on from: {error}") from error
+
+
+def take_appearance(
+    folder: Path, asked: AppearanceConfig, image: ImageTower, text: TextTower
+) -> None:
+    """Give towers the appearance part of a bundle with the same trunk, as it is there.
+
+    Args:
+        folder: A bundle of this recipe.
+        asked: Width and weight that the part is to have.
+        image: Gets the part.
+        text: Its vectors end in zeros there.
+
+    Raises:
+        TrainingError: If the bundle has no such part.
+    """
+    bundle = Bundle.load(folder)
+    known = bundle.manifest.image.appearance
+    if known is None or (known.width, known.weight) != (asked.width, asked.weight):
+        raise TrainingError(
+            f"{folder} has no appearance part of width {asked.width} and weight {asked.weight:g}: "
+            "set appearance.width and appearance.weight to what it has (0 for none)"
+        )
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    part = AppearancePart(HEAD_CHANNELS, asked.width, asked.weight)
+    with torch.no_grad():
+        part.project.weight.copy_(torch.tensor(weights["appearance.project.weight"]))
+        part.project.bias.copy_(torch.tensor(weights["appearance.project.bias"]))
+    image.appearance, text.spec = part, replace(text.spec, appearance=asked.width)

@@ -3,11 +3,11 @@
     python recipes/mini/train.py --data data/ --out runs/mini
 
 Four stages. *heads*: both towers frozen, features cached and pooled, minutes. *joint*: the image
-stages above the cache and the last text blocks are trained together with the heads. *attributes*:
-the same, and phrases of metadata ("in brown", "a sketch") are told apart, so that they steer a sum
-of vectors. *appearance*: with both towers finished, a second part of the pictures' vectors learns
-what texts do not say (`composir.foundation.appearance`). Each stage resumes from its
-checkpoint; caches are shared by all runs.
+stages above the cache and the last text blocks are trained together with the heads. With both
+towers finished, *names* gives pictures the names that the trunk's classifier has for them, and
+*appearance* a second part of their vectors, which learns what texts do not say
+(`composir.foundation.appearance`). Each stage resumes from its checkpoint; caches are shared by all
+runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from appearance_task import check_sources, train_appearance
+from appearance_task import averaged_features, check_sources, train_appearance
 from attributes import find_attributes, phrases_of
 from bundle import export_bundle, mini_preprocessing
 from changed import changed_caption
@@ -30,8 +30,9 @@ from corpus import TrainingPicture, read_corpus
 from features import cached_view
 from image_tower import ImageTower
 from minilm import load_minilm
+from names import add_names
 from settings import STAGES, MiniConfig
-from start import continue_from
+from start import continue_from, take_appearance
 from texts import TextBank
 from torch import Tensor
 
@@ -44,6 +45,7 @@ from composir.train.isa.efficientnet_lite import EfficientNetLite, load_efficien
 from composir.train.loop import train
 from composir.train.run_folder import CONFIG, claim
 
+AVERAGES = "averages"
 Say: TypeAlias = Callable[[str], None]
 
 
@@ -132,7 +134,7 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     )
     # Opened before anything is trained: caches are named by the weights that made them.
     trunk = towers.image.trunk
-    stages = STAGES[1:] if config.start else STAGES
+    stages = _stages(config)
     lower = {config.stage(name)[0].image_stages for name in stages} | {True}
     banks = {one: _banks(config, trunk, corpus, one, say) for one in sorted(lower, reverse=True)}
     if config.start:
@@ -141,16 +143,7 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     for name in stages:
         task = _task(name, config, towers, banks, texts)
         figures[name] = _trained(name, task, config, folder, say)
-    if config.appearance.width:
-        figures["appearance"] = train_appearance(
-            towers.both,
-            banks[True],
-            config.appearance,
-            config.appearance_loop,
-            folder / "appearance",
-            config.seed,
-            say,
-        )
+    figures |= _finished(config, towers, banks[True], texts, folder, say)
     manifest = export_bundle(
         config, folder / "bundle", towers.both, towers.words, figures, quantise=True
     )
@@ -159,6 +152,48 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     )
     say(f"wrote {folder / 'bundle'}")
     return manifest
+
+
+def _stages(config: MiniConfig) -> list[str]:
+    """Those with a batch, without the first where training goes on from a bundle."""
+    asked = [name for name in STAGES if any(config.stage(name)[0].batch.values())]
+    return [name for name in asked if not (config.start and name == STAGES[0])]
+
+
+def _finished(
+    config: MiniConfig,
+    towers: Towers,
+    banks: Mapping[str, Bank],
+    texts: TextBank,
+    folder: Path,
+    say: Say,
+) -> dict[str, dict[str, float]]:
+    """Give finished towers what needs their averages alone: names, and the appearance part."""
+    if not (config.names.weight or config.appearance.width):
+        return {}
+    towers.image.requires_grad_(requires_grad=False).eval()
+    views = {}
+    for name, bank in banks.items():
+        say(f"averaged features of {name}")
+        views[name] = averaged_features(towers.image.trunk, bank, folder / AVERAGES)
+    figures = {}
+    if config.names.weight:
+        first = {name: averages[0] for name, averages in views.items()}
+        classes = config.trunk, class_names(config.data)
+        settings = config.names, config.names_loop, config.seed
+        figures["names"] = add_names(
+            towers.both, banks, first, texts, classes, settings, folder / "names", say
+        )
+    if config.appearance.width and config.start and not _stages(config):
+        take_appearance(
+            config.start, config.appearance, *towers.both
+        )  # what was trained for it holds on
+    elif config.appearance.width:
+        task = config.appearance, config.appearance_loop, config.seed
+        figures["appearance"] = train_appearance(
+            towers.both, banks, views, task, folder / "appearance", say
+        )
+    return figures
 
 
 def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:

@@ -19,7 +19,7 @@ import classes  # noqa: E402
 import minilm  # noqa: E402
 import train as recipe  # noqa: E402
 from image_tower import ImageTower  # noqa: E402
-from settings import AppearanceConfig, ContrastConfig, MiniConfig  # noqa: E402
+from settings import AppearanceConfig, ContrastConfig, MiniConfig, NamesConfig  # noqa: E402
 from start import continue_from  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -99,6 +99,8 @@ def config(home: Path) -> MiniConfig:
         heads_loop=LOOP,
         joint=joint,
         joint_loop=LOOP,
+        names=NamesConfig(weight=0),
+        names_loop=LOOP,
         appearance=AppearanceConfig(width=4, kin={SHOP: 6}, views={SHOP: 6}),
         appearance_loop=LOOP,
     )
@@ -190,22 +192,50 @@ def test_a_run_goes_on_from_a_bundle_without_its_first_stage(home: Path) -> None
         assert not any(name.startswith(("trunk.stem.", "trunk.stages.0.")) for name in moved)
 
 
+def test_where_nothing_is_trained_the_appearance_stays_too(home: Path) -> None:
+    recipe.train_mini(config(home), home / "first", quiet)
+    asked = config(home).changed(start=home / "first" / "bundle", joint=ContrastConfig())
+    manifest = recipe.train_mini(asked, home / "second", quiet)
+
+    assert manifest.training["dev_figures"] == {}
+    before, after = (_weights(home / run) for run in ("first/bundle", "second/bundle-fp32"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    pixels = [Image.open(home / "data" / SHOP / "images" / "0-red.png")]
+    first, second = (
+        load_model(home / run / "bundle", threads=1).encode_images(pixels)
+        for run in ("first", "second")
+    )
+    np.testing.assert_allclose(second, first, atol=1e-3)
+    wider = asked.changed(appearance=asked.appearance.changed(width=6))
+    with pytest.raises(TrainingError, match=r"no appearance part of width 6 and weight 1\.4"):
+        recipe.train_mini(wider, home / "third", quiet)
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    """Of both towers, as training would go on from them."""
+    image, text = ImageTower(_trunk(""), 16), _text_tower(16)[0]
+    continue_from(folder, image, text)
+    return dict(image.state_dict()) | dict(text.state_dict())
+
+
 def test_another_shape_is_no_bundle_to_go_on_from(home: Path) -> None:
     recipe.train_mini(config(home), home / "first", quiet)
     with pytest.raises(TrainingError, match="no bundle to go on from"):
         continue_from(home / "first" / "bundle", ImageTower(_trunk(""), 24), _text_tower(24)[0])
 
 
-def test_pictures_learn_class_names_and_captions_with_one_word_changed(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def classified(home: Path, monkeypatch: pytest.MonkeyPatch) -> MiniConfig:
+    """Settings for these lamps and a picture of each of some classes, which a classifier knows."""
     folder = home / "data" / classes.SOURCE
     (folder / "images").mkdir(parents=True)
     rows = []
     for number in range(classes.KEPT + 4):
         name = f"images/{number}.png"
         Image.fromarray(np.full((16, 16, 3), 10 * number, dtype=np.uint8)).save(folder / name)
-        rows.append({"id": name, "file": name, "class": f"thing{number}", "index": number})
+        called = " ".join(["red"] * number + ["lamp"])  # words of the vocabulary, all different
+        rows.append({"id": name, "file": name, "class": called, "index": number})
     (folder / "gallery.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     generator = torch.Generator().manual_seed(0)
     classifier = {
@@ -215,9 +245,16 @@ def test_pictures_learn_class_names_and_captions_with_one_word_changed(
     monkeypatch.setattr(classes, "published_weights", lambda _name: classifier)
     both = {SHOP: 6, classes.SOURCE: 4}
     plain = config(home).changed(views=dict.fromkeys(both, 1))
-    asked = plain.changed(
-        joint=plain.joint.changed(batch=both, class_weight=1.0, classes=8, changed_weight=0.5),
-        heads=plain.heads.changed(batch=both),
+    return plain.changed(
+        joint=plain.joint.changed(batch=both), heads=plain.heads.changed(batch=both)
+    )
+
+
+def test_pictures_learn_class_names_and_captions_with_one_word_changed(
+    home: Path, classified: MiniConfig
+) -> None:
+    asked = classified.changed(
+        joint=classified.joint.changed(class_weight=1.0, classes=8, changed_weight=0.5)
     )
     manifest = recipe.train_mini(asked, home / "run", quiet)
 
@@ -228,3 +265,22 @@ def test_pictures_learn_class_names_and_captions_with_one_word_changed(
         for line in (home / "run" / "joint" / "metrics.jsonl").read_text().splitlines()
     ]
     assert np.isfinite(losses).all()
+
+
+def test_finished_towers_are_given_the_names_that_the_classifier_has(
+    home: Path, classified: MiniConfig
+) -> None:
+    plain = recipe.train_mini(classified, home / "plain", quiet)
+    named = recipe.train_mini(
+        classified.changed(names=NamesConfig(weight=4.0, batch=8)), home / "named", quiet
+    )
+
+    assert set(named.training["dev_figures"]) - set(plain.training["dev_figures"]) == {"names"}
+    pixels = Image.open(home / "data" / classes.SOURCE / "images/3.png")
+    first, second = (
+        load_model(home / run / "bundle", threads=1).encode_images([pixels])[0]
+        for run in ("plain", "named")
+    )
+    assert np.abs(first - second).max() > 0.05
+    np.testing.assert_allclose(second[16:], first[16:], atol=0.02)
+    np.testing.assert_allclose(np.linalg.norm(second), 1.0, atol=1e-4)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from composir.foundation.appearance import AppearancePart
 from composir.foundation.export import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, WORD_VALUES
+from composir.foundation.name_part import NamePart
 from composir.foundation.text_tower import TextTower
 from composir.images.preprocess import PreprocessSpec
 from composir.model.bundle import save_manifest
@@ -94,7 +95,15 @@ def give_appearance(image: ImageTower, text: TextTower) -> None:
     text.spec = replace(text.spec, appearance=APPEARANCE)
 
 
-def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, TextTower]:
+def give_names(image: ImageTower) -> None:
+    """A part of six names of random weights."""
+    torch.manual_seed(5)
+    image.names = NamePart(HEAD_CHANNELS, 6, DIMENSION)
+
+
+def make_bundle(
+    folder: Path, *, appearance: bool = False, names: bool = False
+) -> tuple[ImageTower, TextTower]:
     """Write a whole bundle named `tiny`; return the towers that it was made of."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     vocabulary = folder.parent / "tokenizer-source.json"
@@ -103,6 +112,8 @@ def make_bundle(folder: Path, *, appearance: bool = False) -> tuple[ImageTower, 
     part = {"width": APPEARANCE, "weight": WEIGHT} if appearance else None
     if appearance:
         give_appearance(*towers)
+    if names:
+        give_names(towers[0])
     write_bundle(folder, towers, words(), vocabulary, SIZE)
     fields = {
         "name": "tiny",

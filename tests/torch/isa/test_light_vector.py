@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -16,7 +17,7 @@ from composir.train.isa.light_vector import (  # noqa: E402
     LightVectorConfig,
     light_vector_loss,
 )
-from tests.torch.towers import make_bundle  # noqa: E402
+from tests.torch.towers import DIMENSION, SIZE, make_bundle  # noqa: E402
 
 pytestmark = [
     pytest.mark.torch,
@@ -91,3 +92,25 @@ def test_the_gallerys_head_without_attention_is_where_an_inherited_one_starts(
     assert float(gap.abs().max()) < 0.02  # the bundle holds int8 weights
     assert len(head.new_parameters()) == (4 if width else 0)
     assert len(head.inherited_parameters()) == 6
+
+
+def test_the_gallerys_names_are_inherited_and_told_as_the_gallery_tells_them(
+    tmp_path: Path,
+) -> None:
+    image, _ = make_bundle(tmp_path / "tiny", names=True)
+    model = load_model(tmp_path / "tiny")
+    head = LightVector.of_gallery(model.bundle, LightVectorConfig(width=0)).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    generator = torch.manual_seed(3)
+    meanings = torch.nn.functional.normalize(torch.randn(3, DIMENSION, generator=generator), dim=1)
+    averages = torch.randn(3, image.trunk.head.out_channels, generator=generator)
+    with torch.no_grad():
+        seen = image((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127.0) / 128.0)
+        assert image.names is not None
+        assert head.names is not None
+        told, exact = (one(meanings, averages) for one in (head.names, image.names))
+
+    np.testing.assert_allclose(model.encode_pixels(pixels), seen.numpy(), atol=0.06)  # int8 weights
+    torch.testing.assert_close(told, exact, atol=0.06, rtol=0.0)
+    assert float((exact - meanings).abs().max()) > 0.2
+    assert len(head.inherited_parameters()) == 9

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composir.foundation.appearance import AppearancePart
+from composir.foundation.name_part import NamePart
 from composir.model.bundle import Bundle
 from composir.train.config import Between, Dropout, Settings, Temperature, Weight
-from composir.train.frozen import read_weights
+from composir.train.frozen import Weights, read_weights
 from composir.train.isa.efficientnet_lite import SameConv
 from composir.train.losses import cosine_loss, distillation_loss
 
@@ -48,6 +49,7 @@ class LightVector(nn.Module):
         inherited: Whether the linear map starts as the gallery's own head.
         appearance: The gallery's own map to the appearance part, where the linear map starts so;
             else the linear map estimates both parts.
+        names: The gallery's own names of pictures, where the linear map starts so and it has them.
     """
 
     inherited = False
@@ -56,6 +58,7 @@ class LightVector(nn.Module):
         super().__init__()
         self.config = config
         self.appearance: AppearancePart | None = None
+        self.names: NamePart | None = None
         self.widen: nn.Module = nn.Identity()
         self.norm = nn.LayerNorm(channels)
         self.linear = nn.Linear(channels, dimension)
@@ -76,6 +79,8 @@ class LightVector(nn.Module):
             made.appearance = AppearancePart(len(conv), part.width, part.weight)
             own = (weights[f"appearance.project.{kind}"] for kind in ("weight", "bias"))
             _fill(made.appearance.project, *own)
+        if "names.classify.weight" in weights:
+            made.names = _names(weights)
         heads = projection.reshape(len(projection), -1, len(conv))
         widen = SameConv(conv.shape[1], len(conv), 1)
         _fill(widen, conv, weights["trunk.head.bias"])
@@ -108,7 +113,18 @@ class LightVector(nn.Module):
         if self.mlp is not None:
             vectors = vectors + self.mlp(pooled)
         vectors = functional.normalize(vectors, dim=-1)
+        if self.names is not None:
+            vectors = self.names(vectors, averaged)
         return vectors if self.appearance is None else self.appearance.beside(vectors, averaged)
+
+
+def _names(weights: Weights) -> NamePart:
+    classifier, names = weights["names.classify.weight"], weights["names.names.weight"]
+    made = NamePart(classifier.shape[1], len(classifier), len(names))
+    _fill(made.classify, classifier, weights["names.classify.bias"])
+    with torch.no_grad():
+        made.names.weight.copy_(torch.tensor(names))
+    return made
 
 
 def _perceptron(channels: int, dimension: int, config: LightVectorConfig) -> nn.Sequential:
