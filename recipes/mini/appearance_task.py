@@ -204,6 +204,7 @@ def train_appearance(
         TrainingError: If there are fewer training pictures than the part is wide.
     """
     (image, text), (config, loop, seed) = towers, settings
+    image.requires_grad_(requires_grad=False).eval()
     appearance = AppearancePart(HEAD_CHANNELS, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
     task = AppearanceTask(appearance, banks, averages, config, seed)

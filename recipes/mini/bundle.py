@@ -35,7 +35,11 @@ LICENCE = (
     "licensed for research only, see the sources"
 )
 SOURCES_OF_MINI = [
-    Source(name="EfficientNet-Lite2, ImageNet weights", licence="Apache-2.0", use="image trunk"),
+    Source(
+        name="EfficientNet-Lite2, ImageNet weights",
+        licence="Apache-2.0",
+        use="image trunk and names",
+    ),
     Source(name="all-MiniLM-L6-v2", licence="Apache-2.0", use="text tower"),
     Source(
         name="Flickr8k, training part",

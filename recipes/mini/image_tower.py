@@ -36,18 +36,10 @@ class AttentionPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map (n, channels, h, w) to vectors (n, D), unit norm."""
-        return self.from_pooled(self.pool(features))
-
-    def pool(self, features: Tensor) -> Tensor:
-        """Feature map (n, channels, h, w) to one summary a head, (n, heads, channels)."""
         tokens = features.flatten(2).transpose(1, 2)
         weights = self.attention(tokens).softmax(dim=1)
-        pooled: Tensor = weights.transpose(1, 2) @ tokens
-        return pooled
-
-    def from_pooled(self, pooled: Tensor) -> Tensor:
-        """Summaries (n, heads, channels) to vectors (n, D), unit norm."""
-        vector = self.project(self.dropout(self.norm(pooled)).flatten(1))
+        pooled = self.norm(weights.transpose(1, 2) @ tokens)
+        vector = self.project(self.dropout(pooled).flatten(1))
         return functional.normalize(vector + self.correction(vector), dim=-1)
 
 

@@ -171,7 +171,6 @@ def _finished(
     """Give finished towers what needs their averages alone: names, and the appearance part."""
     if not (config.names.weight or config.appearance.width):
         return {}
-    towers.image.requires_grad_(requires_grad=False).eval()
     views = {}
     for name, bank in banks.items():
         say(f"averaged features of {name}")
@@ -184,10 +183,9 @@ def _finished(
         figures["names"] = add_names(
             towers.both, banks, first, texts, classes, settings, folder / "names", say
         )
+    # What was trained for the start's appearance part holds on where the trunk is the same.
     if config.appearance.width and config.start and not _stages(config):
-        take_appearance(
-            config.start, config.appearance, *towers.both
-        )  # what was trained for it holds on
+        take_appearance(config.start, config.appearance, *towers.both)
     elif config.appearance.width:
         task = config.appearance, config.appearance_loop, config.seed
         figures["appearance"] = train_appearance(

@@ -170,6 +170,7 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
     assert figures[1] > figures[0]
     assert towers[0].appearance is not None
     assert towers[1].spec.appearance == 24
+    assert not any(p.requires_grad for p in towers[0].head.parameters())
 
 
 def test_finding_a_thing_in_the_same_colour_is_no_success() -> None:
