@@ -16,25 +16,19 @@ import numpy as np
 import torch
 from contrast import Bank
 from corpus import Split, TrainingPicture
-from features import channels_last, made_by
 from image_tower import ImageTower
 from numpy.typing import NDArray
 from settings import AppearanceConfig
 from torch import Tensor
 from torch.nn import functional
 
-from composir.encode.feature_store import FeatureStore
-from composir.encode.image_files import ImageFile
-from composir.encode.stored import RowKind
 from composir.errors import TrainingError
 from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
-from composir.images.preprocess import PreprocessSpec
-from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
+from composir.train.isa.efficientnet_lite import HEAD_CHANNELS
 from composir.train.loop import LoopConfig, ParameterGroup, train
 from composir.types import FloatArray
 
-BATCH = 64
 Kin = Mapping[str, Mapping[str, Sequence[int]]]
 
 
@@ -192,7 +186,7 @@ def train_appearance(
     Args:
         towers: Image and text tower; both get the part.
         banks: By source, the pictures.
-        averages: By source and view, the finished trunk's averages (`averaged_features`).
+        averages: By source and view, the finished trunk's averages (`summarise`).
         settings: What to train, its steps, and the seed of every draw.
         folder: Of checkpoint and metrics.
         say: Takes lines of progress.
@@ -263,44 +257,6 @@ def draw_kin(
             (int(generator.choice(variants[first])), int(generator.choice(variants[second])))
         )
     return pairs, torch.from_numpy(order.astype(np.int64))
-
-
-def averaged_features(trunk: EfficientNetLite, bank: Bank, folder: Path) -> list[FloatArray]:
-    """What the trained trunk's feature map averages to, by view, (pictures, channels) float32.
-
-    Kept in the run folder by weights and pictures, so that an interrupted run goes on; a finished
-    run does not need them.
-
-    Args:
-        trunk: As it ends up in the bundle.
-        bank: A source with features of the lower trunk.
-        folder: The stage's.
-    """
-    store = FeatureStore(folder)
-    files = [ImageFile(picture.file) for picture in bank.pictures]
-    spec = PreprocessSpec(size=trunk.spec.resolution)  # for the name alone
-    kind = RowKind("averages", made_by(trunk, spec), (HEAD_CHANNELS,))
-    made = []
-    for number, view in enumerate(bank.views):
-        keys = store.keys(files, number)
-        known = store.known(kind, keys)
-        todo = [row for row, key in enumerate(keys) if key not in known]
-        for start in range(0, len(todo), BATCH):
-            part = todo[start : start + BATCH]
-            averages = _average(trunk, view[part])
-            store.put(kind, dict(zip((keys[row] for row in part), averages, strict=True)))
-        made.append(np.asarray(store.rows(kind, keys)))
-    return made
-
-
-def _average(
-    trunk: EfficientNetLite, lower: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
-) -> FloatArray:
-    device = next(trunk.parameters()).device
-    with torch.no_grad():
-        features = channels_last(torch.from_numpy(np.array(lower)).to(device).float())
-        averaged: FloatArray = trunk.upper(features).mean(dim=(2, 3)).cpu().numpy()
-    return averaged
 
 
 def _flat(kin: Kin) -> tuple[list[int], Tensor, Tensor]:

@@ -36,10 +36,17 @@ class AttentionPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map (n, channels, h, w) to vectors (n, D), unit norm."""
+        return self.from_pooled(self.pool(features))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """The feature map's mean as each head weights it, (n, heads, channels)."""
         tokens = features.flatten(2).transpose(1, 2)
         weights = self.attention(tokens).softmax(dim=1)
-        pooled = self.norm(weights.transpose(1, 2) @ tokens)
-        vector = self.project(self.dropout(pooled).flatten(1))
+        return weights.transpose(1, 2) @ tokens
+
+    def from_pooled(self, pooled: Tensor) -> Tensor:
+        """What `pool` gives to vectors (n, D), unit norm."""
+        vector = self.project(self.dropout(self.norm(pooled)).flatten(1))
         return functional.normalize(vector + self.correction(vector), dim=-1)
 
 
@@ -71,8 +78,10 @@ class ImageTower(nn.Module):
 
     def from_map(self, features: Tensor) -> Tensor:
         """The trunk's feature map (n, channels, h, w) to vectors (n, D), unit norm."""
-        vectors: Tensor = self.head(features)
-        average = features.mean(dim=(2, 3))
+        pooled = self.head.pool(features)
+        vectors = self.head.from_pooled(pooled)
         if self.names is not None:
-            vectors = self.names(vectors, average)
-        return vectors if self.appearance is None else self.appearance.beside(vectors, average)
+            vectors = self.names(vectors, pooled[:, 0])
+        if self.appearance is None:
+            return vectors
+        return self.appearance.beside(vectors, features.mean(dim=(2, 3)))

@@ -31,7 +31,7 @@ class NamesTask:
     def __init__(
         self,
         names: NamePart,
-        averages: Mapping[str, FloatArray],
+        first: Mapping[str, FloatArray],
         banks: Mapping[str, Bank],
         config: NamesConfig,
         seed: int,
@@ -40,14 +40,14 @@ class NamesTask:
 
         Args:
             names: To be trained, as published.
-            averages: By source, the finished trunk's averaged features (pictures, channels).
+            first: By source, `Summaries.first`, (pictures, channels).
             banks: By source, what the published network made of the pictures (`Bank.likely`).
             config: Batch, rate and dropout.
             seed: Of every draw.
         """
         self.names, self.config, self.seed = names, config, seed
         known = [bank.likely for bank in banks.values() if bank.likely]
-        self._averages = torch.from_numpy(np.concatenate([averages[name] for name in banks]))
+        self._first = torch.from_numpy(np.concatenate([first[name] for name in banks]))
         self._classes = torch.cat([one.classes for one in known])
         self._shares = torch.cat([one.shares for one in known])
         pictures = [picture for bank in banks.values() for picture in bank.pictures]
@@ -62,8 +62,8 @@ class NamesTask:
     def loss(self, step: int) -> Tensor:
         """Cross-entropy against the published network's distribution."""
         rows = np.random.default_rng((self.seed, step)).choice(self._train, self.config.batch)
-        averages = self._averages[rows].to(self._device)
-        logits = self.names.classify(functional.dropout(averages, self.config.dropout))
+        first = self._first[rows].to(self._device)
+        logits = self.names.classify(functional.dropout(first, self.config.dropout))
         classes, shares = (one[rows].to(self._device) for one in (self._classes, self._shares))
         logs = functional.log_softmax(logits, dim=1).gather(1, classes)
         return -(shares * logs).sum(dim=1).mean()
@@ -71,7 +71,7 @@ class NamesTask:
     def evaluate(self) -> dict[str, float]:
         """How often a dev picture's first name is the one that was given before (percent)."""
         with torch.no_grad():
-            found = self.names.classify(self._averages[self._dev].to(self._device)).argmax(dim=1)
+            found = self.names.classify(self._first[self._dev].to(self._device)).argmax(dim=1)
         same = found.cpu() == self._classes[self._dev, 0]
         return {"names/same": 100.0 * float(same.float().mean())}
 
@@ -79,7 +79,7 @@ class NamesTask:
 def add_names(
     towers: tuple[ImageTower, TextTower],
     banks: Mapping[str, Bank],
-    averages: Mapping[str, FloatArray],
+    first: Mapping[str, FloatArray],
     texts: TextBank,
     classes: tuple[str, Sequence[str]],
     settings: tuple[NamesConfig, LoopConfig, int],
@@ -91,7 +91,7 @@ def add_names(
     Args:
         towers: Image and text tower; the former gets the part.
         banks: By source, with `likely`.
-        averages: By source, the finished trunk's averaged features (pictures, channels).
+        first: By source, `Summaries.first` of the finished tower.
         texts: Knows the texts of all names.
         classes: Which trunk, and the names of its classifier's outputs.
         settings: What to train, its steps, and the seed.
@@ -111,7 +111,7 @@ def add_names(
         part.classify.bias.copy_(bias)
         part.names.weight.copy_(config.weight * vectors.T)
     part.to(vectors.device)
-    task = NamesTask(part, averages, banks, config, seed)
+    task = NamesTask(part, first, banks, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"names {record}"))
     image.names = part
     return figures

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from appearance_task import averaged_features, check_sources, train_appearance
+from appearance_task import check_sources, train_appearance
 from attributes import find_attributes, phrases_of
 from bundle import export_bundle, mini_preprocessing
 from changed import changed_caption
@@ -33,6 +33,7 @@ from minilm import load_minilm
 from names import add_names
 from settings import STAGES, MiniConfig
 from start import continue_from, take_appearance
+from summaries import summarise
 from texts import TextBank
 from torch import Tensor
 
@@ -45,7 +46,7 @@ from composir.train.isa.efficientnet_lite import EfficientNetLite, load_efficien
 from composir.train.loop import train
 from composir.train.run_folder import CONFIG, claim
 
-AVERAGES = "averages"
+SUMMARIES = "summaries"
 Say: TypeAlias = Callable[[str], None]
 
 
@@ -168,16 +169,16 @@ def _finished(
     folder: Path,
     say: Say,
 ) -> dict[str, dict[str, float]]:
-    """Give finished towers what needs their averages alone: names, and the appearance part."""
+    """Give finished towers what needs their summaries alone: names, and the appearance part."""
     if not (config.names.weight or config.appearance.width):
         return {}
     views = {}
     for name, bank in banks.items():
-        say(f"averaged features of {name}")
-        views[name] = averaged_features(towers.image.trunk, bank, folder / AVERAGES)
+        say(f"summaries of {name}")
+        views[name] = summarise(towers.image, bank, folder / SUMMARIES)
     figures = {}
     if config.names.weight:
-        first = {name: averages[0] for name, averages in views.items()}
+        first = {name: some[0].first for name, some in views.items()}
         classes = config.trunk, class_names(config.data)
         settings = config.names, config.names_loop, config.seed
         figures["names"] = add_names(
@@ -188,8 +189,9 @@ def _finished(
         take_appearance(config.start, config.appearance, *towers.both)
     elif config.appearance.width:
         task = config.appearance, config.appearance_loop, config.seed
+        averages = {name: [one.average for one in some] for name, some in views.items()}
         figures["appearance"] = train_appearance(
-            towers.both, banks, views, task, folder / "appearance", say
+            towers.both, banks, averages, task, folder / "appearance", say
         )
     return figures
 

@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from appearance_task import (  # noqa: E402
     _flat,
     _found_first,
-    averaged_features,
     check_sources,
     draw_kin,
     find_kin,
@@ -25,6 +24,7 @@ from appearance_task import (  # noqa: E402
 from contrast import Bank  # noqa: E402
 from corpus import Split, TrainingPicture  # noqa: E402
 from settings import AppearanceConfig  # noqa: E402
+from summaries import summarise  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import BundleError, TrainingError  # noqa: E402
@@ -33,6 +33,7 @@ from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
 from composir.train.isa.batches import Batches  # noqa: E402
+from composir.train.isa.efficientnet_lite import HEAD_CHANNELS  # noqa: E402
 from composir.train.isa.light_vector import LightVector, LightVectorConfig  # noqa: E402
 from composir.train.loop import LoopConfig  # noqa: E402
 from composir.train.mapping.caption_bank import neutral_phrases  # noqa: E402
@@ -159,7 +160,7 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
         train_appearance(
             towers,
             {"shop": bank},
-            {"shop": averaged_features(towers[0].trunk, bank, tmp_path / "averages")},
+            {"shop": [one.average for one in summarise(towers[0], bank, tmp_path / "kept")]},
             (config, LoopConfig(steps=steps, warmup=1, average=0.5), 0),
             tmp_path / str(steps),
             lambda _: None,
@@ -205,21 +206,27 @@ def test_a_part_wider_than_the_pictures_can_fill_is_refused() -> None:
         start_white(AppearancePart(6, 4, 1.0), np.ones((3, 6), np.float32))
 
 
-def test_averaged_features_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:
+def test_summaries_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:
     for row in range(4):
         (tmp_path / f"{row}.jpg").write_bytes(b"x" * row)
     made = [TrainingPicture("shop", tmp_path / f"{row}.jpg", ("a",), "train") for row in range(4)]
-    bank, trunk = Bank(made, [things(4)[:4]]), image_tower().trunk
-    first = averaged_features(trunk, bank, tmp_path / "run")
-    again = averaged_features(trunk, Bank(made, [np.zeros_like(things(4)[:4])]), tmp_path / "run")
-    other = averaged_features(image_tower(seed=1).trunk, bank, tmp_path / "run")
+    bank, image = Bank(made, [things(4)[:4]]), image_tower()
+    with torch.no_grad():  # the first attention looks at one place alone
+        image.head.attention.weight[0] = 50.0 * torch.sign(torch.arange(HEAD_CHANNELS) - 500.5)
+    [told] = summarise(image, bank, tmp_path / "run")
+    [again] = summarise(image, Bank(made, [np.zeros_like(things(4)[:4])]), tmp_path / "run")
+    [other] = summarise(image_tower(seed=1), bank, tmp_path / "run")
 
     with torch.no_grad():
-        lower = torch.from_numpy(things(4)[:4]).float()
-        expected = trunk.upper(lower).mean(dim=(2, 3)).numpy()
-    np.testing.assert_allclose(first[0], expected, atol=1e-5)
-    np.testing.assert_array_equal(again[0], first[0])
-    assert np.abs(other[0] - first[0]).max() > 1e-3
+        features = image.trunk.upper(torch.from_numpy(things(4)[:4]).float())
+        places = features.flatten(2).transpose(1, 2)
+        looked_at = image.head.attention(places)[..., 0].argmax(dim=1)
+        there = places[torch.arange(4), looked_at]
+    np.testing.assert_allclose(told.average, features.mean(dim=(2, 3)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(told.first, there.numpy(), atol=1e-3)
+    np.testing.assert_array_equal(again.first, told.first)
+    np.testing.assert_array_equal(again.average, told.average)
+    assert np.abs(other.average - told.average).max() > 1e-3
 
 
 def test_a_bundle_carries_it_to_search_and_training(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ before. So the classifier is kept, and the names that it gives are added to the 
 
 $$ m' = \mathrm{normalise}(m + N\, \mathrm{softmax}(W a + b)) $$
 
-of the meaning `m` and the averaged feature map `a`; the columns of `N` are vectors of the names as
+of the meaning `m` and the mean `a` of the feature map as the head's first attention weights it (the
+plain mean on the light side, whose attention is even); the columns of `N` are vectors of the names as
 the text tower has them, times how much they count.
 """
 
@@ -29,7 +30,7 @@ class NamePart(nn.Module):
         self.classify = nn.Linear(channels, classes)
         self.names = nn.Linear(classes, dimension, bias=False)
 
-    def forward(self, meaning: Tensor, averaged: Tensor) -> Tensor:
-        """Meanings (n, Dm), unit norm, and averages (n, channels) to meanings (n, Dm)."""
-        named = self.names(self.classify(averaged).softmax(dim=-1))
+    def forward(self, meaning: Tensor, pooled: Tensor) -> Tensor:
+        """Meanings (n, Dm), unit norm, and means (n, channels) to meanings (n, Dm)."""
+        named = self.names(self.classify(pooled).softmax(dim=-1))
         return functional.normalize(meaning + named, dim=-1)
