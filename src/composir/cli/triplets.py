@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -305,8 +306,47 @@ def edit(
     echo(f"{made.triplets:,} edits in {printable(str(out))}, with ways back")
     for name, number in made.by_edit.items():
         echo(f"  {number:>7,}  {name}")
-    skipped = [Problem(file, reason) for file, reason in made.skipped]
-    for line in summarised(skipped):
+    _note_skipped(made.skipped)
+
+
+@app.command(epilog="`composir triplets stage --data scenes/ --count 4000 --out staged/`")
+def stage(
+    *,
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            help="Data set folder whose gallery names masks and regions; repeatable.",
+        ),
+    ],
+    out: options.Out,
+    count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
+    seed: options.Seed = 0,
+) -> None:
+    """Make triplets from things cut out of pictures by region masks, and staged anew.
+
+    Each is shown twice: dyed, patterned, counted, lit or set on another ground as the words say.
+    """
+    from composir.triplets.staged.props import masked_pictures
+    from composir.triplets.staged.staged_set import StageSettings, make_staged
+
+    with stage_progress() as progress:
+        told = partial(progress, "cutting out"), partial(progress, "staging")
+        made = make_staged(masked_pictures(data), out, StageSettings(count, seed), told)
+    echo(
+        f"{made.triplets:,} triplets in {printable(str(out))}, of {made.things:,} things cut out "
+        f"of {made.pictures:,} pictures; what changes (some twice):"
+    )
+    for name, number in made.by_change.items():
+        echo(f"  {number:>7,}  {name}")
+    for why, number in made.left_out.items():
+        note(f"left out {number:,} regions: {why}")
+    _note_skipped(made.skipped)
+
+
+def _note_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+    for line in summarised([Problem(file, reason) for file, reason in skipped]):
         note(f"skipped {printable(line)}")
 
 

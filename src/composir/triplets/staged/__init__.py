@@ -1,0 +1,1 @@
+"""Staged triplets: things cut out of pictures by region masks, shown twice, one change apart."""
