@@ -40,11 +40,11 @@ _STUFF = (
 NO_CUT_OUT = NO_THING.union(_STUFF.split("|"), *BACKDROPS.values())
 
 _SHARE, _PIECE = (0.015, 0.6), 0.8
-_LEAST, _SLENDER, _FULL = 48, 4, 0.28
-_THIN, _SOLID = 7, 0.72
+_LEAST, _SLENDER, _FULL = 48, 3, 0.36
+_THIN, _SOLID = 7, 0.78
 _AT_BORDER, _HOLE, _DARK = 0.15, 0.01, 22.0
 _PAD, _STAGED, _REACH = 4, (250, 236), (2, 4)
-_PATCH, _PATCH_LIGHT = 40, (55.0, 245.0)
+_PATCH, _PATCH_LIGHT = 48, (55.0, 245.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -136,6 +136,6 @@ def _cut(picture: MaskedPicture) -> _Cut | str:
 
 
 def _thing(name: str, picture: str, rgb: NDArray[np.uint8], mask: Mask) -> CutOut | str:
-    if name in NO_CUT_OUT:
+    if not name or name in NO_CUT_OUT:
         return "whose name is of no single thing (wall, sky, person, ...)"
     return cut_out(name, picture, rgb, mask)

@@ -95,7 +95,7 @@ def make_staged(
         DatasetError: If no picture has regions, or nothing can be cut out of them.
     """
     chosen = list({picture.file.resolve(): picture for picture in reversed(pictures)}.values())
-    chosen.sort(key=lambda picture: picture.id)
+    chosen.sort(key=lambda picture: (picture.id, str(picture.file)))
     if not chosen:
         raise DatasetError(f"no gallery row names regions; {MASKED_ROW} (see docs/triplets.md)")
     cutting, staging = progress or (None, None)

@@ -167,10 +167,10 @@ def _stands_out(thing: CutOut, staging: Staging) -> bool:
     own, is_night = colour_of(thing, staging), staging.light == "night"
     if staging.count == COUNTS[-1] and staging.size == "small":
         return False
-    if is_night and float(own.mean()) < 60:
+    if is_night and float(own.mean()) < 85:
         return False
     seen = apart(lit(own, staging.light), lit(staging.backdrop.colour, staging.light))
-    return seen >= (30 if is_night else 70)
+    return seen >= (45 if is_night else 70)
 
 
 def _colour_shows(thing: CutOut, before: Staging, after: Staging) -> bool:

@@ -221,8 +221,9 @@ def words_of(pair: StagedPair, draw: Draw) -> str:
     """Ask for the target. Two changes stand in any order, and the thing is named once at most."""
     said = [_said(name, pair, draw, may_name=not place) for place, name in enumerate(pair.changed)]
     if len(said) == 2:
-        if draw.random() < 0.5 or said[1].startswith("I want"):
+        if draw.random() < 0.5:
             said.reverse()
+        said.sort(key=lambda words: not words.startswith("I want"))
         said[1] = said[1].removeprefix("but ")
     return (" and " if draw.random() < _JOINED_BY_AND else ", ").join(said)
 
