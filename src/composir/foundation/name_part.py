@@ -7,8 +7,8 @@ before. So the classifier is kept, and the names that it gives are added to the 
 $$ m' = \mathrm{normalise}(m + N\, \mathrm{softmax}(W a + b)) $$
 
 of the meaning `m` and the mean `a` of the feature map as the head's first attention weights it (the
-plain mean on the light side, whose attention is even); the columns of `N` are vectors of the names as
-the text tower has them, times how much they count.
+plain mean on the light side, whose attention is even); the columns of `N` are vectors of the names
+as the text tower has them, times how much they count.
 """
 
 from __future__ import annotations
