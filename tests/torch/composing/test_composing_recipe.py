@@ -231,13 +231,15 @@ def test_no_triplets_give_stage_1_back(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_the_table_shows_what_the_start_exchanges(tiny: Path, tmp_path: Path) -> None:
-    weights = {"sentence": 0.0, "image": 1.0, "exchange": 1.5}
+    weights = {"sentence": 0.0, "image": 1.0, "exchange": 1.5, "description": 3.0}
     make_stage1(tmp_path / "map", load_model(tiny / "bundle"), settings=weights)
     manifest, _ = run(settings(tiny, start=str(tmp_path / "map")), tmp_path / "run")
     rows = {row["method"]: row for row in manifest.training["before_after"]}
 
-    assert rows["stage 1, as it came"]["weights"] == {"image": 1.0, "exchange": 1.5}
-    assert manifest.settings.exchange == 0.0  # the dev triplets chose without it
+    came = {"image": 1.0, "exchange": 1.5, "description": 3.0}
+    assert rows["stage 1, as it came"]["weights"] == came
+    assert manifest.settings.exchange == 0.0  # the dev triplets chose without them
+    assert manifest.settings.description == 0.0
 
 
 def test_any_composer_can_be_the_start(tiny: Path, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from composir.bench.significance import Interval, Outcomes, bootstrap, paired_test
-from composir.compose.blend import BlendWeights
+from composir.compose.blend import BlendWeights, Terms, blend
+from composir.compose.description import described_if_any
 from composir.compose.spliced import changes_of
+from composir.compose.spread import evening_by
 from composir.compose.template import filled
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
@@ -24,8 +27,8 @@ from composir.train.composing.frozen_inputs import FrozenInputs, QueryVariant
 from composir.train.composing.frozen_triplets import CUTS, FrozenTriplets, found_within
 from composir.types import FloatArray
 
-CHANGES = ("exchange", "learned")
-"""Terms of a blend that `compose.changes.Changes` gives, in its order."""
+UNCHOSEN = {"exchange": 0.0, "learned": 0.0, "description": 0.0, "evened": None}
+"""Weights of a blend that the table does not choose; `train blend` does."""
 Weights = Mapping[str, float]
 
 
@@ -88,16 +91,14 @@ class BlendScores:
         vectors: Vectors,
         images: FloatArray,
         triplets: FrozenTriplets,
-        changes: Sequence[FloatArray] = (),
     ) -> None:
-        """Score m triplets over images, (n, D) float32, unit norm; `changes` as of `CHANGES`."""
+        """Score m triplets over images, (n, D) float32, unit norm."""
         self._triplets = triplets.indexed
         self._parts = {
             "sentence": vectors.composed @ images.T,
             "direction": (vectors.composed - vectors.sentence) @ images.T,
             "image": vectors.image @ images.T,
             "text": vectors.text @ images.T,
-            **{name: change @ images.T for name, change in zip(CHANGES, changes, strict=False)},
         }
 
     def found(self, weights: Weights) -> Outcomes:
@@ -182,15 +183,12 @@ def compare(
     before, after = scores(variant.dev, plain), scores(variant.dev, adapted)
     tuned, chosen = (best_of_grid(one.mean_recall, fixed) for one in (before, after))
     first, second = scores(variant.held_out, plain), scores(variant.held_out, adapted)
-    came = made.settings.model_dump(exclude={"negative_weight"})
-    weighs_changes = any(came[name] for name in CHANGES)
-    as_it_came = _with_changes(variant, model, inputs.images) if weighs_changes else first
     rows = [
         first.row("image alone", {"image": 1.0}),
         first.row("text alone", {"text": 1.0}),
         first.row("sum", best_sum(before.mean_recall)),
         first.row("stage 1, sentence alone", {"sentence": 1.0}),
-        as_it_came.row("stage 1, as it came", came),
+        _as_it_came(variant, model, inputs.images),
         first.row("stage 1, weights chosen on dev", tuned),
         *packaged,
         second.row("stage 2, sentence alone", {"sentence": 1.0}),
@@ -205,18 +203,32 @@ def compare(
             ("stage 1", rows[5], chosen_both),
             *((f"the {one.name}", one, elsewhere) for one in packaged),
         ],
-        made.settings.changed({**dict.fromkeys(CHANGES, 0.0), **chosen}),
+        BlendWeights.model_validate({**made.settings.model_dump(), **UNCHOSEN, **chosen}),
         "chosen on dev triplets",
         f"{len(variant.held_out):,} held-out triplets",
         f"{len(inputs.images):,} images",
     )
 
 
-def _with_changes(variant: QueryVariant, model: Model, images: FloatArray) -> BlendScores:
-    """The held-out triplets' scores of stage 1, what words exchange and pictures do included."""
+def _as_it_came(variant: QueryVariant, model: Model, images: FloatArray) -> MethodRow:
+    """The held-out triplets, asked by stage 1 with all of its own blend."""
+    start, asked = variant.start, variant.held_out.indexed
     vectors = vectors_of(variant.held_out, model.texts)
-    changes = changes_of(variant.start, model)(vectors.image, variant.held_out.indexed.texts)
-    return BlendScores(vectors, images, variant.held_out, changes)
+    changed = cache(lambda: changes_of(start, model)(vectors.image, asked.texts))
+    terms = Terms(
+        composed=lambda: vectors.composed,
+        sentence=lambda: vectors.sentence,
+        image=lambda: vectors.image,
+        text=lambda: vectors.text,
+        exchange=lambda: changed()[0],
+        learned=lambda: changed()[1],
+        described=described_if_any(asked.texts),
+        evening=evening_by(model.spread),
+    )
+    settings = start.manifest.settings
+    found = found_within(blend(settings, terms) @ images.T, asked)
+    came = settings.model_dump(exclude={"negative_weight"})
+    return MethodRow.of("stage 1, as it came", found, came)
 
 
 def compare_texts(
