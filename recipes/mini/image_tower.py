@@ -41,7 +41,7 @@ class AttentionPool(nn.Module):
     def pool(self, features: Tensor) -> Tensor:
         """The feature map's mean as each head weights it, (n, heads, channels)."""
         tokens = features.flatten(2).transpose(1, 2)
-        weights = self.attention(tokens).softmax(dim=1)
+        weights: Tensor = self.attention(tokens).softmax(dim=1)
         return weights.transpose(1, 2) @ tokens
 
     def from_pooled(self, pooled: Tensor) -> Tensor:
