@@ -10,33 +10,48 @@ from PIL import Image, ImageOps
 
 from composir.gallery import Gallery
 from composir.model import load_model
-from composir.types import Query
+from composir.types import Confidence, Query
 
 PICTURES = Path(__file__).resolve().parents[3] / "examples" / "catalogue" / "images"
 
 
-@pytest.fixture(scope="module")
-def handbags(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
-    """Nothing but handbags: whatever comes first is right, and nothing stands out."""
-    folder = tmp_path_factory.mktemp("handbags")
+def gallery_of(kind: str, folder: Path) -> Gallery:
+    """Nothing but one kind: whatever comes first is right, and nothing stands out."""
     (folder / "pictures").mkdir()
-    for path in sorted(PICTURES.glob("handbag-*.jpg"))[:8]:
+    for path in sorted(PICTURES.glob(f"{kind}-*.jpg"))[:8]:
         shutil.copy(path, folder / "pictures")
     gallery = Gallery.create_or_open(folder / "gallery", load_model("mini"))
     gallery.index([folder / "pictures"])
     return gallery
 
 
-def test_where_everything_is_right_no_wording_says_that_nothing_is(handbags: Gallery) -> None:
-    said = [
-        handbags.search(Query(text=text)).confidence
-        for text in ("handbag", "a handbag", "a photo of a handbag")
-    ]
+@pytest.fixture(scope="module")
+def handbags(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """A kind that no class of the trunk is called."""
+    return gallery_of("handbag", tmp_path_factory.mktemp("handbags"))
 
-    assert said[0].verdict == "good match"
+
+def said_of(gallery: Gallery, kind: str) -> list[Confidence]:
+    """What is said of a kind in three wordings."""
+    texts = (kind, f"a {kind}", f"a photo of a {kind}")
+    return [gallery.search(Query(text=text)).confidence for text in texts]
+
+
+def test_where_everything_is_right_no_wording_says_that_nothing_is(handbags: Gallery) -> None:
+    said = said_of(handbags, "handbag")
+
     assert {confidence.verdict for confidence in said} <= {"good match", "uncertain"}
     values = [confidence.value for confidence in said]
     assert max(values) - min(values) < 0.2
+
+
+@pytest.mark.parametrize("kind", ["bowl", "chair", "table lamp"])
+def test_what_the_trunk_can_name_is_a_good_match_in_every_wording(
+    tmp_path: Path, kind: str
+) -> None:
+    gallery = gallery_of(kind.replace(" ", "-"), tmp_path)
+
+    assert {one.verdict for one in said_of(gallery, kind)} == {"good match"}
 
 
 @pytest.mark.parametrize("text", ["a teapot", "a horse", "a giraffe"])
