@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from composir.cli import models
-from composir.triplets.staged.stagings import CHANGES
 from tests.e2e.commands import composir
 from tests.fakes import ColourModel
 from tests.unit.triplets.endpoint import Reply, endpoint, fails, says
-from tests.unit.triplets.staged_world import masked
 from tests.unit.triplets.world import captioned, rows_of, shop, write_rows
 
 MAKE = ("triplets", "make", "--max-similarity", "0.999", "--out", "triplets")
@@ -200,40 +198,8 @@ def test_edits_do_not_overwrite_a_data_set_of_ones_own(home: Path) -> None:
     assert "--out captions.jsonl: is a file, but a folder is needed" in a_file.stderr
 
 
-def test_things_are_staged(home: Path) -> None:
-    masked(home / "scenes")
-    words = ("triplets", "stage", "--data", "scenes", "--data", "shop", "--count", "6", "--out")
-    made = composir(*words, "staged", "--seed", "3")
-    assert made.exit_code == 0, made.output
-    assert "6 triplets in staged, of 4 things cut out of 4 pictures" in made.stdout
-    told = dict(line.split()[::-1] for line in made.stdout.splitlines()[1:])
-    assert told.keys() == set(CHANGES)
-    assert 6 <= sum(map(int, told.values())) <= 12
-    assert "staging 6/6" in made.stderr
-    assert "left out 4 regions: whose name is of no single thing" in made.stderr
-    assert len(composir("triplets", "look", "staged").stdout.splitlines()) == 6
-    other = composir(*words, "staged", "--seed", "4")
-    assert other.exit_code == 2
-    assert "staged holds staged things of other settings or pictures" in other.stderr
-
-
-def test_staging_needs_masks_and_its_help_has_an_example(home: Path) -> None:
-    refused = composir("triplets", "stage", "--data", "shop", "--out", "staged")
-    assert refused.exit_code == 2
-    assert refused.stdout == ""
-    assert '"mask": "masks/a.png"' in refused.stderr
-    assert not (home / "staged").exists()
-    shown = composir("triplets", "stage", "--help").stdout
-    assert "composir triplets stage --data scenes/" in shown
-
-
 @pytest.mark.parametrize(
-    "words",
-    [
-        (*MAKE, "--data", "shop"),
-        ("triplets", "edit", "--images", "photos", "--out", "e"),
-        ("triplets", "stage", "--data", "shop", "--out", "e"),
-    ],
+    "words", [(*MAKE, "--data", "shop"), ("triplets", "edit", "--images", "photos", "--out", "e")]
 )
 def test_a_negative_seed_is_a_usage_error(home: Path, words: tuple[str, ...]) -> None:
     refused = composir(*words, "--seed", "-1")

@@ -19,7 +19,6 @@ from tests.e2e.commands import composir, paint_all
 from tests.e2e.path_options import path_options
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.bench.makers import write_folder
-from tests.unit.triplets.staged_world import masked
 from tests.unit.triplets.world import captioned, shop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links of Unix")
@@ -43,7 +42,6 @@ FOLDERS_WRITTEN = {
     ("index", "gallery"): "index pictures --gallery",
     ("triplets make", "out"): f"{MAKE} --data shop --out",
     ("triplets edit", "out"): "triplets edit --images pictures --count 3 --out",
-    ("triplets stage", "out"): "triplets stage --data masked --count 3 --out",
     ("triplets texts", "out"): "triplets texts --captions captions.jsonl --count 3 --out",
 }
 FILES_READ = {
@@ -84,7 +82,6 @@ FOLDERS_READ = {
     ("triplets make", "data"): f"{MAKE} --out new --data {{}}",
     ("triplets make", "images"): f"{MAKE} --out new --captions captions.jsonl --images {{}}",
     ("triplets edit", "data"): "triplets edit --out new --data {}",
-    ("triplets stage", "data"): "triplets stage --out new --data {}",
 }
 ELSEWHERE = {
     # Folders that may hold anything: file by file in test_bench.py and test_submission.py.
@@ -138,7 +135,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_folder(home / "my-dataset")
         captioned(home)
         shop(home / "shop")
-        masked(home / "masked")
         np.savez(home / "ok.npz", ids=list(COLOURS), matrix=np.eye(8, 4) + 1)
         done("index pictures --gallery gallery")
         done("bench my-dataset -c sum -c text")

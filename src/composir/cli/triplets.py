@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from composir.cli import made_triplets, models
+from composir.cli import models
 from composir.cli import triplet_options as options
 from composir.cli.options import JsonOption, ModelOption, ThreadsOption
 from composir.cli.paths import vector_cache
@@ -23,7 +24,7 @@ from composir.cli.triplet_writers import (
 )
 from composir.data.problems import Problem, summarised
 from composir.errors import DatasetError
-from composir.limits import LARGEST_SEED
+from composir.limits import LARGEST_SEED, MOST_TRIPLETS
 
 if TYPE_CHECKING:
     from composir.encode.feature_store import FeatureStore
@@ -263,13 +264,72 @@ def look(
     echo(f"wrote {printable(str(page))}")
 
 
-app.command(
+@app.command(
     epilog="`composir triplets edit --images photos/ --count 4000 --out edits/`\n\n"
     "`composir triplets edit --data shop/ --count 4000 --out edits/`"
-)(made_triplets.edit)
-app.command(
-    epilog="`composir triplets stage --data scenes/ --data garments/ --count 4000 --out staged/`"
-)(made_triplets.stage)
-app.command(epilog="`composir triplets texts --captions captions.jsonl --out texts/`")(
-    made_triplets.texts
 )
+def edit(
+    *,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", exists=True, help="Folder of pictures; repeatable."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", exists=True, help="Data set folder whose gallery is used; repeatable."
+        ),
+    ] = None,
+    out: options.Out,
+    count: Annotated[int, typer.Option(min=1, max=MOST_TRIPLETS, help="How many triplets.")] = 1000,
+    seed: options.Seed = 0,
+) -> None:
+    """Make triplets from edited copies of any pictures: no captions, no labels.
+
+    A recoloured, darkened, multiplied or drawn copy differs in exactly what the words say.
+    """
+    from composir.images.scan import scan
+    from composir.triplets.edited import EditSettings, make_edited
+    from composir.triplets.region_edits import Regions
+    from composir.triplets.source import read_data_set
+    from composir.types import Failure
+
+    files = [found.path for found in scan(images or []) if not isinstance(found, Failure)]
+    listed = [(folder, one) for folder in data or [] for one in read_data_set(folder).images]
+    files += [image.file for _, image in listed]
+    known = {image.file: Regions.of_row(folder, image.row) for folder, image in listed}
+    regions = {file: found for file, found in known.items() if found is not None}
+    with stage_progress() as progress:
+        told = partial(progress, "editing")
+        made = make_edited(files, out, EditSettings(count, seed), told, regions)
+    echo(f"{made.triplets:,} edits in {printable(str(out))}, with ways back")
+    for name, number in made.by_edit.items():
+        echo(f"  {number:>7,}  {name}")
+    skipped = [Problem(file, reason) for file, reason in made.skipped]
+    for line in summarised(skipped):
+        note(f"skipped {printable(line)}")
+
+
+@app.command(epilog="`composir triplets texts --captions captions.jsonl --out texts/`")
+def texts(
+    *,
+    captions: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            help="CSV, JSONL or Parquet of captions, and perhaps of `changed` ones; repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the triplets.")],
+    count: options.Count = 300_000,
+    seed: options.Seed = 0,
+) -> None:
+    """Make triplets of texts alone: a caption, what is to change in it, and the changed caption."""
+    from composir.triplets.text_triplets import make_texts
+
+    with stage_progress() as progress:
+        made = make_texts(captions, out, (count, seed), lambda d, t: progress("writing", d, t))
+    echo(f"{sum(made.values()):,} triplets in {printable(str(out))}")
+    for name, number in made.most_common():
+        echo(f"  {number:>9,}  {printable(name)}")

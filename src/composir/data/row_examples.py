@@ -6,7 +6,3 @@ GALLERY_ROW = 'a row is, e.g., {"id": "a", "file": "images/a.jpg"}'
 QUERY_ROW = 'a row is, e.g., {"id": "1", "reference": "a", "text": "in red", "targets": ["b"]}'
 TRIPLET_ROW = 'a row is, e.g., {"reference": "a.jpg", "text": "in red", "target": "b.jpg"}'
 CAPTION_ROW = 'a row is, e.g., {"file": "a.jpg", "caption": "a red lamp"}'
-MASKED_ROW = (
-    'a row is, e.g., {"id": "a", "file": "images/a.jpg", "mask": "masks/a.png", '
-    '"regions": {"sofa": {"value": 7}}}'
-)

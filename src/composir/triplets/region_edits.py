@@ -6,12 +6,11 @@ A data set's gallery names regions by a mask, a picture whose grey values `regio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from composir.errors import DatasetError
@@ -23,7 +22,7 @@ _PATTERNS = {"stripes": "striped", "dots": "dotted", "checks": "chequered"}
 _CHANGED = ("with {a}", "make the {thing} {new}", "the {thing} is {new}", "{a} instead", "{a}")
 _REMOVED = ("without the {thing}", "remove the {thing}", "no {thing}", "take the {thing} away")
 _SHARE, _MOST_REMOVED = (0.01, 0.6), 0.15
-NO_THING = frozenset({"skin", "face", "hair", "background", "null", "person", "sky"})
+_NO_THING = frozenset({"skin", "face", "hair", "background", "null", "person", "sky"})
 _RADII = (3, 6, 12, 24, 48, 96)
 
 
@@ -45,16 +44,12 @@ class Regions:
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{folder}: regions of {mask} without a value: {error}") from error
 
-    def at(self, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """The mask's grey values (h, w) for a picture of a size (width, height)."""
-        grey = read_image(self.mask).rgb.resize(size, Image.Resampling.NEAREST)
-        return np.asarray(grey)[..., 0]
-
 
 def edit_region(rgb: Image.Image, regions: Regions, draw: Draw) -> Edited | None:
     """Edit one of a picture's regions, drawn at random; None where none is of a fit size."""
-    values = regions.at(rgb.size)
-    things = sorted(regions.values.keys() - NO_THING)
+    grey = read_image(regions.mask).rgb.resize(rgb.size, Image.Resampling.NEAREST)
+    values = np.asarray(grey)[..., 0]
+    things = sorted(regions.values.keys() - _NO_THING)
     masks = {thing: (values == regions.values[thing]).astype(np.float32) for thing in things}
     fit = [thing for thing in things if _SHARE[0] < float(masks[thing].mean()) < _SHARE[1]]
     if not fit:
@@ -80,19 +75,14 @@ def edit_region(rgb: Image.Image, regions: Regions, draw: Draw) -> Edited | None
 def _filled_in(pixels: Pixels, mask: Pixels) -> Image.Image:
     """What is around a region spread over it, from near to far."""
     hole = Image.fromarray((mask * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(7))
-    filled = spread(pixels, np.asarray(hole) == 0, _RADII)
-    return blended(pixels, filled, np.asarray(hole, dtype=np.float32) / np.float32(255.0))
-
-
-def spread(pixels: Pixels, known: NDArray[np.bool_], radii: Sequence[int]) -> Pixels:
-    """Known pixels' colours over the others, by blurs of growing radii, from near to far."""
-    known, filled = known[..., None].copy(), pixels
-    for radius in radii:
+    known = np.asarray(hole)[..., None] == 0
+    filled = pixels
+    for radius in _RADII:
         seen = np.concatenate([filled, np.full_like(pixels[..., :1], 255.0)], axis=2) * known
         blurred = Image.fromarray(seen.astype(np.uint8)).filter(ImageFilter.BoxBlur(radius))
-        sums = np.asarray(blurred, dtype=np.float32)
-        share = sums[..., 3:] / np.float32(255.0)
+        spread = np.asarray(blurred, dtype=np.float32)
+        share = spread[..., 3:] / np.float32(255.0)
         new = ~known & (share > 0.05)
-        filled = np.where(new, sums[..., :3] / np.maximum(share, 0.01), filled)
+        filled = np.where(new, spread[..., :3] / np.maximum(share, 0.01), filled)
         known |= new
-    return filled
+    return blended(pixels, filled, np.asarray(hole, dtype=np.float32) / np.float32(255.0))

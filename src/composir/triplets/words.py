@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from composir.compose.negation_words import IRREGULAR
 from composir.data.function_words import COMMON
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -82,37 +81,9 @@ def plain(value: str) -> str:
 
 def with_article(noun: str) -> str:
     """The noun with "a" or "an"; plurals (as far as the ending tells) stay without."""
-    if is_plural(noun):
+    if noun.endswith("s") and not noun.endswith(("ss", "us", "is")):
         return noun
     return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
-
-
-def is_plural(noun: str) -> bool:
-    """Whether a noun means many, as far as its ending tells."""
-    return noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
-
-
-def head_of(noun: str) -> str:
-    """What a noun is at bottom: a chest of drawers is a chest."""
-    return noun.partition(" of ")[0]
-
-
-def plural(noun: str) -> str:
-    """Many of a thing: "shelf" -> "shelves", "chest of drawers" -> "chests of drawers"."""
-    head = head_of(noun)
-    return _many(head) + noun.removeprefix(head)
-
-
-def _many(noun: str) -> str:
-    if noun in IRREGULAR or is_plural(noun):
-        return IRREGULAR.get(noun, noun)
-    if noun.endswith(("lf", "arf", "oaf")):
-        return noun[:-1] + "ves"
-    if noun.endswith(("s", "x", "z", "sh", "ch")):
-        return noun + "es"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + "s"
 
 
 def sentence_body(caption: str) -> str:
