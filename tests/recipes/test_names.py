@@ -17,8 +17,15 @@ from settings import NamesConfig  # noqa: E402
 from texts import TextBank  # noqa: E402
 
 from composir.foundation.name_part import NamePart  # noqa: E402
+from composir.train.isa.efficientnet_lite import HEAD_CHANNELS  # noqa: E402
 from composir.train.loop import LoopConfig, train  # noqa: E402
-from tests.torch.towers import text_tower, tokenizer, words  # noqa: E402
+from tests.torch.towers import (  # noqa: E402
+    give_names,
+    image_tower,
+    text_tower,
+    tokenizer,
+    words,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -35,6 +42,24 @@ def test_a_picture_moves_towards_the_names_by_how_sure_they_are() -> None:
     unsure, sure = np.array([1.0, 0.5, 1.5]), np.array([1.0, 2.0, 0.0])
     expected = [one / np.linalg.norm(one) for one in (unsure, sure)]
     np.testing.assert_allclose(made.numpy(), expected, atol=1e-6)
+
+
+def test_a_tower_reads_names_where_its_head_looks_first() -> None:
+    image = image_tower()
+    give_names(image)
+    assert image.names is not None
+    features = torch.rand(2, HEAD_CHANNELS, 2, 2, generator=torch.Generator().manual_seed(0))
+    features[:, 0] = 0.0
+    features[:, 0, 1, 0] = 1.0  # the place that the first attention looks at, and no other
+    with torch.no_grad():
+        image.head.attention.weight[0] = torch.eye(1, HEAD_CHANNELS)[0] * 100.0
+        meaning = image.head(features)
+        told = image.from_map(features)
+        there = image.names(meaning, features[:, :, 1, 0])
+        elsewhere = image.names(meaning, features.mean(dim=(2, 3)))
+
+    np.testing.assert_allclose(told.numpy(), there.numpy(), atol=1e-5)
+    assert float((told - elsewhere).abs().max()) > 1e-3
 
 
 def test_the_classifier_learns_again_what_the_published_one_said(tmp_path: Path) -> None:
