@@ -21,7 +21,7 @@ from composir.compose.trained import (  # noqa: E402
     Templates,
 )
 from composir.errors import ComposirError, ModelError, TrainingError  # noqa: E402
-from composir.model import load_model  # noqa: E402
+from composir.model import Model, load_model  # noqa: E402
 from composir.train.composing.compose_config import ComposeConfig  # noqa: E402
 from composir.train.composing.recipe import STAGE, train_composing  # noqa: E402
 from composir.train.config import read_config  # noqa: E402
@@ -230,16 +230,19 @@ def test_no_triplets_give_stage_1_back(tiny: Path, tmp_path: Path) -> None:
     assert [first[f"recall@{k}"] for k in (1, 5, 10)] == [second[f"recall@{k}"] for k in (1, 5, 10)]
 
 
-def test_the_table_shows_what_the_start_exchanges(tiny: Path, tmp_path: Path) -> None:
-    weights = {"sentence": 0.0, "image": 1.0, "exchange": 1.5, "description": 3.0}
-    make_stage1(tmp_path / "map", load_model(tiny / "bundle"), settings=weights)
+def test_the_table_asks_the_start_with_all_of_its_blend(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny / "bundle")
+    monkeypatch.setattr(Model, "spread", np.eye(model.dimension, dtype=np.float32))
+    came = {"image": 1.0, "exchange": 1.5, "description": 3.0, "evened": 1.0}
+    make_stage1(tmp_path / "map", model, settings={"sentence": 0.0, **came})
     manifest, _ = run(settings(tiny, start=str(tmp_path / "map")), tmp_path / "run")
     rows = {row["method"]: row for row in manifest.training["before_after"]}
 
-    came = {"image": 1.0, "exchange": 1.5, "description": 3.0}
     assert rows["stage 1, as it came"]["weights"] == came
-    assert manifest.settings.exchange == 0.0  # the dev triplets chose without them
-    assert manifest.settings.description == 0.0
+    made = manifest.settings  # the dev triplets chose without these
+    assert (made.exchange, made.description, made.evened) == (0.0, 0.0, None)
 
 
 def test_any_composer_can_be_the_start(tiny: Path, tmp_path: Path) -> None:

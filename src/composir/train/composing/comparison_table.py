@@ -20,7 +20,6 @@ from composir.compose.spread import evening_by
 from composir.compose.template import filled
 from composir.compose.trained import ComposerManifest
 from composir.errors import TrainingError
-from composir.model import Model
 from composir.model.text_encoder import TextEncoder
 from composir.train.blend import best_of_grid, best_sum
 from composir.train.composing.frozen_inputs import FrozenInputs, QueryVariant
@@ -178,17 +177,18 @@ def compare(
     def scores(triplets: FrozenTriplets, encoder: TextEncoder) -> BlendScores:
         return BlendScores(vectors_of(triplets, encoder), inputs.images, triplets)
 
-    model, made = inputs.foundation.model, variant.start.manifest
-    plain = model.texts
+    plain, made = inputs.foundation.model.texts, variant.start.manifest
     before, after = scores(variant.dev, plain), scores(variant.dev, adapted)
     tuned, chosen = (best_of_grid(one.mean_recall, fixed) for one in (before, after))
-    first, second = scores(variant.held_out, plain), scores(variant.held_out, adapted)
+    held_out = vectors_of(variant.held_out, plain)
+    first = BlendScores(held_out, inputs.images, variant.held_out)
+    second = scores(variant.held_out, adapted)
     rows = [
         first.row("image alone", {"image": 1.0}),
         first.row("text alone", {"text": 1.0}),
         first.row("sum", best_sum(before.mean_recall)),
         first.row("stage 1, sentence alone", {"sentence": 1.0}),
-        _as_it_came(variant, model, inputs.images),
+        _as_it_came(variant, held_out, inputs),
         first.row("stage 1, weights chosen on dev", tuned),
         *packaged,
         second.row("stage 2, sentence alone", {"sentence": 1.0}),
@@ -210,10 +210,9 @@ def compare(
     )
 
 
-def _as_it_came(variant: QueryVariant, model: Model, images: FloatArray) -> MethodRow:
+def _as_it_came(variant: QueryVariant, vectors: Vectors, inputs: FrozenInputs) -> MethodRow:
     """The held-out triplets, asked by stage 1 with all of its own blend."""
-    start, asked = variant.start, variant.held_out.indexed
-    vectors = vectors_of(variant.held_out, model.texts)
+    start, asked, model = variant.start, variant.held_out.indexed, inputs.foundation.model
     changed = cache(lambda: changes_of(start, model)(vectors.image, asked.texts))
     terms = Terms(
         composed=lambda: vectors.composed,
@@ -226,7 +225,7 @@ def _as_it_came(variant: QueryVariant, model: Model, images: FloatArray) -> Meth
         evening=evening_by(model.spread),
     )
     settings = start.manifest.settings
-    found = found_within(blend(settings, terms) @ images.T, asked)
+    found = found_within(blend(settings, terms) @ inputs.images.T, asked)
     came = settings.model_dump(exclude={"negative_weight"})
     return MethodRow.of("stage 1, as it came", found, came)
 
