@@ -156,7 +156,7 @@ def what_was_trained(trained: Mapping[str, Trained]) -> Iterator[str]:
     yield "| domain | model made without it | composers trained without it |"
     yield "|---|---|---|"
     for domain, one in sorted(trained.items()):
-        without = [f"{name} ({len(runs)} runs)" for name, runs in one.composers.items()]
+        without = [f"{name} (runs: {len(runs)})" for name, runs in one.composers.items()]
         told = one.model if one.model_without else "no"
         yield f"| {domain} | {told} | {', '.join(without) or 'none'} |"
     yield ""
