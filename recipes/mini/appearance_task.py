@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contrast import Bank
 from corpus import Split, TrainingPicture
 from image_tower import ImageTower
 from numpy.typing import NDArray
@@ -25,48 +24,53 @@ from torch.nn import functional
 from composir.errors import TrainingError
 from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
-from composir.train.isa.efficientnet_lite import HEAD_CHANNELS
 from composir.train.loop import LoopConfig, ParameterGroup, train
 from composir.types import FloatArray
+
+# Below it a number's spread counts as this much.
+SPREAD_FLOOR = 1e-4
 
 Kin = Mapping[str, Mapping[str, Sequence[int]]]
 
 
 class AppearanceTask:
-    """Contrast of pairs over averaged features (`train.loop.Task`)."""
+    """Contrast of pairs over looks (`train.loop.Task`)."""
 
     def __init__(
         self,
         appearance: AppearancePart,
-        banks: Mapping[str, Bank],
-        pooled: Mapping[str, Sequence[FloatArray]],
+        pictures: Mapping[str, Sequence[TrainingPicture]],
+        looks: Mapping[str, Sequence[FloatArray]],
         config: AppearanceConfig,
         seed: int,
+        former: AppearancePart | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             appearance: To be trained; started from the training pictures.
-            banks: By source, the pictures.
-            pooled: By source and view, the trunk's averaged features (pictures, channels).
+            pictures: By source.
+            looks: By source and view, what the part reads of each picture, (pictures, reads).
             config: Pairs a batch.
             seed: Of every draw.
+            former: A part to go on from.
 
         Raises:
-            TrainingError: If there are fewer training pictures than the part is wide.
+            TrainingError: If there are fewer training pictures than the part is wide, or the former
+                part reads more or is of another width.
         """
         self.appearance, self.config, self.seed = appearance, config, seed
-        self._pooled = pooled
+        self._looks = looks
         self._device = appearance.project.weight.device
-        self._rows = {name: np.array(bank.rows("train")) for name, bank in banks.items()}
+        self._rows = {name: np.array(_train_rows(own)) for name, own in pictures.items()}
         self._kin = {
-            name: find_kin(banks[name].pictures, "train")
-            for name, count in config.kin.items()
-            if count
+            name: find_kin(pictures[name], "train") for name, count in config.kin.items() if count
         }
-        self._dev = {name: find_kin(banks[name].pictures, "dev") for name in self._kin}
-        chosen = [pooled[name][0][rows] for name, rows in self._rows.items() if len(rows)]
+        self._dev = {name: find_kin(pictures[name], "dev") for name in self._kin}
+        chosen = [looks[name][0][rows] for name, rows in self._rows.items() if len(rows)]
         start_white(appearance, np.concatenate(chosen))
+        if former is not None:
+            start_as(appearance, former)
 
     def groups(self) -> Sequence[ParameterGroup]:
         """The map's."""
@@ -110,45 +114,77 @@ class AppearanceTask:
 
     def _seen(self, name: str, rows: Sequence[int], generator: np.random.Generator) -> Tensor:
         """`u` of pictures, each in one of its views."""
-        views = generator.integers(0, len(self._pooled[name]), len(rows))
-        chosen = [self._pooled[name][view][row] for view, row in zip(views, rows, strict=True)]
+        views = generator.integers(0, len(self._looks[name]), len(rows))
+        chosen = [self._looks[name][view][row] for view, row in zip(views, rows, strict=True)]
         features = torch.from_numpy(np.stack(chosen)).to(self._device)
         vectors: Tensor = self.appearance(self._dropped(features))
         return vectors
 
     def _features(self, name: str, view: int, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self._pooled[name][view][np.asarray(rows)]).to(self._device)
+        return torch.from_numpy(self._looks[name][view][np.asarray(rows)]).to(self._device)
 
     def _dropped(self, features: Tensor) -> Tensor:
         return functional.dropout(features, self.config.dropout)
 
 
-def start_white(appearance: AppearancePart, features: FloatArray) -> None:
-    """Start as the whitened principal components of some pictures.
+def start_white(appearance: AppearancePart, looks: FloatArray) -> None:
+    """Start as the whitened principal components of some pictures, numbers of equal spread.
 
     Args:
-        appearance: Changed in place.
-        features: (n, channels), averaged features.
+        appearance: Changed in place, its scale too.
+        looks: (n, reads).
 
     Raises:
-        TrainingError: If there are fewer pictures or channels than the part is wide.
+        TrainingError: If there are fewer pictures or numbers than the part is wide.
     """
     project = appearance.project
     width = project.out_features
-    if min(features.shape) < width:
+    if min(looks.shape) < width:
         raise TrainingError(
-            f"appearance.width is {width}, more than {len(features)} training pictures of "
-            f"{features.shape[1]} channels can fill: set it lower"
+            f"appearance.width is {width}, more than {len(looks)} training pictures of "
+            f"{looks.shape[1]} numbers can fill: set it lower"
         )
-    rows = features.astype(np.float64)
+    rows = looks.astype(np.float64)
+    # A number that hardly changes says nothing, however much it would be blown up.
+    scale = 1.0 / np.maximum(rows.std(axis=0), SPREAD_FLOOR)
+    rows *= scale
     mean = rows.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov((rows - mean).T))
     matrix = (axes[:, ::-1] / np.sqrt(np.maximum(values[::-1], 1e-8)))[:, :width].T
     # Scaled as a whole, which the norm undoes, so that the learning rate means the same always.
     matrix /= np.abs(matrix).mean() * math.sqrt(rows.shape[1])
     with torch.no_grad():
+        appearance.scale.copy_(torch.from_numpy(scale))
         project.weight.copy_(torch.from_numpy(matrix.copy()))
         project.bias.copy_(torch.from_numpy(-matrix @ mean))
+
+
+def start_as(appearance: AppearancePart, former: AppearancePart) -> None:
+    """Start as another part, which may read less: composers know its space.
+
+    Args:
+        appearance: Changed in place, but for its scale.
+        former: Of the same width; what it does not read begins at zero.
+
+    Raises:
+        TrainingError: If it is of another width, or reads more.
+    """
+    project, known = appearance.project, former.project
+    if known.out_features != project.out_features or known.in_features > project.in_features:
+        raise TrainingError(
+            f"the start's appearance part maps {known.in_features} numbers to "
+            f"{known.out_features}, which cannot become {project.in_features} to "
+            f"{project.out_features}: set appearance.width to what it has, or begin anew "
+            "(--set appearance.from_start=false)"
+        )
+    read = slice(known.in_features)
+    with torch.no_grad():
+        matrix = known.weight * former.scale / appearance.scale[read]
+        # As a whole of the size that `start_white` gives.
+        size = matrix.abs().mean() * math.sqrt(known.in_features)
+        project.weight.zero_()
+        project.weight[:, read] = matrix / size
+        project.bias.copy_(known.bias / size)
 
 
 def same_group_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: float) -> Tensor:
@@ -175,33 +211,37 @@ def same_group_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: fl
 
 def train_appearance(
     towers: tuple[ImageTower, TextTower],
-    banks: Mapping[str, Bank],
-    averages: Mapping[str, Sequence[FloatArray]],
+    pictures: Mapping[str, Sequence[TrainingPicture]],
+    looks: Mapping[str, Sequence[FloatArray]],
     settings: tuple[AppearanceConfig, LoopConfig, int],
     folder: Path,
     say: Callable[[str], None],
+    former: AppearancePart | None = None,
 ) -> dict[str, float]:
     """Give finished towers an appearance part.
 
     Args:
         towers: Image and text tower; both get the part.
-        banks: By source, the pictures.
-        averages: By source and view, the finished trunk's averages (`summarise`).
+        pictures: By source.
+        looks: By source and view, of the finished trunk (`summarise`).
         settings: What to train, its steps, and the seed of every draw.
         folder: Of checkpoint and metrics.
         say: Takes lines of progress.
+        former: A part to go on from.
 
     Returns:
         Figures of the dev part, percent.
 
     Raises:
-        TrainingError: If there are fewer training pictures than the part is wide.
+        TrainingError: If there are fewer training pictures than the part is wide, or the former
+            part cannot become this one.
     """
     (image, text), (config, loop, seed) = towers, settings
     image.requires_grad_(requires_grad=False).eval()
-    appearance = AppearancePart(HEAD_CHANNELS, config.width, config.weight)
+    reads = next(views[0].shape[1] for views in looks.values())
+    appearance = AppearancePart(reads, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
-    task = AppearanceTask(appearance, banks, averages, config, seed)
+    task = AppearanceTask(appearance, pictures, looks, config, seed, former)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
     image.appearance, text.spec = appearance, replace(text.spec, appearance=config.width)
     return figures

@@ -200,8 +200,8 @@ class _ImageGraph(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         normalised = (pixels.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
-        spatial = self.tower.trunk.spatial(normalised)
-        vectors: Tensor = self.tower.from_map(self.tower.trunk.widen(spatial))
+        spatial, statistics = self.tower.trunk.climb(normalised)
+        vectors = self.tower.from_map(self.tower.trunk.widen(spatial), statistics)
         return vectors, spatial.flatten(2).transpose(1, 2)
 
 

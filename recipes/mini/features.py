@@ -23,7 +23,7 @@ from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind, StoredRows
 from composir.errors import TrainingError
 from composir.images.preprocess import PreprocessSpec
-from composir.train.composer_export import lower_runner
+from composir.train.composer_export import HasLower, lower_runner
 from composir.train.isa.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite
 from composir.types import PixelArray
 
@@ -59,15 +59,22 @@ def cached_view(
     Raises:
         TrainingError: If a picture cannot be read; the message names it.
     """
+    encoder = _encoder(trunk, spec, pooled=pooled)
+    pictures = [ImageFile(file) for file in files]
+    store = FeatureStore(folder)
+    found = encode_images(
+        pictures, encoder, store, view=view, progress=progress, failed=refusal(files)
+    )
+    return found.rows[-1]
+
+
+def refusal(files: Sequence[Path]) -> Callable[[int, str], None]:
+    """What stops an extraction at the first of these pictures that cannot be read."""
 
     def refuse(place: int, reason: str) -> None:
         raise TrainingError(f"{files[place]}: {reason}; leave it out of the corpus")
 
-    encoder = _encoder(trunk, spec, pooled=pooled)
-    pictures = [ImageFile(file) for file in files]
-    store = FeatureStore(folder)
-    found = encode_images(pictures, encoder, store, view=view, progress=progress, failed=refuse)
-    return found.rows[-1]
+    return refuse
 
 
 def made_by(trunk: EfficientNetLite, spec: PreprocessSpec) -> str:
@@ -84,11 +91,11 @@ def _encoder(trunk: EfficientNetLite, spec: PreprocessSpec, *, pooled: bool) -> 
         kinds.append(
             RowKind("pooled", maker, _feature_shape(trunk, spec.size, pooled=True), "float16")
         )
-    runner = functools.cache(lambda: _lower_runner(trunk, spec.size))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    runner = functools.cache(lambda: fastest(trunk.to(device), spec.size))
 
     def run(pixels: PixelArray) -> list[NDArray[np.float16]]:
-        normalised = (pixels.transpose(0, 3, 1, 2).astype(np.float32) - PIXEL_MEAN) / PIXEL_STD
-        lower = runner()(np.ascontiguousarray(normalised)).astype(np.float16)
+        lower = runner()(normalised(pixels)).astype(np.float16)
         return [lower, _upper(trunk, lower)] if pooled else [lower]
 
     return Encoder(tuple(kinds), spec, run, min_side=spec.size)
@@ -109,19 +116,30 @@ def channels_last(features: torch.Tensor) -> torch.Tensor:
     return features.contiguous(memory_format=torch.channels_last)
 
 
-def _lower_runner(trunk: EfficientNetLite, size: int) -> Run:
-    """Run the lower trunk where it is fastest: the GPU if there is one, else ONNX Runtime."""
+def normalised(pixels: PixelArray) -> NDArray[np.float32]:
+    """uint8 (n, s, s, 3) to what a trunk reads, (n, 3, s, s)."""
+    moved = pixels.transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray((moved - PIXEL_MEAN) / PIXEL_STD)
+
+
+def fastest(network: HasLower, size: int) -> Run:
+    """Run a network's `lower` where it is fastest: the GPU if there is one, else ONNX Runtime.
+
+    Args:
+        network: Its `lower` takes normalised pixels (n, 3, size, size); on the GPU where there is
+            one.
+        size: Side of the pictures.
+    """
     if torch.cuda.is_available():
-        on_device = trunk.to("cuda")
 
         def run_on_gpu(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
             with torch.inference_mode():
                 moved = channels_last(torch.from_numpy(pixels).cuda())
-                features: NDArray[np.float32] = on_device.lower(moved).cpu().numpy()
+                features: NDArray[np.float32] = network.lower(moved).cpu().numpy()
                 return features
 
         return run_on_gpu
-    return lower_runner(trunk, torch.zeros(1, 3, size, size))
+    return lower_runner(network, torch.zeros(1, 3, size, size))
 
 
 def _pooled(features: torch.Tensor) -> torch.Tensor:

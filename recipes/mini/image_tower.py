@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.appearance import AppearancePart
+from composir.foundation.appearance import AppearancePart, look_at
 from composir.foundation.name_part import NamePart
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite
 
@@ -70,18 +70,19 @@ class ImageTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, side, side) to vectors (n, D), unit norm."""
-        return self.from_map(self.trunk(pixels))
+        spatial, statistics = self.trunk.climb(pixels)
+        return self.from_map(self.trunk.widen(spatial), statistics)
 
     def from_cached(self, features: Tensor) -> Tensor:
-        """Cached lower features (n, c, s, s) to vectors (n, D), unit norm."""
-        return self.from_map(self.trunk.upper(features))
+        """Cached lower features (n, c, s, s) to vectors (n, Dm), unit norm: the meaning alone."""
+        return self.head.from_pooled(self.head.pool(self.trunk.upper(features)))
 
-    def from_map(self, features: Tensor) -> Tensor:
-        """The trunk's feature map (n, channels, h, w) to vectors (n, D), unit norm."""
+    def from_map(self, features: Tensor, statistics: Tensor) -> Tensor:
+        """The trunk's feature map (n, channels, h, w) and statistics of its stages to vectors."""
         pooled = self.head.pool(features)
         vectors = self.head.from_pooled(pooled)
         if self.names is not None:
             vectors = self.names(vectors, pooled[:, 0])
         if self.appearance is None:
             return vectors
-        return self.appearance.beside(vectors, features.mean(dim=(2, 3)))
+        return self.appearance.beside(vectors, look_at(features, statistics))

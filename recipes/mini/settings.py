@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from composir.train.config import (
     Between,
@@ -103,6 +103,8 @@ class AppearanceConfig(Settings):
         rate: Peak learning rate.
         temperature: Of the contrast.
         dropout: On the features.
+        from_start: Whether it goes on from the part of the bundle that training goes on from, where
+            no stage trains the trunk; composers that were trained for that one nearly fit then.
         kin: By source, how many pairs of kin a batch holds (`TrainingPicture.kin`).
         views: By source, how many pairs of the first and the last view of one picture (of a source
             with a single view the same features, under two dropouts).
@@ -113,6 +115,7 @@ class AppearanceConfig(Settings):
     rate: LearningRate = 3e-4
     temperature: Temperature = 0.1
     dropout: Dropout = 0.2
+    from_start: bool = True
     kin: dict[str, Rows] = Field(
         default_factory=lambda: {"fashion-recolour": 96, "pacs-domains": 84}
     )
@@ -188,6 +191,8 @@ class MiniConfig(Settings):
         views: Cached views of each source; the first is plain, the others are augmented.
         dropout: In both heads.
         start: A bundle of this recipe to go on from; the stage `heads` is left out then.
+        keep: Parts of the start (`names`, `appearance`) that are not made again where no stage
+            trains the trunk, so that what was trained for them holds on.
         heads: Contrast of the first stage.
         heads_loop: Its steps.
         joint: Contrast of the second stage.
@@ -207,6 +212,7 @@ class MiniConfig(Settings):
     views: dict[str, Rows] = _views()
     dropout: Dropout = 0.3
     start: File | None = None
+    keep: Texts = ("appearance",)
     heads: ContrastConfig = _contrast(image_stages=False)
     heads_loop: LoopConfig = LoopConfig(steps=300, weight_decay=0.2, evaluate_every=100)
     joint: ContrastConfig = _contrast(image_stages=True)
@@ -227,6 +233,13 @@ class MiniConfig(Settings):
         steps=600, warmup=20, weight_decay=0.0, evaluate_every=100, checkpoint_every=100
     )
     seed: Seed = 0
+
+    @field_validator("keep")
+    @classmethod
+    def _keeps_parts(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
+        if other := set(keep) - {"names", "appearance"}:
+            raise ValueError(f"names and appearance can be kept, not {', '.join(sorted(other))}")
+        return keep
 
     @property
     def knows_classes(self) -> bool:

@@ -10,12 +10,12 @@ from image_tower import ImageTower
 from settings import AppearanceConfig
 
 from composir.errors import TrainingError
-from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
 from composir.model.bundle import Bundle
 from composir.model.catalogue import open_bundle
 from composir.train.frozen import load_text_tower, read_weights
-from composir.train.isa.efficientnet_lite import CACHE_STAGE, HEAD_CHANNELS
+from composir.train.isa.efficientnet_lite import CACHE_STAGE
+from composir.train.isa.light_vector import read_appearance, read_names
 
 LOWER = ("trunk.stem.", *(f"trunk.stages.{number}." for number in range(CACHE_STAGE)))
 
@@ -67,9 +67,23 @@ def take_appearance(
             f"{folder} has no appearance part of width {asked.width} and weight {asked.weight:g}: "
             "set appearance.width and appearance.weight to what it has (0 for none)"
         )
-    weights = read_weights(bundle.file(bundle.manifest.image.graph))
-    part = AppearancePart(HEAD_CHANNELS, asked.width, asked.weight)
-    with torch.no_grad():
-        part.project.weight.copy_(torch.tensor(weights["appearance.project.weight"]))
-        part.project.bias.copy_(torch.tensor(weights["appearance.project.bias"]))
-    image.appearance, text.spec = part, replace(text.spec, appearance=asked.width)
+    image.appearance = read_appearance(bundle)
+    text.spec = replace(text.spec, appearance=asked.width)
+
+
+def take_names(folder: Path, image: ImageTower) -> None:
+    """Give a tower the names of a bundle with the same trunk, as they are there.
+
+    Args:
+        folder: A bundle of this recipe.
+        image: Gets the part.
+
+    Raises:
+        TrainingError: If the bundle has no such part.
+    """
+    image.names = read_names(Bundle.load(folder))
+    if image.names is None:
+        raise TrainingError(
+            f"{folder} has no part of names to keep: have one made (--set 'keep=[]'), or none "
+            "(--set names.weight=0)"
+        )

@@ -2,79 +2,83 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from contrast import Bank
-from features import channels_last, made_by
+from features import fastest, made_by, normalised, refusal
 from image_tower import ImageTower
-from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from composir.encode.encoders import Encoder, encode_images
 from composir.encode.feature_store import FeatureStore
 from composir.encode.image_files import ImageFile
 from composir.encode.stored import RowKind
+from composir.foundation.appearance import look_at
 from composir.images.preprocess import PreprocessSpec
 from composir.train.isa.efficientnet_lite import HEAD_CHANNELS
 from composir.types import FloatArray
 
-BATCH = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """Of the pictures of a source in one view, (pictures, channels) float32 each.
+    """Of some pictures in one view, float32.
 
     Attributes:
-        first: The feature map's mean as the head's first attention weights it: for names.
-        average: Its plain mean: for the appearance part.
+        first: (pictures, channels), the feature map's mean as the head's first attention weights
+            it: for names.
+        look: (pictures, reads), `composir.foundation.appearance.look_at`: for the appearance part.
     """
 
     first: FloatArray
-    average: FloatArray
+    look: FloatArray
 
 
-def summarise(image: ImageTower, bank: Bank, folder: Path) -> list[Summaries]:
-    """Summaries of a source, by view.
+def summarise(
+    image: ImageTower, spec: PreprocessSpec, files: Sequence[Path], view: int, folder: Path
+) -> Summaries:
+    """Summaries of pictures as the finished tower sees them.
 
     Kept in the run folder by weights and pictures, so that an interrupted run goes on; a finished
     run does not need them.
 
     Args:
         image: As it ends up in the bundle.
-        bank: A source with features of the lower trunk.
+        spec: Preprocessing of the bundle.
+        files: The pictures.
+        view: 0 for the plain pictures, 1 and up for augmented ones.
         folder: Where to keep them.
+
+    Raises:
+        TrainingError: If a picture cannot be read; the message names it.
     """
-    store = FeatureStore(folder)
-    files = [ImageFile(picture.file) for picture in bank.pictures]
-    kind = RowKind("summaries", _made_by(image), (2, HEAD_CHANNELS))
-    made = []
-    for number, view in enumerate(bank.views):
-        keys = store.keys(files, number)
-        known = store.known(kind, keys)
-        todo = [row for row, key in enumerate(keys) if key not in known]
-        for start in range(0, len(todo), BATCH):
-            part = todo[start : start + BATCH]
-            rows = _summaries(image, view[part])
-            store.put(kind, dict(zip((keys[row] for row in part), rows, strict=True)))
-        whole = np.asarray(store.rows(kind, keys))
-        made.append(Summaries(whole[:, 0], whole[:, 1]))
-    return made
-
-
-def _made_by(image: ImageTower) -> str:
-    spec = PreprocessSpec(size=image.trunk.spec.resolution)  # for the name alone
+    network = _Summary(image).eval()
     attention = float(image.head.attention.weight.detach().double().abs().sum())
-    return f"{made_by(image.trunk, spec)} {attention:.6e}"
+    maker = f"{made_by(image.trunk, spec)} {attention:.6e}"
+    run = functools.cache(lambda: fastest(network, spec.size))
+    encoder = Encoder(
+        (RowKind("summaries", maker, (HEAD_CHANNELS + image.trunk.look_width,)),),
+        spec,
+        lambda pixels: (run()(normalised(pixels)),),
+    )
+    pictures = [ImageFile(file) for file in files]
+    store = FeatureStore(folder)
+    found = encode_images(pictures, encoder, store, view=view, failed=refusal(files))
+    rows = np.asarray(found.rows[0])
+    return Summaries(rows[:, :HEAD_CHANNELS], rows[:, HEAD_CHANNELS:])
 
 
-def _summaries(image: ImageTower, lower: NDArray[np.float16]) -> FloatArray:
-    """(pictures, 2, channels): the first attention's mean and the plain one."""
-    device = next(image.parameters()).device
-    with torch.no_grad():
-        cached = channels_last(torch.from_numpy(np.array(lower)).to(device).float())
-        features = image.trunk.upper(cached)
-        both = image.head.pool(features)[:, 0], features.mean(dim=(2, 3))
-        rows: FloatArray = torch.stack(both, dim=1).cpu().numpy()
-    return rows
+class _Summary(nn.Module):
+    """Pixels (n, 3, s, s), normalised, to both side by side."""
+
+    def __init__(self, image: ImageTower) -> None:
+        super().__init__()
+        self.image = image
+
+    def lower(self, pixels: Tensor) -> Tensor:
+        spatial, statistics = self.image.trunk.climb(pixels)
+        features = self.image.trunk.widen(spatial)
+        return torch.cat([self.image.head.pool(features)[:, 0], look_at(features, statistics)], 1)

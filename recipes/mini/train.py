@@ -32,17 +32,18 @@ from image_tower import ImageTower
 from minilm import load_minilm
 from names import add_names
 from settings import STAGES, MiniConfig
-from start import continue_from, take_appearance
-from summaries import summarise
+from start import continue_from, take_appearance, take_names
+from summaries import Summaries, summarise
 from texts import TextBank
 from torch import Tensor
 
 from composir.data.outputs import check_own_folder
 from composir.errors import ComposirError
 from composir.foundation.text_tower import TextTower
-from composir.model.bundle import Manifest
+from composir.model.bundle import Bundle, Manifest
 from composir.train.config import read_config
 from composir.train.isa.efficientnet_lite import EfficientNetLite, load_efficientnet_lite
+from composir.train.isa.light_vector import read_appearance
 from composir.train.loop import train
 from composir.train.run_folder import CONFIG, claim
 
@@ -129,22 +130,18 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     if config.appearance.width:
         check_sources(config.appearance, corpus)
     towers = _new_towers(config)
-    say(f"{len(corpus)} pictures; encoding their texts")
-    texts = TextBank(
-        towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks
-    )
-    # Opened before anything is trained: caches are named by the weights that made them.
-    trunk = towers.image.trunk
-    stages = _stages(config)
-    lower = {config.stage(name)[0].image_stages for name in stages} | {True}
-    banks = {one: _banks(config, trunk, corpus, one, say) for one in sorted(lower, reverse=True)}
-    if config.start:
+    say(f"{len(corpus)} pictures")
+    kept = _kept(config)
+    figures: dict[str, dict[str, float]] = {}
+    if config.start and "names" in kept:
         continue_from(config.start, *towers.both)
-    figures = {}
-    for name in stages:
-        task = _task(name, config, towers, banks, texts)
-        figures[name] = _trained(name, task, config, folder, say)
-    figures |= _finished(config, towers, banks[True], texts, folder, say)
+        take_names(config.start, towers.image)
+    else:
+        figures = _contrasted(config, towers, corpus, folder, say)
+    if config.start and "appearance" in kept:
+        take_appearance(config.start, config.appearance, *towers.both)
+    elif config.appearance.width:
+        figures["appearance"] = _with_appearance(config, towers, corpus, folder, say)
     manifest = export_bundle(
         config, folder / "bundle", towers.both, towers.words, figures, quantise=True
     )
@@ -161,39 +158,86 @@ def _stages(config: MiniConfig) -> list[str]:
     return [name for name in asked if not (config.start and name == STAGES[0])]
 
 
-def _finished(
+def _kept(config: MiniConfig) -> set[str]:
+    """Parts that the start has and the model is to have, where the trunk stays as it was."""
+    if not config.start or _stages(config):
+        return set()
+    asked = {"names": config.names.weight, "appearance": config.appearance.width}
+    return {name for name in config.keep if asked[name]}
+
+
+def _contrasted(
     config: MiniConfig,
     towers: Towers,
-    banks: Mapping[str, Bank],
-    texts: TextBank,
+    corpus: Sequence[TrainingPicture],
     folder: Path,
     say: Say,
 ) -> dict[str, dict[str, float]]:
-    """Give finished towers what needs their summaries alone: names, and the appearance part."""
-    if not (config.names.weight or config.appearance.width):
-        return {}
-    views = {}
-    for name, bank in banks.items():
-        say(f"summaries of {name}")
-        views[name] = summarise(towers.image, bank, folder / SUMMARIES)
+    """Train the stages, then give the finished image tower its names."""
+    say("encoding their texts")
+    texts = TextBank(
+        towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks
+    )
+    # Opened before anything is trained: caches are named by the weights that made them.
+    trunk = towers.image.trunk
+    stages = _stages(config)
+    lower = {config.stage(name)[0].image_stages for name in stages} | {True}
+    banks = {one: _banks(config, trunk, corpus, one, say) for one in sorted(lower, reverse=True)}
+    if config.start:
+        continue_from(config.start, *towers.both)
     figures = {}
+    for name in stages:
+        task = _task(name, config, towers, banks, texts)
+        figures[name] = _trained(name, task, config, folder, say)
     if config.names.weight:
-        first = {name: some[0].first for name, some in views.items()}
+        seen = _summaries(config, towers, corpus, folder, say)
+        first = {name: views[0].first for name, views in seen.items()}
         classes = config.trunk, class_names(config.data)
         settings = config.names, config.names_loop, config.seed
         figures["names"] = add_names(
-            towers.both, banks, first, texts, classes, settings, folder / "names", say
-        )
-    # What was trained for the start's appearance part holds on where the trunk is the same.
-    if config.appearance.width and config.start and not _stages(config):
-        take_appearance(config.start, config.appearance, *towers.both)
-    elif config.appearance.width:
-        task = config.appearance, config.appearance_loop, config.seed
-        averages = {name: [one.average for one in some] for name, some in views.items()}
-        figures["appearance"] = train_appearance(
-            towers.both, banks, averages, task, folder / "appearance", say
+            towers.both, banks[True], first, texts, classes, settings, folder / "names", say
         )
     return figures
+
+
+def _with_appearance(
+    config: MiniConfig,
+    towers: Towers,
+    corpus: Sequence[TrainingPicture],
+    folder: Path,
+    say: Say,
+) -> dict[str, float]:
+    """Give the finished towers an appearance part; figures of the dev part."""
+    seen = _summaries(config, towers, corpus, folder, say)
+    looks = {name: [one.look for one in views] for name, views in seen.items()}
+    pictures = {name: _of(name, corpus) for name in looks}
+    task = config.appearance, config.appearance_loop, config.seed
+    place, former = folder / "appearance", None
+    if config.start and config.appearance.from_start and not _stages(config):
+        former = read_appearance(Bundle.load(config.start))
+    return train_appearance(towers.both, pictures, looks, task, place, say, former)
+
+
+def _summaries(
+    config: MiniConfig,
+    towers: Towers,
+    corpus: Sequence[TrainingPicture],
+    folder: Path,
+    say: Say,
+) -> dict[str, list[Summaries]]:
+    """By source and view; kept in the run folder, so that asking again costs little."""
+    spec, made = mini_preprocessing(towers.image.trunk), {}
+    for source, views in config.views.items():
+        say(f"summaries of {source}")
+        files = [picture.file for picture in _of(source, corpus)]
+        made[source] = [
+            summarise(towers.image, spec, files, view, folder / SUMMARIES) for view in range(views)
+        ]
+    return made
+
+
+def _of(source: str, corpus: Sequence[TrainingPicture]) -> list[TrainingPicture]:
+    return [picture for picture in corpus if picture.source == source]
 
 
 def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:
@@ -203,8 +247,7 @@ def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[st
     texts += [other for text in set(texts) if (other := changed_caption(text))]
     texts += [text for some in _class_texts(config) for text in some]
     for source in dict.fromkeys(picture.source for picture in corpus):
-        own = [picture for picture in corpus if picture.source == source]
-        texts += phrases_of(find_attributes(own, source))
+        texts += phrases_of(find_attributes(_of(source, corpus), source))
     return texts
 
 
@@ -253,7 +296,7 @@ def _banks(
     spec = mini_preprocessing(trunk)
     banks = {}
     for source, views in config.views.items():
-        pictures = [picture for picture in corpus if picture.source == source]
+        pictures = _of(source, corpus)
         files = [picture.file for picture in pictures]
         opened = []
         for view in range(views):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import bundle  # noqa: E402
 import classes  # noqa: E402
 import minilm  # noqa: E402
 import train as recipe  # noqa: E402
+from appearance_task import train_appearance  # noqa: E402
 from image_tower import ImageTower  # noqa: E402
 from settings import AppearanceConfig, ContrastConfig, MiniConfig, NamesConfig  # noqa: E402
 from start import continue_from  # noqa: E402
@@ -25,6 +27,7 @@ from torch import Tensor  # noqa: E402
 
 from composir.compose.phrase_files import all_phrases  # noqa: E402
 from composir.errors import TrainingError  # noqa: E402
+from composir.foundation.appearance import AppearancePart  # noqa: E402
 from composir.foundation.text_tower import TextTower  # noqa: E402
 from composir.model import load_model  # noqa: E402
 from composir.train.isa.efficientnet_lite import (  # noqa: E402
@@ -212,6 +215,35 @@ def test_where_nothing_is_trained_the_appearance_stays_too(home: Path) -> None:
         recipe.train_mini(wider, home / "third", quiet)
 
 
+def test_an_appearance_part_goes_on_from_the_starts_or_begins_anew(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe.train_mini(config(home), home / "first", quiet)
+    formers = []
+
+    def spy(*given: Any) -> dict[str, float]:
+        formers.append(given[-1])
+        return train_appearance(*given)
+
+    monkeypatch.setattr(recipe, "train_appearance", spy)
+    asked = config(home).changed(
+        start=home / "first" / "bundle", joint=ContrastConfig(), keep=("names",)
+    )
+    manifest = recipe.train_mini(asked, home / "second", quiet)
+    anew = asked.appearance.changed(from_start=False)
+    recipe.train_mini(asked.changed(appearance=anew), home / "third", quiet)
+    recipe.train_mini(config(home).changed(start=home / "first" / "bundle"), home / "moved", quiet)
+
+    assert set(manifest.training["dev_figures"]) == {"appearance"}
+    assert isinstance(formers[0], AppearancePart)
+    assert formers[1:] == [None, None]
+
+
+def test_parts_that_are_kept_are_names_and_appearance(home: Path) -> None:
+    with pytest.raises(TrainingError, match="names and appearance can be kept, not head"):
+        config(home).changed(keep=("head",))
+
+
 def _weights(folder: Path) -> dict[str, Tensor]:
     """Of both towers, as training would go on from them."""
     image, text = ImageTower(_trunk(""), 16), _text_tower(16)[0]
@@ -282,5 +314,18 @@ def test_finished_towers_are_given_the_names_that_the_classifier_has(
         for run in ("plain", "named")
     )
     assert np.abs(first - second).max() > 0.02
+    kept = classified.changed(
+        names=NamesConfig(weight=4.0),
+        keep=("names", "appearance"),
+        start=home / "named" / "bundle-fp32",
+        **dict.fromkeys(("heads", "joint"), ContrastConfig()),
+    )
+    again = recipe.train_mini(kept, home / "kept", quiet)
+    model = load_model(home / "kept" / "bundle-fp32", threads=1)
+    third = load_model(home / "named" / "bundle-fp32", threads=1).encode_images([pixels])[0]
+    assert again.training["dev_figures"] == {}
+    np.testing.assert_allclose(model.encode_images([pixels])[0], third, atol=1e-4)
+    with pytest.raises(TrainingError, match="no part of names to keep"):
+        recipe.train_mini(kept.changed(start=home / "plain" / "bundle"), home / "none", quiet)
     np.testing.assert_allclose(second[16:], first[16:], atol=0.02)
     np.testing.assert_allclose(np.linalg.norm(second), 1.0, atol=1e-4)

@@ -54,7 +54,7 @@ def test_a_tower_reads_names_where_its_head_looks_first() -> None:
     with torch.no_grad():
         image.head.attention.weight[0] = torch.eye(1, HEAD_CHANNELS)[0] * 100.0
         meaning = image.head(features)
-        told = image.from_map(features)
+        told = image.from_map(features, torch.zeros(2, 0))
         there = image.names(meaning, features[:, :, 1, 0])
         elsewhere = image.names(meaning, features.mean(dim=(2, 3)))
 

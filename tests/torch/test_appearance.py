@@ -12,23 +12,29 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from appearance_task import (  # noqa: E402
+    SPREAD_FLOOR,
     _flat,
     _found_first,
     check_sources,
     draw_kin,
     find_kin,
     same_group_loss,
+    start_as,
     start_white,
     train_appearance,
 )
-from contrast import Bank  # noqa: E402
 from corpus import Split, TrainingPicture  # noqa: E402
+from PIL import Image  # noqa: E402
 from settings import AppearanceConfig  # noqa: E402
 from summaries import summarise  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from composir.errors import BundleError, TrainingError  # noqa: E402
-from composir.foundation.appearance import AppearancePart, text_aligned_part  # noqa: E402
+from composir.foundation.appearance import (  # noqa: E402
+    AppearancePart,
+    look_at,
+    text_aligned_part,
+)
 from composir.model import load_model  # noqa: E402
 from composir.model.bundle import MANIFEST_NAME  # noqa: E402
 from composir.train.frozen import FrozenFoundation  # noqa: E402
@@ -48,11 +54,13 @@ from composir.train.steering import (  # noqa: E402
     Phrases,
     PhraseSteering,
 )
+from composir.types import FloatArray  # noqa: E402
 from tests.torch.isa.makers import LEARNER, OBJECTIVE  # noqa: E402
 from tests.torch.towers import (  # noqa: E402
     APPEARANCE,
     DIMENSION,
     SIZE,
+    SPEC,
     WEIGHT,
     image_tower,
     make_bundle,
@@ -74,14 +82,14 @@ def unit(*shape: int) -> Tensor:
 
 def test_texts_meet_the_meaning_alone_and_pictures_both() -> None:
     torch.manual_seed(0)
-    part, meaning, pooled = AppearancePart(6, 3, weight=2.0), unit(4, 5), torch.randn(4, 6)
-    whole = part.beside(meaning, pooled)
+    part, meaning, look = AppearancePart(6, 3, weight=2.0), unit(4, 5), torch.randn(4, 6)
+    whole = part.beside(meaning, look)
     texts = torch.nn.functional.pad(unit(7, 5), (0, 3))
     shrunk = 1.0 / math.sqrt(1.0 + 2.0**2)
 
     torch.testing.assert_close(whole.norm(dim=1), torch.ones(4))
     torch.testing.assert_close(whole @ texts.T, shrunk * meaning @ texts[:, :5].T)
-    alike = (meaning @ meaning.T + 4.0 * part(pooled) @ part(pooled).T) / 5.0
+    alike = (meaning @ meaning.T + 4.0 * part(look) @ part(look).T) / 5.0
     torch.testing.assert_close(whole @ whole.T, alike)
     torch.testing.assert_close(text_aligned_part(whole, 3)[:, :5], meaning)
     assert text_aligned_part(whole, 3)[:, 5:].abs().max() == 0.0
@@ -107,11 +115,47 @@ def test_it_starts_centred_and_white() -> None:
     part = AppearancePart(6, 4, 1.0)
     start_white(part, features)
     with torch.no_grad():
-        made = part.project(torch.from_numpy(features)).numpy()
+        scaled = torch.from_numpy(features) * part.scale
+        made = part.project(scaled).numpy()
 
+    np.testing.assert_allclose(scaled.std(dim=0, correction=0).numpy(), 1.0, atol=1e-4)
     np.testing.assert_allclose(made.mean(0), 0.0, atol=1e-4)
     spread = np.cov(made.T)
     np.testing.assert_allclose(spread / spread[0, 0], np.eye(4), atol=1e-3)
+
+
+def test_a_number_that_never_changes_is_not_blown_up() -> None:
+    looks = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
+    looks[:, 1] = 7.0
+    part = AppearancePart(3, 2, 1.0)
+    start_white(part, looks)
+
+    assert float(part.scale.max()) == pytest.approx(1.0 / SPREAD_FLOOR)
+    assert torch.isfinite(part(torch.from_numpy(looks))).all()
+
+
+def test_a_part_of_an_older_model_reads_the_average_alone() -> None:
+    torch.manual_seed(0)
+    part, features, statistics = AppearancePart(6, 3, 1.0), torch.randn(4, 6, 2, 2), unit(4, 5)
+    look = look_at(features, statistics)
+
+    assert look.shape == (4, 11)
+    torch.testing.assert_close(part(look), part(features.mean(dim=(2, 3))))
+
+
+def test_a_part_that_goes_on_from_another_begins_as_that_one() -> None:
+    torch.manual_seed(0)
+    former, part = AppearancePart(6, 3, 1.0), AppearancePart(9, 3, 1.0)
+    former.scale.copy_(torch.rand(6) + 0.5)
+    looks = 5.0 * torch.randn(40, 9) + 2.0
+    start_white(part, looks.numpy())
+    start_as(part, former)
+
+    torch.testing.assert_close(part(looks), former(looks))
+    assert float(part.scale.min()) < 1.0  # its own scale, not the former's
+    for other in (AppearancePart(6, 4, 1.0), AppearancePart(10, 3, 1.0)):
+        with pytest.raises(TrainingError, match=r"appearance\.from_start=false"):
+            start_as(part, other)
 
 
 def pictures(count: int, folder: Path = Path()) -> list[TrainingPicture]:
@@ -126,41 +170,38 @@ def pictures(count: int, folder: Path = Path()) -> list[TrainingPicture]:
 
 
 def test_kin_are_pairs_of_two_variants_in_one_split() -> None:
-    bank = Bank(pictures(24), [])
-    kin = find_kin(bank.pictures, "train")
+    made = pictures(24)
+    kin = find_kin(made, "train")
     pairs, groups = draw_kin(kin, 20, np.random.default_rng(0))
 
     assert list(kin) == [f"thing {n}" for n in (1, 2, 3, 5, 6, 7)]
     assert len(pairs) == 20
     assert set(groups.tolist()) == set(range(6))
     for (left, right), group in zip(pairs, groups.tolist(), strict=True):
-        first, second = bank.pictures[left].kin, bank.pictures[right].kin
+        first, second = made[left].kin, made[right].kin
         assert first is not None
         assert second is not None
         assert first[0] == second[0] == list(kin)[group]
         assert first[1] != second[1]
 
 
-def things(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
-    """Lower features in which a thing's own pattern is drowned by its colour's."""
-    shape = image_tower().trunk.lower(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
+def things(rows: int) -> FloatArray:
+    """Looks in which a few numbers say the thing, as many its colour, and as many nothing."""
     rng = np.random.default_rng(0)
-    own, colour = rng.random((rows, *shape)), rng.random((3, *shape))
-    made = [own[row // 3] + 2.0 * colour[row % 3] for row in range(rows)]
-    return np.stack([*made, own[-1]]).astype(np.float16)
+    own, colour = rng.standard_normal((rows, 8)), rng.standard_normal((3, 8))
+    told = [np.concatenate([own[row // 3], colour[row % 3]]) for row in range(rows)]
+    seen = np.stack([*told, np.zeros(16)]) + 0.3 * rng.standard_normal((rows + 1, 16))
+    return np.concatenate([seen, rng.standard_normal((rows + 1, 16))], axis=1).astype(np.float32)
 
 
 def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
     towers = image_tower(), text_tower()
-    bank = Bank(pictures(60, tmp_path), [things(60)])
-    for picture in bank.pictures:
-        picture.file.write_text(picture.file.name)  # features are kept by content
-    config = AppearanceConfig(width=24, kin={"shop": 8}, views={"shop": 8}, rate=3e-3, dropout=0.0)
+    config = AppearanceConfig(width=24, kin={"shop": 16}, views={"shop": 8}, rate=1e-2, dropout=0.0)
     figures = [
         train_appearance(
             towers,
-            {"shop": bank},
-            {"shop": [one.average for one in summarise(towers[0], bank, tmp_path / "kept")]},
+            {"shop": pictures(240)},
+            {"shop": [things(240)]},
             (config, LoopConfig(steps=steps, warmup=1, average=0.5), 0),
             tmp_path / str(steps),
             lambda _: None,
@@ -168,7 +209,7 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
         for steps in (1, 60)
     ]
 
-    assert figures[1] > figures[0]
+    assert figures[1] > figures[0] + 20.0
     assert towers[0].appearance is not None
     assert towers[1].spec.appearance == 24
     assert not any(p.requires_grad for p in towers[0].head.parameters())
@@ -206,27 +247,34 @@ def test_a_part_wider_than_the_pictures_can_fill_is_refused() -> None:
         start_white(AppearancePart(6, 4, 1.0), np.ones((3, 6), np.float32))
 
 
-def test_summaries_are_made_once_for_weights_and_pictures(tmp_path: Path) -> None:
-    for row in range(4):
-        (tmp_path / f"{row}.jpg").write_bytes(b"x" * row)
-    made = [TrainingPicture("shop", tmp_path / f"{row}.jpg", ("a",), "train") for row in range(4)]
-    bank, image = Bank(made, [things(4)[:4]]), image_tower()
+def test_summaries_are_made_once_for_weights_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, files = np.random.default_rng(0), [tmp_path / f"{row}.png" for row in range(4)]
+    pixels = rng.integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
+    for file, one in zip(files, pixels, strict=True):
+        Image.fromarray(one).save(file)
+    image = image_tower()
     with torch.no_grad():  # the first attention looks at one place alone
         image.head.attention.weight[0] = 50.0 * torch.sign(torch.arange(HEAD_CHANNELS) - 500.5)
-    [told] = summarise(image, bank, tmp_path / "run")
-    [again] = summarise(image, Bank(made, [np.zeros_like(things(4)[:4])]), tmp_path / "run")
-    [other] = summarise(image_tower(seed=1), bank, tmp_path / "run")
+    told = summarise(image, SPEC, files, 0, tmp_path / "run")
+    other = summarise(image_tower(seed=1), SPEC, files, 0, tmp_path / "run")
+    monkeypatch.setattr("summaries.fastest", None)  # nothing is run again
+    again = summarise(image, SPEC, files, 0, tmp_path / "run")
 
     with torch.no_grad():
-        features = image.trunk.upper(torch.from_numpy(things(4)[:4]).float())
+        moved = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127.0) / 128.0
+        spatial, statistics = image.trunk.climb(moved)
+        features = image.trunk.widen(spatial)
         places = features.flatten(2).transpose(1, 2)
         looked_at = image.head.attention(places)[..., 0].argmax(dim=1)
         there = places[torch.arange(4), looked_at]
-    np.testing.assert_allclose(told.average, features.mean(dim=(2, 3)).numpy(), atol=1e-5)
-    np.testing.assert_allclose(told.first, there.numpy(), atol=1e-3)
+    look = look_at(features, statistics).numpy()
+    np.testing.assert_allclose(told.look, look, atol=2e-3)
+    np.testing.assert_allclose(told.first, there.numpy(), atol=2e-3)
     np.testing.assert_array_equal(again.first, told.first)
-    np.testing.assert_array_equal(again.average, told.average)
-    assert np.abs(other.average - told.average).max() > 1e-3
+    np.testing.assert_array_equal(again.look, told.look)
+    assert np.abs(other.look - told.look).max() > 1e-2
 
 
 def test_a_bundle_carries_it_to_search_and_training(tmp_path: Path) -> None:
@@ -257,8 +305,9 @@ def test_the_light_side_takes_over_the_gallerys_map(tmp_path: Path) -> None:
     bundle = load_model(tmp_path / "tiny").bundle
     head = LightVector.of_gallery(bundle, LightVectorConfig(width=0)).eval()
     with torch.no_grad():
-        spatial = image.trunk.spatial(torch.randn(2, 3, SIZE, SIZE))
-        estimates, exact = head(spatial), image.from_map(image.trunk.widen(spatial))
+        spatial, statistics = image.trunk.climb(torch.randn(2, 3, SIZE, SIZE))
+        estimates = head(spatial, statistics)
+        exact = image.from_map(image.trunk.widen(spatial), statistics)
 
     assert image.appearance is not None
     torch.testing.assert_close(estimates[:, DIMENSION:], exact[:, DIMENSION:], atol=0.02, rtol=0.0)

@@ -91,7 +91,7 @@ def tokenizer() -> Tokenizer:
 
 def give_appearance(image: ImageTower, text: TextTower) -> None:
     """An appearance part of random weights."""
-    image.appearance = AppearancePart(HEAD_CHANNELS, APPEARANCE, WEIGHT)
+    image.appearance = AppearancePart(image.trunk.look_width, APPEARANCE, WEIGHT)
     text.spec = replace(text.spec, appearance=APPEARANCE)
 
 

@@ -18,7 +18,7 @@ import composir
 
 ROOT = Path(composir.__file__).parent
 CEILINGS = {
-    "lines": 63_840,
+    "lines": 63_930,
     "lines of the median function": 7,
     "functions beyond 60 lines": 0,
     "files beyond 350 lines": 0,

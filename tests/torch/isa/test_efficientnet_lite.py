@@ -21,6 +21,7 @@ from composir.train.isa.efficientnet_lite import (  # noqa: E402
     SameConv,
     fold_batch_norm,
     load_efficientnet_lite,
+    run_stages,
     scaled_channels,
 )
 from tests.torch.towers import LITE  # noqa: E402
@@ -39,6 +40,25 @@ def test_shapes_at_each_resolution(name: str, channels: int) -> None:
     side = math.ceil(spec.resolution / 16)
     assert lower.shape == (1, channels, side, side)
     assert features.shape == (1, HEAD_CHANNELS, math.ceil(side / 2), math.ceil(side / 2))
+
+
+def test_stages_leave_mean_and_spread_of_every_channel_by_hand() -> None:
+    first = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])  # two channels of two places
+    doubled, statistics = run_stages([nn.Identity(), nn.Upsample(scale_factor=(1, 2))], first)
+
+    assert doubled.shape == (1, 2, 1, 4)
+    by_hand = [2.0, 5.0, 1.0, 0.0]
+    torch.testing.assert_close(statistics, torch.tensor([2 * by_hand]), atol=2e-4, rtol=0.0)
+    assert run_stages([], first)[1].shape == (1, 0)
+
+
+def test_a_look_is_as_wide_as_the_average_and_all_statistics() -> None:
+    trunk = EfficientNetLite(LITE).eval()
+    with torch.inference_mode():
+        spatial, statistics = trunk.climb(torch.zeros(1, 3, 64, 64))
+        torch.testing.assert_close(trunk.widen(spatial), trunk(torch.zeros(1, 3, 64, 64)))
+
+    assert trunk.look_width == HEAD_CHANNELS + statistics.shape[1]
 
 
 @pytest.mark.parametrize("size", [7, 8, 9])

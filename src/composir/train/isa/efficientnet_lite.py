@@ -9,7 +9,7 @@ stages on small sets is steadier with frozen statistics.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
 TRUNK = "trunk."
 # The stage whose output is cached when the stages above it are trained.
 CACHE_STAGE = 5
+# Of a channel's variance, whose root has no slope at zero.
+SPREAD_FLOOR = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +112,21 @@ class EfficientNetLite(nn.Module):
     Attributes:
         lower: Stem and stages 1 to `CACHE_STAGE`.
         upper: The stages above, and the 1280-channel head convolution.
-        spatial: Everything but that convolution: the patch tokens of a bundle.
+        climb: Everything but that convolution: the patch tokens of a bundle, and what its
+            appearance part reads of the stages.
+        look_width: How many numbers that part reads (`composir.foundation.appearance.look_at`).
     """
 
     def __init__(self, spec: LiteSpec) -> None:
         super().__init__()
         self.spec = spec
         self.stem = SameConv(3, STEM_CHANNELS, 3, stride=2)
-        stages, channels = [], STEM_CHANNELS
+        stages, channels, self.look_width = [], STEM_CHANNELS, HEAD_CHANNELS
         for index, stage in enumerate(STAGES):
             output = scaled_channels(stage.channels, spec.width)
             stages.append(_build_stage(stage, channels, output, _repeats(index, spec)))
             channels = output
+            self.look_width += 2 * channels
         self.stages = nn.ModuleList(stages)
         self.head = SameConv(channels, HEAD_CHANNELS, 1)
 
@@ -131,24 +136,15 @@ class EfficientNetLite(nn.Module):
         Args:
             pixels: (n, 3, side, side) float32, normalised.
         """
-        hidden = functional.relu6(self.stem(pixels))
-        for stage in self.stages[:CACHE_STAGE]:
-            hidden = stage(hidden)
-        return hidden
+        return run_stages(self.stages[:CACHE_STAGE], functional.relu6(self.stem(pixels)))[0]
 
     def upper(self, hidden: Tensor) -> Tensor:
         """The stages above the cache; (n, c, s, s) -> (n, 1280, ceil(s / 2), ceil(s / 2))."""
-        return self.widen(self.above(hidden))
+        return self.widen(run_stages(self.stages[CACHE_STAGE:], hidden)[0])
 
-    def above(self, hidden: Tensor) -> Tensor:
-        """The stages above the cache without the head convolution, (n, c', s', s')."""
-        for stage in self.stages[CACHE_STAGE:]:
-            hidden = stage(hidden)
-        return hidden
-
-    def spatial(self, pixels: Tensor) -> Tensor:
-        """Pixels to the last stage's feature map, (n, c', h, w): a quarter of the head's width."""
-        return self.above(self.lower(pixels))
+    def climb(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels to the last stage's feature map, (n, c', h, w), and all stages' statistics."""
+        return run_stages(self.stages, functional.relu6(self.stem(pixels)))
 
     def widen(self, hidden: Tensor) -> Tensor:
         """The head convolution, (n, c', h, w) -> (n, 1280, h, w)."""
@@ -157,6 +153,30 @@ class EfficientNetLite(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (n, 3, side, side), normalised, to a feature map (n, 1280, h, w)."""
         return self.upper(self.lower(pixels))
+
+
+def run_stages(stages: Iterable[nn.Module], hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Through stages one after the other.
+
+    Args:
+        stages: n of them.
+        hidden: (n, c, h, w), what the first one reads.
+
+    Returns:
+        The last one's map, and side by side what `channel_statistics` says of each one's.
+    """
+    seen = []
+    for stage in stages:
+        hidden = stage(hidden)
+        seen.append(channel_statistics(hidden))
+    return hidden, torch.cat(seen, dim=1) if seen else hidden.new_zeros(hidden.shape[0], 0)
+
+
+def channel_statistics(features: Tensor) -> Tensor:
+    """Mean and standard deviation of each channel over a map; (n, c, h, w) to (n, 2 c)."""
+    mean = features.mean(dim=(2, 3), keepdim=True)
+    spread = ((features - mean).square().mean(dim=(2, 3)) + SPREAD_FLOOR).sqrt()
+    return torch.cat([mean.flatten(1), spread], dim=1)
 
 
 def load_efficientnet_lite(name: str) -> EfficientNetLite:

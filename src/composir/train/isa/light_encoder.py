@@ -26,6 +26,7 @@ from composir.train.isa.efficientnet_lite import (
     STAGES,
     EfficientNetLite,
     load_efficientnet_lite,
+    run_stages,
     trunk_of_gallery,
 )
 
@@ -75,8 +76,11 @@ class LightEncoder(nn.Module):
         """Frozen part: uint8 pixels (n, s, s, 3) to what is cached."""
         raise NotImplementedError
 
-    def upper(self, cached: Tensor) -> Tensor:
-        """The rest: what was cached to the feature map (n, channels, h, w) float32."""
+    def upper(self, cached: Tensor) -> tuple[Tensor, Tensor]:
+        """The rest: what was cached to the feature map (n, channels, h, w), float32.
+
+        Beside it, `efficientnet_lite.run_stages`'s statistics of all stages (n, k), k 0 for others.
+        """
         raise NotImplementedError
 
     def trained(self) -> tuple[nn.Parameter, ...]:
@@ -120,20 +124,29 @@ class LiteEncoder(LightEncoder):
         last = [module for module in trunk.stages.modules() if isinstance(module, nn.Conv2d)][-1]
         self.channels = last.out_channels
         self.preprocess = preprocess
+        blank = torch.zeros(1, preprocess.size, preprocess.size, 3, dtype=torch.uint8)
+        with torch.no_grad():
+            self.shape = self._frozen(blank)[0].shape[1:]  # of what is cached of a map
 
     def lower(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels (n, s, s, 3) to the map below the trained stages, (n, c, h, w)."""
-        hidden = torch.clamp(self.stem(_normalised(pixels, self.preprocess)), 0.0, 6.0)
-        for stage in self.stages[: self.split]:
-            hidden = stage(hidden)
-        return hidden
+        """uint8 pixels (n, s, s, 3) to the map below the trained stages, then its statistics.
 
-    def upper(self, cached: Tensor) -> Tensor:
-        """The trained stages; (n, c, h, w) to (n, channels, h', w')."""
-        hidden = cached.float()
-        for stage in self.stages[self.split :]:
-            hidden = stage(hidden)
-        return hidden
+        One row of c h w + k numbers a picture.
+        """
+        hidden, statistics = self._frozen(pixels)
+        return torch.cat([hidden.flatten(1), statistics], dim=1)
+
+    def upper(self, cached: Tensor) -> tuple[Tensor, Tensor]:
+        """The trained stages; (n, c h w + k) to (n, channels, h', w') and (n, k')."""
+        rows, end = cached.float(), self.shape.numel()
+        # `unflatten` would fix a graph's batch.
+        hidden = rows[:, :end].reshape(rows.shape[0], *self.shape)
+        features, above = run_stages(self.stages[self.split :], hidden)
+        return features, torch.cat([rows[:, end:], above], dim=1)
+
+    def _frozen(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = torch.clamp(self.stem(_normalised(pixels, self.preprocess)), 0.0, 6.0)
+        return run_stages(self.stages[: self.split], hidden)
 
     def trained(self) -> tuple[nn.Parameter, ...]:
         """Parameters of the stages above the split."""
@@ -167,9 +180,9 @@ class LibraryEncoder(LightEncoder):
         """uint8 pixels (n, s, s, 3) to the map, or to themselves where blocks are trained."""
         return self._map(pixels) if self.frozen else pixels
 
-    def upper(self, cached: Tensor) -> Tensor:
-        """To the map (n, channels, h, w)."""
-        return cached.float() if self.frozen else self._map(cached)
+    def upper(self, cached: Tensor) -> tuple[Tensor, Tensor]:
+        """To the map (n, channels, h, w) alone."""
+        return _alone(cached.float() if self.frozen else self._map(cached))
 
     def trained(self) -> tuple[nn.Parameter, ...]:
         """Parameters of the last blocks."""
@@ -190,15 +203,20 @@ class PatchTokens(LightEncoder):
         super().__init__()
         self.channels, self.grid = channels, grid
 
-    def upper(self, cached: Tensor) -> Tensor:
-        """(n, N, Dp) to (n, Dp, h, w)."""
+    def upper(self, cached: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, N, Dp) to the map (n, Dp, h, w) alone."""
         patches = cached.float().transpose(1, 2)
         # `unflatten` would fix a graph's batch.
-        return patches.reshape(patches.shape[0], -1, *self.grid)
+        return _alone(patches.reshape(patches.shape[0], -1, *self.grid))
 
     def trained(self) -> tuple[nn.Parameter, ...]:
         """Nothing."""
         return ()
+
+
+def _alone(features: Tensor) -> tuple[Tensor, Tensor]:
+    """A map of which no statistics are known."""
+    return features, features.new_zeros(features.shape[0], 0)
 
 
 def as_map(output: Tensor, name: str) -> Tensor:

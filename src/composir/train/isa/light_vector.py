@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from composir.foundation.appearance import AppearancePart
+from composir.foundation.appearance import AppearancePart, look_at
 from composir.foundation.name_part import NamePart
 from composir.model.bundle import Bundle
 from composir.train.config import Between, Dropout, Settings, Temperature, Weight
-from composir.train.frozen import Weights, read_weights
+from composir.train.frozen import read_weights
 from composir.train.isa.efficientnet_lite import SameConv
 from composir.train.losses import cosine_loss, distillation_loss
 
@@ -74,13 +74,7 @@ class LightVector(nn.Module):
         weights = read_weights(bundle.file(bundle.manifest.image.graph))
         conv, projection = weights["trunk.head.weight"], weights["head.project.weight"]
         made = cls(len(conv), len(projection), config)
-        part = bundle.manifest.image.appearance
-        if part is not None:
-            made.appearance = AppearancePart(len(conv), part.width, part.weight)
-            own = (weights[f"appearance.project.{kind}"] for kind in ("weight", "bias"))
-            _fill(made.appearance.project, *own)
-        if "names.classify.weight" in weights:
-            made.names = _names(weights)
+        made.appearance, made.names = read_appearance(bundle), read_names(bundle)
         heads = projection.reshape(len(projection), -1, len(conv))
         widen = SameConv(conv.shape[1], len(conv), 1)
         _fill(widen, conv, weights["trunk.head.bias"])
@@ -105,9 +99,18 @@ class LightVector(nn.Module):
         new = {id(parameter) for parameter in self.new_parameters()}
         return tuple(p for p in self.parameters() if id(p) not in new)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Estimate the vectors; (n, C, h, w) to (n, D) of unit norm."""
-        averaged = self.widen(features).mean(dim=(2, 3))
+    def forward(self, features: Tensor, statistics: Tensor) -> Tensor:
+        """Estimate the vectors.
+
+        Args:
+            features: (n, C, h, w), the light network's map.
+            statistics: (n, k), of its stages, for the gallery's map to the appearance part.
+
+        Returns:
+            (n, D) of unit norm.
+        """
+        look = look_at(self.widen(features), statistics)
+        averaged = look[:, : self.linear.in_features]
         pooled = self.norm(averaged)
         vectors = self.linear(pooled)
         if self.mlp is not None:
@@ -115,10 +118,28 @@ class LightVector(nn.Module):
         vectors = functional.normalize(vectors, dim=-1)
         if self.names is not None:
             vectors = self.names(vectors, averaged)
-        return vectors if self.appearance is None else self.appearance.beside(vectors, averaged)
+        return vectors if self.appearance is None else self.appearance.beside(vectors, look)
 
 
-def _names(weights: Weights) -> NamePart:
+def read_appearance(bundle: Bundle) -> AppearancePart | None:
+    """The appearance part of a bundle of composir's own networks; None where it has none."""
+    fields = bundle.manifest.image.appearance
+    if fields is None:
+        return None
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    matrix = weights["appearance.project.weight"]
+    made = AppearancePart(matrix.shape[1], fields.width, fields.weight)
+    _fill(made.project, matrix, weights["appearance.project.bias"])
+    if "appearance.scale" in weights:
+        made.scale.copy_(torch.tensor(weights["appearance.scale"]))
+    return made
+
+
+def read_names(bundle: Bundle) -> NamePart | None:
+    """The names of such a bundle; None where it has none."""
+    weights = read_weights(bundle.file(bundle.manifest.image.graph))
+    if "names.classify.weight" not in weights:
+        return None
     classifier, names = weights["names.classify.weight"], weights["names.names.weight"]
     made = NamePart(classifier.shape[1], len(classifier), len(names))
     _fill(made.classify, classifier, weights["names.classify.bias"])

@@ -35,12 +35,14 @@ class IsaQuery(nn.Module):
             Tokens (n, L, Dw), attention (n, L, h, w) and, where it is estimated, the vector (n, D).
         """
         if vector is not None:
-            tokens, attention = self.learner(self.encoder.upper(first))
+            tokens, attention = self.learner(self.encoder.upper(first)[0])
             # Graphs on patch tokens take the vector too; the exporter would drop an unused input.
             return tokens + 0.0 * vector[:, :1, None], attention
-        features = self.encoder.upper(self.encoder.lower(first))
+        features, statistics = self.encoder.upper(self.encoder.lower(first))
         made: tuple[Tensor, ...] = self.learner(features)
-        return made if self.light_vector is None else (*made, self.light_vector(features))
+        if self.light_vector is None:
+            return made
+        return *made, self.light_vector(features, statistics)
 
     def export(self, foundation: FrozenFoundation, path: Path, *, quantise: bool) -> dict[str, Any]:
         """Write the graph, its large weights as int8 or float32; all is on the CPU afterwards."""

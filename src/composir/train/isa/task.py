@@ -143,14 +143,14 @@ class IsaTask(nn.Module):
         with torch.no_grad():
             return self._figures()
 
-    def feature_map(self, rows: Sequence[int], views: Sequence[int]) -> Tensor:
-        """What the token learner reads of pictures, (n, C, h, w)."""
+    def seen(self, rows: Sequence[int], views: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the light side sees of pictures (`LightEncoder.upper`): (n, C, h, w) and (n, k)."""
         features = torch.from_numpy(self._bank.features(rows, views)).to(self._foundation.device)
         return self.encoder.upper(features)
 
     def tokens(self, rows: Sequence[int], views: Sequence[int]) -> Tensor:
         """Pseudo-words of pictures, (n, L, Dw)."""
-        tokens: Tensor = self.learner(self.feature_map(rows, views))[0]
+        tokens: Tensor = self.learner(self.seen(rows, views)[0])[0]
         return tokens
 
     def _learn(self) -> None:
@@ -166,7 +166,7 @@ class IsaTask(nn.Module):
         """
         chosen, objective = batch.at(places), self._objective
         with mixed_precision(self._foundation.device, self._precision):
-            features = self.feature_map(chosen.rows, chosen.views)
+            features, statistics = self.seen(chosen.rows, chosen.views)
             every, maps = self.learner(features)
             tokens = every[:, batch.kept]
             own = encode_sentences(
@@ -174,7 +174,7 @@ class IsaTask(nn.Module):
             )
             parts = [own.vectors, every, maps.flatten(2)]
             if self.light_vector is not None:
-                parts.append(self.light_vector(features))
+                parts.append(self.light_vector(features, statistics))
             if objective.lar.weight:
                 first = int(own.start[0])
                 states = own.states[:, first : first + tokens.shape[1]]
@@ -233,7 +233,8 @@ class IsaTask(nn.Module):
     def _figures(self) -> dict[str, float]:
         device = self._foundation.device
         vectors = torch.from_numpy(self._bank.views[0].vectors(self._dev)).to(device)
-        read = torch.cat([self.feature_map(rows, [0] * len(rows)) for rows in _parts(self._dev)])
+        seen = [self.seen(rows, [0] * len(rows)) for rows in _parts(self._dev)]
+        read, statistics = (torch.cat(some) for some in zip(*seen, strict=True))
         tokens, maps = self.learner(read)
         sentences = self._sentences(self._objective.image_template, tokens)
         own_pictures = self._foundation.text_aligned(vectors)
@@ -243,7 +244,7 @@ class IsaTask(nn.Module):
             averaged = self._sentences(self._objective.image_template, alike)
             figures |= slot_figures(tokens, maps.flatten(2), sentences, averaged, own_pictures)
         if self.light_vector is not None:
-            cosines = (self.light_vector(read) * vectors).sum(dim=1)
+            cosines = (self.light_vector(read, statistics) * vectors).sum(dim=1)
             figures["light_vector/cosine"] = float(cosines.mean())
         reference = torch.arange(len(vectors), device=device).repeat(PHRASES_A_PICTURE)
         phrases = self._steering.texts
