@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,44 +33,55 @@ SPREAD_FLOOR = 1e-4
 Kin = Mapping[str, Mapping[str, Sequence[int]]]
 
 
+@dataclass(frozen=True, slots=True)
+class AppearanceData:
+    """What the part is trained on.
+
+    Attributes:
+        pictures: By source.
+        looks: By source and view, what the part reads of each picture, (pictures, reads).
+        former: A part to go on from; None begins anew.
+    """
+
+    pictures: Mapping[str, Sequence[TrainingPicture]]
+    looks: Mapping[str, Sequence[FloatArray]]
+    former: AppearancePart | None = None
+
+
 class AppearanceTask:
     """Contrast of pairs over looks (`train.loop.Task`)."""
 
     def __init__(
         self,
         appearance: AppearancePart,
-        pictures: Mapping[str, Sequence[TrainingPicture]],
-        looks: Mapping[str, Sequence[FloatArray]],
+        data: AppearanceData,
         config: AppearanceConfig,
         seed: int,
-        former: AppearancePart | None = None,
     ) -> None:
         """Prepare.
 
         Args:
-            appearance: To be trained; started from the training pictures.
-            pictures: By source.
-            looks: By source and view, what the part reads of each picture, (pictures, reads).
+            appearance: To be trained; started from the training pictures, or as the former part.
+            data: Pictures and what is known of them.
             config: Pairs a batch.
             seed: Of every draw.
-            former: A part to go on from.
 
         Raises:
             TrainingError: If there are fewer training pictures than the part is wide, or the former
                 part reads more or is of another width.
         """
         self.appearance, self.config, self.seed = appearance, config, seed
-        self._looks = looks
+        self._looks, pictures = data.looks, data.pictures
         self._device = appearance.project.weight.device
         self._rows = {name: np.array(_train_rows(own)) for name, own in pictures.items()}
         self._kin = {
             name: find_kin(pictures[name], "train") for name, count in config.kin.items() if count
         }
         self._dev = {name: find_kin(pictures[name], "dev") for name in self._kin}
-        chosen = [looks[name][0][rows] for name, rows in self._rows.items() if len(rows)]
+        chosen = [data.looks[name][0][rows] for name, rows in self._rows.items() if len(rows)]
         start_white(appearance, np.concatenate(chosen))
-        if former is not None:
-            start_as(appearance, former)
+        if data.former is not None:
+            start_as(appearance, data.former)
 
     def groups(self) -> Sequence[ParameterGroup]:
         """The map's."""
@@ -211,23 +222,19 @@ def same_group_loss(left: Tensor, right: Tensor, groups: Tensor, temperature: fl
 
 def train_appearance(
     towers: tuple[ImageTower, TextTower],
-    pictures: Mapping[str, Sequence[TrainingPicture]],
-    looks: Mapping[str, Sequence[FloatArray]],
+    data: AppearanceData,
     settings: tuple[AppearanceConfig, LoopConfig, int],
     folder: Path,
     say: Callable[[str], None],
-    former: AppearancePart | None = None,
 ) -> dict[str, float]:
     """Give finished towers an appearance part.
 
     Args:
         towers: Image and text tower; both get the part.
-        pictures: By source.
-        looks: By source and view, of the finished trunk (`summarise`).
+        data: Pictures, and looks of the finished trunk (`summarise`).
         settings: What to train, its steps, and the seed of every draw.
         folder: Of checkpoint and metrics.
         say: Takes lines of progress.
-        former: A part to go on from.
 
     Returns:
         Figures of the dev part, percent.
@@ -238,10 +245,10 @@ def train_appearance(
     """
     (image, text), (config, loop, seed) = towers, settings
     image.requires_grad_(requires_grad=False).eval()
-    reads = next(views[0].shape[1] for views in looks.values())
+    reads = next(views[0].shape[1] for views in data.looks.values())
     appearance = AppearancePart(reads, config.width, config.weight)
     appearance.to(next(image.parameters()).device)
-    task = AppearanceTask(appearance, pictures, looks, config, seed, former)
+    task = AppearanceTask(appearance, data, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"appearance {record}"))
     image.appearance, text.spec = appearance, replace(text.spec, appearance=config.width)
     return figures

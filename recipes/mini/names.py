@@ -7,6 +7,7 @@ kept, fitted to the trunk as it has become, and its names are told in vectors of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,33 @@ from composir.train.loop import LoopConfig, ParameterGroup, train
 from composir.types import FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class NamesData:
+    """What the part is fitted to.
+
+    Attributes:
+        banks: By source, what the published network made of the pictures (`Bank.likely`).
+        first: By source, `Summaries.first` of the finished tower, (pictures, channels).
+        texts: Knows the texts of all names.
+        trunk: Whose classifier it is.
+        names: Of its outputs.
+    """
+
+    banks: Mapping[str, Bank]
+    first: Mapping[str, FloatArray]
+    texts: TextBank
+    trunk: str
+    names: Sequence[str]
+
+
 class NamesTask:
     """The classifier, distilled from what it was before (`train.loop.Task`)."""
 
     def __init__(
         self,
         names: NamePart,
-        first: Mapping[str, FloatArray],
         banks: Mapping[str, Bank],
+        first: Mapping[str, FloatArray],
         config: NamesConfig,
         seed: int,
     ) -> None:
@@ -40,8 +60,8 @@ class NamesTask:
 
         Args:
             names: To be trained, as published.
-            first: By source, `Summaries.first`, (pictures, channels).
-            banks: By source, what the published network made of the pictures (`Bank.likely`).
+            banks: As in `NamesData`.
+            first: As in `NamesData`.
             config: Batch, rate and dropout.
             seed: Of every draw.
         """
@@ -78,10 +98,7 @@ class NamesTask:
 
 def add_names(
     towers: tuple[ImageTower, TextTower],
-    banks: Mapping[str, Bank],
-    first: Mapping[str, FloatArray],
-    texts: TextBank,
-    classes: tuple[str, Sequence[str]],
+    data: NamesData,
     settings: tuple[NamesConfig, LoopConfig, int],
     folder: Path,
     say: Callable[[str], None],
@@ -90,10 +107,7 @@ def add_names(
 
     Args:
         towers: Image and text tower; the former gets the part.
-        banks: By source, with `likely`.
-        first: By source, `Summaries.first` of the finished tower.
-        texts: Knows the texts of all names.
-        classes: Which trunk, and the names of its classifier's outputs.
+        data: Pictures, texts and the classifier.
         settings: What to train, its steps, and the seed.
         folder: Of checkpoint and metrics.
         say: Takes lines of progress.
@@ -101,17 +115,16 @@ def add_names(
     Returns:
         Figures of the dev part, percent.
     """
-    (image, text), (trunk, names) = towers, classes
-    config, loop, seed = settings
-    vectors = name_vectors(text.eval(), texts, names)
-    weight, bias = published_classifier(trunk)
-    part = NamePart(weight.shape[1], len(names), vectors.shape[1])
+    (image, text), (config, loop, seed) = towers, settings
+    vectors = name_vectors(text.eval(), data.texts, data.names)
+    weight, bias = published_classifier(data.trunk)
+    part = NamePart(weight.shape[1], len(data.names), vectors.shape[1])
     with torch.no_grad():
         part.classify.weight.copy_(weight)
         part.classify.bias.copy_(bias)
         part.names.weight.copy_(config.weight * vectors.T)
     part.to(vectors.device)
-    task = NamesTask(part, first, banks, config, seed)
+    task = NamesTask(part, data.banks, data.first, config, seed)
     figures = train(task, loop, folder, seed, lambda record: say(f"names {record}"))
     image.names = part
     return figures

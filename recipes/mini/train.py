@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from appearance_task import check_sources, train_appearance
+from appearance_task import AppearanceData, check_sources, train_appearance
 from attributes import find_attributes, phrases_of
 from bundle import export_bundle, mini_preprocessing
 from changed import changed_caption
@@ -30,7 +30,7 @@ from corpus import TrainingPicture, read_corpus
 from features import cached_view
 from image_tower import ImageTower
 from minilm import load_minilm
-from names import add_names
+from names import NamesData, add_names
 from settings import STAGES, MiniConfig
 from start import continue_from, take_appearance, take_names
 from summaries import Summaries, summarise
@@ -39,6 +39,7 @@ from torch import Tensor
 
 from composir.data.outputs import check_own_folder
 from composir.errors import ComposirError
+from composir.foundation.appearance import AppearancePart
 from composir.foundation.text_tower import TextTower
 from composir.model.bundle import Bundle, Manifest
 from composir.train.config import read_config
@@ -49,6 +50,7 @@ from composir.train.run_folder import CONFIG, claim
 
 SUMMARIES = "summaries"
 Say: TypeAlias = Callable[[str], None]
+Figures: TypeAlias = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,29 @@ class Towers:
     def both(self) -> tuple[ImageTower, TextTower]:
         """The two that change."""
         return self.image, self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A run of the recipe.
+
+    Attributes:
+        config: What to do.
+        corpus: All pictures.
+        towers: What is trained.
+        folder: The run folder.
+        say: Takes lines of progress.
+    """
+
+    config: MiniConfig
+    corpus: Sequence[TrainingPicture]
+    towers: Towers
+    folder: Path
+    say: Say
+
+    def of(self, source: str) -> list[TrainingPicture]:
+        """The pictures of a source."""
+        return [picture for picture in self.corpus if picture.source == source]
 
 
 def main() -> int:
@@ -129,25 +154,12 @@ def train_mini(config: MiniConfig, folder: Path, say: Say) -> Manifest:
     corpus = read_corpus(config.data, tuple(config.views))
     if config.appearance.width:
         check_sources(config.appearance, corpus)
-    towers = _new_towers(config)
+    run = Making(config, corpus, _new_towers(config), folder, say)
     say(f"{len(corpus)} pictures")
-    kept = _kept(config)
-    figures: dict[str, dict[str, float]] = {}
-    if config.start and "names" in kept:
-        continue_from(config.start, *towers.both)
-        take_names(config.start, towers.image)
-    else:
-        figures = _contrasted(config, towers, corpus, folder, say)
-    if config.start and "appearance" in kept:
-        take_appearance(config.start, config.appearance, *towers.both)
-    elif config.appearance.width:
-        figures["appearance"] = _with_appearance(config, towers, corpus, folder, say)
-    manifest = export_bundle(
-        config, folder / "bundle", towers.both, towers.words, figures, quantise=True
-    )
-    export_bundle(
-        config, folder / "bundle-fp32", towers.both, towers.words, figures, quantise=False
-    )
+    figures = _with_appearance(run, _with_names(run))
+    made, towers = export_bundle, run.towers
+    manifest = made(config, folder / "bundle", towers.both, towers.words, figures, quantise=True)
+    made(config, folder / "bundle-fp32", towers.both, towers.words, figures, quantise=False)
     say(f"wrote {folder / 'bundle'}")
     return manifest
 
@@ -166,88 +178,70 @@ def _kept(config: MiniConfig) -> set[str]:
     return {name for name in config.keep if asked[name]}
 
 
-def _contrasted(
-    config: MiniConfig,
-    towers: Towers,
-    corpus: Sequence[TrainingPicture],
-    folder: Path,
-    say: Say,
-) -> dict[str, dict[str, float]]:
-    """Train the stages, then give the finished image tower its names."""
-    say("encoding their texts")
-    texts = TextBank(
-        towers.text, towers.words, _all_texts(config, corpus), config.joint.text_blocks
-    )
+def _with_names(run: Making) -> Figures:
+    """Finish the towers' meaning: take it from the start, or train the stages and fit the names."""
+    config, towers = run.config, run.towers
+    if config.start and "names" in _kept(config):
+        continue_from(config.start, *towers.both)
+        take_names(config.start, towers.image)
+        return {}
+    run.say("encoding their texts")
+    texts = TextBank(towers.text, towers.words, _all_texts(run), config.joint.text_blocks)
     # Opened before anything is trained: caches are named by the weights that made them.
-    trunk = towers.image.trunk
     stages = _stages(config)
     lower = {config.stage(name)[0].image_stages for name in stages} | {True}
-    banks = {one: _banks(config, trunk, corpus, one, say) for one in sorted(lower, reverse=True)}
+    banks = {one: _banks(run, one) for one in sorted(lower, reverse=True)}
     if config.start:
         continue_from(config.start, *towers.both)
-    figures = {}
-    for name in stages:
-        task = _task(name, config, towers, banks, texts)
-        figures[name] = _trained(name, task, config, folder, say)
+    figures = {name: _trained(name, _task(name, run, banks, texts), run) for name in stages}
     if config.names.weight:
-        seen = _summaries(config, towers, corpus, folder, say)
-        first = {name: views[0].first for name, views in seen.items()}
-        classes = config.trunk, class_names(config.data)
+        first = {name: views[0].first for name, views in _summaries(run).items()}
+        data = NamesData(banks[True], first, texts, config.trunk, class_names(config.data))
         settings = config.names, config.names_loop, config.seed
-        figures["names"] = add_names(
-            towers.both, banks[True], first, texts, classes, settings, folder / "names", say
-        )
+        figures["names"] = add_names(towers.both, data, settings, run.folder / "names", run.say)
     return figures
 
 
-def _with_appearance(
-    config: MiniConfig,
-    towers: Towers,
-    corpus: Sequence[TrainingPicture],
-    folder: Path,
-    say: Say,
-) -> dict[str, float]:
-    """Give the finished towers an appearance part; figures of the dev part."""
-    seen = _summaries(config, towers, corpus, folder, say)
-    looks = {name: [one.look for one in views] for name, views in seen.items()}
-    pictures = {name: _of(name, corpus) for name in looks}
-    task = config.appearance, config.appearance_loop, config.seed
-    place, former = folder / "appearance", None
-    if config.start and config.appearance.from_start and not _stages(config):
-        former = read_appearance(Bundle.load(config.start))
-    return train_appearance(towers.both, pictures, looks, task, place, say, former)
+def _with_appearance(run: Making, figures: Figures) -> Figures:
+    """Give the finished towers an appearance part, if they are to have one."""
+    config, towers = run.config, run.towers
+    if config.start and "appearance" in _kept(config):
+        take_appearance(config.start, config.appearance, *towers.both)
+    elif config.appearance.width:
+        looks = {name: [one.look for one in some] for name, some in _summaries(run).items()}
+        data = AppearanceData({name: run.of(name) for name in looks}, looks, _former(config))
+        settings = config.appearance, config.appearance_loop, config.seed
+        place = run.folder / "appearance"
+        figures["appearance"] = train_appearance(towers.both, data, settings, place, run.say)
+    return figures
 
 
-def _summaries(
-    config: MiniConfig,
-    towers: Towers,
-    corpus: Sequence[TrainingPicture],
-    folder: Path,
-    say: Say,
-) -> dict[str, list[Summaries]]:
+def _former(config: MiniConfig) -> AppearancePart | None:
+    """The part that the new one goes on from."""
+    if not (config.start and config.appearance.from_start) or _stages(config):
+        return None
+    return read_appearance(Bundle.load(config.start))
+
+
+def _summaries(run: Making) -> dict[str, list[Summaries]]:
     """By source and view; kept in the run folder, so that asking again costs little."""
-    spec, made = mini_preprocessing(towers.image.trunk), {}
-    for source, views in config.views.items():
-        say(f"summaries of {source}")
-        files = [picture.file for picture in _of(source, corpus)]
-        made[source] = [
-            summarise(towers.image, spec, files, view, folder / SUMMARIES) for view in range(views)
-        ]
+    image, kept = run.towers.image, run.folder / SUMMARIES
+    spec, made = mini_preprocessing(image.trunk), {}
+    for source, views in run.config.views.items():
+        run.say(f"summaries of {source}")
+        files = [picture.file for picture in run.of(source)]
+        made[source] = [summarise(image, spec, files, view, kept) for view in range(views)]
     return made
 
 
-def _of(source: str, corpus: Sequence[TrainingPicture]) -> list[TrainingPicture]:
-    return [picture for picture in corpus if picture.source == source]
-
-
-def _all_texts(config: MiniConfig, corpus: Sequence[TrainingPicture]) -> list[str]:
+def _all_texts(run: Making) -> list[str]:
     """Descriptions, also with a word changed, class names, shared texts, attributes' phrases."""
-    texts = [text for picture in corpus for text in picture.texts]
-    texts += [picture.shared for picture in corpus if picture.shared]
+    texts = [text for picture in run.corpus for text in picture.texts]
+    texts += [picture.shared for picture in run.corpus if picture.shared]
     texts += [other for text in set(texts) if (other := changed_caption(text))]
-    texts += [text for some in _class_texts(config) for text in some]
-    for source in dict.fromkeys(picture.source for picture in corpus):
-        texts += phrases_of(find_attributes(_of(source, corpus), source))
+    texts += [text for some in _class_texts(run.config) for text in some]
+    for source in dict.fromkeys(picture.source for picture in run.corpus):
+        texts += phrases_of(find_attributes(run.of(source), source))
     return texts
 
 
@@ -263,44 +257,33 @@ def _new_towers(config: MiniConfig) -> Towers:
     return Towers(image, text, words)
 
 
-def _trained(
-    name: str, task: ContrastTask, config: MiniConfig, folder: Path, say: Say
-) -> dict[str, float]:
-    loop = config.stage(name)[1]
-    return train(task, loop, folder / name, config.seed, lambda record: say(f"{name} {record}"))
+def _trained(name: str, task: ContrastTask, run: Making) -> dict[str, float]:
+    loop, seed = run.config.stage(name)[1], run.config.seed
+    return train(task, loop, run.folder / name, seed, lambda record: run.say(f"{name} {record}"))
 
 
 def _task(
-    name: str,
-    config: MiniConfig,
-    towers: Towers,
-    banks: Mapping[bool, Mapping[str, Bank]],
-    texts: TextBank,
+    name: str, run: Making, banks: Mapping[bool, Mapping[str, Bank]], texts: TextBank
 ) -> ContrastTask:
+    config, both = run.config, run.towers.both
     contrast = config.stage(name)[0]
     bank = banks[contrast.image_stages]
-    return ContrastTask(towers.both, bank, texts, contrast, config.seed, _class_texts(config))
+    return ContrastTask(both, bank, texts, contrast, config.seed, _class_texts(config))
 
 
 def _class_texts(config: MiniConfig) -> list[list[str]]:
     return class_texts(class_names(config.data)) if config.knows_classes else []
 
 
-def _banks(
-    config: MiniConfig,
-    trunk: EfficientNetLite,
-    corpus: Sequence[TrainingPicture],
-    lower: bool,
-    say: Say,
-) -> dict[str, Bank]:
-    spec = mini_preprocessing(trunk)
-    banks = {}
+def _banks(run: Making, lower: bool) -> dict[str, Bank]:
+    config, trunk = run.config, run.towers.image.trunk
+    spec, banks = mini_preprocessing(trunk), {}
     for source, views in config.views.items():
-        pictures = _of(source, corpus)
+        pictures = run.of(source)
         files = [picture.file for picture in pictures]
         opened = []
         for view in range(views):
-            say(f"features of {source}, view {view} of {views}")
+            run.say(f"features of {source}, view {view} of {views}")
             opened.append(cached_view(config.cache, files, trunk, spec, view, pooled=not lower))
         likely = _likely(config, files, trunk) if config.knows_classes else None
         banks[source] = Bank(pictures, opened, likely)

@@ -222,7 +222,7 @@ def test_an_appearance_part_goes_on_from_the_starts_or_begins_anew(
     formers = []
 
     def spy(*given: Any) -> dict[str, float]:
-        formers.append(given[-1])
+        formers.append(given[1].former)
         return train_appearance(*given)
 
     monkeypatch.setattr(recipe, "train_appearance", spy)

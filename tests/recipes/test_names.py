@@ -76,7 +76,7 @@ def test_the_classifier_learns_again_what_the_published_one_said(tmp_path: Path)
         part.classify.bias.zero_()
     config = NamesConfig(rate=0.1, batch=16, dropout=0.0)
     bank = {"shop": Bank(pictures, [], likely)}
-    task = NamesTask(part, {"shop": signs[:, None]}, bank, config, seed=0)
+    task = NamesTask(part, bank, {"shop": signs[:, None]}, config, seed=0)
 
     assert task.evaluate() == {"names/same": 0.0}
     figures = train(task, LoopConfig(steps=60, warmup=1, weight_decay=0.0), tmp_path)

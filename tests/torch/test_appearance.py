@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from appearance_task import (  # noqa: E402
     SPREAD_FLOOR,
+    AppearanceData,
     _flat,
     _found_first,
     check_sources,
@@ -200,8 +201,7 @@ def test_training_finds_a_thing_in_another_colour(tmp_path: Path) -> None:
     figures = [
         train_appearance(
             towers,
-            {"shop": pictures(240)},
-            {"shop": [things(240)]},
+            AppearanceData({"shop": pictures(240)}, {"shop": [things(240)]}),
             (config, LoopConfig(steps=steps, warmup=1, average=0.5), 0),
             tmp_path / str(steps),
             lambda _: None,

@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from composir.gallery import Gallery
 from composir.scale import open_store
 from composir.scale.served_store import ServedStore
 from tests.fakes import COLOURS, ColourModel
 from tests.unit.gallery.pictures import plain
+from tests.unit.scale.mirrored import World
 
 SIDECAR = """file,price,sold,new,note
 red.png,1.5,2024-06-01,true,100%
@@ -36,6 +38,16 @@ def gallery(tmp_path: Path) -> Gallery:
     made = Gallery.create_or_open(tmp_path / "gallery", ColourModel())
     made.index([folder], metadata=sidecar)
     return made
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Two pictures, and an empty store in memory."""
+    made = World(tmp_path, monkeypatch)
+    made.add("red", "green")
+    yield made
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture(scope="session")

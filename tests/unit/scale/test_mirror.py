@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,97 +12,21 @@ from fsspec.implementations.memory import MemoryFileSystem
 from composir.data import object_writes
 from composir.data.remote_paths import RemotePath
 from composir.errors import (
-    ComposirError,
     GalleryBusyError,
-    GalleryDamagedError,
     GalleryError,
     ObjectStoreError,
 )
 from composir.gallery import Gallery, open_gallery
 from composir.gallery.mirror_note import mirror_note
-from composir.gallery.store import Store
-from composir.scale.mirror import Told, changed, copy_folder, fetched, local_files
+from composir.scale.mirror import changed, copy_folder, fetched
 from composir.scale.mirror import copy as copies
 from composir.scale.mirror.local_files import published_files
 from composir.scale.mirror.published import (
     PUBLISHED_NAME,
     Published,
-    PublishedFile,
     published_file,
-    read_published,
 )
-from tests.fakes import ColourModel
-from tests.unit.gallery.pictures import plain
-
-G = RemotePath("memory://bucket/g")
-COLOURS = ("red", "green", "blue", "yellow", "black", "white")
-
-
-class World:
-    """Pictures, a store, and machines that work on one gallery."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.folder, self._patch = folder, patch
-        self.model = ColourModel()
-        self.remarks: list[str] = []
-        self.fetched: list[int] = []
-        self.told = Told(self._reported, self.remarks.append)
-        self.pictures = folder / "pictures"
-        self.pictures.mkdir()
-        self.at("a")
-
-    def _reported(self, stage: str, done: int, total: int) -> None:
-        if stage == "fetching" and done == total:
-            self.fetched.append(total)
-
-    def at(self, name: str) -> None:
-        """Go to another machine."""
-        self._patch.setenv("COMPOSIR_HOME", str(self.folder / name))
-        self._patch.setattr("socket.gethostname", lambda: name)
-
-    def add(self, *colours: str) -> None:
-        """More pictures."""
-        for colour in colours:
-            plain(self.pictures / f"{colour}.png", colour)
-
-    def index(self) -> None:
-        """An index run of this machine."""
-        with changed(G, self.told) as copy:
-            Gallery.create_or_open(copy.folder, self.model).index([self.pictures])
-
-    def held(self) -> set[str]:
-        """What this machine finds."""
-        return stems(fetched(G, self.told))
-
-    @property
-    def published(self) -> Published:
-        """The newest edition."""
-        found = read_published(G)
-        assert found is not None
-        return found
-
-
-def stems(folder: Path) -> set[str]:
-    """Names of the pictures of a gallery."""
-    store = Store(folder, open_gallery(folder).info().dimension)
-    return {path.stem for path, _ in store.stream_rows([])}
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    made = World(tmp_path, monkeypatch)
-    made.add("red", "green")
-    yield made
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
-
-
-def objects() -> set[str]:
-    return {name.removeprefix("/bucket/g/") for name in MemoryFileSystem.store}
-
-
-def rewrite(record: Published, **changes: Any) -> None:
-    replace(record, **changes).write(G)
+from tests.unit.scale.mirrored import COLOURS, G, World, objects, stems
 
 
 def test_only_what_is_missing_is_fetched(world: World) -> None:
@@ -285,58 +207,6 @@ def test_who_fetches_an_edition_that_has_gone_gets_the_next(
     assert world.held() == {"red", "green", "blue", "yellow"}
 
 
-def test_what_is_missing_in_the_store_is_said(world: World) -> None:
-    world.index()
-    lost = next(name for name in world.published.objects if "/data/" in name)
-    MemoryFileSystem().rm_file(f"{G}/{lost}")
-    world.at("b")
-    with pytest.raises(GalleryError, match="missing in the store"):
-        world.held()
-
-
-@pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b", "a//b", "C:/x", "a\\b", ""])
-def test_a_record_leads_nowhere_else(world: World, name: str) -> None:
-    world.index()
-    whole, file = world.published, PublishedFile("fine", 1, "images.lance/x")
-    for one in (replace(file, path=name), replace(file, object=name)):
-        rewrite(whole, files=(one,))
-        with pytest.raises(GalleryError, match="outside of its gallery"):
-            fetched(G, world.told)
-    rewrite(whole, files=(), dropped=(name,))
-    with pytest.raises(GalleryError, match="outside of its gallery"):
-        fetched(G, world.told)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"{", "composir-published.json"),
-        (b"\xff", "UTF-8"),
-        (b"[]", "is not the record of a published gallery"),
-        (b'{"schema_version": 2}', "newer composir"),
-        (
-            b'{"kind": "x", "schema_version": 1, "edition": "e", "files": []}',
-            "'composir-published'",
-        ),
-    ],
-)
-def test_a_damaged_record_is_said(world: World, content: bytes, told: str) -> None:
-    MemoryFileSystem().pipe_file(f"{G}/{PUBLISHED_NAME}", content)
-    with pytest.raises(GalleryError, match=told):
-        fetched(G, world.told)
-
-
-def test_links_in_a_copy_are_not_followed(world: World, tmp_path: Path) -> None:
-    world.index()
-    world.at("b")
-    (tmp_path / "elsewhere").mkdir()
-    copy_folder(G).mkdir(parents=True)
-    (copy_folder(G) / "images.lance").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Exception, match="link"):
-        world.held()
-    assert not list((tmp_path / "elsewhere").iterdir())
-
-
 def test_a_gallery_that_left_the_store_leaves_its_copies(world: World) -> None:
     world.index()
     world.at("b")
@@ -375,133 +245,6 @@ def test_files_that_change_have_other_names_and_small_ones_none(world: World) ->
     assert data.object == data.path
 
 
-def test_a_full_disk_is_no_fault_of_the_store(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.index()
-    world.at("b")
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(MemoryFileSystem, "get_file", full)
-    with pytest.raises(GalleryError, match=r"(?i)space|full") as raised:
-        world.held()
-    assert not isinstance(raised.value, ObjectStoreError | GalleryDamagedError)
-
-
-def killed(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def test_who_is_killed_when_the_record_is_written_knows_its_own_edition(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.index()
-    world.add("blue")
-    write = Published.write
-
-    def written(edition: Published, address: RemotePath) -> None:
-        write(edition, address)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Published, "write", written)
-        patch.setattr(copies.Copy, "_settle", killed)
-        with pytest.raises(KeyboardInterrupt):
-            world.index()
-    world.add("yellow")
-    world.index()
-    world.at("b")
-    assert world.held() == {"red", "green", "blue", "yellow"}
-
-
-def test_a_record_that_was_written_without_an_answer_is_gone_on_from(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, answers = Published.write, iter([ObjectStoreError("no answer")])
-
-    def unanswered(edition: Published, address: RemotePath) -> None:
-        write(edition, address)
-        for error in answers:
-            raise error
-
-    monkeypatch.setattr(copies, "SECONDS_BETWEEN_EDITIONS", 0.0)
-    monkeypatch.setattr(Published, "write", unanswered)
-    with changed(G, world.told) as copy:
-        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
-        copy.publish_if_due()
-        world.add("blue")
-        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
-    assert "no answer" in world.remarks[0]
-    world.at("b")
-    assert world.held() == {"red", "green", "blue"}
-
-
-def test_nothing_that_a_killed_run_has_sent_outlasts_forgetting(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(Published, "write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            world.index()
-    sent = objects()
-    assert any("/data/" in name for name in sent)
-    other = f"{G}/images/red.png"
-    MemoryFileSystem().pipe_file(other, b"somebody's")
-    world.add("blue")
-    world.index()
-
-    with changed(G, world.told, purge=True) as copy:
-        open_gallery(copy.folder, world.model).forget([world.pictures / "red.png"])
-
-    assert objects() == world.published.objects | {PUBLISHED_NAME, "images/red.png"}
-
-
-@pytest.mark.parametrize("odd", ["a\\b", "a:b", "\udc80"])
-def test_files_that_no_record_may_name_are_not_published(world: World, odd: str) -> None:
-    with changed(G, world.told) as copy:
-        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
-        (copy.folder / odd).write_text("somebody's")
-    world.at("b")
-    assert world.held() == {"red", "green"}
-
-
-@pytest.mark.parametrize("changes", [{"path": "\ud800"}, {"text": "\ud800"}, {"text": "ä"}])
-def test_a_record_holds_nothing_that_no_disk_can_hold(
-    world: World, changes: dict[str, Any]
-) -> None:
-    world.index()
-    file = replace(PublishedFile("fine", 1, text="x"), **changes)
-    rewrite(world.published, files=(file,), edition="next")
-    with pytest.raises(GalleryError, match=PUBLISHED_NAME):
-        fetched(G, world.told)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 99999])
-def test_a_mark_that_is_none_says_what_to_do(world: World, content: bytes) -> None:
-    MemoryFileSystem().pipe_file(f"{G}/composir-writer.json", content)
-    with pytest.raises(ComposirError, match=r"not .*(a writer's mark; delete it|composir's)"):
-        world.index()
-
-
-def test_a_huge_object_in_the_place_of_a_record_is_not_read(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("composir.scale.mirror.published.JSON_LIMIT", 1000)
-    MemoryFileSystem().pipe_file(f"{G}/{PUBLISHED_NAME}", b" " * 1001)
-    with pytest.raises(ObjectStoreError, match=r"longer than 1,000 bytes"):
-        fetched(G, world.told)
-
-
-def test_an_address_may_be_longer_than_names_of_files(world: World) -> None:
-    first, second = (RemotePath(f"memory://bucket/{'日' * 900}{last}") for last in "ab")
-    with changed(first, world.told) as copy:
-        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
-    assert stems(fetched(first, world.told)) == {"red", "green"}
-    assert copy_folder(first) != copy_folder(second)
-
-
 def test_a_shard_that_begins_in_a_copy_stays_when_that_is_fetched(world: World) -> None:
     world.index()
     world.at("b")
@@ -537,87 +280,3 @@ def test_editions_that_take_long_are_made_seldom(
         copy.publish_if_due()
         assert made == [True, True]
         monkeypatch.undo()
-
-
-def test_a_note_that_is_none_says_what_to_do(world: World) -> None:
-    world.index()
-    (copy_folder(G) / "composir-mirror.json").write_text("{")
-    with pytest.raises(GalleryError, match="delete its folder, and it is fetched again"):
-        fetched(G, world.told)
-
-
-def test_an_empty_mark_is_told_where_stores_give_no_part_of_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = MemoryFileSystem.cat_file
-
-    def ranged(store: MemoryFileSystem, path: str, **part: int) -> bytes:
-        content: bytes = whole(store, path, **part)
-        if part and not content:
-            raise OSError(22, "The requested range is not satisfiable")
-        return content
-
-    monkeypatch.setattr(MemoryFileSystem, "cat_file", ranged)
-    MemoryFileSystem().pipe_file(f"{G}/composir-writer.json", b"")
-    with pytest.raises(GalleryError, match="delete it"):
-        world.index()
-
-
-def test_files_that_are_renamed_while_they_are_listed_stop_no_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.index()
-    before = published_files(copy_folder(G))
-    there = local_files._paths
-    renamed = ["images.lance/_transactions/1.txn#1", "images.lance/data/1.lance#1", "a.json#1"]
-    monkeypatch.setattr(local_files, "_paths", lambda folder: [*there(folder), *renamed])
-    assert published_files(copy_folder(G), still_written=True) == before
-
-
-def test_what_is_written_while_it_is_sent_is_part_of_no_edition(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(copies, "SECONDS_BETWEEN_EDITIONS", 0.0)
-    sent = object_writes.upload
-
-    def written(local: Path, address: RemotePath) -> None:
-        if local.name == "failures.jsonl":
-            local.write_bytes(b"y" * 70_000)
-        sent(local, address)
-
-    with changed(G, world.told) as copy:
-        Gallery.create_or_open(copy.folder, world.model).index([world.pictures])
-        (copy.folder / "failures.jsonl").write_bytes(b"x" * 70_000)
-        with monkeypatch.context() as patch:
-            patch.setattr(copies, "upload", written)
-            copy.publish_if_due()
-        assert read_published(G) is None
-    world.at("b")
-    fetched(G, world.told)
-    assert (copy_folder(G) / "failures.jsonl").read_bytes() == b"y" * 70_000
-
-
-def test_what_somebody_else_writes_at_the_end_is_not_taken_for_published(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.index()
-    before, sent = world.published, object_writes.upload
-
-    def written(local: Path, address: RemotePath) -> None:
-        if local.name == "failures.jsonl":
-            local.write_bytes(b"y" * 70_000)
-        sent(local, address)
-
-    with (  # noqa: PT012
-        monkeypatch.context() as patch,
-        pytest.raises(GalleryError, match="changed while they were published"),
-        changed(G, world.told) as copy,
-    ):
-        patch.setattr(copies, "upload", written)
-        (copy.folder / "failures.jsonl").write_bytes(b"x" * 70_000)
-    assert world.published == before
-    with changed(G):
-        pass
-    assert world.published != before
-    world.at("b")
-    assert (fetched(G) / "failures.jsonl").read_bytes() == b"y" * 70_000
