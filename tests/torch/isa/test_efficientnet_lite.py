@@ -19,6 +19,7 @@ from composir.train.isa.efficientnet_lite import (  # noqa: E402
     EfficientNetLite,
     InvertedBottleneck,
     SameConv,
+    channel_statistics,
     fold_batch_norm,
     load_efficientnet_lite,
     run_stages,
@@ -50,6 +51,8 @@ def test_stages_leave_mean_and_spread_of_every_channel_by_hand() -> None:
     by_hand = [2.0, 5.0, 1.0, 0.0]
     torch.testing.assert_close(statistics, torch.tensor([2 * by_hand]), atol=2e-4, rtol=0.0)
     assert run_stages([], first)[1].shape == (1, 0)
+    far = channel_statistics(torch.tensor([[[[-400.0, 400.0]]]]).half())
+    torch.testing.assert_close(far, torch.tensor([[0.0, 400.0]]))
 
 
 def test_a_look_is_as_wide_as_the_average_and_all_statistics() -> None:

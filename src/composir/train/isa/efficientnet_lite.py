@@ -173,9 +173,10 @@ def run_stages(stages: Iterable[nn.Module], hidden: Tensor) -> tuple[Tensor, Ten
 
 
 def channel_statistics(features: Tensor) -> Tensor:
-    """Mean and standard deviation of each channel over a map; (n, c, h, w) to (n, 2 c)."""
-    mean = features.mean(dim=(2, 3), keepdim=True)
-    spread = ((features - mean).square().mean(dim=(2, 3)) + SPREAD_FLOOR).sqrt()
+    """Mean and standard deviation of each channel over a map; (n, c, h, w) to (n, 2 c) float32."""
+    whole = features.float()  # squares overflow in half precision
+    mean = whole.mean(dim=(2, 3), keepdim=True)
+    spread = ((whole - mean).square().mean(dim=(2, 3)) + SPREAD_FLOOR).sqrt()
     return torch.cat([mean.flatten(1), spread], dim=1)
 
 
