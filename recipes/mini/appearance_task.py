@@ -81,7 +81,7 @@ class AppearanceTask:
         chosen = [data.looks[name][0][rows] for name, rows in self._rows.items() if len(rows)]
         start_white(appearance, np.concatenate(chosen))
         if data.former is not None:
-            start_as(appearance, data.former)
+            start_as(appearance, data.former.to(self._device))
 
     def groups(self) -> Sequence[ParameterGroup]:
         """The map's."""

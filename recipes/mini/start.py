@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from image_tower import ImageTower
-from settings import AppearanceConfig
+from settings import AppearanceConfig, NamesConfig
 
 from composir.errors import TrainingError
 from composir.foundation.text_tower import TextTower
@@ -71,19 +71,22 @@ def take_appearance(
     text.spec = replace(text.spec, appearance=asked.width)
 
 
-def take_names(folder: Path, image: ImageTower) -> None:
+def take_names(folder: Path, asked: NamesConfig, image: ImageTower) -> None:
     """Give a tower the names of a bundle with the same trunk, as they are there.
 
     Args:
         folder: A bundle of this recipe.
+        asked: Weight that the part is to have.
         image: Gets the part.
 
     Raises:
         TrainingError: If the bundle has no such part.
     """
-    image.names = read_names(Bundle.load(folder))
-    if image.names is None:
+    bundle = Bundle.load(folder)
+    image.names = read_names(bundle)
+    weight = bundle.manifest.training.get("config", {}).get("names", {}).get("weight")
+    if image.names is None or weight != asked.weight:
         raise TrainingError(
-            f"{folder} has no part of names to keep: have one made (--set 'keep=[]'), or none "
-            "(--set names.weight=0)"
+            f"{folder} has no part of names of weight {asked.weight:g} to keep: have one made "
+            "(--set 'keep=[]'), or none (--set names.weight=0)"
         )

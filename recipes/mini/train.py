@@ -183,7 +183,7 @@ def _with_names(run: Making) -> Figures:
     config, towers = run.config, run.towers
     if config.start and "names" in _kept(config):
         continue_from(config.start, *towers.both)
-        take_names(config.start, towers.image)
+        take_names(config.start, config.names, towers.image)
         return {}
     run.say("encoding their texts")
     texts = TextBank(towers.text, towers.words, _all_texts(run), config.joint.text_blocks)

@@ -325,7 +325,8 @@ def test_finished_towers_are_given_the_names_that_the_classifier_has(
     third = load_model(home / "named" / "bundle-fp32", threads=1).encode_images([pixels])[0]
     assert again.training["dev_figures"] == {}
     np.testing.assert_allclose(model.encode_images([pixels])[0], third, atol=1e-4)
-    with pytest.raises(TrainingError, match="no part of names to keep"):
-        recipe.train_mini(kept.changed(start=home / "plain" / "bundle"), home / "none", quiet)
+    for other in ({"start": home / "plain" / "bundle"}, {"names": NamesConfig(weight=2.0)}):
+        with pytest.raises(TrainingError, match=r"no part of names of weight \d to keep"):
+            recipe.train_mini(kept.changed(**other), home / f"no-{next(iter(other))}", quiet)
     np.testing.assert_allclose(second[16:], first[16:], atol=0.02)
     np.testing.assert_allclose(np.linalg.norm(second), 1.0, atol=1e-4)
