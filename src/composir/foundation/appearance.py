@@ -21,8 +21,8 @@ from torch.nn import functional
 class AppearancePart(nn.Module):
     """`u = normalise(W (s * x) + b)` of a look `x` at a picture, of the weight `w`.
 
-    A part that reads fewer numbers than a look has reads the first of them: of `mini`, the average
-    alone before its fifth edition.
+    A part that reads fewer numbers than a look has reads the first of them: those that were trained
+    before looks had statistics, the average alone.
 
     Attributes:
         scale: `s`, one over each number's spread; without it those of the lower stages would weigh
