@@ -75,7 +75,8 @@ class ImageTower(nn.Module):
 
     def from_cached(self, features: Tensor) -> Tensor:
         """Cached lower features (n, c, s, s) to vectors (n, Dm), unit norm: the meaning alone."""
-        return self.head.from_pooled(self.head.pool(self.trunk.upper(features)))
+        vectors: Tensor = self.head(self.trunk.upper(features))
+        return vectors
 
     def from_map(self, features: Tensor, statistics: Tensor) -> Tensor:
         """The trunk's feature map (n, channels, h, w) and statistics of its stages to vectors."""

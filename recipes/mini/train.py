@@ -180,15 +180,16 @@ def _kept(config: MiniConfig) -> set[str]:
 
 def _with_names(run: Making) -> Figures:
     """Finish the towers' meaning: take it from the start, or train the stages and fit the names."""
-    config, towers = run.config, run.towers
-    if config.start and "names" in _kept(config):
+    config, towers, stages = run.config, run.towers, _stages(run.config)
+    kept = "names" in _kept(config)
+    if config.start and not stages and (kept or not config.names.weight):
         continue_from(config.start, *towers.both)
-        take_names(config.start, config.names, towers.image)
+        if kept:
+            take_names(config.start, config.names, towers.image)
         return {}
     run.say("encoding their texts")
     texts = TextBank(towers.text, towers.words, _all_texts(run), config.joint.text_blocks)
     # Opened before anything is trained: caches are named by the weights that made them.
-    stages = _stages(config)
     lower = {config.stage(name)[0].image_stages for name in stages} | {True}
     banks = {one: _banks(run, one) for one in sorted(lower, reverse=True)}
     if config.start:

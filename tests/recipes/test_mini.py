@@ -198,7 +198,8 @@ def test_a_run_goes_on_from_a_bundle_without_its_first_stage(home: Path) -> None
 def test_where_nothing_is_trained_the_appearance_stays_too(home: Path) -> None:
     recipe.train_mini(config(home), home / "first", quiet)
     asked = config(home).changed(start=home / "first" / "bundle", joint=ContrastConfig())
-    manifest = recipe.train_mini(asked, home / "second", quiet)
+    # Neither texts nor features of pictures are asked for.
+    manifest = recipe.train_mini(asked, home / "second", stopping_at("encoding their texts"))
 
     assert manifest.training["dev_figures"] == {}
     before, after = (_weights(home / run) for run in ("first/bundle", "second/bundle-fp32"))
